@@ -1,0 +1,53 @@
+# make demo | test | test-fast | paper | lint | reference | lock
+
+.PHONY: demo paper test test-fast lint format reference lock clean-venv
+
+VENV := .venv
+PYTHON ?= python3.11
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CORES ?= 2
+
+# uv installs the lock in a tenth of pip's time; it comes by pip from a lock of its own
+$(INSTALLED): requirements.lock envs/uv.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps --editable .
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
+	$(BIN)/persistem accuracy results/demo/tables/accuracy.csv
+
+paper: $(INSTALLED)
+	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/persistem accuracy results/paper/tables/accuracy.csv
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+test-fast: $(INSTALLED)
+	$(BIN)/pytest -m "not slow"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+# what is generated from the model; a test fails when it drifts
+reference: $(INSTALLED)
+	$(BIN)/persistem reference config
+
+# exact versions and hashes from pyproject.toml, and the conda environments from the same pins
+lock: $(INSTALLED)
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header --extra dev pyproject.toml -o requirements.lock
+	grep '^uv==' requirements.lock | cut -d' ' -f1 | $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header - -o envs/uv.lock
+	$(BIN)/python envs/generate.py
