@@ -1,0 +1,7 @@
+"""``python -m persistem``."""
+
+import sys
+
+from persistem.cli import main
+
+sys.exit(main())

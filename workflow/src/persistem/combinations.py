@@ -1,0 +1,138 @@
+"""Combinations of settings that cannot work, refused before any job starts.
+
+Each check raises ValueError with the key, its value and what is allowed; ``persistem.load`` adds the file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persistem import paths
+from persistem.errors import PersistemError
+from persistem.exit_waves import check_fits
+from persistem.optics import check_device
+from persistem.structures import crystal_of, potential_path
+
+if TYPE_CHECKING:
+    from persistem.study import Study
+
+
+def check_combinations(study: Study) -> None:
+    """Refuse a study whose settings contradict each other."""
+    _check_states(study)
+    _check_crops(study)
+    try:
+        check_device(study.run.device)
+    except PersistemError as error:
+        raise ValueError(str(error)) from error
+    if study.structures:
+        _check_structures(study)
+    else:
+        _check_md(study)
+        _check_field(study)
+
+
+def _check_states(study: Study) -> None:
+    if study.structures:
+        if "states" in study.model_fields_set:
+            raise ValueError("states: given together with structures, each of which names its own state; leave one out")
+        labels = {s.state for s in study.structures}
+        if len(labels) < 2:
+            raise ValueError(f"structures: all are {labels.pop()!r}; a classification needs at least two states")
+        return
+    if len(study.states) < 2:
+        raise ValueError(f"states = {list(study.states)}: a classification needs at least two states")
+    simulated = {(t, rt) for series in study.md.series for t in series.temperatures for rt in series.rt}
+    seen: dict[tuple[int, bool], str] = {}
+    for name, state in study.states.items():
+        key = (state.temperature, state.rt)
+        if key not in simulated:
+            allowed = ", ".join(f"{t} K {'with' if rt else 'without'} RT" for t, rt in sorted(simulated))
+            raise ValueError(
+                f"states.{name} = {state.temperature} K {'with' if state.rt else 'without'} RT, "
+                f"but md.series simulates only: {allowed}"
+            )
+        if key in seen:
+            raise ValueError(f"states.{name}: the same specimens as states.{seen[key]}; each state needs its own")
+        seen[key] = name
+
+
+def _check_crops(study: Study) -> None:
+    if study.crops.size > study.imaging.pixels:
+        raise ValueError(
+            f"crops.size = {study.crops.size}: larger than the micrograph; "
+            f"at most imaging.pixels = {study.imaging.pixels}"
+        )
+    if study.imaging.slice_thickness > study.imaging.thickness:
+        raise ValueError(
+            f"imaging.slice_thickness = {study.imaging.slice_thickness:g}: thicker than the specimen; "
+            f"at most imaging.thickness = {study.imaging.thickness:g} Å"
+        )
+
+
+def _check_structures(study: Study) -> None:
+    names = Counter(paths.structure_id(s.state, s.seed) for s in study.structures)
+    for name, count in names.items():
+        if count > 1:
+            raise ValueError(f"structures: {count} are called {name}; a state and a seed belong to one structure")
+    for k, structure in enumerate(study.structures):
+        if not Path(structure.path).is_file():
+            raise ValueError(
+                f"structures[{k}].path = {structure.path!r}: no such file (paths start at the working directory)"
+            )
+
+
+def _check_md(study: Study) -> None:
+    names = Counter(
+        paths.specimen_id(t, rt, seed)
+        for series in study.md.series
+        for t in series.temperatures
+        for seed in series.seeds
+        for rt in series.rt
+    )
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise ValueError(f"md.series: {twice[0]} is listed twice; each specimen belongs to one series")
+    if study.md.density is not None and study.md.barostat != "none":
+        raise ValueError(f"md.density = {study.md.density:g}: a barostat changes the density; needs md.barostat: none")
+    species, radii = set(study.material.species), set(study.material.radii)
+    if len(species) < len(study.material.species):
+        raise ValueError(f"material.species = {list(study.material.species)}: an element is listed twice")
+    if species != radii:
+        raise ValueError(
+            f"material.radii = {sorted(radii)}: needs one radius for each of material.species = {sorted(species)}"
+        )
+    try:
+        text = potential_path(study.potential.file).read_text(errors="replace")
+    except PersistemError as error:
+        raise ValueError(str(error)) from error
+    tokens = {token for line in text.splitlines() if not line.lstrip().startswith("#") for token in line.split()}
+    for element in study.material.species:
+        if element not in tokens:
+            raise ValueError(
+                f"potential.file = {study.potential.file!r}: has no parameters for {element} of material.species"
+            )
+
+
+def _check_field(study: Study) -> None:
+    """The crystal must hold the box that is cut for multislice without any atom in it twice."""
+    if study.material.file is not None and not Path(study.material.file).is_file():
+        raise ValueError(
+            f"material.file = {study.material.file!r}: no such file (paths start at the working directory)"
+        )
+    try:
+        crystal = crystal_of(study.material)
+    except Exception as error:
+        key = "material.file" if study.material.file else "material.crystal"
+        raise ValueError(f"{key}: ASE cannot build the crystal ({error})") from error
+    foreign = set(crystal.get_chemical_symbols()) - set(study.material.species)
+    if foreign:
+        raise ValueError(
+            f"material.species = {list(study.material.species)}: lacks {sorted(foreign)[0]}, which is in the crystal"
+        )
+    try:
+        check_fits(crystal.cell.array, study.imaging, "material.repetitions")
+    except PersistemError as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,116 @@
+"""Reading a study file; whatever is wrong with it comes as one message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from persistem.errors import PersistemError
+from persistem.study import Study
+
+
+def load_study(path: Path) -> Study:
+    """The study in a YAML file; its name is the file's unless it states one.
+
+    Raises PersistemError when the file is not a valid study.
+    """
+    path = Path(path)
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PersistemError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if settings is None:
+        settings = {}
+    if not isinstance(settings, dict):
+        raise PersistemError(f"{path}: a study is a mapping of keys to values, not {type(settings).__name__}")
+    return make_study(settings, path)
+
+
+def make_study(settings: Mapping[str, Any], file: Path | None = None) -> Study:
+    """The study of a mapping as a YAML file holds it; ``file`` names it in messages and gives the default name."""
+    named = dict(settings)
+    if file is not None:
+        named.setdefault("name", Path(file).stem)
+    try:
+        return Study.model_validate(named)
+    except ValidationError as error:
+        raise PersistemError(explain(error, file)) from error
+
+
+def typed(value: Any) -> Any:
+    """Settings given as text, as on a command line, with the types that YAML gives them."""
+    if isinstance(value, Mapping):
+        return {key: typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [typed(item) for item in value]
+    return yaml.safe_load(value) if isinstance(value, str) else value
+
+
+def explain(error: ValidationError, file: Path | None) -> str:
+    """Every problem of a study in one message: file, key, value, and what is allowed."""
+    lines = []
+    for problem in error.errors():
+        # discriminators and dict keys appear in the location as they are; list positions become [k]
+        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{key}: no such key; allowed are {_siblings(problem['loc'])}")
+        elif problem["type"] == "missing":
+            lines.append(f"{key}: must be given")
+        elif key:
+            lines.append(f"{key} = {problem['input']!r}: {message[0].lower() + message[1:]}{_about(problem['loc'])}")
+        else:
+            lines.append(message)
+    where = f"{file}" if file is not None else "study"
+    return "\n".join(f"{where}: {line}" for line in lines)
+
+
+def _siblings(location: tuple[int | str, ...]) -> str:
+    """The keys that may stand where an unknown one stood."""
+    return ", ".join(_section(location[:-1]).get("properties", {})) or "none"
+
+
+def _about(location: tuple[int | str, ...]) -> str:
+    """Unit and meaning of the setting at a location, for the end of a message."""
+    try:
+        about = _section(location)
+    except KeyError:
+        return ""
+    unit = f" in {about['unit']}" if about.get("unit") else ""
+    return f" ({about['description']}{unit})" if "description" in about else ""
+
+
+def _section(location: tuple[int | str, ...]) -> dict[str, Any]:
+    """The part of the JSON schema that describes a location."""
+    schema = Study.model_json_schema()
+    here: dict[str, Any] = schema
+    for part in location:
+        here = _resolve(here, schema, part)
+        if "properties" in here and part in here["properties"]:
+            here = {**here["properties"][part]}
+        elif isinstance(part, int):
+            here = here.get("items") or (here.get("prefixItems") or [{}])[0]
+        elif isinstance(here.get("additionalProperties"), dict):
+            here = here["additionalProperties"]
+    resolved = _resolve(here, schema, "")
+    return {**resolved, **here}
+
+
+def _resolve(here: dict[str, Any], schema: dict[str, Any], part: int | str) -> dict[str, Any]:
+    """Follow a reference or, in a union, the member that a discriminator in the location names."""
+    if "$ref" in here:
+        return _resolve(schema["$defs"][here["$ref"].rsplit("/", 1)[1]], schema, part)
+    for option in here.get("oneOf", []) + here.get("anyOf", []):
+        resolved = _resolve(option, schema, part)
+        if (
+            part in resolved.get("properties", {})
+            or resolved.get("properties", {}).get("method", {}).get("const") == part
+        ):
+            return resolved
+    return here
