@@ -1,0 +1,169 @@
+"""Crops: a micrograph as 8-bit grey levels, cut into the small images whose diagrams are computed.
+
+The paper cuts 256 x 256 px from 1024 x 1024 px, and converts 16-bit micrographs to 8 bit with OpenCV's contrast
+limited adaptive histogram equalisation. Two other conversions show how much of a result is contrast: a window of
+absolute intensity that is the same for all micrographs, and crops standardised one by one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.errors import PersistemError
+from persistem.files import atomic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persistem.study import Clahe, Crops, Recipe, Standardised, Window
+
+#: Raised when the results of this stage change for the same study.
+VERSION = 1
+
+
+def positions(shape: tuple[int, ...], crops: Crops) -> NDArray[Any]:
+    """Row and column of the first pixel of every crop that fits, row by row: (n, 2) int.
+
+    Raises PersistemError when a micrograph of ``shape`` (rows, columns) holds no crop.
+    """
+    import numpy as np
+
+    if min(shape) < crops.size:
+        raise PersistemError(
+            f"crops.size = {crops.size} px, but the micrograph has {shape[0]} x {shape[1]} px: a crop must fit in it"
+        )
+    rows, columns = (np.arange(0, side - crops.size + 1, crops.stride) for side in shape)
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def cut(intensity: NDArray[Any], intensity_recipe: Clahe | Window | Standardised, crops: Crops) -> NDArray[Any]:
+    """Crops of a micrograph in 8-bit grey levels.
+
+    Parameters
+    ----------
+    intensity
+        absolute intensity, (rows, columns), where vacuum is 1
+    intensity_recipe
+        conversion to grey levels, see ``study.Clahe``, ``study.Window`` and ``study.Standardised``
+    crops
+        size and stride in pixels
+
+    Returns
+    -------
+    NDArray
+        (n, size, size) uint8 in the order of ``positions``
+
+    Raises
+    ------
+    PersistemError
+        when the micrograph is not a finite image, is smaller than a crop, or has no positive mean to refer to.
+    """
+    import numpy as np
+
+    image = np.asarray(intensity, dtype=float)
+    if image.ndim != 2:
+        raise PersistemError(f"a micrograph has rows and columns, but this array has the shape {image.shape}")
+    if bad := np.count_nonzero(~np.isfinite(image)):
+        raise PersistemError(f"{bad} of the micrograph's {image.size} intensities are not finite numbers")
+    corners = positions(image.shape, crops)
+
+    def pieces(image: NDArray[Any]) -> list[NDArray[Any]]:
+        return [image[row : row + crops.size, column : column + crops.size] for row, column in corners]
+
+    recipe = intensity_recipe
+    if recipe.method == "standardised":
+        return np.stack([_standardised(crop, recipe) for crop in pieces(image)])
+    if recipe.method == "window":
+        return np.stack(pieces(_windowed(image, recipe)))
+    if recipe.scope == "crop":
+        return np.stack([_equalised(crop, recipe) for crop in pieces(_sixteen_bit(image))])
+    return np.stack(pieces(_equalised(_sixteen_bit(image), recipe)))
+
+
+def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None:
+    """Cut the micrograph in a file and write its crops as an 8-bit ImageJ stack with the pixel size in nm.
+
+    Raises PersistemError, naming the file, as ``cut`` does.
+    """
+    import tifffile
+
+    from persistem.micrographs import read_micrograph
+
+    intensity, metadata = read_micrograph(micrograph)
+    try:
+        stack = cut(intensity, recipe.intensity, crops)
+    except PersistemError as error:
+        raise PersistemError(f"{micrograph}: {error}") from error
+    labels = [f"row {row} column {column}" for row, column in positions(intensity.shape, crops)]
+    per_nm = 10 / metadata["pixel_size_A"]
+    with atomic(out) as part:
+        tifffile.imwrite(
+            part,
+            stack,
+            imagej=True,
+            resolution=(per_nm, per_nm),
+            metadata={"axes": "ZYX", "unit": "nm", "Labels": labels},
+        )
+
+
+def read_crops(path: Path) -> NDArray[Any]:
+    """The crops that ``crop_file`` wrote: (n, size, size) uint8.
+
+    Raises PersistemError when the file is not a stack of square 8-bit images.
+    """
+    import tifffile
+
+    try:
+        stack: NDArray[Any] = tifffile.imread(path)
+    except (OSError, ValueError, tifffile.TiffFileError) as error:
+        raise PersistemError(f"{path}: not a TIFF file of crops ({error})") from error
+    if stack.ndim not in (2, 3) or stack.shape[-1] != stack.shape[-2] or stack.dtype != "uint8":
+        raise PersistemError(
+            f"{path}: a {stack.dtype} array of the shape {stack.shape}, but crops are square 8-bit images"
+        )
+    return stack.reshape(-1, *stack.shape[-2:])
+
+
+def _sixteen_bit(image: NDArray[Any]) -> NDArray[Any]:
+    """The micrograph's 16-bit grey levels, its minimum at 0 and its maximum at 65535, as in its TIFF file."""
+    import numpy as np
+
+    low, high = image.min(), image.max()
+    grey: NDArray[Any] = np.rint((image - low) * (65535 / ((high - low) or 1))).astype(np.uint16)
+    return grey
+
+
+def _equalised(grey: NDArray[Any], recipe: Clahe) -> NDArray[Any]:
+    """16-bit grey levels equalised by OpenCV and converted to 8 bit, in the order that ``recipe.depth`` says.
+
+    OpenCV clips a tile's histogram at clip_limit * pixels / bins counts, and at no less than 1. A tile of 128 x 128 px
+    has 64 pixels for each of 256 bins but a quarter of one for each of 65,536: at 16 bit every clip limit below 8 is 1.
+    """
+    import cv2
+
+    clahe = cv2.createCLAHE(clipLimit=recipe.clip_limit, tileGridSize=tuple(recipe.tiles))
+    equalised: NDArray[Any] = clahe.apply(grey if recipe.depth == 16 else _eight_bit(grey / 257))
+    return equalised if recipe.depth == 8 else _eight_bit(equalised / 257)
+
+
+def _windowed(image: NDArray[Any], recipe: Window) -> NDArray[Any]:
+    mean = image.mean()
+    if mean <= 0:
+        raise PersistemError(f"the micrograph's mean intensity is {mean:g}: a window of mean intensities needs it > 0")
+    return _eight_bit((image / mean - recipe.low) * (255 / (recipe.high - recipe.low)))
+
+
+def _standardised(crop: NDArray[Any], recipe: Standardised) -> NDArray[Any]:
+    """A crop by its own mean and SD; one without contrast is mid-grey."""
+    deviation = crop - crop.mean()
+    sd = crop.std() if crop.min() < crop.max() else 0
+    scores = deviation / sd if sd > 0 else 0 * crop
+    return _eight_bit(127.5 * (1 + scores / recipe.half_width))
+
+
+def _eight_bit(values: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    grey: NDArray[Any] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    return grey
