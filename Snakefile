@@ -1,0 +1,62 @@
+# From a GaN crystal to the paper's accuracy table. A table of contents: the study, the stages, the named targets.
+#
+#   snakemake --cores 2                                     the paper's study
+#   snakemake --cores 2 --configfile config/demo.yaml       another study; it stands alone
+#   snakemake --cores 2 specimens | exit_waves | micrographs | diagrams     as far as a stage
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/specimens.smk"
+include: "workflow/rules/exit_waves.smk"
+include: "workflow/rules/micrographs.smk"
+include: "workflow/rules/crops.smk"
+include: "workflow/rules/diagrams.smk"
+include: "workflow/rules/persistence_images.smk"
+include: "workflow/rules/learning.smk"
+include: "workflow/rules/publish.smk"
+
+
+localrules:
+    all,
+    specimens,
+    exit_waves,
+    micrographs,
+    diagrams,
+    persistence_images,
+
+
+rule all:
+    """Everything the study shows: results/<study>/."""
+    default_target: True
+    input:
+        rules.publish.output,
+
+
+rule specimens:
+    """Every MD specimen (or own structure)."""
+    input:
+        PLAN.files("specimens"),
+
+
+rule exit_waves:
+    """The exit wave of every specimen."""
+    input:
+        PLAN.files("exit_waves"),
+
+
+rule micrographs:
+    """A micrograph of every specimen at every defocus."""
+    input:
+        PLAN.files("micrographs"),
+
+
+rule diagrams:
+    """The persistence diagrams of every crop of the classified specimens."""
+    input:
+        PLAN.files("diagrams"),
+
+
+rule persistence_images:
+    """The persistence images of every crop of the classified specimens."""
+    input:
+        PLAN.files("persistence_images"),

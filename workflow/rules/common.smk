@@ -1,0 +1,67 @@
+# The study and what it asks for; every rule takes its paths and settings from PLAN.
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import update_config
+
+SOURCE = Path(workflow.current_basedir).parent / "src"
+sys.path.insert(0, str(SOURCE))
+# jobs find the package, and what lies beside this python (mpiexec), without an activated environment
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(SOURCE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+).rstrip(os.pathsep)
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+)
+
+from persistem import paths
+from persistem.errors import PersistemError
+from persistem.load import make_study, typed
+from persistem.plan import Plan
+from persistem.publish import describe, refresh
+
+study_files = workflow.overwrite_configfiles
+if len(study_files) > 1:
+    sys.exit(
+        f"persistem: --configfile names {len(study_files)} studies, but a study stands alone; give one"
+    )
+# --config hands over text; a file's values have their types already
+update_config(config, typed(workflow.config_settings.config))
+try:
+    PLAN = Plan(make_study(config, study_files[0] if study_files else None))
+except PersistemError as error:
+    sys.exit(f"persistem: {error}")
+
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    describe(PLAN)
+    refresh(PLAN)
+
+
+wildcard_constraints:
+    digest="[0-9a-f]{12}",
+    specimen="[A-Za-z][A-Za-z0-9_-]*",
+    defocus=r"df[+-]\d+(p\d)?",
+    first=r"\d+",
+    last=r"\d+",
+
+
+def protocol(stage):
+    """The settings that a stage's jobs receive, by digest."""
+
+    def settings(wildcards):
+        return json.dumps(PLAN.settings(stage, wildcards.digest))
+
+    return settings
+
+
+def input_of(stage, source):
+    """The file of stage ``source`` that a stage's job reads, by digest."""
+    pattern = paths.pattern(source)
+
+    def file(wildcards):
+        return pattern.replace("{digest}", PLAN.input_digest(stage, wildcards.digest))
+
+    return file

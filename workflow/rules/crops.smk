@@ -1,0 +1,22 @@
+# Crops: conversion to 8 bit and cutting, with OpenCV.
+
+
+rule crops:
+    """The small images of one micrograph."""
+    input:
+        input_of("crops", "micrographs"),
+    output:
+        paths.pattern("crops"),
+    log:
+        paths.log(paths.pattern("crops")),
+    benchmark:
+        paths.benchmark(paths.pattern("crops"))
+    conda:
+        "../../envs/topology.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        protocol=protocol("crops"),
+    shell:
+        "python -m persistem crops {input:q} {output:q} --protocol {params.protocol:q} > {log:q} 2>&1"

@@ -1,0 +1,54 @@
+# Persistence diagrams with HomCloud: all crops of a micrograph in one job, or in batches that are joined.
+
+CROPS = PLAN.crops_per_micrograph
+BATCH = PLAN.study.run.crops_per_job or CROPS
+WHOLE = BATCH >= CROPS
+BATCH_FILE = paths.pattern("diagrams") if WHOLE else paths.crop_batch()
+
+
+rule crop_diagrams:
+    """The persistence diagrams of some crops of a micrograph; of all of them, unless run.crops_per_job is fewer."""
+    input:
+        input_of("diagrams", "crops"),
+    output:
+        BATCH_FILE if WHOLE else temp(BATCH_FILE),
+    log:
+        paths.log(BATCH_FILE),
+    benchmark:
+        paths.benchmark(BATCH_FILE)
+    conda:
+        "../../envs/topology.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        protocol=protocol("diagrams"),
+        range="" if WHOLE else "--first {first} --last {last}",
+    shell:
+        "python -m persistem diagrams {input:q} {output:q} {params.range}"
+        " --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+if not WHOLE:
+
+    rule join_diagrams:
+        """The diagrams of a micrograph from those of its batches."""
+        input:
+            expand(
+                paths.crop_batch(),
+                zip,
+                first=range(0, CROPS, BATCH),
+                last=[min(k + BATCH, CROPS) for k in range(0, CROPS, BATCH)],
+                allow_missing=True,
+            ),
+        output:
+            paths.pattern("diagrams"),
+        log:
+            paths.log(paths.pattern("diagrams")),
+        conda:
+            "../../envs/topology.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        shell:
+            "python -m persistem join-diagrams {input:q} --out {output:q} > {log:q} 2>&1"

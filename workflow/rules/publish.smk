@@ -1,0 +1,27 @@
+# What people open: results/<study>/.
+
+
+rule publish:
+    """The study's tables, its settings and the index from names to digests."""
+    input:
+        learning=PLAN.files("learning"),
+        summaries=[
+            str(Path(file).with_name("summary.json"))
+            for file in PLAN.files("specimens")
+        ],
+    output:
+        accuracy=paths.accuracy(PLAN.study.name),
+        specimens=paths.specimens(PLAN.study.name),
+        index=paths.index(PLAN.study.name),
+    log:
+        f"{paths.RESULTS}/logs/publish/{PLAN.study.name}.log",
+    conda:
+        "../../envs/learning.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        study=PLAN.study.model_dump_json(exclude_unset=True),
+        root=lambda wildcards, output: str(Path(output.index).parents[2]),
+    shell:
+        "python -m persistem publish {params.study:q} --root {params.root:q} > {log:q} 2>&1"

@@ -1,0 +1,97 @@
+# Specimens: molecular dynamics with LAMMPS, or the user's own structures.
+
+
+rule heating:
+    """The crystal, held at a temperature; the specimens without RT treatment."""
+    output:
+        structure=paths.pattern("specimens"),
+        summary=paths.beside("specimens", "summary.json"),
+        thermo=paths.beside("specimens", "thermo.csv"),
+        restart=paths.beside("specimens", "end.restart"),
+    log:
+        paths.log(paths.pattern("specimens")),
+    benchmark:
+        paths.benchmark(paths.pattern("specimens"))
+    wildcard_constraints:
+        specimen=r"T\d+-rt0-s\d+",
+    conda:
+        "../../envs/specimens.yaml"
+    threads: PLAN.study.md.ranks
+    resources:
+        mpi="mpiexec",
+        tasks=PLAN.study.md.ranks,
+        mem_mb=1000,
+        runtime=120,
+    params:
+        protocol=protocol("specimens"),
+        temperature=lambda wildcards: PLAN.specimens[wildcards.specimen].temperature,
+        seed=lambda wildcards: PLAN.specimens[wildcards.specimen].seed,
+        folder=lambda wildcards, output: str(Path(output.structure).parent),
+    shell:
+        "{resources.mpi} -n {resources.tasks} python -m mpi4py -m persistem heat {params.folder:q}"
+        " --temperature {params.temperature} --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+def hot_restart(wildcards):
+    """The end of the heating that an RT treatment continues from."""
+    hot = PLAN.input_digest("specimens", wildcards.digest)
+    return paths.beside("specimens", "end.restart").format(
+        digest=hot, specimen=wildcards.specimen.replace("-rt1-", "-rt0-")
+    )
+
+
+rule rt_treatment:
+    """A heated specimen, continued at room temperature; the specimens with RT treatment."""
+    input:
+        restart=hot_restart,
+    output:
+        structure=paths.pattern("specimens"),
+        summary=paths.beside("specimens", "summary.json"),
+        thermo=paths.beside("specimens", "thermo.csv"),
+        restart=paths.beside("specimens", "end.restart"),
+    log:
+        paths.log(paths.pattern("specimens")),
+    benchmark:
+        paths.benchmark(paths.pattern("specimens"))
+    wildcard_constraints:
+        specimen=r"T\d+-rt1-s\d+",
+    conda:
+        "../../envs/specimens.yaml"
+    threads: PLAN.study.md.ranks
+    resources:
+        mpi="mpiexec",
+        tasks=PLAN.study.md.ranks,
+        mem_mb=1000,
+        runtime=60,
+    params:
+        protocol=protocol("specimens"),
+        seed=lambda wildcards: PLAN.specimens[wildcards.specimen].seed,
+        folder=lambda wildcards, output: str(Path(output.structure).parent),
+    shell:
+        "{resources.mpi} -n {resources.tasks} python -m mpi4py -m persistem treat {input.restart:q} {params.folder:q}"
+        " --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+rule own_structure:
+    """A structure of the user's, brought into the form of a specimen."""
+    input:
+        lambda wildcards: PLAN.settings("specimens", wildcards.digest)["path"],
+    output:
+        structure=paths.pattern("specimens"),
+        summary=paths.beside("specimens", "summary.json"),
+    log:
+        paths.log(paths.pattern("specimens")),
+    benchmark:
+        paths.benchmark(paths.pattern("specimens"))
+    wildcard_constraints:
+        specimen=r"(?!T\d+-rt[01]-s\d+$)[A-Za-z].*",
+    conda:
+        "../../envs/specimens.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        protocol=protocol("specimens"),
+        folder=lambda wildcards, output: str(Path(output.structure).parent),
+    shell:
+        "python -m persistem structure {params.folder:q} --protocol {params.protocol:q} > {log:q} 2>&1"

@@ -1,0 +1,262 @@
+"""``persistem <verb>``: every stage of the pipeline, and the study itself, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from persistem.errors import PersistemError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; 0, or 1 after one sentence on standard error."""
+    options = vars(_parser().parse_args(arguments))
+    verb = options.pop("verb")
+    try:
+        verb(**options)
+    except PersistemError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
+    return 0
+
+
+def _fail(message: str) -> int:
+    if _rank() == 0:
+        print(f"persistem: {message}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _rank() -> int:
+    """The MPI rank, so that one of them speaks; 0 where no MPI was started."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    return mpi.COMM_WORLD.rank if mpi else 0
+
+
+def heat(protocol: dict[str, Any], temperature: int, seed: int, out: Path) -> None:
+    """heat a crystal by molecular dynamics (LAMMPS), under mpiexec"""
+    from persistem import md
+    from persistem.study import Material, MolecularDynamics, Potential
+
+    study = _sections(protocol, material=Material, potential=Potential, md=MolecularDynamics)
+    md.heat(study["material"], study["potential"], study["md"], temperature, seed, out)
+
+
+def treat(protocol: dict[str, Any], restart: Path, seed: int, out: Path) -> None:
+    """continue a heated specimen at room temperature (LAMMPS), under mpiexec"""
+    from persistem import md
+    from persistem.study import Material, MolecularDynamics, Potential
+
+    study = _sections(protocol, material=Material, potential=Potential, md=MolecularDynamics)
+    md.treat(study["material"], study["potential"], study["md"], seed, restart, out)
+
+
+def structure(protocol: dict[str, Any], out: Path) -> None:
+    """bring an own structure (extended XYZ, LAMMPS data, whatever ASE reads) in as a specimen"""
+    from persistem.structures import import_structure
+
+    types = protocol.get("types")
+    import_structure(Path(protocol["path"]), {int(t): e for t, e in types.items()} if types else None, out)
+
+
+def exit_wave(protocol: dict[str, Any], structure: Path, out: Path, device: str) -> None:
+    """propagate a plane wave through a specimen by multislice (abTEM)"""
+    from persistem import exit_waves
+    from persistem.study import Imaging
+
+    exit_waves.exit_wave(structure, _section(Imaging, protocol), out, device)
+
+
+def micrograph(protocol: dict[str, Any], wave: Path, defocus: float, out: Path, device: str) -> None:
+    """image an exit wave at a defocus (Å)"""
+    from persistem import micrographs
+    from persistem.study import Imaging
+
+    micrographs.micrograph(wave, _section(Imaging, protocol), defocus, out, device)
+
+
+def crops(protocol: dict[str, Any], micrograph: Path, out: Path) -> None:
+    """convert a micrograph to 8 bit and cut it into crops"""
+    from persistem.crops import crop_file
+    from persistem.study import Crops, Recipe
+
+    recipe = _section(Recipe, {"intensity": protocol.get("intensity", {"method": "clahe"})})
+    crop_file(micrograph, recipe, _section(Crops, protocol.get("crops", {})), out)
+
+
+def diagrams(protocol: dict[str, Any], crops: Path, out: Path, first: int | None, last: int | None) -> None:
+    """compute the persistence diagrams of crops (HomCloud)"""
+    from persistem.diagrams import diagram_file
+    from persistem.study import Recipe
+
+    diagram_file(crops, _section(Recipe, protocol), out, first, last)
+
+
+def join_diagrams(parts: list[Path], out: Path) -> None:
+    """join diagrams that were computed in batches"""
+    from persistem.diagrams import join
+
+    join(parts, out)
+
+
+def persistence_images(protocol: dict[str, Any], diagrams: Path, out: Path) -> None:
+    """turn persistence diagrams into persistence images (HomCloud)"""
+    from persistem.persistence_images import image_file
+    from persistem.study import Recipe
+
+    settings = dict(protocol)
+    image_file(diagrams, _section(Recipe, settings), settings.pop("crops_per_micrograph"), out)
+
+
+def learn(protocol: dict[str, Any], out: Path, jobs: int) -> None:
+    """classify persistence images and tabulate the accuracy (scikit-learn)"""
+    from persistem import paths
+    from persistem.learning import Source, learn
+    from persistem.study import Learning
+
+    root = Path(out).absolute().parents[3]
+    sources = [
+        Source(
+            root / paths.path("persistence_images", s["digest"], s["specimen"], paths.defocus_id(defocus)),
+            s["specimen"],
+            s["state"],
+            s["seed"],
+            defocus,
+        )
+        for s in protocol["sources"]
+        for defocus in protocol["defoci"]
+    ]
+    learn(sources, protocol["states"], _section(Learning, protocol["learning"]), protocol["recipe"], out, jobs)
+
+
+def publish(study: str, root: Path) -> None:
+    """write results/<study>/ from the results of the stages"""
+    from persistem.load import load_study, make_study
+    from persistem.plan import Plan
+    from persistem.publish import describe, publish
+
+    inline = study.lstrip().startswith("{")
+    plan = Plan(make_study(_protocol(study)) if inline else load_study(Path(study)))
+    describe(plan, root)
+    publish(plan, root)
+
+
+def check(studies: list[Path]) -> None:
+    """say whether study files are valid, and what they ask for"""
+    from persistem.load import load_study
+    from persistem.plan import Plan
+
+    for file in studies:
+        study = load_study(file)
+        plan = Plan(study)
+        crops = len(plan.files("micrographs")) and plan.crops_per_micrograph
+        print(
+            f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
+            f"{len(plan.defoci)} defoci, {crops} crops per micrograph, recipes {', '.join(study.features)}"
+        )
+
+
+def accuracy(table: Path) -> None:
+    """print an accuracy table for reading: all foci and in focus"""
+    from persistem.report import accuracy_text
+
+    print(accuracy_text(table))
+
+
+def reference(folder: Path) -> None:
+    """write the parameter reference, the JSON schema and the paper's study from the model"""
+    from persistem.reference import write_reference
+
+    write_reference(folder)
+
+
+def _protocol(text: str) -> dict[str, Any]:
+    """Settings of a stage: a YAML or JSON mapping as it is, or the path of a file that holds one.
+
+    A digest folder's ``stage.yaml`` is such a file; of it the settings are taken.
+    """
+    if not text.lstrip().startswith("{"):
+        try:
+            text = Path(text).read_text()
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise argparse.ArgumentTypeError(f"a mapping is expected, not {text.strip()[:60]!r}")
+    return settings.get("settings", settings) if "stage" in settings else settings
+
+
+def _section(model: type[Any], settings: dict[str, Any]) -> Any:
+    """A section of the study with the settings a stage received; what it did not receive takes the default."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate({k: v for k, v in settings.items() if k in model.model_fields})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise PersistemError(f"--protocol: {key} = {problem['input']!r}: {problem['msg']}") from error
+
+
+def _sections(protocol: dict[str, Any], **models: type[Any]) -> dict[str, Any]:
+    return {key: _section(model, protocol.get(key, {})) for key, model in models.items()}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="persistem", description="States of matter in TEM images by persistent homology."
+    )
+    verbs = parser.add_subparsers(required=True, metavar="verb")
+
+    def add(verb: Any, *positional: str, protocol: bool = True) -> argparse.ArgumentParser:
+        command = verbs.add_parser(verb.__name__.replace("_", "-"), help=verb.__doc__, description=verb.__doc__)
+        command.set_defaults(verb=verb)
+        for name in positional:
+            command.add_argument(name, type=Path)
+        if protocol:
+            command.add_argument(
+                "--protocol",
+                type=_protocol,
+                default={},
+                help="the stage's settings, inline YAML or a file; by default the paper's",
+            )
+        return command
+
+    def device(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where abTEM computes")
+
+    command = add(heat, "out")
+    command.add_argument("--temperature", type=int, required=True, help="K")
+    command.add_argument("--seed", type=int, required=True)
+    command = add(treat, "restart", "out")
+    command.add_argument("--seed", type=int, required=True)
+    add(structure, "out")
+    device(add(exit_wave, "structure", "out"))
+    command = add(micrograph, "wave", "out")
+    command.add_argument("--defocus", type=float, required=True, help="Å")
+    device(command)
+    add(crops, "micrograph", "out")
+    command = add(diagrams, "crops", "out")
+    command.add_argument("--first", type=int, help="first crop, from 0")
+    command.add_argument("--last", type=int, help="crop to stop before")
+    command = add(join_diagrams, protocol=False)
+    command.add_argument("parts", nargs="+", type=Path)
+    command.add_argument("--out", type=Path, required=True)
+    add(persistence_images, "diagrams", "out")
+    command = add(learn, "out")
+    command.add_argument("--jobs", type=int, default=1, help="cores")
+    command = add(publish, protocol=False)
+    command.add_argument("study", help="study file, or a study as an inline mapping")
+    command.add_argument("--root", type=Path, default=Path(), help="the folder that holds results/")
+    command = add(check, protocol=False)
+    command.add_argument("studies", nargs="+", type=Path)
+    add(accuracy, "table", protocol=False)
+    add(reference, "folder", protocol=False)
+    return parser

@@ -1,0 +1,98 @@
+"""Every path of the results folder, and the identifiers in them.
+
+``results/<stage>/<digest>/…`` holds what is computed; ``results/<study>/`` what people open.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RESULTS = "results"
+
+#: The stages, in order, and the file of each, relative to ``results/<stage>/<digest>/``.
+FILES = {
+    "specimens": "{specimen}/structure.extxyz",
+    "exit_waves": "{specimen}.zarr",
+    "micrographs": "{specimen}/{defocus}.tif",
+    "crops": "{specimen}/{defocus}.tif",
+    "diagrams": "{specimen}/{defocus}.parquet",
+    "persistence_images": "{specimen}/{defocus}.parquet",
+    "learning": "accuracy.csv",
+}
+STAGES = tuple(FILES)
+
+
+def pattern(stage: str) -> str:
+    """The path of a stage's file with wildcards ``{digest}``, ``{specimen}`` and ``{defocus}``."""
+    return f"{RESULTS}/{stage}/{{digest}}/{FILES[stage]}"
+
+
+def path(stage: str, digest: str, specimen: str = "", defocus: str = "") -> str:
+    """The path of one file of a stage."""
+    return pattern(stage).format(digest=digest, specimen=specimen, defocus=defocus)
+
+
+def beside(stage: str, name: str) -> str:
+    """The path, with wildcards, of a file called ``name`` in the folder of a stage's file."""
+    return str(Path(pattern(stage)).with_name(name))
+
+
+def stage_path(stage: str, digest: str) -> str:
+    """The small YAML that says what a digest stands for."""
+    return f"{RESULTS}/{stage}/{digest}/stage.yaml"
+
+
+def crop_batch() -> str:
+    """The diagrams of some crops of a micrograph, ``{first}`` up to but not including ``{last}``."""
+    return pattern("diagrams").replace(".parquet", "/crops-{first}-{last}.parquet")
+
+
+def log(pattern: str) -> str:
+    """The log of the job that makes a file."""
+    return _record("logs", pattern, ".log")
+
+
+def benchmark(pattern: str) -> str:
+    """The timing of the job that makes a file (Snakemake's benchmark table)."""
+    return _record("benchmarks", pattern, ".tsv")
+
+
+def _record(kind: str, pattern: str, suffix: str) -> str:
+    return str(Path(pattern.replace(RESULTS, f"{RESULTS}/{kind}", 1)).with_suffix(suffix))
+
+
+def study_file(study: str, name: str) -> str:
+    """A file that people open."""
+    return f"{RESULTS}/{study}/{name}"
+
+
+def accuracy(study: str) -> str:
+    """The study's accuracy table."""
+    return study_file(study, "tables/accuracy.csv")
+
+
+def specimens(study: str) -> str:
+    """The study's table of specimens: density, temperature, pressure."""
+    return study_file(study, "tables/specimens.csv")
+
+
+def index(study: str) -> str:
+    """From names to digests: the path of every file that the study stands on."""
+    return study_file(study, "index.csv")
+
+
+def specimen_id(temperature: int, rt: bool, seed: int) -> str:
+    """Identifier of a simulated specimen, e.g. ``T6000-rt1-s01``."""
+    return f"T{temperature}-rt{rt:d}-s{seed:02d}"
+
+
+def structure_id(state: str, seed: int) -> str:
+    """Identifier of a specimen from a user's own structure, e.g. ``liquid-s01``."""
+    return f"{state}-s{seed:02d}"
+
+
+def defocus_id(defocus: float) -> str:
+    """Identifier of a defocus (Å), exact to 0.1 Å: ``df-025``, ``df+012p5``."""
+    tenths = round(defocus * 10)
+    text = f"df{'-' if tenths < 0 else '+'}{abs(tenths) // 10:03d}"
+    return text + (f"p{abs(tenths) % 10}" if tenths % 10 else "")

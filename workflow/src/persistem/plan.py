@@ -1,0 +1,219 @@
+"""From a study to what has to be computed: specimens, and the digest and settings of every stage.
+
+A digest is taken over a stage's slice of the study, its version and the digest of its input, so a changed parameter
+is a new path: exactly the stages that see it run, the old results stay, and studies share what they have in common.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from persistem import crops, diagrams, exit_waves, learning, md, micrographs, paths, persistence_images, structures
+from persistem.digests import content, digest_of
+from persistem.errors import PersistemError
+from persistem.study import Section, Structure, Study
+
+MD_KEYS = [
+    "timestep",
+    "steps",
+    "initial_temperature_factor",
+    "barostat",
+    "pressure",
+    "density",
+    "temperature_damping",
+    "pressure_damping",
+    "segment_steps",
+    "thermo_every",
+    "ranks",
+]
+MATERIAL_KEYS = ("crystal", "file", "repetitions", "species")
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """One MD end state, or one of the user's own structures."""
+
+    name: str
+    seed: int
+    state: str | None
+    temperature: int | None = None
+    rt: bool = False
+    structure: Structure | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one digest of one stage stands for: the settings its jobs receive, and the digest of its input."""
+
+    stage: str
+    version: int
+    settings: dict[str, Any]
+    identity: dict[str, Any] = field(repr=False)
+    inputs: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the step."""
+        return digest_of(self.stage, self.version, self.identity, list(self.inputs))
+
+
+def specimens_of(study: Study) -> list[Specimen]:
+    """Every specimen of the study, in the order of the study."""
+    if study.structures:
+        return [Specimen(paths.structure_id(s.state, s.seed), s.seed, s.state, structure=s) for s in study.structures]
+    label = {(state.temperature, state.rt): name for name, state in study.states.items()}
+    return [
+        Specimen(paths.specimen_id(t, rt, seed), seed, label.get((t, rt)), t, rt)
+        for series in study.md.series
+        for t in series.temperatures
+        for seed in series.seeds
+        for rt in series.rt
+    ]
+
+
+def states_of(study: Study) -> list[str]:
+    """The classes in the order of their labels."""
+    if study.structures:
+        return list(dict.fromkeys(s.state for s in study.structures))
+    return list(study.states)
+
+
+class Plan:
+    """The steps of a study, by stage and digest, and which digest serves which specimen."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.specimens = {s.name: s for s in specimens_of(study)}
+        self.classified = [s for s in self.specimens.values() if s.state is not None]
+        self.defoci = {paths.defocus_id(d): d for d in study.imaging.defoci}
+        extent = (study.imaging.pixels, study.imaging.pixels)
+        self.crops_per_micrograph = len(crops.positions(extent, study.crops))
+        self.steps: dict[str, dict[str, Step]] = {stage: {} for stage in paths.STAGES}
+        self._specimen = self._specimen_digests()
+        self._image_digests()
+        self.learning = {name: self._learning_step(name) for name in study.features}
+
+    def digest(self, stage: str, specimen: str, recipe: str = "") -> str:
+        """The digest of ``stage`` for a specimen (and, below the micrographs, a recipe)."""
+        return self._specimen[specimen] if stage == "specimens" else self._images[stage, specimen, recipe]
+
+    def settings(self, stage: str, digest: str) -> dict[str, Any]:
+        """The slice of the study that jobs of this stage and digest receive, as plain values."""
+        return self._step(stage, digest).settings
+
+    def input_digest(self, stage: str, digest: str) -> str:
+        """The digest of the step that this one takes its input from."""
+        return self._step(stage, digest).inputs[0]
+
+    def _step(self, stage: str, digest: str) -> Step:
+        if digest not in self.steps[stage]:
+            known = ", ".join(self.steps[stage])
+            raise PersistemError(
+                f"{paths.RESULTS}/{stage}/{digest} is not of study {self.study.name!r}, which has {known}"
+            )
+        return self.steps[stage][digest]
+
+    def files(self, stage: str) -> list[str]:
+        """Every file of a stage that the study stands on."""
+        if stage == "specimens":
+            return [paths.path(stage, d, name) for name, d in self._specimen.items()]
+        if stage == "exit_waves":
+            return [paths.path(stage, self.digest(stage, name), name) for name in self.specimens]
+        if stage == "learning":
+            return [paths.path(stage, digest) for digest in self.learning.values()]
+        recipes = [""] if stage == "micrographs" else list(self.study.features)
+        of = list(self.specimens.values()) if stage == "micrographs" else self.classified
+        return [
+            paths.path(stage, self.digest(stage, s.name, recipe), s.name, defocus)
+            for recipe in recipes
+            for s in of
+            for defocus in self.defoci
+        ]
+
+    def images(self, learning_digest: str) -> list[str]:
+        """The persistence images that a classification is learned from."""
+        sources = self.settings("learning", learning_digest)["sources"]
+        return [
+            paths.path("persistence_images", source["digest"], source["specimen"], defocus)
+            for source in sources
+            for defocus in self.defoci
+        ]
+
+    def _add(self, stage: str, version: int, settings: dict[str, Any], *inputs: str, **identity: Any) -> str:
+        step = Step(stage, version, settings, {**settings, **identity}, inputs)
+        return self.steps[stage].setdefault(step.digest, step).digest
+
+    def _specimen_digests(self) -> dict[str, str]:
+        study = self.study
+        if study.structures:
+            return {s.name: self._own_structure(s.structure) for s in self.specimens.values() if s.structure}
+        material = part(study.material, MATERIAL_KEYS)
+        potential = part(study.potential)
+        check = part(study.md, ("temperature_tolerance",))  # decides whether a run is accepted, not what it is
+        protocol = part(study.md, MD_KEYS)
+        heating = {"material": material, "potential": potential, "md": protocol | check}
+        potential_file = content(structures.potential_path(study.potential.file))
+        file = {"potential": {**potential, "file": potential_file}, "md": protocol}
+        if study.material.file:
+            file["material"] = {**material, "file": content(Path(study.material.file))}
+        hot = self._add("specimens", md.VERSION, heating, **file)
+        settings = {**heating, "md": protocol | check | part(study.md, ("rt",))}
+        # what heating settings do to a treated specimen is in the hot state's digest already
+        treated = Step("specimens", md.VERSION, settings, {"rt": part(study.md.rt)}, (hot,))
+        self.steps["specimens"][treated.digest] = treated
+        return {s.name: treated.digest if s.rt else hot for s in self.specimens.values()}
+
+    def _own_structure(self, structure: Structure) -> str:
+        settings = part(structure, ("path", "types"))
+        return self._add("specimens", structures.VERSION, settings, path=content(Path(structure.path)))
+
+    def _image_digests(self) -> None:
+        study = self.study
+        self._images: dict[tuple[str, str, str], str] = {}
+        wave, lens = part(study.imaging, exit_waves.KEYS), part(study.imaging, micrographs.KEYS)
+        cut = part(study.crops)
+        for name in self.specimens:
+            image = self._add("exit_waves", exit_waves.VERSION, wave, self._specimen[name])
+            self._images["exit_waves", name, ""] = image
+            image = self._images["micrographs", name, ""] = self._add("micrographs", micrographs.VERSION, lens, image)
+            for label, recipe in study.features.items():
+                chain: list[tuple[str, int, dict[str, Any]]] = [
+                    ("crops", crops.VERSION, {"intensity": part(recipe.intensity), "crops": cut}),
+                    ("diagrams", diagrams.VERSION, part(recipe, ("filtrations", "positions"))),
+                    (
+                        "persistence_images",
+                        persistence_images.VERSION,
+                        part(recipe, ("filtrations", "bins", "sigma", "weight"))
+                        | {"crops_per_micrograph": self.crops_per_micrograph},
+                    ),
+                ]
+                digest = image
+                for stage, version, settings in chain:
+                    digest = self._images[stage, name, label] = self._add(stage, version, settings, digest)
+
+    def _learning_step(self, recipe: str) -> str:
+        sources = [
+            {
+                "specimen": s.name,
+                "state": s.state,
+                "seed": s.seed,
+                "digest": self.digest("persistence_images", s.name, recipe),
+            }
+            for s in self.classified
+        ]
+        settings = {
+            "recipe": recipe,
+            "states": states_of(self.study),
+            "defoci": list(self.defoci.values()),
+            "learning": part(self.study.learning),
+            "sources": sources,
+        }
+        return self._add("learning", learning.VERSION, settings, *sorted({str(s["digest"]) for s in sources}))
+
+
+def part(section: Section, keys: tuple[str, ...] | list[str] | None = None) -> dict[str, Any]:
+    """Some fields of a section as plain built-in values."""
+    return section.model_dump(mode="json", include=None if keys is None else set(keys))
