@@ -6,7 +6,7 @@
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/specimens.smk"
+include: f"workflow/rules/{'own_structures' if PLAN.study.structures else 'specimens'}.smk"
 include: "workflow/rules/exit_waves.smk"
 include: "workflow/rules/micrographs.smk"
 include: "workflow/rules/crops.smk"
@@ -30,6 +30,9 @@ rule all:
     default_target: True
     input:
         rules.publish.output,
+        # Snakemake makes a missing file only where somebody asks for it: ask for what a changed setting gives new digests
+        PLAN.files("learning"),
+        PLAN.files("specimens"),
 
 
 rule specimens:

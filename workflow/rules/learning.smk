@@ -13,7 +13,6 @@ rule learning:
         paths.benchmark(paths.pattern("learning"))
     conda:
         "../../envs/learning.yaml"
-    threads: 2
     resources:
         mem_mb=4000,
         runtime=30,

@@ -1,4 +1,4 @@
-# Specimens: molecular dynamics with LAMMPS, or the user's own structures.
+# Specimens by molecular dynamics with LAMMPS.
 
 
 rule heating:
@@ -70,28 +70,3 @@ rule rt_treatment:
     shell:
         "{resources.mpi} -n {resources.tasks} python -m mpi4py -m persistem treat {input.restart:q} {params.folder:q}"
         " --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
-
-
-rule own_structure:
-    """A structure of the user's, brought into the form of a specimen."""
-    input:
-        lambda wildcards: PLAN.settings("specimens", wildcards.digest)["path"],
-    output:
-        structure=paths.pattern("specimens"),
-        summary=paths.beside("specimens", "summary.json"),
-    log:
-        paths.log(paths.pattern("specimens")),
-    benchmark:
-        paths.benchmark(paths.pattern("specimens"))
-    wildcard_constraints:
-        specimen=r"(?!T\d+-rt[01]-s\d+$)[A-Za-z].*",
-    conda:
-        "../../envs/specimens.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        protocol=protocol("specimens"),
-        folder=lambda wildcards, output: str(Path(output.structure).parent),
-    shell:
-        "python -m persistem structure {params.folder:q} --protocol {params.protocol:q} > {log:q} 2>&1"

@@ -34,34 +34,40 @@ def publish(plan: Plan, root: Path = Path()) -> None:
     """Write the study's folder from the results of its stages.
 
     ``tables/accuracy.csv`` joins the tables of all recipes, ``tables/specimens.csv`` lists the specimens' density
-    and thermodynamic state, ``study.yaml`` every setting, and ``index.csv`` (written last) names and paths.
+    and thermodynamic state, ``index.csv`` the path of every file, and ``study.yaml`` (written last) every setting.
     """
     name = plan.study.name
     tables = [(root / path).read_text().splitlines() for path in plan.files("learning")]
     accuracy = [tables[0][0]] + [line for table in tables for line in table[1:]]
     _write(root / paths.accuracy(name), "\n".join(accuracy) + "\n")
+    index = [{"stage": stage, "path": path} for stage in paths.STAGES for path in plan.files(stage)]
     rows = [_specimen_row(plan, specimen, root) for specimen in plan.specimens]
     _write(root / paths.specimens(name), _table(rows))
-    settings = plan.study.model_dump(mode="json", exclude={"run"})
-    _write(root / paths.study_file(name, "study.yaml"), yaml.safe_dump(settings, sort_keys=False))
-    _write(root / paths.index(name), index(plan))
-
-
-def index(plan: Plan) -> str:
-    """The study's index as CSV: stage and path of every file it stands on."""
-    rows = [{"stage": stage, "path": path} for stage in paths.STAGES for path in plan.files(stage)]
-    return _table(rows)
+    _write(root / paths.index(name), _table(index))
+    _write(root / paths.study_file(name, "study.yaml"), settings(plan))
 
 
 def refresh(plan: Plan, root: Path = Path()) -> None:
-    """Point the study's folder at results that exist already.
+    """Keep the study's folder from showing the results of other settings than the study's.
 
-    When a setting is changed back nothing has to run, so no rule would notice that the folder shows other results.
+    Where all results exist already, as after changing a setting back, it is written anew; no rule would notice, as
+    nothing has to run. Where some are still to come its tables are removed, to be written by ``publish`` at the end.
     """
-    shown = root / paths.index(plan.study.name)
-    wanted = plan.files("specimens") + plan.files("learning")
-    if shown.exists() and shown.read_text() != index(plan) and all((root / path).exists() for path in wanted):
+    name = plan.study.name
+    shown = root / paths.study_file(name, "study.yaml")
+    if not shown.exists() or shown.read_text() == settings(plan):
+        return
+    if all((root / path).exists() for path in plan.files("specimens") + plan.files("learning")):
         publish(plan, root)
+    else:
+        for path in (paths.accuracy(name), paths.specimens(name), paths.index(name)):
+            (root / path).unlink(missing_ok=True)
+        shown.unlink()
+
+
+def settings(plan: Plan) -> str:
+    """Every setting of the study that a result can depend on, as YAML."""
+    return yaml.safe_dump(plan.study.model_dump(mode="json", exclude={"run"}), sort_keys=False)
 
 
 def _specimen_row(plan: Plan, name: str, root: Path) -> dict[str, Any]:

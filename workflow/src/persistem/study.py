@@ -183,7 +183,7 @@ class Imaging(Section):
     slice_thickness: Real = given(1.0, "thickness of a slice of the potential", unit="Å", gt=0)
     margin: Real = assumed(
         6.25,
-        "real atoms simulated around the field of view and cropped after propagation",
+        "real atoms simulated around the field of view (whole pixels) and cropped after propagation",
         unit="Å",
         reason="a cube cut out is not periodic and its edges scatter into the image; 0 is the paper's way",
         ge=0,
@@ -207,12 +207,16 @@ class Imaging(Section):
         "incoherent sum over the focal spread, or the damping envelope of the linear theory",
         reason="the sum is what the paper's transmission cross coefficient gives",
     )
-    focal_nodes: Whole = assumed(
-        15, "nodes of the focal sum (Gauss-Hermite)", reason="within 1e-4 of the converged image", ge=3, le=99
+    focal_nodes: Whole | None = assumed(
+        None,
+        "nodes of the focal sum, equally spaced over ±4σ; null: as many as the sampling needs (102 at the defaults)",
+        reason="the sum is then within 1e-4 of the integral",
+        ge=3,
+        le=9999,
     )
     semi_angle: Real = assumed(
         0.1,
-        "illumination semi-angle, standard deviation, as a spatial coherence envelope",
+        "illumination semi-angle, standard deviation on each axis, as a spatial coherence envelope",
         unit="mrad",
         reason="not stated; parallel illumination",
         ge=0,

@@ -1,0 +1,20 @@
+# Specimens from the user's own structures.
+
+
+rule own_structure:
+    """A structure of the user's, brought into the form of a specimen."""
+    input:
+        # its content is in the digest; when it was saved says nothing
+        ancient(lambda wildcards: PLAN.settings("specimens", wildcards.digest)["path"]),
+    output:
+        structure=paths.pattern("specimens"),
+        summary=paths.beside("specimens", "summary.json"),
+    log:
+        paths.log(paths.pattern("specimens")),
+    benchmark:
+        paths.benchmark(paths.pattern("specimens"))
+    params:
+        protocol=protocol("specimens"),
+        folder=lambda wildcards, output: str(Path(output.structure).parent),
+    shell:
+        "python -m persistem structure {params.folder:q} --protocol {params.protocol:q} > {log:q} 2>&1"

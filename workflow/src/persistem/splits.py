@@ -1,0 +1,93 @@
+"""Which crops train and which test: the paper's random split, and one MD seed left out at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from persistem.errors import PersistemError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Split(NamedTuple):
+    """Rows that train and rows that test.
+
+    ``group`` is the repetition (random) or the held-out seed: accuracies of one group are averaged first, and the
+    interval is over the groups.
+    """
+
+    group: int
+    train: NDArray[np.intp]
+    test: NDArray[np.intp]
+
+
+def random_splits(
+    y: NDArray[np.int_],
+    seed: NDArray[np.int_],
+    defocus: NDArray[np.float64],
+    fraction: float,
+    repetitions: int,
+    split_seed: int,
+) -> list[Split]:
+    """The paper's split, repeated: crops of one MD seed at a time, a random ``fraction`` of them for testing.
+
+    ``y``, ``seed`` and ``defocus`` (Å) have one entry per crop. Stratified by state and, within it, by defocus, so
+    that models for all defoci and for one are tested on the same crops. The draw depends on ``split_seed``, the MD
+    seed and the repetition alone: another MD seed in the study moves no crop. Seeds without all states are left out.
+    Raises PersistemError when there are too few crops to divide.
+    """
+    import numpy as np
+
+    complete = [s for s in np.unique(seed) if len(np.unique(y[seed == s])) == len(np.unique(y))]
+    splits = []
+    for repetition in range(repetitions):
+        for s in complete:
+            rng = np.random.default_rng([split_seed, s, repetition])
+            tested = np.zeros(len(y), bool)
+            for d in np.unique(defocus):
+                for state in np.unique(y):
+                    rows = np.flatnonzero((seed == s) & (defocus == d) & (y == state))
+                    if len(rows) < 2:
+                        raise PersistemError(
+                            f"random split: seed {s} has too few crops ({len(rows)}) of label {state} at a defocus of"
+                            f" {d:g} Å; one to train and one to test are needed (smaller crops.size or crops.stride)"
+                        )
+                    count = min(max(round(fraction * len(rows)), 1), len(rows) - 1)
+                    tested[rng.permutation(rows)[:count]] = True
+            splits.append(Split(repetition, np.flatnonzero((seed == s) & ~tested), np.flatnonzero(tested)))
+    return splits
+
+
+def leave_seed_out(y: NDArray[np.int_], seed: NDArray[np.int_]) -> list[Split]:
+    """Each MD seed in turn for testing, with all its specimens and defoci, and all the others for training.
+
+    Empty unless every state has at least two seeds: without, some state would be tested but never trained.
+    """
+    import numpy as np
+
+    if min(len(np.unique(seed[y == state])) for state in np.unique(y)) < 2:
+        return []
+    return [Split(int(s), np.flatnonzero(seed != s), np.flatnonzero(seed == s)) for s in np.unique(seed)]
+
+
+def percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
+    """2.5 and 97.5 percentiles."""
+    import numpy as np
+
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def t_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % confidence interval of the mean of accuracies, by Student's t, cut at 0 and 1.
+
+    Approximate: any two of the models share most of their training seeds.
+    """
+    import numpy as np
+    from scipy.special import stdtrit
+
+    n = len(values)
+    half = stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n)
+    return max(float(values.mean() - half), 0.0), min(float(values.mean() + half), 1.0)
