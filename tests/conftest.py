@@ -1,0 +1,102 @@
+"""A study small enough to run for real in a test, and the workflow's DAG as Snakemake resolves it."""
+
+import copy
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+#: 576 atoms, two seeds, two defoci, four crops of 64 px; 43 jobs.
+TINY = {
+    "name": "tiny",
+    "material": {"repetitions": [6, 6, 4]},
+    "md": {
+        "series": [{"temperatures": [6000], "seeds": [1, 2]}],
+        "steps": 400,
+        "segment_steps": 200,
+        "thermo_every": 20,
+        "temperature_tolerance": 0.9,
+        "ranks": 1,
+        "rt": {"steps": 400},
+    },
+    "imaging": {"field": 12.5, "thickness": 10.0, "pixels": 128, "margin": 1.0, "defoci": [-100, 0]},
+    "crops": {"size": 64, "stride": 64},
+    "features": {"paper": {}},
+    "learning": {"repetitions": 3},
+}
+
+
+def changed(study, key, value):
+    """A copy of a study with one setting changed, e.g. ``learning.C``."""
+    new = copy.deepcopy(study)
+    *sections, last = key.split(".")
+    here = new
+    for section in sections:
+        here = here.setdefault(section, {})
+    here[last] = value
+    return new
+
+
+@dataclass
+class Resolved:
+    """What Snakemake would run: jobs by rule, and every job's outputs."""
+
+    jobs: Counter
+    outputs: list[str]
+
+    @property
+    def rules(self):
+        return set(self.jobs) - {"all"}
+
+
+@pytest.fixture
+def resolve(tmp_path, caplog):
+    """Resolve the DAG of a study in this test's folder, as ``snakemake -n`` does; in process, for speed."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.enums import RerunTrigger
+    from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+
+    caplog.set_level("INFO")
+
+    def run(study, cores=2):
+        caplog.clear()
+        here = Path.cwd()
+        try:
+            with SnakemakeApi(OutputSettings(dryrun=True, stdout=True, nocolor=True)) as api:
+                workflow = api.workflow(
+                    resource_settings=ResourceSettings(cores=cores),
+                    config_settings=ConfigSettings(config=study),
+                    snakefile=ROOT / "Snakefile",
+                    workdir=tmp_path,
+                )
+                settings = DAGSettings(rerun_triggers=frozenset({RerunTrigger.MTIME}))
+                workflow.dag(settings).execute_workflow(executor="dryrun")
+                outputs = [str(tmp_path / file) for job in workflow._workflow.dag.jobs for file in job.output]
+        finally:
+            os.chdir(here)
+        table = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Job stats:")]
+        rows = re.findall(r"^(\w+) +(\d+)$", table[-1], re.M) if table else []
+        return Resolved(Counter({name: int(count) for name, count in rows if name != "total"}), outputs)
+
+    return run
+
+
+@pytest.fixture
+def finished(resolve):
+    """Pretend that a study has run: every output of its DAG exists, none newer than another."""
+
+    def finish(study):
+        for name in resolve(study).outputs:
+            path = Path(name)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.mkdir() if path.suffix == ".zarr" else path.touch()
+                os.utime(path, (1_700_000_000, 1_700_000_000))
+        assert not resolve(study).jobs
+
+    return finish

@@ -1,0 +1,248 @@
+"""The shape of the DAG, and what a change of each setting runs, as Snakemake resolves it."""
+
+import importlib
+import re
+
+import pytest
+from conftest import ROOT, TINY, changed
+from persistem.study import Section, Study
+
+BELOW = [
+    "heating",
+    "rt_treatment",
+    "exit_wave",
+    "micrograph",
+    "crops",
+    "crop_diagrams",
+    "persistence_image",
+    "learning",
+]
+
+#: A new value for each setting of the table in docs/re-execution.md.
+VALUES = {
+    "material.crystal": {"a": 3.2},
+    "material.file": "crystal.xyz",
+    "material.repetitions": [7, 6, 4],
+    "material.species": ["N", "Ga"],
+    "material.radii": {"Ga": 1.5, "N": 0.5},
+    "potential.pair_style": "tersoff/mod",
+    "potential.file": "mine.tersoff",
+    "md.timestep": 0.5,
+    "md.steps": 600,
+    "md.initial_temperature_factor": 1.0,
+    "md.barostat": "aniso",
+    "md.pressure": 1.0,
+    "md.density": 5.0,
+    "md.temperature_damping": 50.0,
+    "md.pressure_damping": 500.0,
+    "md.segment_steps": 100,
+    "md.thermo_every": 10,
+    "md.ranks": 2,
+    "md.rt.temperature": 400,
+    "md.rt.steps": 600,
+    "md.rt.velocities": "redrawn",
+    "md.temperature_tolerance": 0.8,
+    "imaging.field": 12.0,
+    "imaging.thickness": 9.0,
+    "imaging.pixels": 192,
+    "imaging.slice_thickness": 0.5,
+    "imaging.margin": 1.5,
+    "imaging.parametrization": "kirkland",
+    "imaging.voltage": 300.0,
+    "imaging.Cs": 0.001,
+    "imaging.Cc": 1.0,
+    "imaging.energy_spread": 0.3,
+    "imaging.focal_spread": "relativistic",
+    "imaging.temporal_coherence": "envelope",
+    "imaging.focal_nodes": 21,
+    "imaging.semi_angle": 0.2,
+    "imaging.aperture": 20.0,
+    "imaging.defocus_origin": "centre",
+    "imaging.defocus_sign": "overfocus-positive",
+    "crops.size": 32,
+    "crops.stride": 32,
+    "features.paper.intensity": {"method": "window"},
+    "features.paper.filtrations": ["sublevel"],
+    "features.paper.positions": True,
+    "features.paper.bins": 32,
+    "features.paper.sigma": 1.0,
+    "features.paper.weight": {"form": "atan"},
+    "learning.models": ["LR"],
+    "learning.C": 0.1,
+    "learning.scaling": "maximum",
+    "learning.test_fraction": 0.5,
+    "learning.repetitions": 5,
+    "learning.split_seed": 1,
+    "learning.in_focus": 50.0,
+    "run.crops_per_job": 2,
+    "name": "another",
+}
+#: Settings of the table that this machine cannot change (a GPU), or that other rows of the docs cover.
+ELSEWHERE = {"run.device"}
+
+
+def table():
+    """The rows of docs/re-execution.md: setting and the rules that run."""
+    text = (ROOT / "docs/re-execution.md").read_text()
+    for keys, rules in re.findall(r"^\| (`.+?) \| (.+?) \|$", text, re.M):
+        for key in re.findall(r"`([\w.]+)`", keys):
+            if "." in key or key == "name":
+                yield key, set() if rules == "nothing" else set(rules.split(", "))
+
+
+ROWS = dict(table())
+
+
+def settings(model, prefix=""):
+    """Every setting of the study, sections opened, those of recipes under ``features.paper``."""
+    for name, field in model.model_fields.items():
+        section = isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        if section and name != "crystal":
+            yield from settings(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def test_the_table_has_every_setting():
+    from persistem.study import Recipe
+
+    listed = {"md.series", "imaging.defoci", "structures", "states", "features"}  # the second table
+    every = {*settings(Study), *(f"features.paper.{name}" for name in Recipe.model_fields)} - listed
+    assert every == set(ROWS)
+    assert set(VALUES) | ELSEWHERE == set(ROWS)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A crystal and a potential of the user's own, which two rows of the table refer to."""
+    from persistem.structures import crystal_of, potential_path
+    from persistem.study import Material
+
+    crystal_of(Material(repetitions=(1, 1, 1))).write(tmp_path / "crystal.xyz", format="extxyz")
+    (tmp_path / "mine.tersoff").write_text(potential_path("GaN.tersoff").read_text() + "\n# mine\n")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("key", VALUES)
+def test_a_changed_setting_runs_exactly_the_rules_of_its_row(key, resolve, finished, files):
+    study = changed(TINY, "crops.stride", 32) if key == "crops.size" else TINY
+    if key == "md.density":
+        study = changed(study, "md.barostat", "none")
+    finished(study)
+    assert resolve(changed(study, key, VALUES[key])).rules == ROWS[key]
+    assert not resolve(study).jobs  # and changing back runs nothing
+
+
+def test_one_more_defocus_images_that_defocus_from_the_same_waves(resolve, finished):
+    finished(TINY)
+    more = resolve(changed(TINY, "imaging.defoci", [-100, 0, 25.5])).jobs
+    assert more == {
+        "micrograph": 4, "crops": 4, "crop_diagrams": 4, "persistence_image": 4, "learning": 1, "publish": 1, "all": 1,
+    }  # fmt: skip
+
+
+def test_one_more_seed_runs_no_existing_specimen(resolve, finished):
+    finished(TINY)
+    more = resolve(changed(TINY, "md.series", [{"temperatures": [6000], "seeds": [1, 2, 3]}])).jobs
+    assert (more["heating"], more["rt_treatment"], more["exit_wave"], more["micrograph"]) == (1, 1, 2, 4)
+    # in another order, and split over series, they are the same specimens
+    split = [{"temperatures": [6000], "seeds": [2]}, {"temperatures": [6000], "seeds": [1]}]
+    assert resolve(changed(TINY, "md.series", split)).rules <= {"learning", "publish"}
+
+
+def test_a_temperature_without_a_state_is_simulated_only(resolve, finished):
+    finished(TINY)
+    series = [*TINY["md"]["series"], {"temperatures": [1000], "seeds": [1]}]
+    assert resolve(changed(TINY, "md.series", series)).rules == {"heating", "rt_treatment", "publish"}
+
+
+def test_one_more_recipe_starts_at_the_micrographs(resolve, finished):
+    finished(TINY)
+    more = changed(TINY, "features.absolute", {"intensity": {"method": "window"}})
+    assert resolve(more).jobs == {
+        "crops": 8, "crop_diagrams": 8, "persistence_image": 8, "learning": 1, "publish": 1, "all": 1,
+    }  # fmt: skip
+
+
+def test_recipes_share_what_they_have_in_common(resolve, finished):
+    finished(TINY)
+    assert resolve(changed(TINY, "features.narrow", {"sigma": 1.0})).jobs == {
+        "persistence_image": 8, "learning": 1, "publish": 1, "all": 1,
+    }  # fmt: skip
+
+
+def test_studies_share_what_they_have_in_common(resolve, finished):
+    finished(TINY)
+    other = changed(changed(TINY, "name", "other"), "learning.C", 1.0)
+    assert resolve(other).rules == {"learning", "publish"}
+    finished(other)
+    assert not resolve(TINY).jobs
+
+
+@pytest.mark.parametrize(
+    ("stage", "first"),
+    [
+        ("md", "heating"),
+        ("exit_waves", "exit_wave"),
+        ("micrographs", "micrograph"),
+        ("crops", "crops"),
+        ("diagrams", "crop_diagrams"),
+        ("persistence_images", "persistence_image"),
+        ("learning", "learning"),
+    ],
+)
+def test_a_raised_version_runs_its_stage_and_what_is_below(stage, first, resolve, finished, monkeypatch):
+    finished(TINY)
+    module = importlib.import_module(f"persistem.{stage}")
+    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    assert resolve(TINY).rules == {*BELOW[BELOW.index(first) :], "publish"}
+
+
+def test_cores_run_nothing(resolve, finished):
+    finished(TINY)
+    assert not resolve(TINY, cores=16).jobs
+
+
+def test_an_own_structure_is_known_by_its_content(resolve, finished, tmp_path, monkeypatch):
+    from persistem.structures import crystal_of
+    from persistem.study import Material
+
+    monkeypatch.chdir(tmp_path)
+    atoms = crystal_of(Material(repetitions=(6, 6, 4)))
+    structures = []
+    for k, state in enumerate("ab"):
+        atoms.rattle(0.1, seed=k)
+        atoms.write(f"{state}.xyz", format="extxyz")
+        structures.append({"path": f"{state}.xyz", "state": state, "seed": 1})
+    study = {key: value for key, value in TINY.items() if key not in {"material", "md"}} | {"structures": structures}
+    finished(study)
+    moved = changed(study, "structures", [structures[0], structures[1] | {"path": "elsewhere/b.xyz"}])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/b.xyz").write_bytes((tmp_path / "b.xyz").read_bytes())
+    assert not resolve(moved).jobs
+    atoms.rattle(0.1, seed=9)
+    atoms.write("elsewhere/b.xyz", format="extxyz")
+    from persistem import digests
+
+    digests.content.cache_clear()
+    jobs = resolve(moved).jobs
+    assert (jobs["own_structure"], jobs["exit_wave"], jobs["micrograph"], jobs["learning"]) == (1, 1, 2, 1)
+    assert "heating" not in jobs
+
+
+def test_the_paper_study_has_the_shape_of_the_paper(resolve):
+    jobs = resolve({}).jobs
+    recipes = 3
+    assert jobs["heating"] == 3 + 5
+    assert jobs["rt_treatment"] == 3 + 5
+    assert jobs["exit_wave"] == 6  # the specimens that the states name
+    assert jobs["micrograph"] == 6 * 9
+    assert jobs["crops"] == jobs["crop_diagrams"] == jobs["persistence_image"] == recipes * 6 * 9
+    assert jobs["learning"] == recipes
+
+
+def test_batches_of_crops_are_joined(resolve):
+    jobs = resolve(changed(TINY, "run", {"crops_per_job": 3})).jobs
+    assert (jobs["crop_diagrams"], jobs["join_diagrams"]) == (16, 8)
+    jobs = resolve(changed(TINY, "run", {"crops_per_job": 1})).jobs
+    assert (jobs["crop_diagrams"], jobs["join_diagrams"]) == (32, 8)
