@@ -1,7 +1,6 @@
 # The study and what it asks for; every rule takes its paths and settings from PLAN.
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -9,27 +8,24 @@ from snakemake.utils import update_config
 
 SOURCE = Path(workflow.current_basedir).parent / "src"
 sys.path.insert(0, str(SOURCE))
-# jobs find the package, and what lies beside this python (mpiexec), without an activated environment
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(SOURCE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-).rstrip(os.pathsep)
-os.environ["PATH"] = os.pathsep.join(
-    [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-)
 
-from persistem import paths
+from persistem import environment, paths
 from persistem.errors import PersistemError
 from persistem.load import make_study, typed
 from persistem.plan import Plan
 from persistem.publish import describe, refresh
 
-study_files = workflow.overwrite_configfiles
+environment.prepare(SOURCE)
+# as a module of another workflow, the study is what that workflow hands over, and the command line is not ours
+ALONE = not workflow.modifier.is_module
+study_files = workflow.overwrite_configfiles if ALONE else []
 if len(study_files) > 1:
     sys.exit(
         f"persistem: --configfile names {len(study_files)} studies, but a study stands alone; give one"
     )
-# --config hands over text; a file's values have their types already
-update_config(config, typed(workflow.config_settings.config))
+if ALONE:
+    # --config hands over text; a file's values have their types already
+    update_config(config, typed(workflow.config_settings.config))
 try:
     PLAN = Plan(make_study(config, study_files[0] if study_files else None))
 except PersistemError as error:
@@ -65,3 +61,11 @@ def input_of(stage, source):
         return pattern.replace("{digest}", PLAN.input_digest(stage, wildcards.digest))
 
     return file
+
+
+def hot_restart(wildcards):
+    """The end of the heating that an RT treatment continues from."""
+    hot = PLAN.input_digest("specimens", wildcards.digest)
+    return paths.beside("specimens", "end.restart").format(
+        digest=hot, specimen=wildcards.specimen.replace("-rt1-", "-rt0-")
+    )

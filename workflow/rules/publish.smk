@@ -10,8 +10,16 @@ rule publish:
             for file in PLAN.files("specimens")
         ],
     output:
-        accuracy=paths.accuracy(PLAN.study.name),
-        specimens=paths.specimens(PLAN.study.name),
+        accuracy=report(
+            paths.accuracy(PLAN.study.name),
+            caption="../report/accuracy.rst",
+            category="Accuracy",
+        ),
+        specimens=report(
+            paths.specimens(PLAN.study.name),
+            caption="../report/specimens.rst",
+            category="Specimens",
+        ),
         index=paths.index(PLAN.study.name),
     log:
         f"{paths.RESULTS}/logs/publish/{PLAN.study.name}.log",

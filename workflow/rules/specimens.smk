@@ -32,14 +32,6 @@ rule heating:
         " --temperature {params.temperature} --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
-def hot_restart(wildcards):
-    """The end of the heating that an RT treatment continues from."""
-    hot = PLAN.input_digest("specimens", wildcards.digest)
-    return paths.beside("specimens", "end.restart").format(
-        digest=hot, specimen=wildcards.specimen.replace("-rt1-", "-rt0-")
-    )
-
-
 rule rt_treatment:
     """A heated specimen, continued at room temperature; the specimens with RT treatment."""
     input:
