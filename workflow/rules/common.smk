@@ -17,7 +17,7 @@ from persistem.publish import describe, refresh
 
 environment.prepare(SOURCE)
 # as a module of another workflow, the study is what that workflow hands over, and the command line is not ours
-ALONE = not workflow.modifier.is_module
+ALONE = workflow.modifier.is_main_snakefile()
 study_files = workflow.overwrite_configfiles if ALONE else []
 if len(study_files) > 1:
     sys.exit(

@@ -167,6 +167,13 @@ def accuracy(table: Path) -> None:
     print(accuracy_text(table))
 
 
+def record(study: Path) -> None:
+    """print the record of a finished study as Markdown: accuracy, specimens, time per stage, versions"""
+    from persistem.report import record
+
+    print(record(study))
+
+
 def reference(folder: Path) -> None:
     """write the parameter reference, the JSON schema and the paper's study from the model"""
     from persistem.reference import write_reference
@@ -258,5 +265,6 @@ def _parser() -> argparse.ArgumentParser:
     command = add(check, protocol=False)
     command.add_argument("studies", nargs="+", type=Path)
     add(accuracy, "table", protocol=False)
+    add(record, "study", protocol=False)
     add(reference, "folder", protocol=False)
     return parser

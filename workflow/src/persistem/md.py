@@ -156,11 +156,11 @@ def _set_up(lmp: Any, run: Trajectory, source: Path | None, draw: str | None) ->
     if source is None:
         _create_crystal(lmp, run)
     else:
-        lmp.command(f"read_restart {source}")
+        lmp.command(f'read_restart "{source}"')
     lmp.commands_list(
         [
             f"pair_style {run.potential.pair_style}",
-            f"pair_coeff * * {potential_path(run.potential.file)} {' '.join(run.material.species)}",
+            f'pair_coeff * * "{potential_path(run.potential.file)}" {" ".join(run.material.species)}',
             "neighbor 1.0 bin",
             "neigh_modify every 1 delay 0 check yes",
             f"timestep {md.timestep / 1000}",
@@ -193,11 +193,11 @@ def _integrate(lmp: Any, run: Trajectory, k: int) -> None:
             "thermo_style custom step temp press density pe v_rate v_left",
             'thermo_modify lost error flush yes colname v_rate "ns/day" colname v_left "seconds left"',
             f"thermo {every}",
-            f'fix table all print {every} "{row}" file {run.restart(k).with_suffix(".csv")} screen no'
+            f'fix table all print {every} "{row}" file "{run.restart(k).with_suffix(".csv")}" screen no'
             f' title "{",".join(THERMO)}"',
             f"run {run.segments[k - 1]}",
             "unfix table",
-            f"write_restart {run.restart(k)}.part",
+            f'write_restart "{run.restart(k)}.part"',
         ]
     )
 
@@ -221,7 +221,7 @@ def _create_crystal(lmp: Any, run: Trajectory) -> None:
         with atomic(data) as part:
             write_lammps_data(part, atoms, specorder=list(run.material.species), masses=True, units="metal")
     MPI.COMM_WORLD.Barrier()
-    lmp.commands_list(["units metal", "atom_style atomic", "boundary p p p", f"read_data {data}"])
+    lmp.commands_list(["units metal", "atom_style atomic", "boundary p p p", f'read_data "{data}"'])
 
 
 def _end_state(run: Trajectory) -> Atoms:
@@ -231,7 +231,7 @@ def _end_state(run: Trajectory) -> Atoms:
     from ase.cell import Cell
 
     lmp = _lammps(screen=False)
-    lmp.command(f"read_restart {run.restart(len(run.segments))}")
+    lmp.command(f'read_restart "{run.restart(len(run.segments))}"')
     low, high, xy, yz, xz, _, _ = lmp.extract_box()
     lengths = np.subtract(high, low)
     count = lmp.get_natoms()
