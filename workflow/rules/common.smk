@@ -32,8 +32,10 @@ except PersistemError as error:
     sys.exit(f"persistem: {error}")
 
 if workflow.is_main_process and not workflow.output_settings.dryrun:
-    describe(PLAN)
-    refresh(PLAN)
+    # a module's prefix is where its results/ lies
+    HOME = Path(workflow.modifier.path_modifier.prefix or "")
+    describe(PLAN, HOME)
+    refresh(PLAN, HOME)
 
 
 wildcard_constraints:

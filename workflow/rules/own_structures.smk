@@ -13,6 +13,11 @@ rule own_structure:
         paths.log(paths.pattern("specimens")),
     benchmark:
         paths.benchmark(paths.pattern("specimens"))
+    conda:
+        "../../envs/specimens.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         protocol=protocol("specimens"),
         folder=lambda wildcards, output: str(Path(output.structure).parent),

@@ -12,6 +12,10 @@ import yaml
 from persistem.errors import PersistemError
 
 
+#: Crops of a micrograph of the paper's.
+PAPER_CROPS = 16
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; 0, or 1 after one sentence on standard error."""
     options = vars(_parser().parse_args(arguments))
@@ -109,7 +113,8 @@ def persistence_images(protocol: dict[str, Any], diagrams: Path, out: Path) -> N
     from persistem.study import Recipe
 
     settings = dict(protocol)
-    image_file(diagrams, _section(Recipe, settings), settings.pop("crops_per_micrograph"), out)
+    crops = settings.pop("crops_per_micrograph", PAPER_CROPS)
+    image_file(diagrams, _section(Recipe, settings), crops, out)
 
 
 def learn(protocol: dict[str, Any], out: Path, jobs: int) -> None:
@@ -153,10 +158,9 @@ def check(studies: list[Path]) -> None:
     for file in studies:
         study = load_study(file)
         plan = Plan(study)
-        crops = len(plan.files("micrographs")) and plan.crops_per_micrograph
         print(
             f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
-            f"{len(plan.defoci)} defoci, {crops} crops per micrograph, recipes {', '.join(study.features)}"
+            f"{len(plan.defoci)} defoci, {plan.crops_per_micrograph} crops per micrograph, recipes {', '.join(study.features)}"
         )
 
 
@@ -205,10 +209,13 @@ def _section(model: type[Any], settings: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
     try:
-        return model.model_validate({k: v for k, v in settings.items() if k in model.model_fields})
+        return model.model_validate(settings)
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            allowed = ", ".join(model.model_fields)
+            raise PersistemError(f"--protocol: {key}: no such setting; allowed are {allowed}") from error
         raise PersistemError(f"--protocol: {key} = {problem['input']!r}: {problem['msg']}") from error
 
 
@@ -222,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(required=True, metavar="verb")
 
-    def add(verb: Any, *positional: str, protocol: bool = True) -> argparse.ArgumentParser:
+    def add(verb: Any, *positional: str, protocol: bool = True, required: bool = False) -> argparse.ArgumentParser:
         command = verbs.add_parser(verb.__name__.replace("_", "-"), help=verb.__doc__, description=verb.__doc__)
         command.set_defaults(verb=verb)
         for name in positional:
@@ -232,6 +239,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--protocol",
                 type=_protocol,
                 default={},
+                required=required,
                 help="the stage's settings, inline YAML or a file; by default the paper's",
             )
         return command
@@ -244,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, required=True)
     command = add(treat, "restart", "out")
     command.add_argument("--seed", type=int, required=True)
-    add(structure, "out")
+    add(structure, "out", required=True)
     device(add(exit_wave, "structure", "out"))
     command = add(micrograph, "wave", "out")
     command.add_argument("--defocus", type=float, required=True, help="Å")
@@ -257,7 +265,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("parts", nargs="+", type=Path)
     command.add_argument("--out", type=Path, required=True)
     add(persistence_images, "diagrams", "out")
-    command = add(learn, "out")
+    command = add(learn, "out", required=True)
     command.add_argument("--jobs", type=int, default=1, help="cores")
     command = add(publish, protocol=False)
     command.add_argument("study", help="study file, or a study as an inline mapping")

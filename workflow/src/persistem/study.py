@@ -164,7 +164,7 @@ class Structure(Section):
     seed: Whole = Field(
         description="independent preparation it belongs to, the unit of leave-one-seed-out", ge=1, le=9999
     )
-    types: dict[Whole, str] | None = Field(None, description="LAMMPS data only: element of each atom type")
+    types: dict[int, str] | None = Field(None, description="LAMMPS data only: element of each atom type")
 
 
 class State(Section):

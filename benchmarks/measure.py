@@ -1,0 +1,65 @@
+"""What the benchmarks share: children with their wall time, CPU time and peak memory, and a plain table.
+
+This module imports little on purpose: Linux counts the memory of the process that starts a child as the child's.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+
+
+class Child(NamedTuple):
+    """A finished process and all it waited for: seconds, the largest resident set of one (GiB), and what they said."""
+
+    wall: float
+    cpu: float
+    peak: float
+    text: str
+
+
+def run(command: Sequence[str | Path], folder: Path, log: Path, threads: int | None = None) -> Child:
+    """Run a command in a folder with its output in a file; end the benchmark with that output where it fails."""
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as out:
+        start = time.perf_counter()
+        child = subprocess.Popen(list(map(str, command)), cwd=folder, env=environment, stdout=out, stderr=out)
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - start
+    child.returncode = os.waitstatus_to_exitcode(status)
+    text = log.read_text(errors="replace")
+    if child.returncode:
+        sys.exit(f"{text[-3000:]}\nfailed with exit status {child.returncode}: {' '.join(map(str, command))[:500]}")
+    return Child(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20, text)
+
+
+def median(values: Iterable[float]) -> float:
+    return statistics.median(list(values))
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> str:
+    """The median ratio of neighbouring runs, with the range over the pairs: a slow hour slows both of a pair."""
+    pairs = [a / b for a, b in zip(above, below, strict=True)]
+    return f"{median(pairs):.3f} ({min(pairs):.3f} to {max(pairs):.3f})"
+
+
+def table(rows: Sequence[Sequence[object]]) -> None:
+    """Print rows, the first of which are the headings; numbers to the right."""
+    cells = [[f"{c:.2f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        print("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]))
+    print(flush=True)
