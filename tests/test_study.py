@@ -179,6 +179,13 @@ def test_a_file_that_is_no_study_is_refused(tmp_path, text, says):
         load_study(tmp_path / "absent.yaml")
 
 
+def test_numbers_may_be_written_as_people_write_them(tmp_path):
+    """YAML 1.1 takes 1e-5 for text; 1.0e-5 and 0.00001 it takes for numbers."""
+    for text in ("1e-5", "1.0e-5", "0.00001", "1E-05"):
+        (tmp_path / "s.yaml").write_text(f"learning: {{C: {text}}}")
+        assert load_study(tmp_path / "s.yaml").learning.C == 1e-5
+
+
 def test_defocus_ids_are_exact_and_distinct():
     from persistem.paths import defocus_id
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from persistem.errors import PersistemError
-
+from persistem.load import numbers
 
 #: Crops of a micrograph of the paper's.
 PAPER_CROPS = 16
@@ -63,6 +63,7 @@ def structure(protocol: dict[str, Any], out: Path) -> None:
     """bring an own structure (extended XYZ, LAMMPS data, whatever ASE reads) in as a specimen"""
     from persistem.structures import import_structure
 
+    _require(protocol, "path")
     types = protocol.get("types")
     import_structure(Path(protocol["path"]), {int(t): e for t, e in types.items()} if types else None, out)
 
@@ -123,6 +124,7 @@ def learn(protocol: dict[str, Any], out: Path, jobs: int) -> None:
     from persistem.learning import Source, learn
     from persistem.study import Learning
 
+    _require(protocol, "recipe", "states", "defoci", "sources", "learning")
     root = Path(out).absolute().parents[3]
     sources = [
         Source(
@@ -160,7 +162,8 @@ def check(studies: list[Path]) -> None:
         plan = Plan(study)
         print(
             f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
-            f"{len(plan.defoci)} defoci, {plan.crops_per_micrograph} crops per micrograph, recipes {', '.join(study.features)}"
+            f"{len(plan.defoci)} defoci, {plan.crops_per_micrograph} crops per micrograph, "
+            f"recipes {', '.join(study.features)}"
         )
 
 
@@ -196,12 +199,18 @@ def _protocol(text: str) -> dict[str, Any]:
         except OSError as error:
             raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
     try:
-        settings = yaml.safe_load(text)
+        settings = numbers(yaml.safe_load(text))
     except yaml.YAMLError as error:
         raise argparse.ArgumentTypeError(f"not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise argparse.ArgumentTypeError(f"a mapping is expected, not {text.strip()[:60]!r}")
     return settings.get("settings", settings) if "stage" in settings else settings
+
+
+def _require(protocol: dict[str, Any], *keys: str) -> None:
+    for key in keys:
+        if key not in protocol:
+            raise PersistemError(f"--protocol: {key} must be given")
 
 
 def _section(model: type[Any], settings: dict[str, Any]) -> Any:

@@ -115,14 +115,19 @@ def read_crops(path: Path) -> NDArray[Any]:
     import tifffile
 
     try:
-        stack: NDArray[Any] = tifffile.imread(path)
+        with tifffile.TiffFile(path) as file:
+            stack: NDArray[Any] = file.asarray()
+            pages = (file.imagej_metadata or {}).get("images", 1)
     except (OSError, ValueError, tifffile.TiffFileError) as error:
         raise PersistemError(f"{path}: not a TIFF file of crops ({error})") from error
     if stack.ndim not in (2, 3) or stack.shape[-1] != stack.shape[-2] or stack.dtype != "uint8":
         raise PersistemError(
             f"{path}: a {stack.dtype} array of the shape {stack.shape}, but crops are square 8-bit images"
         )
-    return stack.reshape(-1, *stack.shape[-2:])
+    stack = stack.reshape(-1, *stack.shape[-2:])
+    if len(stack) != pages:  # of a stack that is cut short tifffile reads the first page
+        raise PersistemError(f"{path}: holds {len(stack)} of its {pages} crops; the file is damaged")
+    return stack
 
 
 def _sixteen_bit(image: NDArray[Any]) -> NDArray[Any]:

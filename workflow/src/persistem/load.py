@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from pydantic import ValidationError
 
 from persistem.errors import PersistemError
 from persistem.study import Study
+
+EXPONENTIAL = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def load_study(path: Path) -> Study:
@@ -34,13 +37,22 @@ def load_study(path: Path) -> Study:
 
 def make_study(settings: Mapping[str, Any], file: Path | None = None) -> Study:
     """The study of a mapping as a YAML file holds it; ``file`` names it in messages and gives the default name."""
-    named = dict(settings)
+    named = numbers(dict(settings))
     if file is not None:
         named.setdefault("name", Path(file).stem)
     try:
         return Study.model_validate(named)
     except ValidationError as error:
         raise PersistemError(explain(error, file)) from error
+
+
+def numbers(value: Any) -> Any:
+    """Settings in which 1e-5 is a number: YAML 1.1 asks for a point, 1.0e-5, and takes the rest for text."""
+    if isinstance(value, Mapping):
+        return {key: numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [numbers(item) for item in value]
+    return float(value) if isinstance(value, str) and EXPONENTIAL.fullmatch(value) else value
 
 
 def typed(value: Any) -> Any:

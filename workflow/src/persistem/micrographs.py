@@ -193,11 +193,14 @@ def _read_wave(path: Path, imaging: Imaging) -> Waves:
 
     try:
         waves = from_zarr(str(path)).compute()
+        finite = bool(np.isfinite(waves.array).all())
     except Exception as error:
         raise PersistemError(f"{path}: not an exit wave that abTEM reads ({type(error).__name__}: {error})") from error
     points = grid(imaging)
     if not isinstance(waves, Waves) or waves.shape != (points.pixels, points.pixels):
         raise PersistemError(f"{path}: not an exit wave of {points.pixels} x {points.pixels} px, as this study's are")
+    if not finite:
+        raise PersistemError(f"{path}: a value of the exit wave is not a finite number")
     if not math.isclose(waves.energy, imaging.voltage * 1e3) or not math.isclose(waves.extent[0], points.width):
         raise PersistemError(
             f"{path}: an exit wave at {waves.energy / 1e3:g} kV of {waves.extent[0]:g} Å, but this study's are at"

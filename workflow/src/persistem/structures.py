@@ -43,10 +43,16 @@ def write_structure(path: Path, atoms: Atoms) -> None:
 
 
 def read_structure(path: Path) -> Atoms:
-    """Read one structure that this package wrote."""
+    """Read one structure that this package wrote.
+
+    Raises PersistemError when the file is not one.
+    """
     from ase.io import read
 
-    return read(path, format="extxyz")
+    try:
+        return read(path, format="extxyz")
+    except Exception as error:
+        raise PersistemError(f"{path}: not a structure in extended XYZ ({type(error).__name__}: {error})") from error
 
 
 def potential_path(name: str) -> Path:

@@ -1,0 +1,230 @@
+"""What is installed: one lock with hashes, the conda environments from it, and what each stage imports."""
+
+import ast
+import importlib.metadata
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+
+spec = importlib.util.spec_from_file_location("generate", ROOT / "envs/generate.py")
+generate = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(generate)
+
+LOCK = (ROOT / "requirements.lock").read_text()
+PINS = generate.pins(LOCK)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PACKAGE = ROOT / "workflow/src/persistem"
+
+#: Imported under another name than they are installed by.
+DISTRIBUTIONS = {"yaml": "pyyaml", "cv2": "opencv-python-headless", "sklearn": "scikit-learn"}
+
+
+def entries(lock):
+    """Every entry of a lock: the requirement, and its hashes."""
+    text = re.sub(r"^#.*\n|\\\n", "", lock, flags=re.M)
+    for line in filter(None, map(str.strip, text.splitlines())):
+        requirement, *options = re.split(r"\s+(?=--hash)", line)
+        yield Requirement(requirement), options
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "envs/uv.lock"])
+def test_every_entry_of_a_lock_is_exact_and_has_hashes(name):
+    found = list(entries((ROOT / name).read_text()))
+    assert found
+    for requirement, hashes in found:
+        assert re.fullmatch(r"==[^*,]+", str(requirement.specifier)), requirement
+        assert requirement.url is None
+        assert hashes and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", h) for h in hashes), requirement
+    names = [requirement.name for requirement, _ in found]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "envs/uv.lock", *(f"envs/{s}.yaml" for s in generate.STAGES)])
+def test_no_lock_names_where_packages_come_from(name):
+    text = (ROOT / name).read_text()
+    assert not re.search(r"https?:|://|-i\b|--(extra-)?index|--find-links|--trusted-host|@ ", text)
+
+
+def test_the_conda_environments_are_those_of_the_lock():
+    written = {file.stem for file in (ROOT / "envs").glob("*.yaml")}
+    assert written == set(generate.STAGES)
+    for stage in generate.STAGES:
+        text = (ROOT / f"envs/{stage}.yaml").read_text()
+        assert text == generate.environment(stage, PINS), f"envs/{stage}.yaml has drifted; run `make lock`"
+
+
+def test_every_rule_runs_in_an_environment_that_exists():
+    for file in (ROOT / "workflow/rules").glob("*.smk"):
+        text = file.read_text()
+        named = re.findall(r"conda:\s+\"(.+?)\"", text)
+        assert len(named) == len(re.findall(r"^ +shell:", text, re.M)), file.name
+        for name in named:
+            assert (file.parent / name).is_file(), f"{file.name}: {name}"
+
+
+def test_what_is_installed_is_the_lock():
+    different = {}
+    for requirement, _ in entries(LOCK):
+        if requirement.marker is None or requirement.marker.evaluate():
+            try:
+                version = importlib.metadata.version(requirement.name)
+            except importlib.metadata.PackageNotFoundError:
+                version = None
+            if version is None or not requirement.specifier.contains(version, prereleases=True):
+                different[str(requirement)] = version
+    assert not different, "the tests run on other versions than the lock's; `make test` installs it"
+
+
+def test_the_lock_has_what_the_project_asks_for():
+    for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]:
+        requirement = Requirement(text)
+        assert requirement.name in PINS, f"{requirement.name} is not in requirements.lock; run `make lock`"
+        assert requirement.specifier.contains(PINS[requirement.name], prereleases=True), text
+
+
+def imports(module):
+    """Modules of this package and of others that a module imports when it is used, not only type-checked."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    checked = [n for n in ast.walk(tree) if isinstance(n, ast.If) and getattr(n.test, "id", "") == "TYPE_CHECKING"]
+    skipped = {id(inner) for block in checked for inner in ast.walk(block)}
+    own, foreign = set(), set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [
+                f"{node.module}.{alias.name}" if node.module == "persistem" else node.module for alias in node.names
+            ]
+        else:
+            continue
+        for name in names:
+            top, *rest = name.split(".")
+            if top == "persistem":
+                own.add(rest[0])
+            elif top not in sys.stdlib_module_names:
+                foreign.add(top)
+    return own, foreign
+
+
+def test_the_imports_of_a_module_are_found():
+    own, foreign = imports("crops")
+    assert {"errors", "files", "micrographs"} <= own and "study" not in own  # type-checked only
+    assert {"numpy", "cv2", "tifffile"} <= foreign
+
+
+def closure(names):
+    """Names of distributions with everything they depend on, as pip would install them."""
+    found, todo = set(), list(names)
+    while todo:
+        name = re.sub(r"[-_.]+", "-", todo.pop()).lower()
+        if name not in found:
+            found.add(name)
+            try:
+                requirements = map(Requirement, importlib.metadata.requires(name) or [])
+            except importlib.metadata.PackageNotFoundError:
+                continue
+            todo += [r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return found
+
+
+#: Runs verbs as in an environment that lacks some distributions: their modules are not found.
+ALONE = """
+import json, sys
+from importlib.machinery import PathFinder
+
+absent, calls = json.loads(sys.argv[1])
+class Environment(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in absent else super().find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Environment
+from persistem.cli import main
+for call in calls:
+    if main(call):
+        sys.exit(1)
+"""
+SILICON = {
+    "material": {
+        "crystal": {"formula": "Si", "structure": "diamond", "a": 5.431, "c": None, "cubic": True},
+        "repetitions": [3, 3, 3], "species": ["Si"], "radii": {"Si": 1.1},
+    },
+    "potential": {"pair_style": "sw", "file": "Si.sw"},
+    "md": {
+        "series": [{"temperatures": [300], "seeds": [1]}], "steps": 10, "thermo_every": 5, "ranks": 1,
+        "temperature_tolerance": 5.0, "rt": {"steps": 10},
+    },
+    "states": {"hot": {"temperature": 300, "rt": False}, "cold": {"temperature": 300, "rt": True}},
+    "imaging": {"field": 10.0, "thickness": 4.0, "pixels": 64, "margin": 0.0, "defoci": [0]},
+    "crops": {"size": 32, "stride": 32},
+    "features": {"paper": {}},
+    "learning": {"repetitions": 1},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+    """The commands of every job of a study of two small specimens, by environment."""
+    from persistem import paths
+    from persistem.load import make_study
+    from persistem.plan import Plan
+
+    plan, root = Plan(make_study(SILICON)), tmp_path_factory.mktemp("study")
+    commands = {stage: [] for stage in generate.STAGES}
+
+    def add(environment, verb, stage, *arguments, of=None):
+        settings = json.dumps(plan.settings(stage, of))
+        commands[environment].append([verb, *map(str, arguments), "--protocol", settings])
+
+    for name in plan.specimens:
+        digest = {stage: plan.digest(stage, name, recipe) for stage, recipe in CHAIN.items()}
+        file = {stage: root / paths.path(stage, digest[stage], name, "df+000") for stage in CHAIN}
+        folder = file["specimens"].parent
+        if "rt0" in name:
+            hot = folder / "end.restart"
+            add("specimens", "heat", "specimens", folder, "--temperature", 300, "--seed", 1, of=digest["specimens"])
+        else:
+            add("specimens", "treat", "specimens", hot, folder, "--seed", 1, of=digest["specimens"])
+        jobs = [("exit-wave", "exit_waves", []), ("micrograph", "micrographs", ["--defocus=0"]), ("crops", "crops", []),
+                ("diagrams", "diagrams", []), ("persistence-images", "persistence_images", [])]  # fmt: skip
+        for (verb, stage, more), source in zip(jobs, CHAIN, strict=False):
+            environment = "imaging" if stage in {"exit_waves", "micrographs"} else "topology"
+            add(environment, verb, stage, file[source], file[stage], *more, of=digest[stage])
+    add("learning", "learn", "learning", root / plan.files("learning")[0], of=plan.learning["paper"])
+    commands["learning"].append(["publish", plan.study.model_dump_json(exclude_unset=True), "--root", str(root)])
+    return commands
+
+
+CHAIN = {"specimens": "", "exit_waves": "", "micrographs": "", "crops": "paper", "diagrams": "paper",
+         "persistence_images": "paper"}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", generate.STAGES)  # in the order of the pipeline: each reads what the last one wrote
+def test_the_jobs_of_a_stage_run_in_its_environment(stage, commands, tmp_path):
+    here = closure(generate.STAGES[stage]) | {"persistem"}
+    absent = [
+        module
+        for module, names in importlib.metadata.packages_distributions().items()
+        if not any(re.sub(r"[-_.]+", "-", name).lower() in here for name in names)
+    ]
+    assert "snakemake" in absent and ("sklearn" in absent) == (stage in {"specimens", "imaging"})
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, json.dumps([absent, commands[stage]])],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_import_of_the_package_is_a_dependency():
+    declared = {Requirement(text).name for text in PROJECT["dependencies"]}
+    used = set().union(*(imports(file.stem)[1] for file in PACKAGE.glob("*.py")))
+    # CuPy is for machines with a GPU, and installed by their owners
+    assert {DISTRIBUTIONS.get(name, name) for name in used} - declared <= {"cupy"}

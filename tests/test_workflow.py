@@ -1,0 +1,515 @@
+"""The whole workflow, run for real: from a study to its tables, through Snakemake in a process of its own.
+
+One run of the tiny study (conftest) serves most tests; those that change something do it in a copy.
+"""
+
+import gzip
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, TINY, changed
+from persistem import paths
+from persistem.load import make_study
+from persistem.plan import Plan
+
+pytestmark = pytest.mark.slow
+
+PLAN = Plan(make_study(TINY))
+COLUMNS = "features,degrees,model,split,training,foci,accuracy,ci_low,ci_high,n_test,n_splits"
+
+#: 216 atoms, one seed, one defocus.
+SILICON = {
+    "name": "silicon",
+    "material": {
+        "crystal": {"formula": "Si", "structure": "diamond", "a": 5.431, "c": None, "cubic": True},
+        "repetitions": [3, 3, 3],
+        "species": ["Si"],
+        "radii": {"Si": 1.1},
+    },
+    "potential": {"pair_style": "sw", "file": "Si.sw"},
+    "md": {
+        "series": [{"temperatures": [4000], "seeds": [1]}],
+        "steps": 200,
+        "segment_steps": 100,
+        "thermo_every": 20,
+        "temperature_tolerance": 5.0,
+        "ranks": 1,
+        "rt": {"steps": 200},
+    },
+    "states": {"quenched": {"temperature": 4000, "rt": True}, "liquid": {"temperature": 4000, "rt": False}},
+    "imaging": changed(TINY, "imaging.defoci", [0])["imaging"],
+    "crops": TINY["crops"],
+    "features": TINY["features"],
+    "learning": TINY["learning"],
+}
+
+
+def snakemake(folder, *arguments, study=None, snakefile=ROOT / "Snakefile", status=0):
+    """Run Snakemake in ``folder`` as a user does, with a study file in it; what it printed."""
+    if study is not None:
+        (folder / "study.yaml").write_text(yaml.safe_dump(study))
+        arguments = [*arguments, "--configfile", "study.yaml"]
+    command = [sys.executable, "-m", "snakemake", "-s", str(snakefile), "--cores", "2", "--nocolor", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200)
+    text = done.stdout + done.stderr
+    assert done.returncode == status, text[-6000:]
+    return text
+
+
+def ran(text):
+    """How many jobs of each rule a run had, by the table it prints; none where nothing is to be done."""
+    if "Nothing to be done" in text:
+        return {}
+    table = text[text.index("Job stats:") :].split("\n\n")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if name != "total"}
+
+
+def path(stage, specimen="", defocus="", plan=PLAN):
+    """The path of a stage's file."""
+    if stage == "learning":
+        return paths.path(stage, plan.learning["paper"])
+    recipe = "" if stage in {"exit_waves", "micrographs"} else "paper"
+    return paths.path(stage, plan.digest(stage, specimen, recipe), specimen, defocus)
+
+
+def contents(folder):
+    """Every result by its path, without what says how long it took and without LAMMPS' restart files."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted((folder / "results").rglob("*"))
+        if file.is_file()
+        and not {"logs", "benchmarks"} & set(file.relative_to(folder).parts)
+        and file.suffix != ".restart"
+    }
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A folder in which the tiny study has run."""
+    folder = tmp_path_factory.mktemp("first")
+    text = snakemake(folder, study=TINY)
+    assert sum(ran(text).values()) == 43
+    return folder
+
+
+@pytest.fixture
+def copy(first, tmp_path):
+    """A copy of the finished study, time stamps and all."""
+    folder = tmp_path / "copy"
+    shutil.copytree(first, folder, ignore=shutil.ignore_patterns(".snakemake"))
+    return folder
+
+
+# what a run leaves behind
+
+
+def test_every_output_exists_and_the_index_leads_to_it(first):
+    import pandas as pd
+
+    index = pd.read_csv(first / "results/tiny/index.csv")
+    assert list(index.columns) == ["stage", "path"]
+    assert Counter(index.stage) == {
+        "specimens": 4, "exit_waves": 4, "micrographs": 8, "crops": 8, "diagrams": 8, "persistence_images": 8,
+        "learning": 1,
+    }  # fmt: skip
+    assert all((first / name).exists() for name in index.path)
+    assert sorted(p.name for p in (first / "results/tiny").rglob("*.*")) == [
+        "accuracy.csv", "index.csv", "specimens.csv", "study.yaml",
+    ]  # fmt: skip
+    # no temporary file is left; .snakemake_timestamp is Snakemake's, in every folder that is an output
+    assert {p.name for p in (first / "results").rglob(".*")} == {".snakemake_timestamp"}
+    assert not list((first / "results/specimens").rglob("segments"))
+
+
+def test_the_study_that_is_shown_is_complete_and_runs_again_as_it_is(first):
+    shown = yaml.safe_load((first / "results/tiny/study.yaml").read_text())
+    assert shown["imaging"]["voltage"] == 200.0  # a default, stated
+    assert [step.digest for step in Plan(make_study(shown)).steps["learning"].values()] == [PLAN.learning["paper"]]
+
+
+@pytest.mark.parametrize("specimen", PLAN.specimens)
+def test_other_libraries_read_every_stage(first, specimen):
+    import abtem
+    import ase.io
+    import pandas as pd
+    import tifffile
+
+    atoms = ase.io.read(first / path("specimens", specimen))
+    assert len(atoms) == 576 and atoms.pbc.all()
+    assert Counter(atoms.get_chemical_symbols()) == {"Ga": 288, "N": 288}
+    thermo = pd.read_csv((first / path("specimens", specimen)).with_name("thermo.csv"))
+    steps = range(0, 401, 20) if "rt0" in specimen else range(400, 801, 20)
+    assert list(thermo.step) == list(steps)
+    wave = abtem.from_zarr(str(first / path("exit_waves", specimen))).compute()
+    assert wave.energy == 200e3 and wave.shape == (148, 148)  # 128 px and 1 Å, 10 px, on each side
+    for defocus in PLAN.defoci:
+        with tifffile.TiffFile(first / path("micrographs", specimen, defocus)) as file:
+            image, about = file.asarray(), json.loads(file.imagej_metadata["Info"])
+        assert image.shape == (128, 128) and image.dtype == np.uint16 and np.ptp(image) == 65535
+        assert about["defocus_A"] == PLAN.defoci[defocus] and about["pixel_size_A"] == 12.5 / 128
+        crops = tifffile.imread(first / path("crops", specimen, defocus))
+        assert crops.shape == (4, 64, 64) and crops.dtype == np.uint8
+        pairs = pd.read_parquet(first / path("diagrams", specimen, defocus))
+        assert list(pairs) == ["crop", "filtration", "degree", "birth", "death"]
+        assert set(pairs.crop) == {0, 1, 2, 3} and set(pairs.degree) == {0, 1}
+        assert set(pairs.filtration) == {"superlevel"} and (pairs.birth > pairs.death).all()
+        vectors = pd.read_parquet(first / path("persistence_images", specimen, defocus))
+        assert list(zip(vectors.crop, vectors.degree, strict=True)) == list(itertools.product(range(4), (0, 1)))
+        values = np.stack(vectors.image)
+        assert values.shape == (8, 64 * 65 // 2) and np.isfinite(values).all() and (values.max(axis=1) > 0).all()
+
+
+def test_the_accuracy_table_has_every_combination(first):
+    import pandas as pd
+
+    text = (first / paths.accuracy("tiny")).read_text()
+    assert text.splitlines()[0] == COLUMNS
+    table = pd.read_csv(first / paths.accuracy("tiny"), dtype={"degrees": str, "foci": str})
+    keys = COLUMNS.split(",")[:6]
+    expected = itertools.product(
+        ["paper"], ["0", "1", "0+1"], ["LR", "SVC"], ["random", "leave-seed-out"], ["pooled", "per-defocus"],
+        ["all", "in-focus", "-100", "0"],
+    )  # fmt: skip
+    assert list(table[keys].itertuples(index=False, name=None)) == list(expected)
+    assert table.accuracy.between(0, 1).all()
+    # 2 seeds x 3 repetitions, a quarter of 4 crops of 2 states at 2 defoci; and every crop once
+    everything = table[table.foci == "all"].groupby("split")[["n_splits", "n_test"]].agg(set)
+    assert everything.to_dict() == {
+        "n_splits": {"leave-seed-out": {2}, "random": {6}},
+        "n_test": {"leave-seed-out": {32}, "random": {24}},
+    }
+    # the share of test crops is a whole number of them
+    exact = table.accuracy * table.n_test
+    assert np.allclose(exact, exact.round(), atol=1e-3)
+    # three repetitions make an interval and two seeds do not
+    assert table[table.split == "random"].ci_low.notna().all()
+    assert table[table.split == "leave-seed-out"].ci_low.isna().all()
+
+
+def test_the_table_of_specimens_says_what_the_structures_say(first):
+    import ase.io
+    import pandas as pd
+
+    table = pd.read_csv(first / paths.specimens("tiny")).set_index("specimen")
+    assert dict(table.state) == {
+        "T6000-rt0-s01": "liquid",
+        "T6000-rt1-s01": "amorphous",
+        "T6000-rt0-s02": "liquid",
+        "T6000-rt1-s02": "amorphous",
+    }
+    for name, row in table.iterrows():
+        atoms = ase.io.read(first / path("specimens", name))
+        grams = atoms.get_masses().sum() * 1.66053907e-24
+        assert row.density_g_cm3 == pytest.approx(grams / (atoms.get_volume() * 1e-24), rel=1e-5)
+        assert (row.atoms, row.target_K, row.seed) == (576, 6000, int(name[-1]))
+        assert [row.a_A, row.gamma_deg] == pytest.approx([atoms.cell.lengths()[0], 120.0], abs=1e-5)
+        # LAMMPS' temperature and density, at the last step
+        last = pd.read_csv((first / path("specimens", name)).with_name("thermo.csv")).iloc[-1]
+        assert last.density_g_cm3 == pytest.approx(row.density_g_cm3, rel=1e-5)
+    # cooling makes it denser, as the paper's figure 2 has it
+    density = table.groupby("rt").density_g_cm3
+    assert density.min()[1] > density.max()[0]
+
+
+def test_every_digest_says_what_it_stands_for(first):
+    found = {str(file.relative_to(first)) for file in first.glob("results/*/*/stage.yaml")}
+    assert found == {paths.stage_path(stage, digest) for stage, steps in PLAN.steps.items() for digest in steps}
+    folders = {p.parent for p in first.glob("results/*/*/stage.yaml")}
+    for name in found:
+        about = yaml.safe_load((first / name).read_text())
+        stage, digest = Path(name).parts[1:3]
+        step = PLAN.steps[stage][digest]
+        assert about == {
+            "stage": stage, "version": step.version, "inputs": list(step.inputs), "settings": step.settings,
+        }  # fmt: skip
+        assert all(any(folder.name == source for folder in folders) for source in about["inputs"])
+
+
+def test_every_job_left_a_log_and_a_timing(first):
+    for stage in paths.STAGES:
+        for file in PLAN.files(stage):
+            assert (first / paths.log(file)).exists()
+            assert (first / paths.benchmark(file)).read_text().startswith("s\th:m:s\t")
+
+
+def test_the_accuracy_is_printed_for_reading(first):
+    command = [sys.executable, "-m", "persistem", "accuracy", paths.accuracy("tiny")]
+    done = subprocess.run(command, cwd=first, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and not done.stderr
+    assert re.search(r"^ *paper +0\+1 +SVC ", done.stdout, re.M)
+
+
+def test_shuffled_labels_give_chance(first):
+    """Images of a real run with labels drawn at random: right half the time, or something leaks."""
+    from persistem.learning import Source, accuracy_table, read_features
+
+    sources = [
+        Source(first / path("persistence_images", s.name, name), s.name, s.state, s.seed, defocus)
+        for s in PLAN.specimens.values()
+        for name, defocus in PLAN.defoci.items()
+    ]
+    X, counts = read_features(sources)
+    seed, defocus, y = (
+        np.repeat(values, counts)
+        for values in ([s.seed for s in sources], [s.defocus for s in sources], [s.state == "liquid" for s in sources])
+    )
+    settings = make_study(changed(changed(TINY, "learning.repetitions", 1), "learning.models", ["LR"])).learning
+    rng = np.random.default_rng(1)
+    shares, draws = [], 40
+    for _ in range(draws):
+        shuffled = np.empty(len(y), int)
+        for s, d in itertools.product(np.unique(seed), np.unique(defocus)):
+            rows = np.flatnonzero((seed == s) & (defocus == d))
+            shuffled[rows] = rng.permutation(y[rows])
+        table = accuracy_table({0: X[0]}, shuffled, seed, defocus, settings, "shuffled")
+        (share,) = [
+            r["accuracy"] for r in table if (r["split"], r["training"], r["foci"]) == ("random", "pooled", "all")
+        ]
+        shares.append(share)
+    # per draw one crop of each state at each of 2 defoci is tested, in each of 2 seeds; were all of a state at once
+    # right or wrong, a draw would still be 4 fair coins
+    assert abs(np.mean(shares) - 0.5) < 4 * 0.5 / np.sqrt(4 * draws)
+
+
+# what runs, and what does not
+
+
+def test_nothing_is_left_to_do_and_a_changed_setting_runs_what_sees_it(copy):
+    shown = copy / paths.accuracy("tiny")
+    before, results = shown.read_bytes(), contents(copy)
+    assert "Nothing to be done" in snakemake(copy, "-n", study=TINY)
+    other = changed(TINY, "learning.C", 10.0)
+    assert ran(snakemake(copy, "-n", study=other)) == {"learning": 1, "publish": 1, "all": 1}
+    assert contents(copy) == results  # a dry run changes nothing
+    assert ran(snakemake(copy, study=other)) == {"learning": 1, "publish": 1, "all": 1}
+    assert shown.read_bytes() != before
+    assert yaml.safe_load((copy / "results/tiny/study.yaml").read_text())["learning"]["C"] == 10.0
+    assert ran(snakemake(copy, study=TINY)) == {}
+    assert shown.read_bytes() == before
+    assert results.items() <= contents(copy).items()  # and the table of the other setting is still there
+
+
+def test_settings_on_the_command_line_have_the_types_of_a_file(copy):
+    more = ["--config", "name=other", "learning={C: 0.5, models: [LR]}"]
+    assert ran(snakemake(copy, "-n", *more, study=TINY)) == {"learning": 1, "publish": 1, "all": 1}
+    assert "other.yaml" not in snakemake(copy, "-n", "--config", "learning={C: 0.01}", study=TINY)
+    text = snakemake(copy, "-n", "--config", "learning={C: many}", study=TINY, status=1)
+    assert "learning.C = 'many'" in text
+
+
+def test_the_same_seeds_give_the_same_bytes_in_another_checkout(first, tmp_path):
+    """A copy of the workflow in a folder with a space, run in place."""
+    checkout = tmp_path / "a checkout"
+    checkout.mkdir()
+    shutil.copy(ROOT / "Snakefile", checkout)
+    for name in ("workflow", "envs", "profiles"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    snakemake(checkout, study=TINY, snakefile="Snakefile")
+    here, there = contents(first), contents(checkout)
+    assert here.keys() == there.keys()
+    different = [name for name in here if here[name] != there[name]]
+    assert not different
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_batches_of_crops_give_the_same_bytes(copy, size):
+    file = path("diagrams", "T6000-rt1-s02", "df-100")
+    whole = (copy / file).read_bytes()
+    (copy / file).unlink()
+    study = changed(TINY, "run.crops_per_job", size)
+    done = ran(snakemake(copy, file, study=study))
+    assert done == {"crop_diagrams": -(-4 // size), "join_diagrams": 1}
+    assert (copy / file).read_bytes() == whole
+    assert not list((copy / file).with_suffix("").glob("*"))  # the batches are gone
+
+
+# other studies
+
+
+def test_own_structures_run_to_the_table_and_give_the_images_of_the_same_atoms(first, tmp_path):
+    """Two end states of the MD study as a user would bring them: extended XYZ, and LAMMPS data, gzipped."""
+    import ase.io
+    import pandas as pd
+    from ase.io.lammpsdata import write_lammps_data
+    from persistem.micrographs import read_micrograph
+
+    shutil.copy(first / path("specimens", "T6000-rt1-s01"), tmp_path / "mine.extxyz")
+    atoms = ase.io.read(first / path("specimens", "T6000-rt0-s01"))
+    with gzip.open(tmp_path / "mine.data.gz", "wt") as file:
+        write_lammps_data(file, atoms, specorder=["N", "Ga"], masses=True, units="metal")
+    study = {key: TINY[key] for key in ("imaging", "crops", "features", "learning")} | {
+        "name": "mine",
+        "structures": [
+            {"path": "mine.extxyz", "state": "glass", "seed": 1},
+            {"path": "mine.data.gz", "state": "melt", "seed": 1, "types": {1: "N", 2: "Ga"}},
+        ],
+    }
+    study["imaging"] = study["imaging"] | {"defoci": [0]}
+    done = ran(snakemake(tmp_path, study=study))
+    assert done["own_structure"] == done["micrograph"] == 2 and "heating" not in done
+    table = pd.read_csv(tmp_path / paths.accuracy("mine"))
+    assert set(table.split) == {"random"}  # one seed of each state cannot be left out
+    specimens = pd.read_csv(tmp_path / paths.specimens("mine")).set_index("specimen")
+    theirs = pd.read_csv(first / paths.specimens("tiny")).set_index("specimen")
+    plan = plan_in(tmp_path, study)
+    for mine, md in {"glass-s01": "T6000-rt1-s01", "melt-s01": "T6000-rt0-s01"}.items():
+        assert specimens.density_g_cm3[mine] == pytest.approx(theirs.density_g_cm3[md], rel=1e-6)
+        image, _ = read_micrograph(tmp_path / path("micrographs", mine, "df+000", plan))
+        expected, _ = read_micrograph(first / path("micrographs", md, "df+000"))
+        assert np.abs(image - expected).max() < 1e-4 * expected.max()  # positions in a data file are rounded
+    glass = path("micrographs", "glass-s01", "df+000", plan)
+    assert (tmp_path / glass).read_bytes() == (first / path("micrographs", "T6000-rt1-s01", "df+000")).read_bytes()
+
+
+def plan_in(folder, study):
+    """The plan of a study whose files lie in ``folder``."""
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        return Plan(make_study(study))
+    finally:
+        os.chdir(here)
+
+
+def test_silicon_is_only_another_study(tmp_path):
+    import ase.io
+    import pandas as pd
+
+    snakemake(tmp_path, study=SILICON)
+    plan = Plan(make_study(SILICON))
+    specimens = pd.read_csv(tmp_path / paths.specimens("silicon"))
+    assert list(specimens.state) == ["liquid", "quenched"] and set(specimens.atoms) == {216}
+    assert specimens.density_g_cm3.between(1.5, 3.0).all()
+    table = pd.read_csv(tmp_path / paths.accuracy("silicon"))
+    assert table.accuracy.notna().all()
+    assert table[(table.degrees == "0+1") & (table.foci == "all")].n_test.gt(0).all()
+    for name in plan.specimens:
+        assert set(ase.io.read(tmp_path / path("specimens", name, plan=plan)).symbols) == {"Si"}
+    written = [f for f in (tmp_path / "results").rglob("*") if f.suffix in {".yaml", ".csv", ".json", ".log"}]
+    wrong = [f for f in written if re.search(r"\bGa\b|GaN", f.read_text())]
+    assert not wrong
+
+
+def module(folder, prefix=""):
+    """A workflow of somebody else's that takes this one as a module, and one rule of their own."""
+    (folder / "Snakefile").write_text(f"""
+module persistem:
+    snakefile: {str(ROOT / "Snakefile")!r}
+    config: {SILICON!r}
+    {f"prefix: {prefix!r}" if prefix else ""}
+
+use rule * from persistem as persistem_*
+
+rule mine:
+    input: rules.persistem_publish.output.accuracy
+    output: "mine.txt"
+    shell: "cp {{input}} {{output}}"
+""")
+    return folder / "Snakefile"
+
+
+def test_as_a_module_of_another_workflow(tmp_path):
+    snakefile = module(tmp_path)
+    done = ran(snakemake(tmp_path, "-n", "mine", snakefile=snakefile))
+    assert done["persistem_heating"] == done["persistem_learning"] == done["mine"] == 1
+    file = path("specimens", "T4000-rt0-s01", plan=Plan(make_study(SILICON)))
+    assert ran(snakemake(tmp_path, file, snakefile=snakefile)) == {"persistem_heating": 1}
+    assert (tmp_path / file).exists()
+
+
+def test_as_a_module_with_a_prefix_and_a_study_of_its_own_beside_it(tmp_path):
+    """The prefix holds every result, and the outer workflow's own config is not the study."""
+    snakefile = module(tmp_path, prefix="inner")
+    (tmp_path / "outer.yaml").write_text("colour: blue\n")
+    snakemake(tmp_path, "mine", "--configfile", "outer.yaml", snakefile=snakefile)
+    assert not (tmp_path / "results").exists()
+    assert (tmp_path / "mine.txt").read_text().startswith(COLUMNS)
+    assert (tmp_path / "inner/results/silicon/study.yaml").exists()
+    assert len(list((tmp_path / "inner/results").glob("*/*/stage.yaml"))) == 13
+    stages = {p.parent.parent.name for p in (tmp_path / "inner/results").glob("*/*/stage.yaml")}
+    assert stages == set(paths.STAGES)
+
+
+# what is refused, and how failures look
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_bad_study_is_one_message_and_nothing_runs(tmp_path, dry):
+    study = changed(TINY, "imaging.voltage", -5)
+    text = snakemake(tmp_path, *(["-n"] if dry else []), study=study, status=1)
+    said = [line for line in text.splitlines() if "profile" not in line and line]
+    assert len(said) == 1
+    assert said[0].startswith("persistem: ")
+    for part in ("study.yaml", "imaging.voltage", "-5", "greater than or equal to 10", "kV"):
+        assert part in said[0]
+    assert not (tmp_path / "results").exists()
+
+
+def test_two_studies_are_refused(tmp_path):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(TINY))
+    (tmp_path / "other.yaml").write_text("learning: {C: 1.0}\n")
+    text = snakemake(tmp_path, "--configfile", "study.yaml", "other.yaml", status=1)
+    assert "2 studies" in text and "Traceback" not in text
+    assert not (tmp_path / "results").exists()
+
+
+def damage(file):
+    """Cut a file, or the largest file of a folder, in half."""
+    if file.is_dir():
+        file = max((f for f in file.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def test_failures_show_their_reason_and_leave_no_output(copy):
+    """Each stage meets an input that is cut in half; the reason in its log is on the terminal."""
+    broken = {
+        "specimens": ("exit_waves", "T6000-rt0-s01", "", "exit_wave"),
+        "exit_waves": ("micrographs", "T6000-rt0-s02", "df+000", "micrograph"),
+        "micrographs": ("crops", "T6000-rt1-s01", "df+000", "crops"),
+        "crops": ("diagrams", "T6000-rt1-s01", "df-100", "crop_diagrams"),
+        "diagrams": ("persistence_images", "T6000-rt1-s02", "df+000", "persistence_image"),
+    }
+    targets = []
+    for source, (stage, specimen, defocus, _) in broken.items():
+        damage(copy / path(source, specimen, "" if source in {"specimens", "exit_waves"} else defocus))
+        target = path(stage, specimen, defocus)
+        shutil.rmtree(copy / target) if (copy / target).is_dir() else (copy / target).unlink()
+        targets.append(target)
+    text = snakemake(copy, "--keep-going", *targets, study=TINY, status=1)
+    for (source, (_, specimen, defocus, rule)), target in zip(broken.items(), targets, strict=True):
+        assert f"Error in rule {rule}:" in text
+        log = (copy / paths.log(target)).read_text().strip()
+        assert log.splitlines()[-1].startswith("persistem: "), log
+        assert path(source, specimen, "" if source in {"specimens", "exit_waves"} else defocus) in log
+        assert log in text
+        assert not (copy / target).exists()
+    assert "Traceback (most" not in text
+
+
+def test_a_failed_classification_shows_its_reason(copy):
+    damage(copy / path("persistence_images", "T6000-rt1-s02", "df-100"))
+    (copy / path("learning")).unlink()
+    text = snakemake(copy, path("learning"), study=TINY, status=1)
+    assert f"{path('persistence_images', 'T6000-rt1-s02', 'df-100')}: not a Parquet file" in text
+    assert "Traceback (most" not in text
+
+
+def test_molecular_dynamics_that_missed_its_temperature_shows_so(tmp_path):
+    study = changed(SILICON, "md.temperature_tolerance", 0.001)
+    file = path("specimens", "T4000-rt0-s01", plan=Plan(make_study(study)))
+    text = snakemake(tmp_path, file, study=study, status=1)
+    assert "Error in rule heating:" in text
+    assert "persistem: the run missed its target temperature" in text and "(md.temperature_tolerance)" in text
+    assert "Traceback (most" not in text
+    assert not (tmp_path / file).exists()
