@@ -1,12 +1,14 @@
 # make demo | test | test-fast | paper | lint | reference | lock
 
-.PHONY: demo paper test test-fast lint format reference lock clean-venv
+.PHONY: install demo paper test test-fast lint format reference lock
 
 VENV := .venv
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= 2
+
+install: $(INSTALLED)
 
 # uv installs the lock in a tenth of pip's time; it comes by pip from a lock of its own
 $(INSTALLED): requirements.lock envs/uv.lock pyproject.toml

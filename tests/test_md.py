@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -143,6 +144,58 @@ def test_a_killed_run_resumes_and_ends_byte_equal(tmp_path):
     assert "resuming after segment" in resumed.stdout
     for name in ("structure.extxyz", "end.restart", "thermo.csv"):
         assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+def test_two_ranks_give_the_same_bytes_again_and_after_a_kill(tmp_path):
+    """As the workflow runs it: mpiexec -n 2. The signal goes to mpiexec and all ranks."""
+    settings = protocol(ranks=2, steps=2000, segment_steps=500, thermo_every=500)
+    command = [str(Path(sys.executable).with_name("mpiexec")), "-n", "2", sys.executable, "-m", "mpi4py", "-c"]
+
+    def code(out):
+        return (
+            "from pathlib import Path; from persistem import md; from persistem.study import *\n"
+            f"md.heat({SMALL!r}, {Potential()!r}, {settings!r}, 300, 1, Path({str(out)!r}))"
+        )
+
+    ends = []
+    for name in "ab":
+        subprocess.run([*command, code(tmp_path / name)], check=True, timeout=300, stdout=subprocess.DEVNULL)
+        ends.append((tmp_path / name / "end.restart").read_bytes())
+    job = subprocess.Popen([*command, code(tmp_path / "c")], stdout=subprocess.DEVNULL, start_new_session=True)
+    first = tmp_path / "c/segments/001.restart"
+    deadline = time.monotonic() + 240
+    while not first.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+    subprocess.run(
+        ["pkill", "-9", "-f", str(tmp_path / "c")], check=False
+    )  # ranks that mpiexec started in other groups
+    assert not (tmp_path / "c/end.restart").exists(), "the kill came too late to test anything"
+    subprocess.run([*command, code(tmp_path / "c")], check=True, timeout=300, stdout=subprocess.DEVNULL)
+    ends.append((tmp_path / "c/end.restart").read_bytes())
+    assert ends[0] == ends[1] == ends[2]
+
+
+@pytest.mark.parametrize("step", ["end.restart", "finished"])
+def test_a_kill_while_a_finished_run_is_tidied_leaves_a_segment_at_most(tmp_path, step, specimen):
+    out = heated(tmp_path, "x")
+    if step == "end.restart":  # killed after the last restart file got its name, before the segments went
+        again = heated(tmp_path, "y", steps=40)
+        (out / "segments").mkdir()
+        (out / "segments/002.restart").write_bytes((again / "end.restart").read_bytes())
+        (out / "segments/001.restart").write_bytes((again / "end.restart").read_bytes())
+        thermo = (again / "thermo.csv").read_text().splitlines()
+        (out / "segments/001.csv").write_text("\n".join(thermo[:4]) + "\n")
+        (out / "segments/002.csv").write_text("\n".join([thermo[0], *thermo[3:]]) + "\n")
+    else:  # killed while the finished segments were being removed
+        (out / "segments.finished").mkdir()
+        (out / "segments.finished/002.restart").touch()
+    done = in_process("heat", SMALL, Potential(), protocol(), 300, 1, out)
+    assert done.returncode == 0, done.stderr
+    assert ("resuming after segment 2 of 3" in done.stdout) == (step == "end.restart")
+    for name in ("structure.extxyz", "end.restart", "thermo.csv"):
+        assert (out / name).read_bytes() == (specimen / name).read_bytes()
 
 
 def test_rt_treatment_continues_the_hot_state(specimen, tmp_path):

@@ -132,12 +132,39 @@ def test_a_wrong_value_is_refused_in_one_message(key, value, says):
             "6000",
         ),
         ({"states": {"a": {"temperature": 6000, "rt": True}}}, "states", "two states"),
+        ({"features": {"x": {"intensity": {"method": "window", "low": 1.0, "high": 1.0}}}}, "low = 1", "below high"),
+        (
+            {"features": {"x": {"intensity": {"method": "clahe", "tiles": [0, 8]}}}},
+            "tiles",
+            "greater than or equal to 1",
+        ),
+        ({"crops": {"size": 1024}}, "crops.size = 1024", "at least 2"),
+        ({"md": {"thermo_every": 20000}}, "md.thermo_every = 20000", "at most 5000"),
+        ({"learning": {"models": ["LR", "LR"]}}, "learning.models", "twice"),
+        ({"name": "specimens"}, "name = 'specimens'", "choose another"),
+        ({"imaging": {"Cs": -500.0}}, "imaging.Cs = -500.0", "-10"),
+        ({"imaging": {"energy_spread": 700.0}}, "imaging.energy_spread", "20"),
+        ({"md": {"pressure_damping": 1.0}}, "md.pressure_damping", "50"),
+        ({"md": {"timestep": 0.001}}, "md.timestep", "0.05"),
+        ({"material": {"crystal": {"a": 3.5}}}, "material.crystal.formula", "must be given"),
+        (
+            {
+                "md": {
+                    "series": [
+                        {"temperatures": [6000], "rt": [True]},
+                        {"temperatures": [6000], "seeds": [2], "rt": [False]},
+                    ]
+                }
+            },
+            "seeds of the states",
+            "two seeds of every state",
+        ),
         ({"states": {key: {"temperature": 6000, "rt": True} for key in "ab"}}, "states.b", "states.a"),
         ({"potential": {"file": "Si.tersoff"}}, "potential.file = 'Si.tersoff'", "Ga"),
         ({"potential": {"file": "none.tersoff"}}, "potential.file = 'none.tersoff'", "LAMMPS ships"),
         ({"material": {"species": ["Ga"], "radii": {"Ga": 1.0}}}, "material.species", "lacks N"),
         ({"material": {"radii": {"Ga": 1.0}}}, "material.radii", "each of material.species"),
-        ({"material": {"crystal": {"structure": "quartz"}}}, "material.crystal", "quartz"),
+        ({"material": {"crystal": {"formula": "GaN", "structure": "quartz", "a": 3.0}}}, "material.crystal", "quartz"),
         ({"md": {"density": 5.0}}, "md.density = 5", "barostat: none"),
         ({"md": {"series": [{"temperatures": [6000]}, {"temperatures": [6000]}]}}, "md.series", "twice"),
         ({"structures": [{"path": "no.xyz", "state": "a", "seed": 1}] * 2}, "structures", "two states"),

@@ -216,7 +216,7 @@ def test_the_table_of_specimens_says_what_the_structures_say(first):
         # LAMMPS' temperature and density, at the last step
         last = pd.read_csv((first / path("specimens", name)).with_name("thermo.csv")).iloc[-1]
         assert last.density_g_cm3 == pytest.approx(row.density_g_cm3, rel=1e-5)
-    # cooling makes it denser, as the paper's figure 2 has it
+    # cooling makes it denser
     density = table.groupby("rt").density_g_cm3
     assert density.min()[1] > density.max()[0]
 

@@ -31,11 +31,14 @@ try:
 except PersistemError as error:
     sys.exit(f"persistem: {error}")
 
+# a module's prefix is where its results/ lies
+HOME = Path(workflow.modifier.path_modifier.prefix or "")
 if workflow.is_main_process and not workflow.output_settings.dryrun:
-    # a module's prefix is where its results/ lies
-    HOME = Path(workflow.modifier.path_modifier.prefix or "")
-    describe(PLAN, HOME)
     refresh(PLAN, HOME)
+
+
+onstart:
+    describe(PLAN, HOME)
 
 
 wildcard_constraints:
@@ -71,3 +74,9 @@ def hot_restart(wildcards):
     return paths.beside("specimens", "end.restart").format(
         digest=hot, specimen=wildcards.specimen.replace("-rt1-", "-rt0-")
     )
+
+
+def own_structure(wildcards):
+    """The user's file behind a specimen; absolute, as a module's prefix is not where it lies."""
+    path = PLAN.settings("specimens", wildcards.digest)["path"]
+    return str(Path(path).absolute())

@@ -18,5 +18,6 @@ rule learning:
         runtime=30,
     params:
         protocol=protocol("learning"),
+        root=lambda wildcards, output: str(Path(output[0]).parents[3]),
     shell:
-        "python -m persistem learn {output:q} --jobs {threads} --protocol {params.protocol:q} > {log:q} 2>&1"
+        "python -m persistem learn {output:q} --root {params.root:q} --protocol {params.protocol:q} > {log:q} 2>&1"

@@ -5,7 +5,7 @@ rule own_structure:
     """A structure of the user's, brought into the form of a specimen."""
     input:
         # its content is in the digest; when it was saved says nothing
-        ancient(lambda wildcards: PLAN.settings("specimens", wildcards.digest)["path"]),
+        ancient(own_structure),
     output:
         structure=paths.pattern("specimens"),
         summary=paths.beside("specimens", "summary.json"),

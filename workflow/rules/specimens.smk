@@ -20,6 +20,7 @@ rule heating:
     resources:
         mpi="mpiexec",
         tasks=PLAN.study.md.ranks,
+        cpus_per_task=1,
         mem_mb=1000,
         runtime=120,
     params:
@@ -53,6 +54,7 @@ rule rt_treatment:
     resources:
         mpi="mpiexec",
         tasks=PLAN.study.md.ranks,
+        cpus_per_task=1,
         mem_mb=1000,
         runtime=60,
     params:

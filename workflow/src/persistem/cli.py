@@ -89,8 +89,9 @@ def crops(protocol: dict[str, Any], micrograph: Path, out: Path) -> None:
     from persistem.crops import crop_file
     from persistem.study import Crops, Recipe
 
-    recipe = _section(Recipe, {"intensity": protocol.get("intensity", {"method": "clahe"})})
-    crop_file(micrograph, recipe, _section(Crops, protocol.get("crops", {})), out)
+    intensity = protocol.get("intensity", {"method": "clahe"})
+    rest = {key: value for key, value in protocol.items() if key != "intensity"}
+    crop_file(micrograph, _section(Recipe, {"intensity": intensity}), _sections(rest, crops=Crops)["crops"], out)
 
 
 def diagrams(protocol: dict[str, Any], crops: Path, out: Path, first: int | None, last: int | None) -> None:
@@ -118,14 +119,13 @@ def persistence_images(protocol: dict[str, Any], diagrams: Path, out: Path) -> N
     image_file(diagrams, _section(Recipe, settings), crops, out)
 
 
-def learn(protocol: dict[str, Any], out: Path, jobs: int) -> None:
+def learn(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
     """classify persistence images and tabulate the accuracy (scikit-learn)"""
     from persistem import paths
     from persistem.learning import Source, learn
     from persistem.study import Learning
 
     _require(protocol, "recipe", "states", "defoci", "sources", "learning")
-    root = Path(out).absolute().parents[3]
     sources = [
         Source(
             root / paths.path("persistence_images", s["digest"], s["specimen"], paths.defocus_id(defocus)),
@@ -229,6 +229,10 @@ def _section(model: type[Any], settings: dict[str, Any]) -> Any:
 
 
 def _sections(protocol: dict[str, Any], **models: type[Any]) -> dict[str, Any]:
+    """Several sections of the study, each with the settings that stand under its name."""
+    for key in protocol:
+        if key not in models:
+            raise PersistemError(f"--protocol: {key}: no such section; allowed are {', '.join(models)}")
     return {key: _section(model, protocol.get(key, {})) for key, model in models.items()}
 
 
@@ -275,6 +279,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True)
     add(persistence_images, "diagrams", "out")
     command = add(learn, "out", required=True)
+    command.add_argument("--root", type=Path, default=Path(), help="the folder that holds results/")
     command.add_argument("--jobs", type=int, default=1, help="cores")
     command = add(publish, protocol=False)
     command.add_argument("study", help="study file, or a study as an inline mapping")

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persistem import paths
-from persistem.errors import PersistemError
+from persistem.crops import positions
 from persistem.exit_waves import check_fits
 from persistem.optics import check_device
-from persistem.structures import crystal_of, potential_path
+from persistem.specimens import specimens_of
+from persistem.structures import crystal_of, is_lammps_data, potential_path
 
 if TYPE_CHECKING:
     from persistem.study import Study
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 def check_combinations(study: Study) -> None:
     """Refuse a study whose settings contradict each other."""
+    if study.name in {*paths.STAGES, "logs", "benchmarks"}:
+        raise ValueError(f"name = {study.name!r}: results/{study.name} is a folder of the workflow; choose another")
     _check_states(study)
+    _check_seeds(study)
     _check_crops(study)
-    try:
-        check_device(study.run.device)
-    except PersistemError as error:
-        raise ValueError(str(error)) from error
+    check_device(study.run.device)
     if study.structures:
         _check_structures(study)
     else:
@@ -59,11 +60,27 @@ def _check_states(study: Study) -> None:
         seen[key] = name
 
 
+def _check_seeds(study: Study) -> None:
+    """One of the two splits must be possible: a seed with all states, or two seeds of every state."""
+    seeds: dict[str, set[int]] = {}
+    for specimen in specimens_of(study):
+        if specimen.state is not None:
+            seeds.setdefault(specimen.state, set()).add(specimen.seed)
+    if not set.intersection(*seeds.values()) and min(map(len, seeds.values())) < 2:
+        listed = "; ".join(f"{state}: {sorted(of)}" for state, of in seeds.items())
+        raise ValueError(f"seeds of the states ({listed}): needs a seed that all have, or two seeds of every state")
+
+
 def _check_crops(study: Study) -> None:
     if study.crops.size > study.imaging.pixels:
         raise ValueError(
             f"crops.size = {study.crops.size}: larger than the micrograph; "
             f"at most imaging.pixels = {study.imaging.pixels}"
+        )
+    if len(positions((study.imaging.pixels, study.imaging.pixels), study.crops)) < 2:
+        raise ValueError(
+            f"crops.size = {study.crops.size}: one crop per micrograph; a random split needs at least 2 "
+            f"(imaging.pixels = {study.imaging.pixels}, crops.stride = {study.crops.stride})"
         )
     if study.imaging.slice_thickness > study.imaging.thickness:
         raise ValueError(
@@ -73,6 +90,9 @@ def _check_crops(study: Study) -> None:
 
 
 def _check_structures(study: Study) -> None:
+    for section in ("md", "potential"):
+        if section in study.model_fields_set:
+            raise ValueError(f"{section}: given together with structures, which replace MD; leave one out")
     names = Counter(paths.structure_id(s.state, s.seed) for s in study.structures)
     for name, count in names.items():
         if count > 1:
@@ -81,6 +101,10 @@ def _check_structures(study: Study) -> None:
         if not Path(structure.path).is_file():
             raise ValueError(
                 f"structures[{k}].path = {structure.path!r}: no such file (paths start at the working directory)"
+            )
+        if structure.types is None and is_lammps_data(Path(structure.path)):
+            raise ValueError(
+                f"structures[{k}].types: must be given for the LAMMPS data file {structure.path}, e.g. {{1: Ga, 2: N}}"
             )
 
 
@@ -95,6 +119,12 @@ def _check_md(study: Study) -> None:
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise ValueError(f"md.series: {twice[0]} is listed twice; each specimen belongs to one series")
+    shortest = min(study.md.steps, study.md.rt.steps)
+    if study.md.thermo_every > shortest:
+        raise ValueError(
+            f"md.thermo_every = {study.md.thermo_every}: the end of a run of {shortest} steps would not be sampled; "
+            f"at most {shortest}"
+        )
     if study.md.density is not None and study.md.barostat != "none":
         raise ValueError(f"md.density = {study.md.density:g}: a barostat changes the density; needs md.barostat: none")
     species, radii = set(study.material.species), set(study.material.radii)
@@ -104,10 +134,7 @@ def _check_md(study: Study) -> None:
         raise ValueError(
             f"material.radii = {sorted(radii)}: needs one radius for each of material.species = {sorted(species)}"
         )
-    try:
-        text = potential_path(study.potential.file).read_text(errors="replace")
-    except PersistemError as error:
-        raise ValueError(str(error)) from error
+    text = potential_path(study.potential.file).read_text(errors="replace")
     tokens = {token for line in text.splitlines() if not line.lstrip().startswith("#") for token in line.split()}
     for element in study.material.species:
         if element not in tokens:
@@ -132,7 +159,4 @@ def _check_field(study: Study) -> None:
         raise ValueError(
             f"material.species = {list(study.material.species)}: lacks {sorted(foreign)[0]}, which is in the crystal"
         )
-    try:
-        check_fits(crystal.cell.array, study.imaging, "material.repetitions")
-    except PersistemError as error:
-        raise ValueError(str(error)) from error
+    check_fits(crystal.cell.array, study.imaging, "material.repetitions")

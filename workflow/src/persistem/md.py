@@ -118,7 +118,10 @@ def _run(run: Trajectory) -> None:
     count = len(run.segments)
     if world.rank == 0:
         run.restart(0).parent.mkdir(parents=True, exist_ok=True)
-    done: int = world.bcast(max((k for k in range(1, count + 1) if run.restart(k).exists()), default=0))
+    done = 0
+    while done < count and run.restart(done + 1).exists() and run.restart(done + 1).with_suffix(".csv").exists():
+        done += 1
+    done = world.bcast(done)
     if world.rank == 0 and done:
         print(f"resuming after segment {done} of {count}", flush=True)
     for k in range(done + 1, count + 1):
@@ -130,8 +133,12 @@ def _run(run: Trajectory) -> None:
         write_thermo(run.out / "thermo.csv", series)
         write_summary(run.out / "summary.json", atoms, **means)
         write_structure(run.out / "structure.extxyz", atoms)
+        # a kill after any of these steps leaves at most one segment to repeat
         os.replace(run.restart(count), run.out / "end.restart")
-        shutil.rmtree(run.restart(0).parent)
+        finished = run.out / "segments.finished"
+        shutil.rmtree(finished, ignore_errors=True)
+        os.replace(run.restart(0).parent, finished)
+        shutil.rmtree(finished)
 
 
 def _segment(run: Trajectory, k: int) -> None:

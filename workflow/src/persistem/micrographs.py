@@ -121,7 +121,7 @@ def foci(imaging: Imaging) -> list[tuple[float, float]]:
     The focal sum takes ``focal_nodes`` equally spaced ones, or with None as many as it needs. Two beams whose phases
     run apart by u = π λ (k₁² - k₂²) per Å of focus keep exp(-(u σ)²/2) of their interference; a sum at the spacing h
     gives that, and it again around u = 2π/h, so 2π/h has to lie beyond the largest u of the grid or the aperture.
-    Gauss-Hermite nodes, being sparser outside, never get there: hundreds leave an error of several per cent.
+    Gauss-Hermite nodes are sparser outside and alias there.
     """
     sigma = focal_sigma(imaging)
     if imaging.temporal_coherence != "focal-sum" or sigma == 0:

@@ -14,6 +14,7 @@ from typing import Any
 from persistem import crops, diagrams, exit_waves, learning, md, micrographs, paths, persistence_images, structures
 from persistem.digests import content, digest_of
 from persistem.errors import PersistemError
+from persistem.specimens import specimens_of, states_of
 from persistem.study import Section, Structure, Study
 
 MD_KEYS = [
@@ -33,18 +34,6 @@ MATERIAL_KEYS = ("crystal", "file", "repetitions", "species")
 
 
 @dataclass(frozen=True)
-class Specimen:
-    """One MD end state, or one of the user's own structures."""
-
-    name: str
-    seed: int
-    state: str | None
-    temperature: int | None = None
-    rt: bool = False
-    structure: Structure | None = None
-
-
-@dataclass(frozen=True)
 class Step:
     """What one digest of one stage stands for: the settings its jobs receive, and the digest of its input."""
 
@@ -58,27 +47,6 @@ class Step:
     def digest(self) -> str:
         """The digest of the step."""
         return digest_of(self.stage, self.version, self.identity, list(self.inputs))
-
-
-def specimens_of(study: Study) -> list[Specimen]:
-    """Every specimen of the study, in the order of the study."""
-    if study.structures:
-        return [Specimen(paths.structure_id(s.state, s.seed), s.seed, s.state, structure=s) for s in study.structures]
-    label = {(state.temperature, state.rt): name for name, state in study.states.items()}
-    return [
-        Specimen(paths.specimen_id(t, rt, seed), seed, label.get((t, rt)), t, rt)
-        for series in study.md.series
-        for t in series.temperatures
-        for seed in series.seeds
-        for rt in series.rt
-    ]
-
-
-def states_of(study: Study) -> list[str]:
-    """The classes in the order of their labels."""
-    if study.structures:
-        return list(dict.fromkeys(s.state for s in study.structures))
-    return list(study.states)
 
 
 class Plan:
@@ -116,20 +84,20 @@ class Plan:
             )
         return self.steps[stage][digest]
 
-    def files(self, stage: str) -> list[str]:
-        """Every file of a stage that the study stands on."""
+    def files(self, stage: str, made: bool = False) -> list[str]:
+        """Every file of a stage; of exit waves and micrographs, with ``made``, only those that the tables need."""
+        imaged = self.classified if made else list(self.specimens.values())
         if stage == "specimens":
             return [paths.path(stage, d, name) for name, d in self._specimen.items()]
         if stage == "exit_waves":
-            return [paths.path(stage, self.digest(stage, name), name) for name in self.specimens]
+            return [paths.path(stage, self.digest(stage, s.name), s.name) for s in imaged]
         if stage == "learning":
             return [paths.path(stage, digest) for digest in self.learning.values()]
         recipes = [""] if stage == "micrographs" else list(self.study.features)
-        of = list(self.specimens.values()) if stage == "micrographs" else self.classified
         return [
             paths.path(stage, self.digest(stage, s.name, recipe), s.name, defocus)
             for recipe in recipes
-            for s in of
+            for s in (imaged if stage == "micrographs" else self.classified)
             for defocus in self.defoci
         ]
 
@@ -174,11 +142,15 @@ class Plan:
         study = self.study
         self._images: dict[tuple[str, str, str], str] = {}
         wave, lens = part(study.imaging, exit_waves.KEYS), part(study.imaging, micrographs.KEYS)
+        # a GPU's results differ in the last digits, which 16-bit CLAHE shows; a CPU's digests do not name it
+        device = {"device": "gpu"} if study.run.device == "gpu" else {}
         cut = part(study.crops)
         for name in self.specimens:
-            image = self._add("exit_waves", exit_waves.VERSION, wave, self._specimen[name])
+            image = self._add("exit_waves", exit_waves.VERSION, wave, self._specimen[name], **device)
             self._images["exit_waves", name, ""] = image
-            image = self._images["micrographs", name, ""] = self._add("micrographs", micrographs.VERSION, lens, image)
+            image = self._images["micrographs", name, ""] = self._add(
+                "micrographs", micrographs.VERSION, lens, image, **device
+            )
             for label, recipe in study.features.items():
                 chain: list[tuple[str, int, dict[str, Any]]] = [
                     ("crops", crops.VERSION, {"intensity": part(recipe.intensity), "crops": cut}),

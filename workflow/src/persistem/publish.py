@@ -40,29 +40,29 @@ def publish(plan: Plan, root: Path = Path()) -> None:
     tables = [(root / path).read_text().splitlines() for path in plan.files("learning")]
     accuracy = [tables[0][0]] + [line for table in tables for line in table[1:]]
     _write(root / paths.accuracy(name), "\n".join(accuracy) + "\n")
-    index = [{"stage": stage, "path": path} for stage in paths.STAGES for path in plan.files(stage)]
     rows = [_specimen_row(plan, specimen, root) for specimen in plan.specimens]
     _write(root / paths.specimens(name), _table(rows))
-    _write(root / paths.index(name), _table(index))
+    _write(root / paths.index(name), index(plan))
     _write(root / paths.study_file(name, "study.yaml"), settings(plan))
 
 
 def refresh(plan: Plan, root: Path = Path()) -> None:
-    """Keep the study's folder from showing the results of other settings than the study's.
+    """Let the study's folder show the study's results where all of them exist already.
 
-    Where all results exist already, as after changing a setting back, it is written anew; no rule would notice, as
-    nothing has to run. Where some are still to come its tables are removed, to be written by ``publish`` at the end.
+    After a setting, or the content of a file, is changed back nothing has to run, so no rule would notice that the
+    folder shows other results.
     """
-    name = plan.study.name
-    shown = root / paths.study_file(name, "study.yaml")
-    if not shown.exists() or shown.read_text() == settings(plan):
+    shown = {paths.study_file(plan.study.name, "study.yaml"): settings(plan), paths.index(plan.study.name): index(plan)}
+    if all((root / path).exists() and (root / path).read_text() == text for path, text in shown.items()):
         return
-    if all((root / path).exists() for path in plan.files("specimens") + plan.files("learning")):
+    summaries = [str(Path(path).with_name("summary.json")) for path in plan.files("specimens")]
+    if all((root / path).exists() for path in summaries + plan.files("learning")):
         publish(plan, root)
-    else:
-        for path in (paths.accuracy(name), paths.specimens(name), paths.index(name)):
-            (root / path).unlink(missing_ok=True)
-        shown.unlink()
+
+
+def index(plan: Plan) -> str:
+    """Stage and path of every file that the study's tables stand on, as CSV."""
+    return _table([{"stage": stage, "path": path} for stage in paths.STAGES for path in plan.files(stage, made=True)])
 
 
 def settings(plan: Plan) -> str:

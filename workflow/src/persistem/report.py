@@ -35,8 +35,12 @@ EXPLANATION = (
 
 def accuracy_text(table: Path) -> str:
     """An accuracy table for the terminal: models pooled over defoci, all foci and in focus."""
-    wide = accuracy_wide(table)
-    return f"{EXPLANATION}\n\n{wide.to_string(index=False)}\n\nevery row, per defocus and with n: {table}"
+    study = Path(table).parents[1]
+    places = [
+        f"every row, per defocus and with n: {table}",
+        f"densities: {study}/tables/specimens.csv; settings: {study}/study.yaml; every file: {study}/index.csv",
+    ]
+    return "\n".join([EXPLANATION, "", accuracy_wide(table).to_string(index=False), "", *places])
 
 
 def accuracy_wide(table: Path) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def import_structure(source: Path, types: dict[int, str] | None, out: Path) -> N
         when the file cannot be read, has no cell, or an atom type has no element.
     """
     source = Path(source)
-    atoms = _read_lammps_data(source, types) if _is_lammps_data(source) else _read_any(source)
+    atoms = _read_lammps_data(source, types) if is_lammps_data(source) else _read_any(source)
     if not _is_finite(atoms):
         raise PersistemError(f"{source}: a position or the cell is not finite")
     if atoms.cell.rank < 3 or atoms.get_volume() <= 0:
@@ -126,7 +126,8 @@ def _open(path: Path) -> IO[str]:
     return gzip.open(path, "rt") if path.suffix == ".gz" else open(path)
 
 
-def _is_lammps_data(path: Path) -> bool:
+def is_lammps_data(path: Path) -> bool:
+    """Whether a file, gzipped or not, has the header of a LAMMPS data file."""
     try:
         with _open(path) as file:
             head = "".join(file.readline() for _ in range(30))

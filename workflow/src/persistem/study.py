@@ -11,10 +11,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic.types import Strict
 
+from persistem.errors import PersistemError
+
 Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Whole = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
+
+#: The source of a setting that this workflow adds to the paper's.
+OURS = "this workflow"
 
 
 def given(default: Any, description: str, *, unit: str = "", source: str = "paper", **limits: Any) -> Any:
@@ -35,14 +40,14 @@ class Section(BaseModel):
 
 
 class Crystal(Section):
-    """The unit cell, as ``ase.build.bulk`` makes it."""
+    """The unit cell, as ``ase.build.bulk`` makes it; formula, structure and a have no defaults of their own."""
 
-    formula: str = given("GaN", "chemical formula of the unit cell")
-    structure: str = given("wurtzite", "crystal structure, a name that ase.build.bulk knows")
-    a: Real = assumed(
-        3.19, "lattice constant a", unit="Å", reason="wurtzite GaN, Xia et al. 1993 (paper's ref. 9)", gt=0
+    formula: str = given(..., "chemical formula of the unit cell")
+    structure: str = given(..., "crystal structure, a name that ase.build.bulk knows")
+    a: Real = given(
+        ..., "lattice constant a", unit="Å", source="assumption: Xia et al. 1993 (paper's ref. 9)", gt=1, le=50
     )
-    c: Real | None = assumed(5.189, "lattice constant c", unit="Å", reason="as a; null for a cubic structure", gt=0)
+    c: Real | None = given(None, "lattice constant c; null: ASE's", unit="Å", source="assumption: as a", gt=1, le=100)
     u: Real | None = assumed(
         None, "internal coordinate of wurtzite", reason="null: the ideal bond length for the given c/a", gt=0, lt=1
     )
@@ -54,16 +59,19 @@ class Crystal(Section):
     )
 
 
+WURTZITE = Crystal(formula="GaN", structure="wurtzite", a=3.19, c=5.189)
+
+
 class Material(Section):
     """What the specimens are made of."""
 
-    crystal: Crystal = Field(Crystal(), description="unit cell of the initial crystal")
+    crystal: Crystal = Field(WURTZITE, description="unit cell of the initial crystal; stated as a whole")
     file: str | None = given(
         None, "structure file to use instead of `crystal`, any format ASE reads", source="paper (not used)"
     )
     repetitions: tuple[Whole, Whole, Whole] = given((29, 24, 10), "repetitions of the unit cell along a, b, c")
     species: tuple[str, ...] = given(("Ga", "N"), "elements, in the order of LAMMPS' atom types", min_length=1)
-    radii: dict[str, Real] = given(
+    radii: dict[str, Annotated[Real, Field(gt=0, le=5)]] = given(
         {"Ga": 1.5625, "N": 0.49},
         "radius of each element in 3D diagrams",
         unit="Å",
@@ -88,13 +96,13 @@ class Potential(Section):
 class Series(Section):
     """Specimens to simulate: every temperature with every seed, with and without RT treatment."""
 
-    temperatures: tuple[Annotated[Whole, Field(ge=1, le=99999)], ...] = Field(
-        description="temperatures of the heating", json_schema_extra={"unit": "K"}, min_length=1
+    temperatures: tuple[Annotated[Whole, Field(ge=1, le=99999)], ...] = given(
+        ..., "temperatures of the heating", unit="K", min_length=1
     )
-    seeds: tuple[Annotated[Whole, Field(ge=1, le=9999)], ...] = Field(
-        (1,), description="seeds of the initial velocities, one independent trajectory each", min_length=1
+    seeds: tuple[Annotated[Whole, Field(ge=1, le=9999)], ...] = assumed(
+        (1,), "seeds of the initial velocities, one independent trajectory each", reason="not stated", min_length=1
     )
-    rt: tuple[Flag, ...] = Field((False, True), description="without and with RT treatment", min_length=1)
+    rt: tuple[Flag, ...] = given((False, True), "without and with RT treatment", min_length=1)
 
 
 class RoomTemperature(Section):
@@ -103,7 +111,9 @@ class RoomTemperature(Section):
     temperature: Whole = given(300, "temperature of the treatment", unit="K", ge=1)
     steps: Whole = given(5000, "length of the treatment", unit="steps", ge=1)
     velocities: Literal["continued", "redrawn"] = assumed(
-        "continued", "keep the hot state's velocities or draw new ones", reason="'5000 steps at 300 K were added'"
+        "continued",
+        "keep the hot state's velocities or draw new ones",
+        reason="they 'were added to the above liquid conditions'",
     )
 
 
@@ -120,7 +130,7 @@ class MolecularDynamics(Section):
         " state seeds, and three make the spread between trajectories visible",
         min_length=1,
     )
-    timestep: Real = given(1.0, "time step", unit="fs", gt=0, le=10)
+    timestep: Real = given(1.0, "time step", unit="fs", ge=0.05, le=10)
     steps: Whole = given(10000, "length of the heating", unit="steps", ge=1)
     initial_temperature_factor: Real = assumed(
         2.0,
@@ -137,14 +147,14 @@ class MolecularDynamics(Section):
         None, "density the crystal is scaled to, only with `barostat: none`", unit="g/cm³", reason="not used", gt=0
     )
     temperature_damping: Real = assumed(
-        100.0, "damping time of the thermostat", unit="fs", reason="default of pyiron", gt=0
+        100.0, "damping time of the thermostat", unit="fs", reason="default of pyiron", ge=5, le=1e5
     )
     pressure_damping: Real = assumed(
-        1000.0, "damping time of the barostat", unit="fs", reason="default of pyiron", gt=0
+        1000.0, "damping time of the barostat", unit="fs", reason="default of pyiron", ge=50, le=1e6
     )
     rt: RoomTemperature = Field(RoomTemperature(), description="the RT treatment")
     segment_steps: Whole = assumed(
-        2500, "a killed run resumes at a multiple of this", unit="steps", reason="about two minutes of work", ge=10
+        2500, "a killed run resumes at a multiple of this", unit="steps", reason="a quarter of the heating", ge=10
     )
     thermo_every: Whole = assumed(100, "sampling of the thermo series", unit="steps", reason="150 samples a run", ge=1)
     ranks: Whole = assumed(2, "MPI ranks; they change a trajectory", reason="a laptop's", ge=1, le=4096)
@@ -159,19 +169,19 @@ class MolecularDynamics(Section):
 class Structure(Section):
     """One of the user's own structures, taken instead of MD."""
 
-    path: str = Field(description="structure file: extended XYZ, LAMMPS data, or what ASE reads; may be gzipped")
-    state: Name = Field(description="the state it is an example of")
-    seed: Whole = Field(
-        description="independent preparation it belongs to, the unit of leave-one-seed-out", ge=1, le=9999
+    path: str = given(..., "structure file: extended XYZ, LAMMPS data, or what ASE reads; may be gzipped", source=OURS)
+    state: Name = given(..., "the state it is an example of", source=OURS)
+    seed: Whole = given(
+        ..., "independent preparation it belongs to, the unit of leave-one-seed-out", source=OURS, ge=1, le=9999
     )
-    types: dict[int, str] | None = Field(None, description="LAMMPS data only: element of each atom type")
+    types: dict[int, str] | None = given(None, "LAMMPS data only: element of each atom type", source=OURS)
 
 
 class State(Section):
     """Which specimens belong to a class."""
 
-    temperature: Whole = Field(description="temperature of the heating", json_schema_extra={"unit": "K"})
-    rt: Flag = Field(description="with RT treatment")
+    temperature: Whole = given(..., "temperature of the heating", unit="K", ge=1, le=99999)
+    rt: Flag = given(..., "with RT treatment")
 
 
 class Imaging(Section):
@@ -194,13 +204,13 @@ class Imaging(Section):
     voltage: Real = assumed(
         200.0, "accelerating voltage", unit="kV", reason="not stated; a Cs-corrected TEM", ge=10, le=3000
     )
-    Cs: Real = given(-0.0005, "spherical aberration", unit="mm")
-    Cc: Real = given(1.37, "chromatic aberration", unit="mm", ge=0)
-    energy_spread: Real = assumed(0.7, "energy spread, FWHM", unit="eV", reason="Schottky emitter", ge=0)
+    Cs: Real = given(-0.0005, "spherical aberration", unit="mm", ge=-10, le=10)
+    Cc: Real = given(1.37, "chromatic aberration", unit="mm", ge=0, le=100)
+    energy_spread: Real = assumed(0.7, "energy spread, FWHM", unit="eV", reason="Schottky emitter", ge=0, le=20)
     focal_spread: Literal["classical", "relativistic"] = assumed(
         "classical",
         "σ = Cc σ_E / E, or times (1 + E/mc²)/(1 + E/2mc²)",
-        reason="the form most simulation codes use; 20.4 Å at the defaults",
+        reason="not stated; 20.4 Å at the defaults, and 1.16 times that relativistically",
     )
     temporal_coherence: Literal["focal-sum", "envelope", "none"] = assumed(
         "focal-sum",
@@ -229,7 +239,9 @@ class Imaging(Section):
         (-100.0, -50.0, -25.0, -13.0, 0.0, 13.0, 25.0, 50.0, 100.0), "defocus values", unit="Å", min_length=1
     )
     defocus_origin: Literal["exit", "centre"] = assumed(
-        "exit", "plane of zero defocus: the slab's exit face or its centre", reason="convention of multislice codes"
+        "centre",
+        "plane of zero defocus: the slab's exit face or its centre",
+        reason="'the TEM image contrast changes largely and inverses at defocus 0 Å': it does at the slab's centre",
     )
     defocus_sign: Literal["underfocus-positive", "overfocus-positive"] = assumed(
         "underfocus-positive", "sign of the defocus", reason="convention of multislice codes (abTEM: defocus = -C10)"
@@ -259,12 +271,14 @@ class Clahe(Section):
         reason="value of OpenCV's tutorial; at 16 bit and 8 x 8 tiles of 128 px every limit below 8 is the same",
         gt=0,
     )
-    tiles: tuple[Whole, Whole] = assumed((8, 8), "OpenCV tileGridSize", reason="OpenCV's default")
+    tiles: tuple[Annotated[Whole, Field(ge=1, le=1024)], Annotated[Whole, Field(ge=1, le=1024)]] = assumed(
+        (8, 8), "OpenCV tileGridSize", reason="OpenCV's default"
+    )
     depth: Literal[8, 16] = assumed(
         16,
         "equalise at this depth, and convert to 8 bit after",
         unit="bit",
-        reason="'saved in a 16-bit Tiff format ... transformed to 8-bit using CLAHE'",
+        reason="images 'saved in a 16-bit Tiff format' were 'transformed to an 8-bit format using' CLAHE",
     )
     scope: Literal["micrograph", "crop"] = assumed(
         "micrograph", "equalise before or after cutting", reason="the tiles of a crop would be 1.6 Å wide"
@@ -277,6 +291,12 @@ class Window(Section):
     method: Literal["window"] = Field("window", description="absolute intensities")
     low: Real = assumed(0.0, "intensity that becomes 0", unit="mean intensity", reason="vacuum is 1")
     high: Real = assumed(2.0, "intensity that becomes 255", unit="mean intensity", reason="symmetric about the mean")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Window:
+        if self.low >= self.high:
+            raise ValueError(f"low = {self.low:g} must be below high = {self.high:g}")
+        return self
 
 
 class Standardised(Section):
@@ -358,13 +378,24 @@ class Learning(Section):
     split_seed: Whole = assumed(0, "seed of the random splits", reason="arbitrary", ge=0)
     in_focus: Real = given(25.0, "largest |defocus| that counts as in focus", unit="Å", ge=0)
 
+    @field_validator("models")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a model is listed twice")
+        return value
+
 
 class Run(Section):
-    """How to run; no result depends on it and changing it runs nothing."""
+    """How to run."""
 
-    device: Literal["cpu", "gpu"] = Field("cpu", description="where abTEM computes; gpu needs CuPy")
-    crops_per_job: Annotated[Whole, Field(ge=1)] | None = Field(
-        None, description="crops a diagram job takes; null: all of a micrograph, the fastest"
+    device: Literal["cpu", "gpu"] = given(
+        "cpu",
+        "where abTEM computes; gpu needs CuPy, and its results, other in the last digits, are kept apart",
+        source=OURS,
+    )
+    crops_per_job: Annotated[Whole, Field(ge=1)] | None = given(
+        None, "crops a diagram job takes, with the same results; null: all of a micrograph, the fastest", source=OURS
     )
 
 
@@ -374,7 +405,7 @@ PAPER_STATES = {"amorphous": State(temperature=6000, rt=True), "liquid": State(t
 class Study(Section):
     """One configuration and its results."""
 
-    name: Name = Field("paper", description="the study's folder under results/; by default the file's name")
+    name: Name = given("paper", "the study's folder under results/; by default the file's name", source=OURS)
     material: Material = Field(Material(), description="the material")
     potential: Potential = Field(Potential(), description="the interatomic potential")
     md: MolecularDynamics = Field(MolecularDynamics(), description="specimens from molecular dynamics")
@@ -393,11 +424,14 @@ class Study(Section):
         min_length=1,
     )
     learning: Learning = Field(Learning(), description="classification")
-    run: Run = Field(Run(), description="how to run; no result depends on it")
+    run: Run = Field(Run(), description="how to run")
 
     @model_validator(mode="after")
     def _combinations(self) -> Study:
         from persistem.combinations import check_combinations
 
-        check_combinations(self)
+        try:
+            check_combinations(self)
+        except PersistemError as error:  # a stage's own check; pydantic collects ValueErrors
+            raise ValueError(str(error)) from error
         return self
