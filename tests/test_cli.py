@@ -90,7 +90,7 @@ def mine(chain, tmp_path):
 
 
 def learn(root, protocol, out="accuracy.csv"):
-    return ["learn", root / "results/learning" / DIGEST / out, "--protocol", json.dumps(protocol)]
+    return ["learn", root / "results/learning" / DIGEST / out, "--root", root, "--protocol", json.dumps(protocol)]
 
 
 # what works

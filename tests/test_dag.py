@@ -57,7 +57,7 @@ VALUES = {
     "imaging.focal_nodes": 21,
     "imaging.semi_angle": 0.2,
     "imaging.aperture": 20.0,
-    "imaging.defocus_origin": "centre",
+    "imaging.defocus_origin": "exit",
     "imaging.defocus_sign": "overfocus-positive",
     "crops.size": 32,
     "crops.stride": 32,
