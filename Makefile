@@ -27,10 +27,10 @@ paper: $(INSTALLED)
 	$(BIN)/persistem accuracy results/paper/tables/accuracy.csv
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(CORES) --dist loadfile
 
 test-fast: $(INSTALLED)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
