@@ -159,7 +159,11 @@ def test_two_ranks_give_the_same_bytes_again_and_after_a_kill(tmp_path):
 
     ends = []
     for name in "ab":
-        subprocess.run([*command, code(tmp_path / name)], check=True, timeout=300, stdout=subprocess.DEVNULL)
+        # Snakemake sets OMP_NUM_THREADS to a job's threads; a rank must not take them all
+        two = os.environ | {"OMP_NUM_THREADS": "2"}
+        run = [*command, code(tmp_path / name)]
+        said = subprocess.run(run, check=True, timeout=300, capture_output=True, text=True, env=two).stdout
+        assert "2 MPI tasks x 1 OpenMP threads" in said
         ends.append((tmp_path / name / "end.restart").read_bytes())
     job = subprocess.Popen([*command, code(tmp_path / "c")], stdout=subprocess.DEVNULL, start_new_session=True)
     first = tmp_path / "c/segments/001.restart"

