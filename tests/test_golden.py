@@ -20,7 +20,7 @@ from persistem.study import Crops, Imaging, Learning, Material, MolecularDynamic
 
 GOLDEN = Path(__file__).with_name("golden.json")
 REGENERATE = "python tests/test_golden.py"
-IMAGING = Imaging(field=8.0, thickness=8.0, pixels=64, margin=2.0, defoci=(50.0,))
+IMAGING = Imaging(field=8.0, thickness=8.0, pixels=64, margin=2.0, defoci=(50.0,), defocus_origin="exit")
 RECIPE = Recipe(filtrations=("superlevel", "sublevel"), positions=True, bins=32)
 
 

@@ -17,7 +17,7 @@ from persistem.study import Imaging
 
 #: A perfect lens; tests add what they are about.
 PERFECT = {"Cs": 0.0, "temporal_coherence": "none", "semi_angle": 0.0, "focal_nodes": None}
-SMALL = {"field": 8.0, "thickness": 8.0, "pixels": 64, "margin": 2.0}
+SMALL = {"field": 8.0, "thickness": 8.0, "pixels": 64, "margin": 2.0, "defocus_origin": "exit"}
 #: A wide field of low resolution, for transfer functions.
 WIDE = PERFECT | {"field": 102.4, "pixels": 128, "margin": 0.0}
 STEP = 0.8

@@ -1,4 +1,8 @@
-"""Atomic structures: the initial crystal, users' own files, and the extended XYZ that later stages read."""
+"""Atomic structures: the initial crystal, users' own files, and the extended XYZ that later stages read.
+
+Under MPI, ASE's reading and writing are collective unless ``parallel=False``; here one rank reads or writes alone, and
+would wait for the others for ever.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ def crystal_of(material: Material) -> Atoms:
     if material.file is not None:
         from ase.io import read
 
-        cell = read(material.file)
+        cell = read(material.file, parallel=False)
     else:
         from ase.build import bulk
 
@@ -39,7 +43,7 @@ def write_structure(path: Path, atoms: Atoms) -> None:
     from ase.io import write
 
     with atomic(path) as part:
-        write(part, atoms, format="extxyz")
+        write(part, atoms, format="extxyz", parallel=False)
 
 
 def read_structure(path: Path) -> Atoms:
@@ -50,7 +54,7 @@ def read_structure(path: Path) -> Atoms:
     from ase.io import read
 
     try:
-        return read(path, format="extxyz")
+        return read(path, format="extxyz", parallel=False)
     except Exception as error:
         raise PersistemError(f"{path}: not a structure in extended XYZ ({type(error).__name__}: {error})") from error
 
