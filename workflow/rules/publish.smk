@@ -5,10 +5,7 @@ rule publish:
     """The study's tables, its settings and the index from names to digests."""
     input:
         learning=PLAN.files("learning"),
-        summaries=[
-            str(Path(file).with_name("summary.json"))
-            for file in PLAN.files("specimens")
-        ],
+        summaries=[PLAN.summary(specimen) for specimen in PLAN.specimens],
     output:
         accuracy=report(
             paths.accuracy(PLAN.study.name),

@@ -101,6 +101,10 @@ class Plan:
             for defocus in self.defoci
         ]
 
+    def summary(self, specimen: str) -> str:
+        """What the table of specimens says of one, beside its structure."""
+        return paths.beside("specimens", "summary.json").format(digest=self._specimen[specimen], specimen=specimen)
+
     def images(self, learning_digest: str) -> list[str]:
         """The persistence images that a classification is learned from."""
         sources = self.settings("learning", learning_digest)["sources"]

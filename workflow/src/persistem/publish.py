@@ -55,7 +55,7 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
     shown = {paths.study_file(plan.study.name, "study.yaml"): settings(plan), paths.index(plan.study.name): index(plan)}
     if all((root / path).exists() and (root / path).read_text() == text for path, text in shown.items()):
         return
-    summaries = [str(Path(path).with_name("summary.json")) for path in plan.files("specimens")]
+    summaries = [plan.summary(specimen) for specimen in plan.specimens]
     if all((root / path).exists() for path in summaries + plan.files("learning")):
         publish(plan, root)
 
@@ -72,8 +72,7 @@ def settings(plan: Plan) -> str:
 
 def _specimen_row(plan: Plan, name: str, root: Path) -> dict[str, Any]:
     specimen = plan.specimens[name]
-    summary = Path(paths.path("specimens", plan.digest("specimens", name), name)).with_name("summary.json")
-    facts = json.loads((root / summary).read_text())
+    facts = json.loads((root / plan.summary(name)).read_text())
     row = {"specimen": name, "state": specimen.state or "", "seed": specimen.seed}
     return {**row, "target_K": specimen.temperature or "", "rt": int(specimen.rt), **facts}
 

@@ -6,6 +6,7 @@ leaves open is marked ``assumption`` with the reason. A study stands alone; noth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -31,6 +32,17 @@ def given(default: Any, description: str, *, unit: str = "", source: str = "pape
 def assumed(default: Any, description: str, *, reason: str, unit: str = "", **limits: Any) -> Any:
     """A field whose default the paper does not state, with the reason for ours."""
     return given(default, description, unit=unit, source=f"assumption: {reason}", **limits)
+
+
+def once(what: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """A check that nothing is listed twice."""
+
+    def check(value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"a {what} is listed twice")
+        return value
+
+    return check
 
 
 class Section(BaseModel):
@@ -338,12 +350,7 @@ class Recipe(Section):
     )
     weight: Weight = Field(Weight(), description="weight of a pair")
 
-    @field_validator("filtrations")
-    @classmethod
-    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("a filtration is listed twice")
-        return value
+    _once = field_validator("filtrations")(once("filtration"))
 
 
 class Crops(Section):
@@ -378,12 +385,7 @@ class Learning(Section):
     split_seed: Whole = assumed(0, "seed of the random splits", reason="arbitrary", ge=0)
     in_focus: Real = given(25.0, "largest |defocus| that counts as in focus", unit="Å", ge=0)
 
-    @field_validator("models")
-    @classmethod
-    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("a model is listed twice")
-        return value
+    _once = field_validator("models")(once("model"))
 
 
 class Run(Section):
