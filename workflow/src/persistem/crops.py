@@ -89,8 +89,11 @@ def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None
     import tifffile
 
     from persistem.micrographs import read_micrograph
+    from persistem.noise import detected
 
     intensity, metadata = read_micrograph(micrograph)
+    if recipe.noise is not None:
+        intensity = detected(intensity, metadata["pixel_size_A"], recipe.noise)
     try:
         stack = cut(intensity, recipe.intensity, crops)
     except PersistemError as error:

@@ -1,0 +1,112 @@
+"""The study: one typed model, the single source of defaults, units, ranges, the schema and the reference.
+
+The defaults are the paper's study (Uesugi & Ishii, Microscopy 2022): an empty file is that study. What the paper
+leaves open is marked ``assumption`` with the reason. A study stands alone; nothing merges two of them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from persistem.errors import PersistemError
+from persistem.study.features import Clahe, Crops, Learning, Noise, Recipe, Standardised, Weight, Window
+from persistem.study.fields import OURS, Name, Section, Whole, given
+from persistem.study.figures import Diagrams3D, Figures
+from persistem.study.imaging import Imaging
+from persistem.study.specimens import (
+    Crystal,
+    Material,
+    MolecularDynamics,
+    Potential,
+    RoomTemperature,
+    Series,
+    State,
+    Structure,
+)
+
+__all__ = [
+    "Clahe",
+    "Crops",
+    "Crystal",
+    "Diagrams3D",
+    "Figures",
+    "Imaging",
+    "Learning",
+    "Material",
+    "MolecularDynamics",
+    "Noise",
+    "Potential",
+    "Recipe",
+    "RoomTemperature",
+    "Run",
+    "Section",
+    "Series",
+    "Standardised",
+    "State",
+    "Structure",
+    "Study",
+    "Weight",
+    "Window",
+]
+
+
+class Run(Section):
+    """How to run."""
+
+    device: Literal["cpu", "gpu"] = given(
+        "cpu",
+        "where abTEM computes; gpu needs CuPy, and its results, other in the last digits, are kept apart",
+        source=OURS,
+    )
+    crops_per_job: Annotated[Whole, Field(ge=1)] | None = given(
+        None, "crops a diagram job takes, with the same results; null: all of a micrograph, the fastest", source=OURS
+    )
+
+
+PAPER_STATES = {"amorphous": State(temperature=6000, rt=True), "liquid": State(temperature=6000, rt=False)}
+
+
+class Study(Section):
+    """One configuration and its results."""
+
+    name: Name = given("paper", "the study's folder under results/; by default the file's name", source=OURS)
+    material: Material = Field(Material(), description="the material")
+    potential: Potential = Field(Potential(), description="the interatomic potential")
+    md: MolecularDynamics = Field(MolecularDynamics(), description="specimens from molecular dynamics")
+    structures: tuple[Structure, ...] = Field((), description="own structures; where given, no MD runs")
+    states: dict[Name, State] = given(
+        PAPER_STATES,
+        "the classes: label and the specimens it covers, in the order of labels 0, 1, …; not with `structures`",
+        source="paper: amorphous 0, liquid 1",
+    )
+    imaging: Imaging = Field(Imaging(), description="multislice and the microscope")
+    crops: Crops = Field(Crops(), description="small images")
+    features: dict[Name, Recipe] = given(
+        {
+            "paper": Recipe(),
+            "absolute": Recipe(intensity=Window()),
+            "standardised": Recipe(intensity=Standardised()),
+            "noisy": Recipe(noise=Noise(dose=1000.0)),
+            "filtered": Recipe(noise=Noise(dose=1000.0, low_pass=0.3)),
+        },
+        "recipes: name and steps from a micrograph to feature vectors",
+        source="paper; `absolute` and `standardised` show how much of the accuracy is contrast, `noisy` and `filtered`"
+        " what the paper says of noise",
+        min_length=1,
+    )
+    learning: Learning = Field(Learning(), description="classification")
+    diagrams_3d: Diagrams3D = Field(Diagrams3D(), description="3D diagrams of the specimens")
+    figures: Figures = Field(Figures(), description="what the figures show")
+    run: Run = Field(Run(), description="how to run")
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Study:
+        from persistem.combinations import check_combinations
+
+        try:
+            check_combinations(self)
+        except PersistemError as error:  # a stage's own check; pydantic collects ValueErrors
+            raise ValueError(str(error)) from error
+        return self

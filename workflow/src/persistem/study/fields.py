@@ -1,0 +1,45 @@
+"""What the sections of a study are made of: types, and fields that carry their unit and source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.types import Strict
+
+Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Whole = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
+
+#: The source of a setting that this workflow adds to the paper's.
+OURS = "this workflow"
+
+
+def given(default: Any, description: str, *, unit: str = "", source: str = "paper", **limits: Any) -> Any:
+    """A field with its unit and where its default comes from: ``paper`` or ``assumption: <reason>``."""
+    extra: dict[str, Any] = {"unit": unit, "source": source}
+    return Field(default, description=description, json_schema_extra=extra, validate_default=True, **limits)
+
+
+def assumed(default: Any, description: str, *, reason: str, unit: str = "", **limits: Any) -> Any:
+    """A field whose default the paper does not state, with the reason for ours."""
+    return given(default, description, unit=unit, source=f"assumption: {reason}", **limits)
+
+
+def once(what: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """A check that nothing is listed twice."""
+
+    def check(value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"a {what} is listed twice")
+        return value
+
+    return check
+
+
+class Section(BaseModel):
+    """A part of a study; unknown keys are refused and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,0 +1,155 @@
+"""Settings of the specimens: material, molecular dynamics, own structures, states."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given
+
+
+class Crystal(Section):
+    """The unit cell, as ``ase.build.bulk`` makes it; formula, structure and a have no defaults of their own."""
+
+    formula: str = given(..., "chemical formula of the unit cell")
+    structure: str = given(..., "crystal structure, a name that ase.build.bulk knows")
+    a: Real = given(
+        ..., "lattice constant a", unit="Å", source="assumption: Xia et al. 1993 (paper's ref. 9)", gt=1, le=50
+    )
+    c: Real | None = given(None, "lattice constant c; null: ASE's", unit="Å", source="assumption: as a", gt=1, le=100)
+    u: Real | None = assumed(
+        None, "internal coordinate of wurtzite", reason="null: the ideal bond length for the given c/a", gt=0, lt=1
+    )
+    cubic: Flag = given(False, "use the conventional cubic cell", source="assumption: wurtzite has none")
+    orthorhombic: Flag = assumed(
+        False,
+        "use the orthorhombic cell",
+        reason="the paper's 29 x 24 x 10 cells hold a 50 Å cube with the hexagonal cell: 92.5 x 66.3 x 51.9 Å",
+    )
+
+
+WURTZITE = Crystal(formula="GaN", structure="wurtzite", a=3.19, c=5.189)
+
+
+class Material(Section):
+    """What the specimens are made of."""
+
+    crystal: Crystal = Field(WURTZITE, description="unit cell of the initial crystal; stated as a whole")
+    file: str | None = given(
+        None, "structure file to use instead of `crystal`, any format ASE reads", source="paper (not used)"
+    )
+    repetitions: tuple[Whole, Whole, Whole] = given((29, 24, 10), "repetitions of the unit cell along a, b, c")
+    species: tuple[str, ...] = given(("Ga", "N"), "elements, in the order of LAMMPS' atom types", min_length=1)
+    radii: dict[str, Annotated[Real, Field(gt=0, le=5)]] = given(
+        {"Ga": 1.25, "N": 0.7},
+        "radius of each element in 3D diagrams",
+        unit="Å",
+        source="assumption: the paper's '1.5625 Å and 0.49 Å' are the squares of these, which HomCloud takes: they add"
+        " up to the Ga-N bond, and only with them are the surface peaks where the paper has them",
+    )
+
+    @field_validator("repetitions")
+    @classmethod
+    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if min(value) < 1:
+            raise ValueError("each repetition must be at least 1")
+        return value
+
+
+class Potential(Section):
+    """The interatomic potential; ``pair_coeff * * file elements`` is handed to LAMMPS."""
+
+    pair_style: str = given("tersoff", "LAMMPS pair_style")
+    file: str = given("GaN.tersoff", "potential file: a path, or the name of one that LAMMPS ships (Nord et al. 2003)")
+
+
+class Series(Section):
+    """Specimens to simulate: every temperature with every seed, with and without RT treatment."""
+
+    temperatures: tuple[Annotated[Whole, Field(ge=1, le=99999)], ...] = given(
+        ..., "temperatures of the heating", unit="K", min_length=1
+    )
+    seeds: tuple[Annotated[Whole, Field(ge=1, le=9999)], ...] = assumed(
+        (1,), "seeds of the initial velocities, one independent trajectory each", reason="not stated", min_length=1
+    )
+    rt: tuple[Flag, ...] = given((False, True), "without and with RT treatment", min_length=1)
+
+
+class RoomTemperature(Section):
+    """The RT treatment: what follows the heating in the treated specimens."""
+
+    temperature: Whole = given(300, "temperature of the treatment", unit="K", ge=1)
+    steps: Whole = given(5000, "length of the treatment", unit="steps", ge=1)
+    velocities: Literal["continued", "redrawn"] = assumed(
+        "continued",
+        "keep the hot state's velocities or draw new ones",
+        reason="they 'were added to the above liquid conditions'",
+    )
+
+
+class MolecularDynamics(Section):
+    """LAMMPS: heating of the crystal, and the RT treatment that continues from the heated state."""
+
+    series: tuple[Series, ...] = given(
+        (
+            Series(temperatures=(6000,), seeds=(1, 2, 3)),
+            Series(temperatures=(1000, 2000, 3000, 4000, 5000), seeds=(1,)),
+        ),
+        "the specimens to simulate",
+        source="assumption: the paper shows 1000, 4000 and 6000 K and says 'between 1000 K and 6000 K'; it does not"
+        " state seeds, and three make the spread between trajectories visible",
+        min_length=1,
+    )
+    timestep: Real = given(1.0, "time step", unit="fs", ge=0.05, le=10)
+    steps: Whole = given(10000, "length of the heating", unit="steps", ge=1)
+    initial_temperature_factor: Real = assumed(
+        2.0,
+        "temperature at which initial velocities are drawn, as a multiple of the target",
+        reason="default of pyiron, through which the paper ran LAMMPS: half the kinetic energy goes into the lattice",
+        gt=0,
+        le=4,
+    )
+    barostat: Literal["iso", "aniso", "none"] = assumed(
+        "iso", "shape changes of the cell; `none` holds the density (NVT)", reason="default of pyiron"
+    )
+    pressure: Real = assumed(0.0, "pressure", unit="GPa", reason="not stated; ambient", ge=-100, le=1000)
+    density: Real | None = assumed(
+        None, "density the crystal is scaled to, only with `barostat: none`", unit="g/cm³", reason="not used", gt=0
+    )
+    temperature_damping: Real = assumed(
+        100.0, "damping time of the thermostat", unit="fs", reason="default of pyiron", ge=5, le=1e5
+    )
+    pressure_damping: Real = assumed(
+        1000.0, "damping time of the barostat", unit="fs", reason="default of pyiron", ge=50, le=1e6
+    )
+    rt: RoomTemperature = Field(RoomTemperature(), description="the RT treatment")
+    segment_steps: Whole = assumed(
+        2500, "a killed run resumes at a multiple of this", unit="steps", reason="a quarter of the heating", ge=10
+    )
+    thermo_every: Whole = assumed(100, "sampling of the thermo series", unit="steps", reason="150 samples a run", ge=1)
+    ranks: Whole = assumed(2, "MPI ranks; they change a trajectory", reason="a laptop's", ge=1, le=4096)
+    temperature_tolerance: Real = assumed(
+        0.1,
+        "largest relative miss of the target temperature",
+        reason="fluctuations of 27,840 atoms are below 1 %",
+        gt=0,
+    )
+
+
+class Structure(Section):
+    """One of the user's own structures, taken instead of MD."""
+
+    path: str = given(..., "structure file: extended XYZ, LAMMPS data, or what ASE reads; may be gzipped", source=OURS)
+    state: Name = given(..., "the state it is an example of", source=OURS)
+    seed: Whole = given(
+        ..., "independent preparation it belongs to, the unit of leave-one-seed-out", source=OURS, ge=1, le=9999
+    )
+    types: dict[int, str] | None = given(None, "LAMMPS data only: element of each atom type", source=OURS)
+
+
+class State(Section):
+    """Which specimens belong to a class."""
+
+    temperature: Whole = given(..., "temperature of the heating", unit="K", ge=1, le=99999)
+    rt: Flag = given(..., "with RT treatment")
