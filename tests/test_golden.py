@@ -174,7 +174,83 @@ def learning(_):
     }
 
 
-STAGES = (md, structures, exit_waves, micrographs, crops, diagrams, persistence_images, learning)
+def state_checks(folder):
+    from persistem.state_checks import state_checks_file
+    from persistem.structures import write_structure
+
+    write_structure(folder / "structure.extxyz", crystal())
+    material = Material(repetitions=(5, 6, 2)).model_dump(mode="json")
+    settings = {"specimen": "a", "structure": "structure.extxyz", "species": ["Ga", "N"], "thermo": None}
+    settings |= {"reference": {"kind": "crystal", "material": material}, "target_K": None, "target_GPa": None}
+    state_checks_file(settings, folder, folder / "checks.json")
+    checks = json.loads((folder / "checks.json").read_text())
+    contacts = [value["per_atom"] for value in checks["contacts"].values()]
+    numbers = [checks["density_g_cm3"], checks["msd_A2"], checks["lindemann"], checks["on_site"], *contacts]
+    return {"checks": numbers} | {name: moments(values) for name, values in checks["rdf"]["pairs"].items()}
+
+
+def diagram(folder, name="specimen"):
+    """The 3D diagram of a small slab."""
+    from persistem.diagrams_3d import diagram_3d_file
+    from persistem.structures import write_structure
+
+    write_structure(folder / f"{name}.extxyz", crystal())
+    diagram_3d_file(folder / f"{name}.extxyz", {"Ga": 1.25, "N": 0.7}, (10.0, 9.0), False, folder / f"{name}.pdgm")
+    return folder / f"{name}.parquet"
+
+
+def diagrams_3d(folder):
+    from persistem.diagrams_3d import read_diagram_3d
+
+    table = read_diagram_3d(diagram(folder))
+    rings = table["degree"] == 1
+    return {name: [float(rings.sum()), *map(float, np.sort(table[name][rings])[::40])] for name in ("birth", "death")}
+
+
+def optimal_volumes(folder):
+    from persistem.optimal_volumes import optimal_volumes_file
+
+    diagram(folder)
+    specimen = {"specimen": "specimen", "state": "a", "seed": 1, "temperature": None, "rt": False}
+    settings = {"diagrams": [specimen | {"pdgm": "specimen.pdgm", "parquet": "specimen.parquet"}], "states": ["a"]}
+    settings |= {"region": [[-0.2, 0.3], [1.0, 3.0]], "degree": 1, "cube": 8.0, "field": 10.0, "thickness": 9.0}
+    optimal_volumes_file(settings | {"most": 4}, folder, folder / "volumes.json")
+    volumes = json.loads((folder / "volumes.json").read_text())
+    kinds = [volume[kind] for volume in volumes["volumes"] for kind in ("optimal", "stable")]
+    return {
+        "counts": [float(count["pairs"]) for count in volumes["counts"]],
+        "atoms": [float(len(kind["points"])) for kind in kinds],
+        "edges": [float(len(kind["edges"])) for kind in kinds],
+    }
+
+
+def weights(_):
+    from persistem.weights import learned
+
+    rng = np.random.default_rng(5)
+    y = np.repeat([0, 1], 30)
+    X = {k: rng.normal(size=(60, 40)) + 0.5 * y[:, None] * (np.arange(40) < 6) for k in (0, 1)}
+    found = learned(X, y, "LR", 0.01, "standard")
+    return {
+        f"{degrees} {degree}": moments(values[0])
+        for degrees, of_degrees in found.items()
+        for degree, values in of_degrees.items()
+    }
+
+
+def inverse(_):
+    from persistem.diagrams import pairs_of
+    from persistem.inverse import regions
+
+    crop = grey_levels()[0]
+    areas = {name: [len(r) for r in regions(crop, name, pairs_of(crop, name))] for name in ("superlevel", "sublevel")}
+    return {name: moments(values) for name, values in areas.items()}
+
+
+STAGES = (
+    md, structures, exit_waves, micrographs, crops, diagrams, persistence_images, learning,
+    state_checks, diagrams_3d, optimal_volumes, weights, inverse,
+)  # fmt: skip
 
 
 def result(stage, folder):
