@@ -1,0 +1,19 @@
+"""The paper's figures, for any study: one module each, ``figure_1`` … ``figure_8``.
+
+A module has ``TITLE``, ``ABOUT`` (what the figure shows, which figure of the paper it answers, and what differs), a
+``VERSION`` raised when the figure changes for the same study, and ``draw(settings, root)``, which returns a
+``drawing.Drawing`` or raises ``drawing.CannotDraw`` with the reason.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+#: The figures, as their files and verbs name them.
+FIGURES = tuple(f"figure-{k}" for k in range(1, 9))
+
+
+def module(name: str) -> ModuleType:
+    """The module of a figure."""
+    return import_module(f"persistem.figures.{name.replace('-', '_')}")
