@@ -1,0 +1,189 @@
+"""What the paper states: its accuracies and what it says in words, and its accuracies beside a study's.
+
+F. Uesugi and M. Ishii, "Classification for transmission electron microscope images from different amorphous states
+using persistent homology", Microscopy (2022), CC BY. Only what its text states; nothing is read off its figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+#: The two states that the paper tells apart, in the order of their labels.
+STATES = ("amorphous", "liquid")
+
+_ALL_FOCI = (
+    "For supervised learning insensitive to focusing, the amorphous and liquid phases can be discriminated by 0.773"
+    " with LR and 0.817 with SV."
+)
+_SEPARATE = "the zeroth and first accuracies were 0.649 and 0.756 for LR and 0.672 and 0.790 for SV"
+_IN_FOCUS = "when the amount of defocus is within ±25 Å, the accuracy improves to 0.803 for LR and 0.851 for SV"
+_LEARNING = "ML using persistent homology"
+
+#: Every accuracy in the paper's text: 75 % of the crops train, 25 % test, one model for all foci.
+ACCURACIES: list[dict[str, Any]] = [
+    {"model": model, "degrees": degrees, "foci": foci, "accuracy": accuracy, "words": words, "where": _LEARNING}
+    for degrees, foci, words, stated in [
+        ("0", "all", _SEPARATE, {"LR": 0.649, "SVC": 0.672}),
+        ("1", "all", _SEPARATE, {"LR": 0.756, "SVC": 0.790}),
+        ("0+1", "all", _ALL_FOCI, {"LR": 0.773, "SVC": 0.817}),
+        ("0+1", "in-focus", _IN_FOCUS, {"LR": 0.803, "SVC": 0.851}),
+    ]
+    for model, accuracy in stated.items()
+]
+
+
+def _claim(id: str, claim: str, where: str, words: str) -> dict[str, str]:
+    return {"id": id, "claim": claim, "where": where, "words": words}
+
+
+#: What the paper says of its results, in our words and briefly in its own, in the order in which it is read.
+CLAIMS: list[dict[str, str]] = [
+    _claim(
+        "crystal-kept",
+        "The crystal is kept up to 4000 K and lost at 6000 K",
+        "Generation of amorphous and liquid structure; Fig. 1",
+        "the crystal structure and symmetry were maintained except for 6000 K",
+    ),
+    _claim(
+        "disorder-grows",
+        "Disorder grows with the temperature",
+        "Generation of amorphous and liquid structure; Persistent diagram from MD 3D data; Fig. 1",
+        "as the temperature increased from 1000 to 4000 K, the structural disorder also increased",
+    ),
+    _claim(
+        "contrast-inverts",
+        "The contrast of a micrograph inverts at a defocus of 0 Å",
+        "Generation of TEM simulation images",
+        "the TEM image contrast changes largely and inverses at defocus 0 Å",
+    ),
+    _claim(
+        "peaks-return",
+        "Peaks of the 3D diagram return after RT at 1000 and 4000 K, and not at 6000 K",
+        "Persistent diagram from MD 3D data; Fig. 1",
+        "In the data for the 1000 K + RT and 4000 K + RT data, peaks appear clearly, but in the case of 6000 K + RT,"
+        " peaks do not appear.",
+    ),
+    _claim(
+        "surface-peaks",
+        "The peaks of the 3D diagram near (1, 1.7) and (2, 2.4) are due to the surface and vanish without one",
+        "Persistent diagram from MD 3D data; Fig. 1",
+        "due to the existence of a surface in the structural model used in this study and did not appear in an"
+        " infinitely large model",
+    ),
+    _claim(
+        "optimal-volumes",
+        "More optimal volumes of the peak in the amorphous state than in the liquid",
+        "Persistent diagram from MD 3D data; Fig. 2",
+        "there are more atomic arrangements satisfied with the optimal volume in Fig. 2b than in Fig. 2a",
+    ),
+    _claim(
+        "aadi-inseparable",
+        "Annular averaged diffraction intensities do not tell the states apart",
+        "Annular averaged diffraction intensity; Fig. 3",
+        "it was difficult to determine whether the image was taken from an RT-treated sample or not",
+    ),
+    _claim(
+        "islands-larger",
+        "Islands of the filtration are larger in the amorphous state",
+        f"{_LEARNING}; Fig. 4",
+        "individual components grow larger than the liquid ones",
+    ),
+    _claim(
+        "islands-gradual",
+        "Islands of the filtration change more gradually in the amorphous state",
+        f"{_LEARNING}; Fig. 4",
+        "the changing manner of the white area is rather gradual",
+    ),
+    _claim(
+        "degrees-order",
+        "Accuracy: 0th < 1st < 0th + 1st",
+        f"{_LEARNING}; Fig. 8",
+        "zeroth-order < first-order < zeroth- and first-order",
+    ),
+    _claim(
+        "svc-over-lr",
+        "Accuracy: SVC > LR",
+        f"{_LEARNING}; Fig. 8",
+        "it can be observed that SV is superior to LR",
+    ),
+    _claim(
+        "focus-helps",
+        "Accuracy: in focus > all foci",
+        f"{_LEARNING}; Fig. 8",
+        "the accuracy of the in-focus is higher than that of the defocus",
+    ),
+    _claim(
+        "weights-farther",
+        "Weights of the amorphous state lie farther from the diagonal",
+        f"{_LEARNING}; Fig. 6",
+        "the blue areas are farther away from the diagonal than the red areas in both the zeroth-order and first-order"
+        " PDs",
+    ),
+    _claim(
+        "first-order-regions",
+        "Regions of 1st order are commoner in the state whose weights they carry",
+        f"{_LEARNING}; Fig. 7",
+        "In the first-order results, the pattern corresponding to the area surrounded by the purple (red) line was more"
+        " in Amorphous (Liquid) than in Liquid (Amorphous).",
+    ),
+    _claim(
+        "zeroth-order-regions",
+        "Regions of 0th order are hardly commoner in the state whose weights they carry",
+        f"{_LEARNING}; Fig. 7",
+        "In the zeroth-order results, there was only a slight difference between amorphous and liquid",
+    ),
+    _claim(
+        "filter-suffices",
+        "A low-pass filter suffices against noise",
+        "Concluding remarks",
+        "a low-pass filter is often applied to TEM images to avoid dropping information, thus noise is not considered a"
+        " big problem",
+    ),
+]
+
+
+def number(value: Any) -> float | None:
+    """A number, or the text of one as CSV files hold it; None for anything else, an empty cell and NaN among it."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        return None
+    return result if abs(result) < float("inf") else None
+
+
+def comparison(accuracy: Iterable[Mapping[str, Any]], recipe: str) -> list[dict[str, Any]]:
+    """Each of the paper's accuracies beside ours: one row for each and for each split.
+
+    ``accuracy`` are rows of ``accuracy.csv`` (of any recipes); those of ``recipe`` with one model for all foci, as in
+    the paper, are used. A row has model, degrees, foci, split, ``paper``, ``ours``, ``ci_low``, ``ci_high`` and
+    ``agreement``: "agrees" where the paper's value lies within our interval; "higher" or "lower", which is ours, where
+    it does not; "no interval"; or "not in this study" where ``ours`` is None.
+    """
+    ours = {
+        tuple(row.get(k) for k in ("split", "model", "degrees", "foci")): row
+        for row in accuracy
+        if row.get("features") == recipe and row.get("training") == "pooled"
+    }
+    rows = []
+    for stated in ACCURACIES:
+        key = {k: stated[k] for k in ("model", "degrees", "foci")}
+        for split in ("random", "leave-seed-out"):
+            row = ours.get((split, *key.values()), {})
+            value, low, high = (number(row.get(k)) for k in ("accuracy", "ci_low", "ci_high"))
+            rows.append(
+                key
+                | {"split": split, "paper": stated["accuracy"], "ours": value, "ci_low": low, "ci_high": high}
+                | {"agreement": _agreement(stated["accuracy"], value, low, high)}
+            )
+    return rows
+
+
+def _agreement(paper: float, ours: float | None, low: float | None, high: float | None) -> str:
+    if ours is None:
+        return "not in this study"
+    if low is None or high is None:
+        return "no interval"
+    if low <= paper <= high:
+        return "agrees"
+    return "higher" if paper < low else "lower"
