@@ -1,0 +1,449 @@
+"""The page of a study: what it says, of a small made-up study, and what it says where something is missing."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tifffile
+from ase.build import bulk
+from persistem.errors import PersistemError
+from persistem.exit_waves import cut
+from persistem.inverse import NUMBERS
+from persistem.page import inline_json, inline_script, write_page
+from persistem.page.explore import runs
+from persistem.structures import write_structure
+from persistem.study import Study
+
+SECTIONS = ["accuracy", "claims", "explore", "figures", "parameters", "specimens", "timing", "versions"]
+#: Elements without an end tag.
+VOID = {"meta", "img", "br", "hr", "input", "link", "line", "circle", "path", "wbr"}
+
+
+#: Pairs of the crop: two islands and a ring.
+NAMES = ("degree", "birth", "death", "birth_row", "birth_column", "death_row", "death_column", "pixels")
+PAIRS = [
+    dict(zip(NAMES, values, strict=True))
+    for values in [
+        (0, 200, 50, 2, 3, 9, 9, [99, 100, 101, 147, 148, 500]),
+        (0, 120, 100, 20, 20, 21, 20, [980, 981]),
+        (1, 90, 30, 30, 5, 32, 6, [*range(1500, 1506), *range(1548, 1554)]),
+    ]
+]
+RECORDS = [
+    {"specimen": f"T6000-rt{int(state == 'amorphous')}-s01", "state": state, "seed": 1, "temperature": 6000}
+    | {"rt": state == "amorphous"}
+    for state in ("amorphous", "liquid")
+]
+
+
+def write_study(root: Path) -> dict:
+    """Write the files of a made-up study into a folder and return the settings of its page."""
+    rng = np.random.default_rng(3)
+    (root / "figures").mkdir(exist_ok=True)
+    squares = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    for name, reason in (("figure-1", None), ("figure-2", "the study has one state only"), ("figure-10", None)):
+        cv2.imwrite(str(root / f"figures/{name}.png"), squares)
+        about = {
+            "title": "Squares",
+            "about": "Squares, as in the paper.",
+            "caption": "Seeds 1 and 2.",
+            "reason": reason,
+        }
+        numbers = {
+            "averages": [{"model": "LR", "accuracy": 1.23456}, {"model": "SVC", "n": 3}],
+            "region": [[0, 1], [2, 3]],
+        }
+        write_json(root / f"figures/{name}.json", about | {"numbers": numbers})
+    thermo = {"time_ps": [0, 10], "temperature_K": [300, 6000], "density_g_cm3": [6.08, 2.61]}
+    check = {"density_g_cm3": 3.535, "msd_A2": 246.1, "lindemann": None, "thermo": thermo}
+    check |= {"rdf": {"r_A": [0.5, 1.5, 2.5], "pairs": {"Ga-Ga": [0, 1.25, 1]}}}
+    check |= {"contacts": {"Ga-Ga": {"cutoff_A": 2.93, "per_atom": 2.389}, "N-N": {"cutoff_A": 1.7, "per_atom": 0.084}}}
+    write_json(root / "check.json", check | {"warnings": ["not equilibrated: the density still falls"]})
+    write_json(root / "summary.json", {"atoms": 2000, "temperature_K": 300.2, "pressure_GPa": 0.0061})
+    lines = ["features,degrees,model,split,training,foci,accuracy,ci_low,ci_high,n_test,n_splits"]
+    lines += ["paper,0+1,LR,random,pooled,all,0.731,0.7,0.86,90,3", "paper,0+1,LR,random,pooled,0,0.9,,,9,3"]
+    (root / "accuracy.csv").write_text("\n".join(lines) + "\n")
+
+    crystal = bulk("GaN", "wurtzite", a=3.19, c=5.189) * (6, 6, 4)
+    crystal.rattle(0.002, seed=1)
+    write_structure(root / "structure.extxyz", crystal)
+    inner = cut(crystal, np.array([8.0, 8.0, 8.0]))
+    chosen = [0, 1, 2, 3, 4]
+    # the diagram's box is 12 x 12 x 10 Å
+    volume = {"points": (inner.positions[chosen] + [2, 2, 1]).tolist(), "faces": [[0, 1, 2], [0, 2, 3]]}
+    volume |= {"elements": [inner.symbols[k] for k in chosen], "edges": [[0, 1], [1, 2], [2, 3], [3, 0]]}
+    smaller = volume | {
+        "points": volume["points"][:3],
+        "elements": volume["elements"][:3],
+        "edges": [[0, 1], [1, 2], [2, 0]],
+    }
+    volumes = [
+        {"specimen": RECORDS[0]["specimen"], "birth": -0.05, "death": death, "optimal": volume, "stable": stable}
+        for death, stable in ((2.5, smaller | {"faces": [[0, 1, 2]]}), (1.5, None))
+    ]
+    counts = [record | {"pairs": 12, "volume_nm3": 1.44, "per_nm3": 8.33} for record in RECORDS]
+    write_json(root / "volumes.json", {"region": [[0, 1], [1, 3]], "degree": 1, "counts": counts, "volumes": volumes})
+
+    crop = cv2.normalize(cv2.GaussianBlur(rng.random((48, 48)), (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
+    crop = crop.round().astype(np.uint8)
+    crop[2, 3] = 200
+    tifffile.imwrite(root / "crops.tif", crop[None], imagej=True)
+    columns = {"filtration": ["superlevel"] * len(PAIRS)} | {name: [pair[name] for pair in PAIRS] for name in NAMES}
+    types = {"filtration": "string"} | NUMBERS
+    schema = pa.schema(
+        [(name, getattr(pa, kind)()) for name, kind in types.items()] + [("pixels", pa.list_(pa.int32()))]
+    )
+    pq.write_table(pa.table(columns, schema=schema), root / "inverse.parquet")
+    for k in range(2):
+        info = {"pixel_size_A": 0.05, "intensity_offset": 0.0, "intensity_scale": 1e-4}
+        image = 1 + 0.3 * rng.standard_normal((64, 64)).clip(-3, 3)
+        tifffile.imwrite(
+            root / f"micrograph-{k}.tif",
+            (image * 1e4).astype(np.uint16),
+            imagej=True,
+            metadata={"Info": json.dumps(info)},
+        )
+
+    study = Study().model_dump(mode="json")
+    study["imaging"]["voltage"] = 300.0
+    base = {"model": "LR", "degrees": "0+1", "foci": "all"}
+    comparison = [
+        base | {"split": "random", "paper": 0.649, "ours": 0.731, "ci_low": 0.7, "ci_high": 0.86, "agreement": "lower"},
+        base
+        | {"split": "leave-seed-out", "paper": 0.649, "ours": None, "ci_low": None, "ci_high": None}
+        | {"agreement": "not in this study"},
+        base
+        | {"model": "SVC", "split": "random", "paper": 0.817, "ours": 0.8, "ci_low": 0.7, "ci_high": 0.9}
+        | {"agreement": "agrees"},
+        base
+        | {"model": "SVC", "foci": "in-focus", "split": "random", "paper": 0.851, "ours": 0.9, "ci_low": None}
+        | {"ci_high": None, "agreement": "no interval"},
+    ]
+    claims = [
+        {"id": "a", "claim": "Islands are larger", "where": "Fig. 4", "words": "grow larger", "status": "reproduced"}
+        | {"evidence": "Islands cover 3.1 Å² and 2.2 Å²", "depends_on": None},
+        {"id": "b", "claim": "SVC > LR", "where": "Fig. 8", "words": "superior", "status": "depends on"}
+        | {"evidence": "0.7 and 0.6", "depends_on": "the split: random"},
+        {"id": "c", "claim": "A filter suffices", "where": "end", "words": "not a problem", "status": "not reproduced"}
+        | {"evidence": "0.5", "depends_on": None},
+    ]
+    return {
+        "study": study,
+        "name": "made-up",
+        "digest": "5a3f19c0d7e2",
+        "date": "2026-11-22",
+        "states": ["amorphous", "liquid"],
+        "recipe": "paper",
+        "specimens": [r | {"check": "check.json", "summary": "summary.json"} for r in RECORDS]
+        + [RECORDS[0] | {"specimen": "T6000-rt1-s02", "seed": 2, "check": "check.json", "summary": "summary.json"}],
+        "accuracy": {"paper": "accuracy.csv"},
+        "figures": {name: f"figures/{name}.json" for name in ("figure-10", "figure-2", "figure-1")},
+        "comparison": comparison,
+        "claims": claims,
+        "volumes": "volumes.json",
+        "structures": [record | {"structure": "structure.extxyz"} for record in RECORDS],
+        "cube": 8.0,
+        "field": 12.0,
+        "thickness": 10.0,
+        "radii": {"Ga": 1.5625, "N": 0.49},
+        "inverse": [
+            r | {"path": "crops.tif", "index": 0, "defocus": 0.0, "inverse": "inverse.parquet"} for r in RECORDS
+        ],
+        "micrographs": [
+            record | {"path": f"micrograph-{k}.tif", "defocus": defocus}
+            for record in RECORDS
+            for k, defocus in enumerate((-100.0, 0.0))
+        ],
+        "pixel_size_A": 0.05,
+        "timings": [
+            {"stage": "exit_waves", "jobs": 2, "median_wall_s": 503.1, "wall_s": 1006, "CPU_s": 2000, "memory_MB": 310}
+        ],
+        "versions": {"homcloud": "5.4.0"},
+    }
+
+
+def write_json(path: Path, value) -> None:
+    path.write_text(json.dumps(value))
+
+
+class Page(HTMLParser):
+    """Text, elements and their nesting of a page."""
+
+    def __init__(self, html: str):
+        super().__init__(convert_charrefs=True)
+        self.html, self.open, self.elements, self.texts, self.within = html, [], [], [], {}
+        self.feed(html)
+        assert not self.open, f"not closed: {self.open}"
+        self.text = " ".join(" ".join(self.texts).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append((tag, dict(attributes).get("id")))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open[-1][0] == tag, f"</{tag}> closes {self.open[-1]}"
+            self.open.pop()
+
+    def handle_data(self, data):
+        if self.open and self.open[-1][0] not in ("script", "style"):
+            self.texts.append(data)
+            for _, id in self.open:
+                if id:
+                    self.within[id] = " ".join(f"{self.within.get(id, '')} {data}".split())
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def data(self):
+        return json.loads(re.search(r'id="data">(.*?)</script>', self.html, re.S)[1])
+
+
+def made(settings, root) -> Page:
+    out = root / "page.html"
+    write_page(settings, root, out)
+    return Page(out.read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    root = tmp_path_factory.mktemp("study")
+    return write_study(root), root
+
+
+@pytest.fixture(scope="module")
+def page(study):
+    return made(*study)
+
+
+def test_the_paper_stands_beside_ours_and_comes_first(page):
+    ids = [attributes["id"] for attributes in page.all("section")]
+    assert ids == SECTIONS
+    first = page.within["accuracy"]
+    for value in ("0.649", "0.817", "0.851", "0.731", "[0.70, 0.86]", "▼ lower", "✓ agrees", "not in this study"):
+        assert value in first
+
+
+def test_every_claim_has_its_status_as_text_and_its_evidence(page):
+    claims = page.within["claims"]
+    assert "✓ reproduced" in claims and "Islands cover 3.1 Å² and 2.2 Å²" in claims
+    assert "depends on the split: random" in claims
+    assert "✗ not reproduced" in claims
+    assert claims.index("1 reproduced") < claims.index("1 not reproduced")
+
+
+def test_figures_are_embedded_with_their_caption_and_in_the_papers_order(page, study):
+    _, root = study
+    figures = [attributes["id"] for attributes in page.all("figure")]
+    assert figures == ["figure-1", "figure-2", "figure-10"]
+    images = [a for a in page.all("img") if a.get("src", "").startswith("data:image/png")]
+    assert base64.b64decode(images[0]["src"].split(",")[1]) == (root / "figures/figure-1.png").read_bytes()
+    assert (images[0]["width"], images[0]["height"]) == ("60", "40")
+    assert "Squares" in images[0]["alt"]
+    assert "Figure 1. Squares." in page.within["figure-1"] and "Seeds 1 and 2" in page.within["figure-1"]
+    assert "1.235" in page.within["figure-1"]  # its numbers
+    assert "Figure 2 was not drawn: the study has one state only" in page.within["figure-2"]
+
+
+def test_every_setting_is_listed_once_and_assumptions_have_their_reason(page, study):
+    settings, _ = study
+    keys = [key.replace("\u200b", "") for key in re.findall(r'<th scope="row"><code>(.*?)</code>', page.html)]
+    assert len(keys) == len(set(keys))
+    assert {"imaging.voltage", "features.paper.bins", "md.series[1].seeds", "states.liquid.rt"} <= set(keys)
+
+    def leaves(value, key=""):
+        if isinstance(value, dict) and value and key != "material.radii":
+            return [leaf for k, item in value.items() for leaf in leaves(item, f"{key}.{k}".lstrip("."))]
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return [leaf for k, item in enumerate(value) for leaf in leaves(item, f"{key}[{k}]")]
+        return [key]
+
+    assert set(leaves(settings["study"])) <= set(keys)
+    assert "not stated; a Cs-corrected TEM" in page.within["parameters"]
+
+
+def test_what_differs_from_the_papers_study_is_said(page):
+    rows = re.findall(r"<tr class=\"[^\"]*other[^\"]*\">.*?</tr>", page.html)
+    assert len(rows) == 1 and "voltage" in rows[0] and "300" in rows[0] and "paper’s study: 200" in rows[0]
+    assert "1 differ from the paper" in page.within["parameters"]
+
+
+def test_the_papers_own_study_differs_nowhere(study):
+    settings, root = study
+    same = made(settings | {"study": Study().model_dump(mode="json")}, root)
+    assert "None differs from the paper’s study" in same.within["parameters"]
+
+
+def test_state_checks_and_warnings_of_each_specimen(page):
+    text = page.within["specimens"]
+    for value in ("T6000-rt1-s01", "3.535", "0.006", "2.389", "0.084", "246.10"):
+        assert value in text
+    assert "Warning: not equilibrated: the density still falls" in text
+    curves = page.data["checks"][0]["curves"]
+    assert curves["g(r) Ga-Ga"] == [[0.5, 1.5, 2.5], [0, 1.25, 1]]
+    assert curves["density_g_cm3"][1] == [6.08, 2.61]
+
+
+def test_times_versions_seeds_and_digest(page):
+    assert "503.1" in page.within["timing"] and "median wall, s" in page.within["timing"]
+    for value in ("homcloud", "5.4.0", "MD seeds 1, 2", "5a3f19c0d7e2", "2026-11-22"):
+        assert value in page.within["versions"]
+
+
+def test_a_pairs_region_is_that_of_the_inverse_analysis(page):
+    crop = page.data["crops"][0]
+    grey = np.frombuffer(base64.b64decode(crop["grey"]), np.uint8).reshape(crop["side"], crop["side"])
+    assert grey[2, 3] == 200
+    islands = crop["degrees"]["0"]
+    lifetimes = [abs(birth - death) for birth, death, *_ in islands["pairs"]]
+    assert lifetimes == sorted(lifetimes, reverse=True) and lifetimes[0] == 150
+    assert islands["pairs"][0] == [200, 50, 2, 3, 9, 9]
+    gaps = iter(islands["regions"][0])
+    flat, end = [], 0
+    for gap in gaps:
+        flat += range(end + gap, end + gap + (length := next(gaps)))
+        end += gap + length
+    assert flat == sorted(PAIRS[0]["pixels"])
+    assert islands["areas"][0] == len(PAIRS[0]["pixels"])
+    assert len(crop["degrees"]["1"]["pairs"]) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_run_lengths_give_the_pixels_back(seed):
+    pixels = np.flatnonzero(np.random.default_rng(seed).random(500) < 0.4)
+    values = runs(np.random.default_rng(seed).permutation(pixels))
+    ends = np.cumsum(values)
+    assert [p for k in range(0, len(values), 2) for p in range(ends[k], ends[k + 1])] == pixels.tolist()
+    assert runs([]) == []
+
+
+def test_only_the_longest_lived_pairs_can_be_pointed_at(study, monkeypatch):
+    from persistem.page import explore
+
+    monkeypatch.setattr(explore, "PAIRS", 1)
+    islands = made(*study).data["crops"][0]["degrees"]["0"]
+    assert [pair[:2] for pair in islands["pairs"]] == [[200, 50]]
+    assert islands["rest"] == [[120], [100]]
+    assert len(islands["regions"]) == 1
+
+
+def test_a_volumes_points_are_atoms_of_the_cube(page):
+    specimen = page.data["atoms"][0]
+    part = specimen["volumes"][0]["optimal"]
+    for point, element in zip(part["points"], part["elements"], strict=True):
+        distances = np.linalg.norm(np.array(specimen["positions"]) - point, axis=1)
+        assert distances.min() < 0.02 and specimen["elements"][distances.argmin()] == element
+    assert np.array(specimen["positions"]).min() >= 0 and np.array(specimen["positions"]).max() <= specimen["cube"]
+    lengths = [np.linalg.norm(np.subtract(*(specimen["positions"][k] for k in bond))) for bond in specimen["bonds"]]
+    assert np.allclose(lengths, 1.95, atol=0.03)  # of the crystal: Ga-N and no others
+
+
+def test_a_micrograph_keeps_its_contrast_and_its_field(page):
+    liquid = [m for m in page.data["micrographs"] if m["state"] == "liquid"]
+    assert [m["defocus"] for m in liquid] == [-100.0, 0.0]
+    assert liquid[0]["field"] == pytest.approx(64 * 0.05)
+    assert liquid[0]["contrast"] == pytest.approx(0.3, abs=0.02)
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(liquid[0]["image"].split(",")[1]), np.uint8), 0)
+    assert image.shape == (64, 64) and image.min() < 20 and image.max() > 235
+
+
+def test_the_same_settings_give_the_same_bytes(study):
+    settings, root = study
+    assert made(settings, root).html == made(copy.deepcopy(settings), root).html
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "data", "poster", "srcset"):
+            assert re.match(r"data:|#|$", attributes.get(name) or ""), (tag, attributes[name])
+    assert not page.all("link") and "@import" not in page.html.split("</style>")[0]
+
+
+def test_controls_and_pictures_have_names(page):
+    assert all(a.get("alt") is not None for a in page.all("img"))
+    assert all(a.get("scope") for a in page.all("th"))
+    assert page.all("html") == [{"lang": "en"}]
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a} <= set(ids)
+    for control in re.findall(r"<(?:select|input)[^>]*>", page.html.split('id="data"')[0]):
+        assert re.search(r"<label[^>]*>[^<]+" + re.escape(control), page.html)
+
+
+@pytest.mark.parametrize("empty", [None, "absent", "empty"])
+def test_a_study_of_which_nothing_is_known_says_so_everywhere(tmp_path, study, empty):
+    keys = study[0]
+    settings = {} if empty == "absent" else {key: None if empty is None else type(keys[key])() for key in keys}
+    bare = made(settings, tmp_path)
+    for section in SECTIONS:
+        missing = re.search(rf'<section id="{section}".*?</section>', bare.html, re.S)[0]
+        assert 'class="missing"' in missing, section
+    assert bare.text.count("in this study") >= 4
+
+
+@pytest.mark.parametrize("key", ["comparison", "claims", "accuracy", "volumes", "structures", "inverse", "micrographs"])
+def test_one_missing_part_leaves_the_others(study, page, key):
+    settings, root = study
+    less = made(settings | {key: None}, root)
+    assert less.within["versions"] == page.within["versions"]
+    assert less.within["figures"] == page.within["figures"]
+
+
+def test_names_cannot_break_the_page(study):
+    settings, root = study
+    evil = "</script><script>alert(1)</script>"
+    changed = settings | {"name": evil, "states": [evil, "liquid"], "versions": {evil: "<b>1"}}
+    specimens = [
+        record | {"state": evil if record["state"] == "amorphous" else record["state"]}
+        for record in settings["specimens"]
+    ]
+    broken = made(changed | {"specimens": specimens}, root)
+    assert len(broken.all("script")) == 3 and evil in broken.text
+    assert broken.data["states"][0] == evil
+
+
+def test_scripts_and_data_cannot_end_their_element():
+    assert json.loads(inline_json({"a": "</script>&<!--"})) == {"a": "</script>&<!--"}
+    assert "<" not in inline_json("</script><!--")
+    assert "</script" not in inline_script('x = "</script>"').lower()
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("figures/figure-1.json", "figure-1.json: cannot be read"),
+        ("figures/figure-1.png", "figure-1.png: cannot be read"),
+        ("check.json", "check.json: cannot be read"),
+        ("inverse.parquet", "inverse.parquet"),
+        ("accuracy.csv", "accuracy.csv: not an accuracy table"),
+    ],
+)
+def test_a_file_that_is_not_there_is_named(tmp_path, path, says):
+    settings = write_study(tmp_path)
+    (tmp_path / path).unlink()
+    with pytest.raises(PersistemError, match=re.escape(says)):
+        write_page(settings, tmp_path, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    settings = write_study(tmp_path)
+    Path(tmp_path / "check.json").write_text("{")
+    with pytest.raises(PersistemError, match=r"check\.json: not JSON"):
+        write_page(settings, tmp_path, tmp_path / "page.html")
+    settings["inverse"][0]["index"] = 7
+    write_study(tmp_path)
+    with pytest.raises(PersistemError, match="crop 7 was asked for, but it holds crops 0 to 0"):
+        write_page(settings, tmp_path, tmp_path / "page.html")
