@@ -1,12 +1,13 @@
-# make demo | test | test-fast | paper | lint | reference | lock
+# make demo | report | test | test-fast | paper | lint | reference | lock
 
-.PHONY: install demo paper test test-fast lint format reference lock
+.PHONY: install demo paper report record test test-fast lint format reference lock
 
 VENV := .venv
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= 2
+STUDY ?= demo
 
 install: $(INSTALLED)
 
@@ -25,6 +26,15 @@ demo: $(INSTALLED)
 paper: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
 	$(BIN)/persistem accuracy results/paper/tables/accuracy.csv
+
+# figures and report: of the demo, or STUDY=paper
+report: $(INSTALLED)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/$(STUDY).yaml report
+	@echo open results/$(STUDY)/report.html
+
+# docs/reproduction.md, its figures and README's headline, from a finished report
+record: $(INSTALLED)
+	$(BIN)/persistem record results/$(STUDY) docs
 
 test: $(INSTALLED)
 	$(BIN)/pytest -n $(CORES) --dist loadfile

@@ -2,6 +2,7 @@
 #
 #   snakemake --cores 2                                     the paper's study
 #   snakemake --cores 2 --configfile config/demo.yaml       another study; it stands alone
+#   snakemake --cores 2 report                              and its figures and report
 #   snakemake --cores 2 specimens | exit_waves | micrographs | diagrams     as far as a stage
 
 
@@ -13,6 +14,7 @@ include: "workflow/rules/crops.smk"
 include: "workflow/rules/diagrams.smk"
 include: "workflow/rules/persistence_images.smk"
 include: "workflow/rules/learning.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/publish.smk"
 
 
@@ -23,6 +25,8 @@ localrules:
     micrographs,
     diagrams,
     persistence_images,
+    figures,
+    report,
 
 
 rule all:
@@ -33,6 +37,14 @@ rule all:
         # Snakemake makes a missing file only where somebody asks for it: ask for what a changed setting gives new digests
         PLAN.files("learning"),
         PLAN.files("specimens"),
+
+
+rule report:
+    """The report and the figures: results/<study>/report.html and figures/."""
+    input:
+        rules.all.input,
+        rules.publish_report.output,
+        PLAN.report_files().keys(),
 
 
 rule specimens:
@@ -63,3 +75,9 @@ rule persistence_images:
     """The persistence images of every crop of the classified specimens."""
     input:
         PLAN.files("persistence_images"),
+
+
+rule figures:
+    """Every figure of the paper."""
+    input:
+        list(PLAN.shown.figures.values()),

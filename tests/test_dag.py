@@ -62,6 +62,7 @@ VALUES = {
     "crops.size": 32,
     "crops.stride": 32,
     "features.paper.intensity": {"method": "window"},
+    "features.paper.noise": {"dose": 1000.0},
     "features.paper.filtrations": ["sublevel"],
     "features.paper.positions": True,
     "features.paper.bins": 32,
@@ -74,22 +75,30 @@ VALUES = {
     "learning.repetitions": 5,
     "learning.split_seed": 1,
     "learning.in_focus": 50.0,
+    "diagrams_3d.periodic": True,
+    "figures.temperatures": [6000],
+    "figures.cube": 8.0,
+    "figures.region": [[0.0, 1.0], [1.0, 2.0]],
+    "figures.volumes": 3,
+    "figures.recipe": "absolute",
+    "figures.defocus": -100.0,
+    "figures.crop": 3,
     "run.crops_per_job": 2,
     "run.device": "gpu",
     "name": "another",
 }
 
 
-def table():
-    """The rows of docs/re-execution.md: setting and the rules that run."""
+def table(column):
+    """The rows of docs/re-execution.md: setting and the rules that run for the tables (1) or the report (2)."""
     text = (ROOT / "docs/re-execution.md").read_text()
-    for keys, rules in re.findall(r"^\| (`.+?) \| (.+?) \|$", text, re.M):
+    for keys, *rules in re.findall(r"^\| (`.+?) \| (.+?) \| (.+?) \|$", text, re.M):
         for key in re.findall(r"`([\w.]+)`", keys):
             if "." in key or key == "name":
-                yield key, set() if rules == "nothing" else set(rules.split(", "))
+                yield key, set() if rules[column - 1] == "nothing" else set(rules[column - 1].split(", "))
 
 
-ROWS = dict(table())
+ROWS, REPORT_ROWS = dict(table(1)), dict(table(2))
 
 
 def settings(model, prefix=""):
@@ -111,6 +120,17 @@ def test_the_table_has_every_setting():
     assert set(VALUES) == set(ROWS)
 
 
+def base(key):
+    """The tiny study, with what the new value of a setting needs."""
+    also = {
+        "crops.size": ("crops.stride", 32),
+        "md.density": ("md.barostat", "none"),
+        "figures.recipe": ("features.absolute", {"intensity": {"method": "window"}}),
+        "figures.temperatures": ("md.series", [*TINY["md"]["series"], {"temperatures": [1000], "seeds": [1]}]),
+    }
+    return changed(TINY, *also[key]) if key in also else TINY
+
+
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """A crystal and a potential of the user's own, which two rows of the table refer to."""
@@ -125,12 +145,19 @@ def files(tmp_path, monkeypatch):
 @pytest.mark.parametrize("key", VALUES)
 def test_a_changed_setting_runs_exactly_the_rules_of_its_row(key, resolve, finished, files, monkeypatch):
     monkeypatch.setattr("persistem.combinations.check_device", lambda device: None)  # as if there were a GPU
-    study = changed(TINY, "crops.stride", 32) if key == "crops.size" else TINY
-    if key == "md.density":
-        study = changed(study, "md.barostat", "none")
+    study = base(key)
     finished(study)
     assert resolve(changed(study, key, VALUES[key])).rules == ROWS[key]
     assert not resolve(study).jobs  # and changing back runs nothing
+
+
+@pytest.mark.parametrize("key", VALUES)
+def test_a_changed_setting_redraws_exactly_what_its_row_says(key, resolve, finished, files, monkeypatch):
+    monkeypatch.setattr("persistem.combinations.check_device", lambda device: None)
+    study = base(key)
+    finished(study, target="report")
+    assert resolve(changed(study, key, VALUES[key]), target="report").rules - ROWS[key] == REPORT_ROWS[key]
+    assert not resolve(study, target="report").jobs
 
 
 def test_one_more_defocus_images_that_defocus_from_the_same_waves(resolve, finished):
@@ -243,7 +270,7 @@ def test_an_own_structure_is_known_by_its_content(resolve, finished, tmp_path, m
 
 def test_the_paper_study_has_the_shape_of_the_paper(resolve):
     jobs = resolve({}).jobs
-    recipes = 3
+    recipes = 5
     assert jobs["heating"] == 3 + 5
     assert jobs["rt_treatment"] == 3 + 5
     assert jobs["exit_wave"] == 6  # the specimens that the states name

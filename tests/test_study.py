@@ -131,7 +131,6 @@ def test_a_wrong_value_is_refused_in_one_message(key, value, says):
             "states.b",
             "6000",
         ),
-        ({"states": {"a": {"temperature": 6000, "rt": True}}}, "states", "two states"),
         ({"features": {"x": {"intensity": {"method": "window", "low": 1.0, "high": 1.0}}}}, "low = 1", "below high"),
         (
             {"features": {"x": {"intensity": {"method": "clahe", "tiles": [0, 8]}}}},
@@ -167,7 +166,12 @@ def test_a_wrong_value_is_refused_in_one_message(key, value, says):
         ({"material": {"crystal": {"formula": "GaN", "structure": "quartz", "a": 3.0}}}, "material.crystal", "quartz"),
         ({"md": {"density": 5.0}}, "md.density = 5", "barostat: none"),
         ({"md": {"series": [{"temperatures": [6000]}, {"temperatures": [6000]}]}}, "md.series", "twice"),
-        ({"structures": [{"path": "no.xyz", "state": "a", "seed": 1}] * 2}, "structures", "two states"),
+        ({"states": {}}, "states", "at least one"),
+        ({"figures": {"recipe": "mine"}}, "figures.recipe = 'mine'", "absolute"),
+        ({"figures": {"crop": 16}}, "figures.crop = 16", "0 to 15"),
+        ({"figures": {"region": [[2.0, 1.0], [0.0, 1.0]]}}, "figures.region", "low < high"),
+        ({"features": {"a": {"noise": {"dose": 0}}}}, "features.a.noise.dose", "greater than 0"),
+        ({"features": {"a": {"noise": {}}}}, "features.a.noise.dose", "must be given"),
         (
             {"structures": [{"path": "no.xyz", "state": s, "seed": 1} for s in "aba"]},
             "structures",

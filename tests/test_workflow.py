@@ -4,6 +4,7 @@ One run of the tiny study (conftest) serves most tests; those that change someth
 """
 
 import gzip
+import html
 import itertools
 import json
 import os
@@ -19,6 +20,7 @@ import pytest
 import yaml
 from conftest import ROOT, TINY, changed
 from persistem import paths
+from persistem.figures import FIGURES
 from persistem.load import make_study
 from persistem.plan import Plan
 
@@ -107,6 +109,20 @@ def copy(first, tmp_path):
     """A copy of the finished study, time stamps and all."""
     folder = tmp_path / "copy"
     shutil.copytree(first, folder, ignore=shutil.ignore_patterns(".snakemake"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reported(first, tmp_path_factory):
+    """A copy of the finished study with its figures and report."""
+    folder = tmp_path_factory.mktemp("reported") / "study"
+    shutil.copytree(first, folder, ignore=shutil.ignore_patterns(".snakemake"))
+    jobs = ran(snakemake(folder, "report", study=TINY))
+    assert jobs.keys() == {
+        "state_checks", "diagram_3d", "optimal_volumes", "weights", "inverse", "figure", "report_page",
+        "publish_report", "report",
+    }  # fmt: skip
+    assert jobs["figure"] == len(FIGURES)
     return folder
 
 
@@ -236,7 +252,7 @@ def test_every_digest_says_what_it_stands_for(first):
 
 
 def test_every_job_left_a_log_and_a_timing(first):
-    for stage in paths.STAGES:
+    for stage in paths.LEARNED:
         for file in PLAN.files(stage):
             assert (first / paths.log(file)).exists()
             assert (first / paths.benchmark(file)).read_text().startswith("s\th:m:s\t")
@@ -435,7 +451,7 @@ def test_as_a_module_with_a_prefix_and_a_study_of_its_own_beside_it(tmp_path):
     assert not (tmp_path / "results").exists()
     assert (tmp_path / "mine.txt").read_text().startswith(COLUMNS)
     assert (tmp_path / "inner/results/silicon/study.yaml").exists()
-    assert len(list((tmp_path / "inner/results").glob("*/*/stage.yaml"))) == 13
+    assert len(list((tmp_path / "inner/results").glob("*/*/stage.yaml"))) == 32
     stages = {p.parent.parent.name for p in (tmp_path / "inner/results").glob("*/*/stage.yaml")}
     assert stages == set(paths.STAGES)
 
@@ -513,3 +529,90 @@ def test_molecular_dynamics_that_missed_its_temperature_shows_so(tmp_path):
     assert "persistem: the run missed its target temperature" in text and "(md.temperature_tolerance)" in text
     assert "Traceback (most" not in text
     assert not (tmp_path / file).exists()
+
+
+# the figures and the report
+
+
+def shown(folder, study="tiny"):
+    """What the figures of a study say of themselves, by name."""
+    return {name: json.loads((folder / f"results/{study}/figures/{name}.json").read_text()) for name in FIGURES}
+
+
+def test_every_figure_is_drawn_as_picture_and_vectors(reported):
+    import cv2
+
+    for name, figure in shown(reported).items():
+        folder = reported / "results/tiny/figures"
+        assert figure["reason"] is None, (name, figure["reason"])
+        assert figure["caption"] and figure["about"] and figure["numbers"]
+        assert cv2.imread(str(folder / f"{name}.png")).std() > 1
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_report_has_the_paper_beside_the_study_on_one_page(reported):
+    import pandas as pd
+    from persistem.paper import ACCURACIES, CLAIMS
+
+    tables = reported / "results/tiny/tables"
+    paper, claims = pd.read_csv(tables / "paper.csv"), pd.read_csv(tables / "claims.csv")
+    assert len(paper) == 2 * len(ACCURACIES)  # two splits
+    assert claims.id.tolist() == [claim["id"] for claim in CLAIMS]
+    accuracy = pd.read_csv(tables / "accuracy.csv", dtype=str)
+    rows = accuracy[(accuracy.features == "paper") & (accuracy.training == "pooled")]
+    for row in paper.astype(str).itertuples():
+        same = rows[(rows.degrees == row.degrees) & (rows.model == row.model)]
+        same = same[(same.split == row.split) & (same.foci == row.foci)]
+        assert [float(value) for value in same.accuracy] == [float(row.ours)]
+    page = html.unescape((reported / "results/tiny/report.html").read_text())
+    for words in [*claims.claim, "T6000-rt1-s01", "initial_temperature_factor"]:
+        assert words in page
+    assert "http://" not in page.replace("http://www.w3.org", "") or 'src="http' not in page
+
+
+def test_the_figures_are_the_same_bytes_again(reported, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(reported, again, ignore=shutil.ignore_patterns(".snakemake", "figures"))
+    assert ran(snakemake(again, "figures", study=TINY))["figure"] == len(FIGURES)
+    for name, path in Plan(make_study(TINY)).shown.figures.items():
+        for suffix in (".json", ".png", ".pdf"):
+            file = Path(path).with_suffix(suffix)
+            assert (again / file).read_bytes() == (reported / file).read_bytes(), (name, suffix)
+
+
+def test_a_figure_of_other_settings_and_back(reported, tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(reported, folder, ignore=shutil.ignore_patterns(".snakemake"))
+    pictures = folder / "results/tiny/figures"
+    before = (pictures / "figure-5.json").read_bytes()
+    jobs = ran(snakemake(folder, "report", study=changed(TINY, "figures.crop", 3)))
+    assert jobs.keys() == {"inverse", "figure", "report_page", "publish_report", "report"}
+    assert jobs["figure"] == 3  # 4, 5 and 7 show a crop
+    assert (pictures / "figure-5.json").read_bytes() != before
+    assert "Nothing to be done" in snakemake(folder, "report", study=TINY)
+    assert (pictures / "figure-5.json").read_bytes() == before
+
+
+def test_one_state_is_shown_and_says_what_cannot_be_drawn(reported, tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(reported, folder, ignore=shutil.ignore_patterns(".snakemake"))
+    one = changed(TINY, "name", "one") | {"states": {"amorphous": {"temperature": 6000, "rt": True}}}
+    snakemake(folder, "report", study=one)
+    reasons = {name: figure["reason"] for name, figure in shown(folder, "one").items()}
+    assert [name for name, reason in reasons.items() if reason] == ["figure-2", "figure-6", "figure-7", "figure-8"]
+    assert all("state" in reason for reason in reasons.values() if reason)
+    page = (folder / "results/one/report.html").read_text()
+    assert all(reason in page for reason in reasons.values() if reason)
+
+
+def test_the_record_is_written_from_the_report(reported, tmp_path):
+    from persistem.record import BEGIN, END, record
+
+    (tmp_path / "README.md").write_text(f"# A\n\n{BEGIN}\nold\n{END}\n\nrest\n")
+    record(reported / "results/tiny", tmp_path / "docs")
+    page = (tmp_path / "docs/reproduction.md").read_text()
+    for name, figure in shown(reported).items():
+        assert f"(figures/{name}.png)" in page and (tmp_path / f"docs/figures/{name}.png").exists()
+        assert figure["caption"] in page
+    readme = (tmp_path / "README.md").read_text()
+    assert "old" not in readme and "0.773" in readme and readme.endswith("rest\n")

@@ -12,6 +12,8 @@ sys.path.insert(0, str(SOURCE))
 from persistem import environment, paths
 from persistem.errors import PersistemError
 from persistem.load import make_study, typed
+from persistem.figures import FIGURES
+from persistem.figures import module as figure
 from persistem.plan import Plan
 from persistem.publish import describe, refresh
 
@@ -47,6 +49,7 @@ wildcard_constraints:
     defocus=r"df[+-]\d+(p\d)?",
     first=r"\d+",
     last=r"\d+",
+    figure=r"figure-\d",
 
 
 def protocol(stage):
@@ -80,3 +83,32 @@ def own_structure(wildcards):
     """The user's file behind a specimen; absolute, as a module's prefix is not where it lies."""
     path = PLAN.settings("specimens", wildcards.digest)["path"]
     return str(Path(path).absolute())
+
+
+TITLES = {name: figure(name).TITLE for name in FIGURES}
+ABOUT = {name: figure(name).ABOUT for name in FIGURES}
+
+
+def files_of(stage):
+    """The files that the settings of a step name, by digest."""
+
+    def files(wildcards):
+        return PLAN.sources(stage, wildcards.digest)
+
+    return files
+
+
+def root(wildcards, output):
+    """The folder that holds results/, which paths in settings are relative to."""
+    return output[0].rpartition(f"{paths.RESULTS}/")[0] or "."
+
+
+def settings_of(stage):
+    """The file that says what a digest stands for: settings that name many files are too long for a command line."""
+
+    def file(wildcards, output):
+        return str(
+            Path(root(wildcards, output)) / paths.stage_path(stage, wildcards.digest)
+        )
+
+    return file

@@ -30,3 +30,51 @@ rule publish:
         root=lambda wildcards, output: str(Path(output.index).parents[2]),
     shell:
         "python -m persistem publish {params.study:q} --root {params.root:q} > {log:q} 2>&1"
+
+
+rule publish_report:
+    """The report and the figures, where people open them."""
+    input:
+        PLAN.report_files().keys(),
+    output:
+        page=report(
+            paths.report(PLAN.study.name),
+            caption="../report/report.rst",
+            category="Report",
+        ),
+        tables=[
+            report(
+                paths.study_file(PLAN.study.name, f"tables/{table}"),
+                caption=f"../report/{Path(table).stem}.rst",
+                category="Beside the paper",
+            )
+            for table in paths.REPORT_TABLES
+        ],
+        pictures=[
+            report(
+                paths.study_file(PLAN.study.name, f"figures/{figure}.png"),
+                caption="../report/figures.rst",
+                category="Figures",
+                labels={"figure": figure, "shows": title},
+            )
+            for figure, title in TITLES.items()
+        ],
+        files=[
+            paths.study_file(PLAN.study.name, f"figures/{figure}{suffix}")
+            for figure in TITLES
+            for suffix in paths.FIGURE_SUFFIXES
+            if suffix != ".png"
+        ],
+    log:
+        f"{paths.RESULTS}/logs/publish_report/{PLAN.study.name}.log",
+    conda:
+        "../../envs/learning.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        study=PLAN.study.model_dump_json(exclude_unset=True),
+        root=lambda wildcards, output: root(wildcards, output),
+        about=ABOUT,
+    shell:
+        "python -m persistem publish-report {params.study:q} --root {params.root:q} > {log:q} 2>&1"

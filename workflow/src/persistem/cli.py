@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from persistem.errors import PersistemError
+from persistem.figures import FIGURES
 from persistem.load import numbers
+
+if TYPE_CHECKING:
+    from persistem.plan import Plan
 
 #: Crops of a micrograph of the paper's.
 PAPER_CROPS = 16
@@ -89,9 +93,9 @@ def crops(protocol: dict[str, Any], micrograph: Path, out: Path) -> None:
     from persistem.crops import crop_file
     from persistem.study import Crops, Recipe
 
-    intensity = protocol.get("intensity", {"method": "clahe"})
-    rest = {key: value for key, value in protocol.items() if key != "intensity"}
-    crop_file(micrograph, _section(Recipe, {"intensity": intensity}), _sections(rest, crops=Crops)["crops"], out)
+    recipe = {key: value for key, value in protocol.items() if key in ("intensity", "noise")}
+    rest = {key: value for key, value in protocol.items() if key not in recipe}
+    crop_file(micrograph, _section(Recipe, recipe), _sections(rest, crops=Crops)["crops"], out)
 
 
 def diagrams(protocol: dict[str, Any], crops: Path, out: Path, first: int | None, last: int | None) -> None:
@@ -140,16 +144,70 @@ def learn(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
     learn(sources, protocol["states"], _section(Learning, protocol["learning"]), protocol["recipe"], out, jobs)
 
 
+def state_checks(protocol: dict[str, Any], out: Path, root: Path) -> None:
+    """check whether a specimen is in the state that it is taken for: g(r), displacements, contacts, drift"""
+    from persistem.state_checks import state_checks_file
+
+    state_checks_file(protocol, root, out)
+
+
+def diagram_3d(protocol: dict[str, Any], structure: Path, out: Path) -> None:
+    """compute the 3D persistence diagram of a specimen's slab by a weighted alpha filtration (HomCloud)"""
+    from persistem.diagrams_3d import diagram_3d_file
+
+    _require(protocol, "radii", "side", "periodic")
+    diagram_3d_file(structure, protocol["radii"], tuple(protocol["side"]), protocol["periodic"], out)
+
+
+def optimal_volumes(protocol: dict[str, Any], out: Path, root: Path) -> None:
+    """choose a region of the 3D diagrams, count its pairs and find their optimal volumes (HomCloud)"""
+    from persistem.optimal_volumes import optimal_volumes_file
+
+    optimal_volumes_file(protocol, root, out)
+
+
+def weights(protocol: dict[str, Any], out: Path, root: Path) -> None:
+    """train on all crops and write the learned weights on the plane of birth and death (scikit-learn)"""
+    from persistem.weights import weights_file
+
+    weights_file(protocol, root, out)
+
+
+def inverse(protocol: dict[str, Any], out: Path, root: Path) -> None:
+    """find the region of a crop that each pair of its diagram stands for (HomCloud)"""
+    from persistem.inverse import inverse_file
+
+    inverse_file(protocol, root, out)
+
+
+def figure(name: str, protocol: dict[str, Any], out: Path, root: Path) -> None:
+    """draw a figure of the paper: PNG, PDF, and its caption and numbers as JSON"""
+    from persistem.figures.drawing import write
+
+    write(name, protocol, root, out)
+
+
+def report(protocol: dict[str, Any], out: Path, root: Path) -> None:
+    """write the report: one HTML page, and tables of the paper's numbers and claims"""
+    from persistem.report import write_report
+
+    write_report(protocol, root, out)
+
+
 def publish(study: str, root: Path) -> None:
     """write results/<study>/ from the results of the stages"""
-    from persistem.load import load_study, make_study
-    from persistem.plan import Plan
     from persistem.publish import describe, publish
 
-    inline = study.lstrip().startswith("{")
-    plan = Plan(make_study(_protocol(study)) if inline else load_study(Path(study)))
+    plan = _plan(study)
     describe(plan, root)
     publish(plan, root)
+
+
+def publish_report(study: str, root: Path) -> None:
+    """copy the report and the figures into results/<study>/"""
+    from persistem.publish import publish_report
+
+    publish_report(_plan(study), root)
 
 
 def check(studies: list[Path]) -> None:
@@ -169,16 +227,16 @@ def check(studies: list[Path]) -> None:
 
 def accuracy(table: Path) -> None:
     """print an accuracy table for reading: all foci and in focus"""
-    from persistem.report import accuracy_text
+    from persistem.tables import accuracy_text
 
     print(accuracy_text(table))
 
 
-def record(study: Path) -> None:
-    """print the record of a finished study as Markdown: accuracy, specimens, time per stage, versions"""
-    from persistem.report import record
+def record(study: Path, docs: Path) -> None:
+    """write reproduction.md and its figures into a folder, from the report of results/<study>"""
+    from persistem.record import record
 
-    print(record(study))
+    record(study, docs)
 
 
 def reference(folder: Path) -> None:
@@ -186,6 +244,15 @@ def reference(folder: Path) -> None:
     from persistem.reference import write_reference
 
     write_reference(folder)
+
+
+def _plan(study: str) -> Plan:
+    """The plan of a study file, or of a study as an inline mapping."""
+    from persistem.load import load_study, make_study
+    from persistem.plan import Plan
+
+    inline = study.lstrip().startswith("{")
+    return Plan(make_study(_protocol(study)) if inline else load_study(Path(study)))
 
 
 def _protocol(text: str) -> dict[str, Any]:
@@ -260,6 +327,10 @@ def _parser() -> argparse.ArgumentParser:
     def device(command: argparse.ArgumentParser) -> None:
         command.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where abTEM computes")
 
+    def root(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        command.add_argument("--root", type=Path, default=Path(), help="the folder that holds results/")
+        return command
+
     command = add(heat, "out")
     command.add_argument("--temperature", type=int, required=True, help="K")
     command.add_argument("--seed", type=int, required=True)
@@ -278,15 +349,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("parts", nargs="+", type=Path)
     command.add_argument("--out", type=Path, required=True)
     add(persistence_images, "diagrams", "out")
-    command = add(learn, "out", required=True)
-    command.add_argument("--root", type=Path, default=Path(), help="the folder that holds results/")
+    command = root(add(learn, "out", required=True))
     command.add_argument("--jobs", type=int, default=1, help="cores")
-    command = add(publish, protocol=False)
-    command.add_argument("study", help="study file, or a study as an inline mapping")
-    command.add_argument("--root", type=Path, default=Path(), help="the folder that holds results/")
+    add(diagram_3d, "structure", "out", required=True)
+    for verb in (state_checks, optimal_volumes, weights, inverse, report):
+        root(add(verb, "out", required=True))
+    command = root(add(figure, required=True))
+    command.add_argument("name", choices=FIGURES)
+    command.add_argument("out", type=Path)
+    for publisher in (publish, publish_report):
+        command = root(add(publisher, protocol=False))
+        command.add_argument("study", help="study file, or a study as an inline mapping")
     command = add(check, protocol=False)
     command.add_argument("studies", nargs="+", type=Path)
     add(accuracy, "table", protocol=False)
-    add(record, "study", protocol=False)
+    add(record, "study", "docs", protocol=False)
     add(reference, "folder", protocol=False)
     return parser

@@ -27,6 +27,7 @@ def check_combinations(study: Study) -> None:
     _check_states(study)
     _check_seeds(study)
     _check_crops(study)
+    _check_figures(study)
     check_device(study.run.device)
     if study.structures:
         _check_structures(study)
@@ -39,12 +40,9 @@ def _check_states(study: Study) -> None:
     if study.structures:
         if "states" in study.model_fields_set:
             raise ValueError("states: given together with structures, each of which names its own state; leave one out")
-        labels = {s.state for s in study.structures}
-        if len(labels) < 2:
-            raise ValueError(f"structures: all are {labels.pop()!r}; a classification needs at least two states")
         return
-    if len(study.states) < 2:
-        raise ValueError(f"states = {list(study.states)}: a classification needs at least two states")
+    if not study.states:
+        raise ValueError("states: none is given; a study needs at least one, and a classification two")
     simulated = {(t, rt) for series in study.md.series for t in series.temperatures for rt in series.rt}
     seen: dict[tuple[int, bool], str] = {}
     for name, state in study.states.items():
@@ -66,7 +64,7 @@ def _check_seeds(study: Study) -> None:
     for specimen in specimens_of(study):
         if specimen.state is not None:
             seeds.setdefault(specimen.state, set()).add(specimen.seed)
-    if not set.intersection(*seeds.values()) and min(map(len, seeds.values())) < 2:
+    if len(seeds) > 1 and not set.intersection(*seeds.values()) and min(map(len, seeds.values())) < 2:
         listed = "; ".join(f"{state}: {sorted(of)}" for state, of in seeds.items())
         raise ValueError(f"seeds of the states ({listed}): needs a seed that all have, or two seeds of every state")
 
@@ -87,6 +85,15 @@ def _check_crops(study: Study) -> None:
             f"imaging.slice_thickness = {study.imaging.slice_thickness:g}: thicker than the specimen; "
             f"at most imaging.thickness = {study.imaging.thickness:g} Å"
         )
+
+
+def _check_figures(study: Study) -> None:
+    shown = study.figures
+    if shown.recipe is not None and shown.recipe not in study.features:
+        raise ValueError(f"figures.recipe = {shown.recipe!r}: not one of features: {', '.join(study.features)}")
+    count = len(positions((study.imaging.pixels, study.imaging.pixels), study.crops))
+    if shown.crop is not None and shown.crop >= count:
+        raise ValueError(f"figures.crop = {shown.crop}: a micrograph has crops 0 to {count - 1}")
 
 
 def _check_structures(study: Study) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 RESULTS = "results"
 
-#: The stages, in order, and the file of each, relative to ``results/<stage>/<digest>/``.
-FILES = {
+#: The stages that the tables stand on, in order, and the file of each, relative to ``results/<stage>/<digest>/``.
+LEARNED = {
     "specimens": "{specimen}/structure.extxyz",
     "exit_waves": "{specimen}.zarr",
     "micrographs": "{specimen}/{defocus}.tif",
@@ -19,6 +19,20 @@ FILES = {
     "persistence_images": "{specimen}/{defocus}.parquet",
     "learning": "accuracy.csv",
 }
+#: The stages of the figures and the report.
+SHOWN = {
+    "state_checks": "{specimen}.json",
+    "diagrams_3d": "{specimen}.pdgm",
+    "optimal_volumes": "optimal_volumes.json",
+    "weights": "weights.parquet",
+    "inverse": "{specimen}/{defocus}.parquet",
+    "figures": "{figure}.json",
+    "report": "report.html",
+}
+#: A figure in vectors and in pixels, and its caption and numbers; tables that the report writes beside itself.
+FIGURE_SUFFIXES = (".json", ".png", ".pdf")
+REPORT_TABLES = ("paper.csv", "claims.csv", "timings.csv")
+FILES = LEARNED | SHOWN
 STAGES = tuple(FILES)
 
 
@@ -27,9 +41,9 @@ def pattern(stage: str) -> str:
     return f"{RESULTS}/{stage}/{{digest}}/{FILES[stage]}"
 
 
-def path(stage: str, digest: str, specimen: str = "", defocus: str = "") -> str:
+def path(stage: str, digest: str, specimen: str = "", defocus: str = "", figure: str = "") -> str:
     """The path of one file of a stage."""
-    return pattern(stage).format(digest=digest, specimen=specimen, defocus=defocus)
+    return pattern(stage).format(digest=digest, specimen=specimen, defocus=defocus, figure=figure)
 
 
 def beside(stage: str, name: str) -> str:
@@ -77,8 +91,13 @@ def specimens(study: str) -> str:
 
 
 def index(study: str) -> str:
-    """From names to digests: the path of every file that the study stands on."""
+    """From names to digests: the path of every file that the study's tables stand on."""
     return study_file(study, "index.csv")
+
+
+def report(study: str) -> str:
+    """The study's report: one HTML file."""
+    return study_file(study, "report.html")
 
 
 def specimen_id(temperature: int, rt: bool, seed: int) -> str:

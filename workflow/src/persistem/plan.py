@@ -14,6 +14,7 @@ from typing import Any
 from persistem import crops, diagrams, exit_waves, learning, md, micrographs, paths, persistence_images, structures
 from persistem.digests import content, digest_of
 from persistem.errors import PersistemError
+from persistem.plan_figures import files_in, plan_figures
 from persistem.specimens import specimens_of, states_of
 from persistem.study import Section, Structure, Study
 
@@ -62,7 +63,10 @@ class Plan:
         self.steps: dict[str, dict[str, Step]] = {stage: {} for stage in paths.STAGES}
         self._specimen = self._specimen_digests()
         self._image_digests()
-        self.learning = {name: self._learning_step(name) for name in study.features}
+        # one state only cannot be told from another, but can be shown
+        recipes = study.features if len(states_of(study)) > 1 else {}
+        self.learning = {name: self._learning_step(name) for name in recipes}
+        self.shown = plan_figures(self)
 
     def digest(self, stage: str, specimen: str, recipe: str = "") -> str:
         """The digest of ``stage`` for a specimen (and, below the micrographs, a recipe)."""
@@ -75,6 +79,23 @@ class Plan:
     def input_digest(self, stage: str, digest: str) -> str:
         """The digest of the step that this one takes its input from."""
         return self._step(stage, digest).inputs[0]
+
+    def sources(self, stage: str, digest: str) -> list[str]:
+        """The files that a step of a figure or of the report names in its settings."""
+        files = files_in(self.settings(stage, digest))
+        pictures = [str(Path(f).with_suffix(s)) for f in self.shown.figures.values() for s in paths.FIGURE_SUFFIXES]
+        return list(dict.fromkeys(files + (pictures if stage == "report" else [])))
+
+    def report_files(self) -> dict[str, str]:
+        """Every file of the report under its digest, and where the study's folder shows it."""
+        name, report = self.study.name, Path(self.shown.report)
+        files = {self.shown.report: paths.report(name)}
+        for table in paths.REPORT_TABLES:
+            files[str(report.with_name(table))] = paths.study_file(name, f"tables/{table}")
+        for figure, path in self.shown.figures.items():
+            for suffix in paths.FIGURE_SUFFIXES:
+                files[str(Path(path).with_suffix(suffix))] = paths.study_file(name, f"figures/{figure}{suffix}")
+        return files
 
     def _step(self, stage: str, digest: str) -> Step:
         if digest not in self.steps[stage]:
@@ -114,7 +135,8 @@ class Plan:
             for defocus in self.defoci
         ]
 
-    def _add(self, stage: str, version: int, settings: dict[str, Any], *inputs: str, **identity: Any) -> str:
+    def add(self, stage: str, version: int, settings: dict[str, Any], *inputs: str, **identity: Any) -> str:
+        """Add a step, unless it is there, and return its digest; ``identity`` replaces settings in the digest."""
         step = Step(stage, version, settings, {**settings, **identity}, inputs)
         return self.steps[stage].setdefault(step.digest, step).digest
 
@@ -131,7 +153,7 @@ class Plan:
         file = {"potential": {**potential, "file": potential_file}, "md": protocol}
         if study.material.file:
             file["material"] = {**material, "file": content(Path(study.material.file))}
-        hot = self._add("specimens", md.VERSION, heating, **file)
+        hot = self.add("specimens", md.VERSION, heating, **file)
         settings = {**heating, "md": protocol | check | part(study.md, ("rt",))}
         # what heating settings do to a treated specimen is in the hot state's digest already
         treated = Step("specimens", md.VERSION, settings, {"rt": part(study.md.rt)}, (hot,))
@@ -140,7 +162,7 @@ class Plan:
 
     def _own_structure(self, structure: Structure) -> str:
         settings = part(structure, ("path", "types"))
-        return self._add("specimens", structures.VERSION, settings, path=content(Path(structure.path)))
+        return self.add("specimens", structures.VERSION, settings, path=content(Path(structure.path)))
 
     def _image_digests(self) -> None:
         study = self.study
@@ -150,14 +172,15 @@ class Plan:
         device = {"device": "gpu"} if study.run.device == "gpu" else {}
         cut = part(study.crops)
         for name in self.specimens:
-            image = self._add("exit_waves", exit_waves.VERSION, wave, self._specimen[name], **device)
+            image = self.add("exit_waves", exit_waves.VERSION, wave, self._specimen[name], **device)
             self._images["exit_waves", name, ""] = image
-            image = self._images["micrographs", name, ""] = self._add(
+            image = self._images["micrographs", name, ""] = self.add(
                 "micrographs", micrographs.VERSION, lens, image, **device
             )
             for label, recipe in study.features.items():
+                noise = {"noise": part(recipe.noise)} if recipe.noise else {}
                 chain: list[tuple[str, int, dict[str, Any]]] = [
-                    ("crops", crops.VERSION, {"intensity": part(recipe.intensity), "crops": cut}),
+                    ("crops", crops.VERSION, {"intensity": part(recipe.intensity), "crops": cut, **noise}),
                     ("diagrams", diagrams.VERSION, part(recipe, ("filtrations", "positions"))),
                     (
                         "persistence_images",
@@ -168,7 +191,7 @@ class Plan:
                 ]
                 digest = image
                 for stage, version, settings in chain:
-                    digest = self._images[stage, name, label] = self._add(stage, version, settings, digest)
+                    digest = self._images[stage, name, label] = self.add(stage, version, settings, digest)
 
     def _learning_step(self, recipe: str) -> str:
         sources = [
@@ -187,7 +210,7 @@ class Plan:
             "learning": part(self.study.learning),
             "sources": sources,
         }
-        return self._add("learning", learning.VERSION, settings, *sorted({str(s["digest"]) for s in sources}))
+        return self.add("learning", learning.VERSION, settings, *sorted({str(s["digest"]) for s in sources}))
 
 
 def part(section: Section, keys: tuple[str, ...] | list[str] | None = None) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import filecmp
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import yaml
 
 from persistem import paths
 from persistem.files import atomic
+from persistem.learning import COLUMNS
 from persistem.plan import Plan
 
 
@@ -38,12 +41,19 @@ def publish(plan: Plan, root: Path = Path()) -> None:
     """
     name = plan.study.name
     tables = [(root / path).read_text().splitlines() for path in plan.files("learning")]
-    accuracy = [tables[0][0]] + [line for table in tables for line in table[1:]]
+    accuracy = [",".join(COLUMNS)] + [line for table in tables for line in table[1:]]
     _write(root / paths.accuracy(name), "\n".join(accuracy) + "\n")
     rows = [_specimen_row(plan, specimen, root) for specimen in plan.specimens]
     _write(root / paths.specimens(name), _table(rows))
     _write(root / paths.index(name), index(plan))
     _write(root / paths.study_file(name, "study.yaml"), settings(plan))
+
+
+def publish_report(plan: Plan, root: Path = Path()) -> None:
+    """Copy the report, its tables and the figures into the study's folder."""
+    for source, shown in plan.report_files().items():
+        with atomic(root / shown) as part:
+            shutil.copyfile(root / source, part)
 
 
 def refresh(plan: Plan, root: Path = Path()) -> None:
@@ -52,6 +62,12 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
     After a setting, or the content of a file, is changed back nothing has to run, so no rule would notice that the
     folder shows other results.
     """
+    report = plan.report_files()
+    if all((root / path).exists() for path in report) and not all(
+        (root / shown).exists() and filecmp.cmp(root / source, root / shown, shallow=False)
+        for source, shown in report.items()
+    ):
+        publish_report(plan, root)
     shown = {paths.study_file(plan.study.name, "study.yaml"): settings(plan), paths.index(plan.study.name): index(plan)}
     if all((root / path).exists() and (root / path).read_text() == text for path, text in shown.items()):
         return
@@ -62,7 +78,7 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
 
 def index(plan: Plan) -> str:
     """Stage and path of every file that the study's tables stand on, as CSV."""
-    return _table([{"stage": stage, "path": path} for stage in paths.STAGES for path in plan.files(stage, made=True)])
+    return _table([{"stage": stage, "path": path} for stage in paths.LEARNED for path in plan.files(stage, made=True)])
 
 
 def settings(plan: Plan) -> str:

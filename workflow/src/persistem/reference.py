@@ -20,7 +20,7 @@ files are never merged. `paper.yaml` states every setting of the paper's study, 
 `persistem check FILE`; editors read `schema.json`.
 
 Defaults are the paper's, or an *assumption* where the paper does not say, with the reason.
-This page, `schema.json` and `paper.yaml` are generated from `workflow/src/persistem/study.py` by `make reference`.
+This page, `schema.json` and `paper.yaml` are generated from `workflow/src/persistem/study/` by `make reference`.
 """
 
 
