@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Width of a figure on the page, in pixels.
-READING = 1000
+READING = 900
 #: What stands between these lines of a README is the record's headline.
 BEGIN, END = "<!-- headline: persistem record -->", "<!-- end -->"
 
@@ -122,7 +122,8 @@ def reproduction(study: Path, figures: dict[str, dict[str, Any]]) -> str:
         "## Figures",
     ]
     for name, figure in figures.items():
-        parts += [f"### {figure['title']}", f"![{figure['title']}](figures/{name}.png)"]
+        number = name.removeprefix("figure-")
+        parts += [f"### Figure {number}: {figure['title']}", f"![Figure {number}](figures/{name}.png)"]
         parts += [figure["about"], figure["caption"] or f"Not drawn: {figure['reason']}"]
     parts += [
         "## Every accuracy",

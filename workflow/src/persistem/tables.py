@@ -103,7 +103,8 @@ def timings(root: Path, digests: dict[str, list[str]], specimens: list[str]) -> 
 
 def markdown(table: pd.DataFrame) -> str:
     """A table in Markdown."""
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).values.tolist()]
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in table.astype(str).values.tolist()]
+    lines = [list(table.columns), ["---"] * len(table.columns), *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
