@@ -29,7 +29,7 @@ paper: $(INSTALLED)
 
 # figures and report: of the demo, or STUDY=paper
 report: $(INSTALLED)
-	$(BIN)/snakemake --cores $(CORES) --configfile config/$(STUDY).yaml report
+	$(BIN)/snakemake report --cores $(CORES) --configfile config/$(STUDY).yaml
 	@echo open results/$(STUDY)/report.html
 
 # docs/reproduction.md, its figures and README's headline, from a finished report

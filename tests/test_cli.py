@@ -12,7 +12,8 @@ from persistem.cli import main
 
 VERBS = [
     "heat", "treat", "structure", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
-    "persistence-images", "learn", "publish", "check", "accuracy", "reference",
+    "persistence-images", "learn", "diagram-3d", "state-checks", "optimal-volumes", "weights", "inverse", "report",
+    "figure", "publish", "publish-report", "check", "accuracy", "record", "reference",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"
 CROPS = "{intensity: {method: window}, crops: {size: 32, stride: 32}}"
@@ -347,3 +348,22 @@ def test_values_of_a_wave_that_are_not_finite_do_not_become_a_micrograph(mine, c
     wave.to_zarr(str(mine / "wave.zarr"))
     refused(capsys, *call(mine, "wave.zarr"))
     assert not (mine / "new").exists()
+
+
+@pytest.mark.parametrize("verb", ["state-checks", "optimal-volumes", "weights", "inverse", "report", "figure"])
+def test_settings_that_a_figure_needs_are_named(verb, tmp_path, capsys):
+    name = ["figure-1"] if verb == "figure" else []
+    said = refused(capsys, verb, *name, tmp_path / "out", "--protocol", "{figure: figure-1}")
+    assert "must be given" in said
+    assert not files(tmp_path)
+
+
+def test_a_specimen_is_checked_by_hand(chain, tmp_path):
+    structure = next(chain.rglob("structure.extxyz"))
+    settings = {"specimen": "a", "structure": structure.name, "species": None, "thermo": None, "reference": None}
+    run("state-checks", tmp_path / "a.json", "--root", structure.parent, "--protocol", json.dumps(settings))
+    assert json.loads((tmp_path / "a.json").read_text())["density_g_cm3"] > 1
+
+
+def test_the_record_of_a_study_without_a_report_is_refused(tmp_path, capsys):
+    assert "snakemake report" in refused(capsys, "record", tmp_path, tmp_path / "docs")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from persistem.diagrams_3d import COLUMNS, diagram_3d_file, read_diagram_3d, slab_atoms
+from persistem.diagrams_3d import COLUMNS, diagram_3d_file, read_diagram_3d, read_pairs_3d, slab_atoms, volume_of
 from persistem.errors import PersistemError
 from persistem.optimal_volumes import choose_region, in_region, optimal_volumes_file, volumes_of
 from persistem.structures import write_structure
@@ -197,6 +197,16 @@ def test_damaged_tables_are_refused(tmp_path, random_liquid):
             read_diagram_3d(path)
 
 
+def test_pairs_of_one_degree_and_the_slabs_volume(random_liquid):
+    table = diagram(random_liquid, (10.0, 12.0))
+    path = random_liquid.with_suffix(".open.parquet")
+    for degree in range(3):
+        found = read_pairs_3d(path, degree)
+        assert found.shape == ((table["degree"] == degree).sum(), 2)
+        assert np.array_equal(found, pairs(table, degree))
+    assert volume_of((10.0, 12.0)) == pytest.approx(1.2)
+
+
 # Optimal volumes
 
 RING = [[4 * math.cos(t), 4 * math.sin(t), 0.3 * (-1) ** i] for i, t in enumerate(np.arange(8) * math.pi / 4)]
@@ -268,28 +278,21 @@ def cloud(number, centre, spread, seed):
     return np.column_stack([births, np.maximum(deaths, births + 0.01)])
 
 
-def test_region_is_where_the_first_state_has_more():
-    both = [cloud(3000, (1.0, 1.4), 0.1, seed) for seed in range(4)]
-    extra = [cloud(400, (0.1, 1.8), 0.05, seed) for seed in range(10, 12)]
-    region, reason = choose_region([[np.concatenate([both[i], extra[i]]) for i in range(2)], both[2:]])
+def test_region_is_around_the_peak():
+    # most pairs are near the diagonal, where they count little
+    noise, peak = cloud(3000, (1.0, 1.1), 0.1, 0), cloud(800, (0.1, 1.8), 0.05, 1)
+    region, reason = choose_region(np.concatenate([noise, peak]))
     assert reason is None
     (b0, b1), (d0, d1) = region
     assert b0 < 0.1 < b1
     assert d0 < 1.8 < d1
     # half of the maximum of the smoothed peak: 1.18 standard deviations, sqrt(0.05² + 0.1²), on both sides
     assert b1 - b0 == pytest.approx(2 * 1.18 * 0.112, abs=0.06)
-    assert in_region(extra[0], region).mean() > 0.9
+    assert in_region(peak, region).mean() > 0.9
 
 
 def test_no_region_says_why():
-    some, none = cloud(10, (0, 1), 0.1, 0), np.empty((0, 2))
-    assert choose_region([[some]]) == (
-        None,
-        "a region is chosen by comparing two states, and the study has diagrams of one",
-    )
-    assert choose_region([[some], []])[0] is None
-    assert choose_region([[none], [none]]) == (None, "the diagrams of both states have no pairs")
-    assert choose_region([[none], [some]]) == (None, "nowhere does the first state have more pairs than the second")
+    assert choose_region(np.empty((0, 2))) == (None, "the first state's diagram has no pairs")
 
 
 def records(tmp_path, states=("dense", "thin")):
@@ -308,6 +311,7 @@ def test_counts_and_volumes_of_a_study(tmp_path):
     optimal_volumes_file(settings, tmp_path, tmp_path / "volumes.json")
     found = json.loads((tmp_path / "volumes.json").read_text())
     assert found["chosen"] == "automatic"
+    assert (found["around"]["specimen"], found["around"]["seed"]) == ("dense", 1)
     for record, count in zip(settings["diagrams"], found["counts"], strict=True):
         table = read_diagram_3d(tmp_path / record["parquet"])
         (b0, b1), (d0, d1) = found["region"]
@@ -324,14 +328,29 @@ def test_counts_and_volumes_of_a_study(tmp_path):
     own = settings | {"region": [[0.0, 1.0], [1.5, 3.0]]}
     optimal_volumes_file(own, tmp_path, tmp_path / "own.json")
     found = json.loads((tmp_path / "own.json").read_text())
-    assert (found["region"], found["chosen"]) == ([[0.0, 1.0], [1.5, 3.0]], "given")
+    assert (found["region"], found["chosen"], found["around"]) == ([[0.0, 1.0], [1.5, 3.0]], "given", None)
     assert all(0 <= v["birth"] <= 1 and 1.5 <= v["death"] <= 3 for v in found["volumes"])
 
 
-def test_one_state_has_a_reason_and_bad_settings_an_error(tmp_path):
+def test_only_the_first_diagram_of_the_first_state_chooses_the_region(tmp_path):
+    chosen, thin = records(tmp_path)
+    another = thin | {"specimen": "other", "state": "dense", "seed": 2}
+    settings = {"states": ["dense", "thin"], "region": None, "degree": 1, "cube": 10.0}
+    settings |= {"field": 14.0, "thickness": 13.0, "most": 1}
+    found = []
+    for diagrams in ([chosen, thin], [thin, chosen, another], [chosen]):
+        optimal_volumes_file(settings | {"diagrams": diagrams}, tmp_path, tmp_path / "volumes.json")
+        found.append(json.loads((tmp_path / "volumes.json").read_text()))
+        assert found[-1]["around"]["specimen"] == "dense"
+        assert found[-1]["region"] == found[0]["region"]
+        assert len(found[-1]["counts"]) == len(diagrams)
+    assert [entry["specimen"] for entry in found[2]["drawn"]] == ["dense"]
+
+
+def test_a_missing_state_has_a_reason_and_bad_settings_an_error(tmp_path):
     settings = {
         "diagrams": records(tmp_path, ("dense",)),
-        "states": ["dense"],
+        "states": ["thin", "dense"],
         "region": None,
         "degree": 1,
         "cube": 10.0,
@@ -340,7 +359,8 @@ def test_one_state_has_a_reason_and_bad_settings_an_error(tmp_path):
     optimal_volumes_file(settings, tmp_path, tmp_path / "volumes.json")
     found = json.loads((tmp_path / "volumes.json").read_text())
     assert found["region"] is None
-    assert "comparing two states" in found["reason"]
+    assert "a diagram of the first state, and the study has none" in found["reason"]
+    assert found["around"] is None
     assert found["counts"] == found["volumes"] == []
     with pytest.raises(PersistemError, match=r"degree 1 .* or 2"):
         optimal_volumes_file(settings | {"degree": 0}, tmp_path, tmp_path / "volumes.json")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from ase import Atoms
 from ase.build import bulk
@@ -14,6 +16,7 @@ from persistem.figures.drawing import write
 from persistem.figures.figure_1 import sharpness
 from persistem.optimal_volumes import optimal_volumes_file
 from persistem.structures import write_structure
+from tifffile import imwrite
 
 RADII = {"Ga": 1.25, "N": 0.7}
 BOX = (10.0, 10.0, 10.0)
@@ -93,6 +96,9 @@ def study(tmp_path_factory):
         files = {"structure": f"{name}.extxyz", "diagram": f"open/{name}.parquet", "pdgm": f"open/{name}.pdgm"}
         files |= {"diagram_periodic": f"periodic/{name}.parquet", "parquet": f"open/{name}.parquet"}
         records.append(record | files)
+    about = {"pixel_size_A": 0.25, "intensity_offset": 0.9, "intensity_scale": 1e-5}
+    levels = rng.integers(0, 20000, (60, 60)).astype(np.uint16)
+    imwrite(root / "df.tif", levels, imagej=True, metadata={"Info": json.dumps(about)})
     return root, records
 
 
@@ -104,7 +110,7 @@ def facts(root, name, settings):
 
 
 def first(records, **more):
-    panels = [record | {"micrograph": None, "defocus": 0.0} for record in records]
+    panels = [record | {"micrograph": "df.tif", "defocus": -12.5} for record in records]
     return {"cube": 10.0, "field": 15.0, "thickness": 14.0, "radii": RADII, "panels": panels, "shown": "open"} | more
 
 
@@ -113,6 +119,7 @@ def test_figure_1(study):
     found = facts(root, "figure-1", first(records))
     assert found["reason"] is None
     assert "radii Ga 1.25 Å, N 0.7 Å" in found["caption"]
+    assert "central 10 Å, defocus −12.5 Å" in found["caption"]
     panels = found["numbers"]["panels"]
     assert [panel["specimen"] for panel in panels] == ["T4000-rt1-s01", "T5000-rt0-s01", "mine"]
     assert panels[0]["sharpness"] > 2 * panels[1]["sharpness"] > 2 * panels[2]["sharpness"]
@@ -128,16 +135,14 @@ def test_figure_1(study):
     }
 
 
-def test_figure_1_of_one_kind_of_diagram_and_none(study):
+def test_figure_1_says_why_it_is_not_drawn(study):
     root, records = study
-    only = [record | {"diagram": None} for record in records[:1]]
-    found = facts(root, "figure-1", first(only))
-    assert found["numbers"]["panels"][0]["diagram"] == "periodic"
-    assert found["numbers"]["panels"][0]["surface"][0]["open"] is None
     none = facts(root, "figure-1", first([]))
     assert "no specimen of a temperature" in none["reason"]
-    neither = facts(root, "figure-1", first([only[0] | {"diagram_periodic": None}]))
-    assert "no pairs of degree 1" in neither["reason"]
+    table = pq.read_table(root / records[0]["diagram"])
+    pq.write_table(table.filter(pc.not_equal(table["degree"], 1)), root / "separate.parquet")
+    empty = records[0] | {"diagram": "separate.parquet", "diagram_periodic": "separate.parquet"}
+    assert "no pairs of degree 1" in facts(root, "figure-1", first([empty]))["reason"]
 
 
 def test_sharpness_of_a_known_peak():
@@ -168,13 +173,13 @@ def test_figure_2(study):
     assert per_nm3[0] > per_nm3[1]
     assert numbers["ratio"] == pytest.approx(per_nm3[0] / per_nm3[1])
     assert [entry["specimen"] for entry in numbers["drawn"]] == ["T5000-rt0-s01", "mine"]
-    assert "chosen automatically" in found["caption"]
+    assert "chosen automatically around the peak of T5000-rt0-s01" in found["caption"]
 
 
 def test_figure_2_says_why_it_is_not_drawn(study):
     _, records = study
     one = second(study, states=["solid"], diagrams=records[1:2])
-    assert "comparing two states" in one["reason"]
+    assert "two states are compared" in one["reason"]
     empty = second(study, region=[[-40.0, -39.0], [-30.0, -29.0]])
     assert empty["reason"].startswith("the region births -40 to -39 Å², deaths -30 to -29 Å²")
     alone = second(study, states=["solid"], diagrams=records[1:2], region=[[0.0, 1.0], [1.0, 3.0]])

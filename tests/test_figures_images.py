@@ -8,6 +8,8 @@ import gudhi
 import numpy as np
 import pytest
 from cripser import computePH
+from matplotlib.axes import Axes
+from persistem import paper
 from persistem.crops import crop_file
 from persistem.diagrams import diagram_file, pairs_of
 from persistem.figures import figure_3, figure_4, figure_8
@@ -44,6 +46,13 @@ def drawn(figure, settings, root):
         plt.close(drawing.figure)
     json.dumps(drawing.numbers)
     return drawing
+
+
+def words(figure):
+    """Every text of a figure, on one line."""
+    from matplotlib.text import Text
+
+    return " ".join(" ".join(text.get_text().split()) for text in figure.findobj(Text))
 
 
 def pattern(width, seed):
@@ -107,6 +116,7 @@ def test_spectra_of_any_study_are_drawn_and_tell_patterns_apart(tmp_path, states
     found = {(r["model"], r["split"], r["foci"]): r["accuracy"] for r in numbers["accuracy"]}
     assert {(m, s) for m, s, _ in found} == {(m, s) for m in ("LR", "SVC") for s in ("random", "leave-seed-out")}
     assert min(found.values()) > 0.8
+    assert numbers["not_trained"] is None
     assert numbers["separation"]["shape"]["states"] > numbers["separation"]["shape"]["seeds"]
 
 
@@ -136,6 +146,7 @@ def test_contrast_inverts_at_the_same_plane_from_either_origin(tmp_path, origin,
 def test_one_state_has_spectra_but_no_classifier(tmp_path):
     numbers = drawn(figure_3, settings_3(study(tmp_path, STATES[:1], [0.0]), STATES[:1]), tmp_path).numbers
     assert numbers["accuracy"] == numbers["accuracy_absolute"] == []
+    assert numbers["not_trained"] == "the study has micrographs of one state"
     assert numbers["separation"]["intensity"] == {
         "states": None, "defoci": None, "seeds": numbers["separation"]["intensity"]["seeds"]
     }  # fmt: skip
@@ -146,9 +157,13 @@ def test_seeds_that_allow_no_split_leave_the_curves(tmp_path):
     states = STATES[:2]
     micrographs = study(tmp_path, states, [0.0])
     apart = [m for m in micrographs if (m["state"] == states[0]) == (m["seed"] == 1)]
-    numbers = drawn(figure_3, settings_3(apart, states), tmp_path).numbers
-    assert numbers["accuracy"] == []
-    assert len(numbers["contrast"]) == 2
+    drawing = drawn(figure_3, settings_3(apart, states), tmp_path)
+    assert drawing.numbers["accuracy"] == []
+    assert len(drawing.numbers["contrast"]) == 2
+    reason = drawing.numbers["not_trained"]
+    assert "at least two seeds of every state" in reason
+    assert reason in drawing.caption
+    assert f"Not trained: {reason}" in words(drawing.figure)
 
 
 def test_no_micrographs_no_spectra(tmp_path):
@@ -201,10 +216,16 @@ def test_islands_join_an_elder_that_they_meet_when_they_die():
             assert before[elder["at"]] != before[island["at"]]
 
 
+def islands_of(crops, filtration):
+    """Births and deaths of the islands of all crops."""
+    pairs = np.concatenate([pairs_of(crop, filtration) for crop in crops])
+    return pairs[pairs[:, 0] == 0, 1:3].T
+
+
 @pytest.mark.parametrize("filtration", ["superlevel", "sublevel"])
 def test_islands_are_those_that_are_counted_one_level_at_a_time(filtration):
     crops = np.random.default_rng(5).integers(0, 256, (3, 24, 24)).astype(np.uint8)
-    number, white, born, dead, n = figure_4.island_counts(crops, filtration)
+    number, white, born, dead, n = figure_4.island_counts(crops, filtration, *islands_of(crops, filtration))
     assert set(n) == {3}
     for level in range(0, 256, 5):
         masks = crops >= level if filtration == "superlevel" else crops <= level
@@ -216,7 +237,7 @@ def test_islands_are_those_that_are_counted_one_level_at_a_time(filtration):
 def test_the_islands_of_two_hills_are_known():
     crop = np.full((1, 6, 9), 10, np.uint8)
     crop[0, 2, 2], crop[0, 2, 6], crop[0, 2, 3:6] = 200, 150, 60
-    number, white, born, dead, _ = figure_4.island_counts(crop, "superlevel")
+    number, white, born, dead, _ = figure_4.island_counts(crop, "superlevel", *islands_of(crop, "superlevel"))
     assert [number[level] for level in (201, 200, 151, 150, 61, 60, 10)] == [0, 1, 1, 2, 2, 1, 1]
     assert [white[level] for level in (201, 200, 150, 60, 10)] == [0, 1, 2, 5, 54]
     assert (np.flatnonzero(born).tolist(), np.flatnonzero(dead).tolist()) == ([150, 200], [60])
@@ -228,7 +249,7 @@ def crops_of(root, states, seeds=(1, 2), widths=(1.5, 3.0, 1.5)):
         path = f"crops/{m['specimen']}{m['defocus']:g}.tif"
         crop_file(root / m["path"], RECIPE, SimpleNamespace(size=32, stride=32), root / path)
         diagram_file(root / path, RECIPE, root / f"{path}.parquet")
-        found.append(m | {"path": path})
+        found.append(m | {"path": path, "diagrams": f"{path}.parquet"})
     return found
 
 
@@ -260,20 +281,28 @@ def test_wider_patterns_have_larger_and_fewer_islands(tmp_path, filtration):
 
 
 @pytest.mark.parametrize("filtration", ["superlevel", "sublevel"])
-def test_given_diagrams_change_nothing(tmp_path, filtration):
-    crop = crops_of(tmp_path, STATES[:1], seeds=(1,))[0]
-    computed = figure_4._measure(tmp_path, crop, filtration)
-    read = figure_4._measure(tmp_path, crop | {"diagrams": f"{crop['path']}.parquet"}, filtration)
-    assert np.array_equal(read, computed)
-    assert computed[0].max() > 9
+def test_the_caption_says_which_way_a_filtration_goes(tmp_path, filtration):
+    caption = drawn(figure_4, settings_4(crops_of(tmp_path, STATES, (1,)), STATES, filtration), tmp_path).caption
+    assert ("(b) From bright to dark" in caption) == (filtration == "superlevel")
+    assert ("(b) From dark to bright" in caption) == (filtration == "sublevel")
+
+
+def test_without_crops_in_focus_only_the_counts_are_missing(tmp_path):
+    settings = settings_4(crops_of(tmp_path, STATES[:2], seeds=(1,)), STATES[:2])
+    whole, part = (drawn(figure_4, settings | more, tmp_path) for more in ({}, {"islands": []}))
+    assert "(c) is empty: no defocus of the study is within learning.in_focus" in words(part.figure)
+    assert "no crops are in focus" in part.caption
+    assert part.numbers == {"array": whole.numbers["array"], "islands": [], "levels": None}
+    # the panels of the counts alone are not there
+    assert len(part.figure.findobj(Axes)) == len(whole.figure.findobj(Axes)) - 3
 
 
 def test_crops_that_show_nothing_are_told(tmp_path):
     crops = crops_of(tmp_path, STATES[:2], seeds=(1,))
     settings = settings_4(crops, STATES[:2])
-    with pytest.raises(CannotDraw, match="no in-focus crops"):
-        figure_4.draw(settings | {"islands": []}, tmp_path)
-    with pytest.raises(CannotDraw, match="has 9 crops; crop 9"):
+    with pytest.raises(CannotDraw, match="no specimen belongs to a state"):
+        figure_4.draw(settings | {"crops": []}, tmp_path)
+    with pytest.raises(CannotDraw, match="crop 9 of glass-1 is to be shown, but there are 9 crops"):
         figure_4.draw(settings | {"crops": [c | {"index": 9} for c in settings["crops"]]}, tmp_path)
     for c in crops:
         imwrite(tmp_path / c["path"], np.full((9, 32, 32), 7, np.uint8), imagej=True)
@@ -297,7 +326,7 @@ def table(path, splits=("random", "leave-seed-out"), degrees=("0", "1", "0+1"), 
                         rows.append(("paper", degree, model, split, training, foci, accuracy, *ends, 10, 3))
     with open(path, "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-    return {"states": STATES[:2], "accuracy": path.name, "recipe": "paper", "in_focus": 25.0}
+    return {"states": list(paper.STATES), "accuracy": path.name, "recipe": "paper", "in_focus": 25.0}
 
 
 def test_averages_are_the_tables_of_one_model_for_all_defoci(tmp_path):
@@ -308,12 +337,20 @@ def test_averages_are_the_tables_of_one_model_for_all_defoci(tmp_path):
 
 
 def test_the_papers_words_are_in_the_figure(tmp_path):
-    paper = drawn(figure_8, table(tmp_path / "a.csv"), tmp_path).numbers["paper"]
-    stated = {(r["model"], r["degrees"], r["foci"]): r["accuracy"] for r in paper}
+    drawing = drawn(figure_8, table(tmp_path / "a.csv"), tmp_path)
+    stated = {(r["model"], r["degrees"], r["foci"]): r["accuracy"] for r in drawing.numbers["paper"]}
+    assert "paper, SVC" in words(drawing.figure)
     assert len(stated) == 8
     assert stated["SVC", "0+1", "in-focus"] == 0.851
     alone = drawn(figure_8, table(tmp_path / "b.csv", degrees=("0",), models=("LR",)), tmp_path).numbers["paper"]
     assert [r["accuracy"] for r in alone] == [0.649]
+
+
+def test_states_other_than_the_papers_are_not_held_against_its_accuracies(tmp_path):
+    drawing = drawn(figure_8, table(tmp_path / "a.csv") | {"states": STATES[:2]}, tmp_path)
+    assert drawing.numbers["paper"] == []
+    assert "paper" not in words(drawing.figure)
+    assert "the paper" not in drawing.caption
 
 
 @pytest.mark.parametrize("changes", [{"splits": ("random",)}, {"splits": ("leave-seed-out",)}, {"interval": False},

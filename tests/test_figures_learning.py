@@ -67,7 +67,7 @@ class Study:
         }
 
     def figure_6(self) -> dict[str, Any]:
-        return {"states": self.states, "weights": "weights.parquet", "bins": 32, "scaling": "standard"}
+        return {"states": self.states, "weights": "weights.parquet", "scaling": "standard"}
 
     def figure_7(self) -> dict[str, Any]:
         return {

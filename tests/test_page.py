@@ -427,7 +427,7 @@ def test_scripts_and_data_cannot_end_their_element():
         ("figures/figure-1.png", "figure-1.png: cannot be read"),
         ("check.json", "check.json: cannot be read"),
         ("inverse.parquet", "inverse.parquet"),
-        ("accuracy.csv", "accuracy.csv: not an accuracy table"),
+        ("accuracy.csv", "accuracy.csv: not a table"),
     ],
 )
 def test_a_file_that_is_not_there_is_named(tmp_path, path, says):

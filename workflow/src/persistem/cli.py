@@ -148,7 +148,7 @@ def state_checks(protocol: dict[str, Any], out: Path, root: Path) -> None:
     """check whether a specimen is in the state that it is taken for: g(r), displacements, contacts, drift"""
     from persistem.state_checks import state_checks_file
 
-    state_checks_file(protocol, root, out)
+    state_checks_file(_given(protocol), root, out)
 
 
 def diagram_3d(protocol: dict[str, Any], structure: Path, out: Path) -> None:
@@ -163,35 +163,35 @@ def optimal_volumes(protocol: dict[str, Any], out: Path, root: Path) -> None:
     """choose a region of the 3D diagrams, count its pairs and find their optimal volumes (HomCloud)"""
     from persistem.optimal_volumes import optimal_volumes_file
 
-    optimal_volumes_file(protocol, root, out)
+    optimal_volumes_file(_given(protocol), root, out)
 
 
 def weights(protocol: dict[str, Any], out: Path, root: Path) -> None:
     """train on all crops and write the learned weights on the plane of birth and death (scikit-learn)"""
     from persistem.weights import weights_file
 
-    weights_file(protocol, root, out)
+    weights_file(_given(protocol), root, out)
 
 
 def inverse(protocol: dict[str, Any], out: Path, root: Path) -> None:
     """find the region of a crop that each pair of its diagram stands for (HomCloud)"""
     from persistem.inverse import inverse_file
 
-    inverse_file(protocol, root, out)
+    inverse_file(_given(protocol), root, out)
 
 
 def figure(name: str, protocol: dict[str, Any], out: Path, root: Path) -> None:
     """draw a figure of the paper: PNG, PDF, and its caption and numbers as JSON"""
     from persistem.figures.drawing import write
 
-    write(name, protocol, root, out)
+    write(name, _given(protocol), root, out)
 
 
 def report(protocol: dict[str, Any], out: Path, root: Path) -> None:
     """write the report: one HTML page, and tables of the paper's numbers and claims"""
     from persistem.report import write_report
 
-    write_report(protocol, root, out)
+    write_report(_given(protocol), root, out)
 
 
 def publish(study: str, root: Path) -> None:
@@ -272,6 +272,20 @@ def _protocol(text: str) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise argparse.ArgumentTypeError(f"a mapping is expected, not {text.strip()[:60]!r}")
     return settings.get("settings", settings) if "stage" in settings else settings
+
+
+class _Given(dict[str, Any]):
+    """Settings that say which one is missing."""
+
+    def __missing__(self, key: str) -> Any:
+        raise PersistemError(f"--protocol: {key} must be given")
+
+
+def _given(settings: Any) -> Any:
+    """Settings, with all that is in them, that say which one is missing."""
+    if isinstance(settings, dict):
+        return _Given({key: _given(value) for key, value in settings.items()})
+    return [_given(value) for value in settings] if isinstance(settings, list) else settings
 
 
 def _require(protocol: dict[str, Any], *keys: str) -> None:

@@ -46,6 +46,11 @@ def box_of(side: tuple[float, float]) -> NDArray[Any]:
     return np.array([side[0], side[0], side[1]], float)
 
 
+def volume_of(side: tuple[float, float]) -> float:
+    """Of the slab, nm³, from field and thickness in Å."""
+    return float(side[0] ** 2 * side[1]) * 1e-3
+
+
 def slab_atoms(
     structure: Path, radii: dict[str, float], side: tuple[float, float], periodic: bool
 ) -> tuple[NDArray[Any], list[str]]:
@@ -152,6 +157,15 @@ def read_diagram_3d(path: Path) -> dict[str, NDArray[Any]]:
     if (columns["birth"] >= columns["death"]).any():
         raise PersistemError(f"{path}: a pair dies before its birth")
     return columns
+
+
+def read_pairs_3d(path: Path, degree: int) -> NDArray[Any]:
+    """Births and deaths (Å²) of one degree of such a table, (n, 2); errors as ``read_diagram_3d``."""
+    import numpy as np
+
+    diagram = read_diagram_3d(path)
+    pairs: NDArray[Any] = np.column_stack([diagram["birth"], diagram["death"]])[diagram["degree"] == degree]
+    return pairs
 
 
 def _inside(positions: NDArray[Any], box: NDArray[Any]) -> NDArray[Any]:

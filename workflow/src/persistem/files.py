@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from persistem.errors import PersistemError
 
 
 @contextmanager
@@ -22,3 +26,16 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file; PersistemError where there is none."""
+    try:
+        found = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise PersistemError(f"{path}: not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise PersistemError(f"{path}: holds {type(found).__name__}, not a mapping")
+    return found

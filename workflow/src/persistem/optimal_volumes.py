@@ -1,6 +1,7 @@
-"""Optimal and stable volumes of the pairs that one state has and another lacks (HomCloud), and their counts.
+"""Optimal and stable volumes of the pairs around the peak of a diagram (HomCloud), and their counts in all diagrams.
 
-The region of the diagram is where the first state has more pairs than the second, or as the study says. An optimal
+The region is around the peak of the first state, found in one of its specimens without a look at the other state, or as
+the study says; so the counts of the states in it, and of other seeds, are not decided by how it was chosen. An optimal
 volume is the smallest set of simplices that a pair's ring (degree 1) or cavity (degree 2) is filled with (Obayashi
 2018, doi:10.1137/17M1159439); a stable volume is what of it remains when levels change a little (Obayashi 2023,
 doi:10.1007/s41468-023-00119-8).
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
 Region = list[list[float]]
 
 #: Raised when the results of this stage change for the same study.
-VERSION = 1
+VERSION = 2
 
-#: Bins of the densities that are compared, and the Gaussian that smooths them, Å².
+#: Bins of the density whose peak is sought, and the Gaussian that smooths it, Å².
 BIN, SMOOTHING = 0.02, 0.1
 #: Wider bins are used where a gas would need more of them along an axis.
 MOST_BINS = 1000
-#: The densities are compared over these quantiles of births and deaths.
+#: The peak is sought within these quantiles of births and deaths.
 RANGE = (0.005, 0.99)
+#: Why there is no region where the first state has no diagram.
+NO_STATE = "a region is chosen in a diagram of the first state, and the study has none"
 #: Noise that a stable volume withstands, of the pair's lifetime.
 BAND = 0.1
 #: Simplices are searched to this distance from the death simplex, Å; where that is too near, to twice, and so on.
@@ -50,11 +53,12 @@ def optimal_volumes_file(settings: dict[str, Any], root: Path, out: Path) -> Non
         ``thickness`` of the slab (Å); ``most``: volumes of one specimen
     out
         JSON with ``region`` (null with a ``reason`` where none can be chosen), ``chosen`` (automatic, given),
-        ``degree``, ``counts`` (of each diagram: pairs, volume_nm3, per_nm3), ``drawn`` (of the first diagram of each of
-        the first two states: pairs of the region born in the central cube, and how many have volumes here), and
-        ``volumes``: specimen, birth, death (Å²), ``optimal`` and ``stable`` (null where HomCloud finds none). A volume
-        has ``points`` (Å in the slab), their ``elements``, ``edges`` and ``faces`` (indices of points): of a ring, the
-        loop and the triangles that fill it; of a cavity, its hull.
+        ``around``: the specimen in whose diagram it was chosen (null where it is given), ``degree``, ``counts`` (of
+        each diagram: pairs, volume_nm3, per_nm3), ``drawn`` (of the first diagram of each of the first two states:
+        pairs of the region born in the central cube, and how many have volumes here), and ``volumes``: specimen, birth,
+        death (Å²), ``optimal`` and ``stable`` (null where HomCloud finds none). A volume has ``points`` (Å in the
+        slab), their ``elements``, ``edges`` and ``faces`` (indices of points): of a ring, the loop and the triangles
+        that fill it; of a cavity, its hull.
 
     Raises
     ------
@@ -67,12 +71,15 @@ def optimal_volumes_file(settings: dict[str, Any], root: Path, out: Path) -> Non
     volume = float(box_of((settings["field"], settings["thickness"])).prod()) * 1e-3
     diagrams = [_of_degree(read_diagram_3d(root / record["parquet"]), degree) for record in records]
     states = [record["state"] for record in records]
-    region, reason = settings["region"], None
+    region, reason, around = settings["region"], None, None
     if region is None:
-        region, reason = choose_region(_by_state(diagrams, states, settings["states"]))
+        first = states.index(settings["states"][0]) if settings["states"][0] in states else None
+        around = None if first is None else _bare(records[first])
+        region, reason = (None, NO_STATE) if first is None else choose_region(diagrams[first])
     found: dict[str, Any] = {
         "region": region,
         "chosen": "automatic" if settings["region"] is None else "given",
+        "around": around,
         "reason": reason,
         "degree": degree,
         "counts": [],
@@ -89,17 +96,16 @@ def optimal_volumes_file(settings: dict[str, Any], root: Path, out: Path) -> Non
         part.write_text(json.dumps(found, ensure_ascii=False) + "\n")
 
 
-def choose_region(by_state: list[list[NDArray[Any]]]) -> tuple[Region | None, str | None]:
-    """The box of births and deaths around what the first state has most of beyond the second.
+def choose_region(pairs: NDArray[Any]) -> tuple[Region | None, str | None]:
+    """The box of births and deaths around the peak of one diagram, as the paper chooses it by eye.
 
-    Pairs are counted with their lifetimes as weights, since those near the diagonal are noise, and their mean density
-    over a state's specimens is smoothed. The box is around the connected part of the difference above half its
-    maximum.
+    Pairs are counted with their lifetimes as weights, since those near the diagonal are noise, and their density is
+    smoothed. The box is around the connected part of it above half its maximum.
 
     Parameters
     ----------
-    by_state
-        for each state, its specimens' pairs, each (n, 2) of birth and death in Å²
+    pairs
+        (n, 2) of birth and death in Å²
 
     Returns
     -------
@@ -109,26 +115,16 @@ def choose_region(by_state: list[list[NDArray[Any]]]) -> tuple[Region | None, st
     import numpy as np
     from scipy.ndimage import gaussian_filter, label
 
-    if len(by_state) < 2 or not all(by_state[:2]):
-        return None, "a region is chosen by comparing two states, and the study has diagrams of one"
-    pairs = np.concatenate([diagram for state in by_state[:2] for diagram in state])
     if not len(pairs):
-        return None, "the diagrams of both states have no pairs"
+        return None, "the first state's diagram has no pairs"
     low, high = np.quantile(pairs, RANGE, axis=0) + np.array([[-3], [3]]) * SMOOTHING
     step = max(BIN, float((high - low).max()) / MOST_BINS)
     edges = [np.arange(math.floor(a / step), math.ceil(b / step) + 1) * step for a, b in zip(low, high, strict=True)]
-
-    def density(diagrams: list[NDArray[Any]]) -> NDArray[Any]:
-        births, deaths = np.concatenate(diagrams).T
-        counts, *_ = np.histogram2d(births, deaths, bins=edges, weights=deaths - births)
-        smooth: NDArray[Any] = gaussian_filter(counts, SMOOTHING / step, mode="constant") / len(diagrams)
-        return smooth
-
-    more = density(by_state[0]) - density(by_state[1])
-    if more.max() <= 0:
-        return None, "nowhere does the first state have more pairs than the second"
-    peak = np.unravel_index(more.argmax(), more.shape)
-    parts, _ = label(more >= more.max() / 2)
+    births, deaths = pairs.T
+    counts, *_ = np.histogram2d(births, deaths, bins=edges, weights=deaths - births)
+    density = gaussian_filter(counts, SMOOTHING / step, mode="constant")
+    peak = np.unravel_index(density.argmax(), density.shape)
+    parts, _ = label(density >= density.max() / 2)
     rows, columns = np.nonzero(parts == parts[peak])
     return [
         [round(float(edge[a]), 6), round(float(edge[b + 1]), 6)]
@@ -248,10 +244,6 @@ def _of_degree(diagram: dict[str, NDArray[Any]], degree: int) -> NDArray[Any]:
     import numpy as np
 
     return np.column_stack([diagram["birth"], diagram["death"]])[diagram["degree"] == degree, :]
-
-
-def _by_state(diagrams: list[NDArray[Any]], of: list[str], states: list[str]) -> list[list[NDArray[Any]]]:
-    return [[diagram for diagram, its in zip(diagrams, of, strict=True) if its == state] for state in states]
 
 
 def _density(number: int, volume: float) -> dict[str, float]:

@@ -6,7 +6,7 @@ using persistent homology", Microscopy (2022), CC BY. Only what its text states;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 #: The two states that the paper tells apart, in the order of their labels.
@@ -41,13 +41,13 @@ def _claim(id: str, claim: str, where: str, words: str) -> dict[str, str]:
 CLAIMS: list[dict[str, str]] = [
     _claim(
         "crystal-kept",
-        "The crystal is kept up to 4000 K and lost at 6000 K",
+        "The crystal is kept except at 6000 K",
         "Generation of amorphous and liquid structure; Fig. 1",
         "the crystal structure and symmetry were maintained except for 6000 K",
     ),
     _claim(
         "disorder-grows",
-        "Disorder grows with the temperature",
+        "Disorder grows with the temperature from 1000 to 4000 K",
         "Generation of amorphous and liquid structure; Persistent diagram from MD 3D data; Fig. 1",
         "as the temperature increased from 1000 to 4000 K, the structural disorder also increased",
     ),
@@ -73,7 +73,7 @@ CLAIMS: list[dict[str, str]] = [
     ),
     _claim(
         "optimal-volumes",
-        "More optimal volumes of the peak in the amorphous state than in the liquid",
+        "More optimal volumes of the amorphous diagram's peak in the amorphous state than in the liquid",
         "Persistent diagram from MD 3D data; Fig. 2",
         "there are more atomic arrangements satisfied with the optimal volume in Fig. 2b than in Fig. 2a",
     ),
@@ -152,17 +152,21 @@ def number(value: Any) -> float | None:
     return result if abs(result) < float("inf") else None
 
 
-def comparison(accuracy: Iterable[Mapping[str, Any]], recipe: str) -> list[dict[str, Any]]:
+def comparison(
+    accuracy: Iterable[Mapping[str, Any]], recipe: str, states: Sequence[str] = STATES
+) -> list[dict[str, Any]]:
     """Each of the paper's accuracies beside ours: one row for each and for each split.
 
     ``accuracy`` are rows of ``accuracy.csv`` (of any recipes); those of ``recipe`` with one model for all foci, as in
     the paper, are used. A row has model, degrees, foci, split, ``paper``, ``ours``, ``ci_low``, ``ci_high`` and
-    ``agreement``: "agrees" where the paper's value lies within our interval; "higher" or "lower", which is ours, where
-    it does not; "no interval"; or "not in this study" where ``ours`` is None.
+    ``agreement``: "agrees" where the paper's value lies within our interval and chance does not; "undecided" where
+    both do; "higher" or "lower", which is ours, where the paper's does not; "no interval"; or "not in this study" where
+    ``ours`` is None, as it is in a study of other ``states``.
     """
+    rows_of_states = accuracy if tuple(states) == STATES else ()
     ours = {
         tuple(row.get(k) for k in ("split", "model", "degrees", "foci")): row
-        for row in accuracy
+        for row in rows_of_states
         if row.get("features") == recipe and row.get("training") == "pooled"
     }
     rows = []
@@ -185,5 +189,5 @@ def _agreement(paper: float, ours: float | None, low: float | None, high: float 
     if low is None or high is None:
         return "no interval"
     if low <= paper <= high:
-        return "agrees"
+        return "undecided" if low <= 1 / len(STATES) else "agrees"
     return "higher" if paper < low else "lower"

@@ -31,7 +31,7 @@ SHOWN = {
 }
 #: A figure in vectors and in pixels, and its caption and numbers; tables that the report writes beside itself.
 FIGURE_SUFFIXES = (".json", ".png", ".pdf")
-REPORT_TABLES = ("paper.csv", "claims.csv", "timings.csv")
+REPORT_TABLES = ("paper.csv", "claims.csv", "timings.csv", "about.json")
 FILES = LEARNED | SHOWN
 STAGES = tuple(FILES)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from persistem import diagrams_3d, inverse, optimal_volumes, page, paths, state_checks, weights
+from persistem import diagrams, diagrams_3d, inverse, optimal_volumes, paths, state_checks, weights
+from persistem import learning as learning_stage
 from persistem.crops import positions
 from persistem.digests import digest_of
 from persistem.figures import FIGURES, module
@@ -17,6 +18,9 @@ from persistem.specimens import Specimen, states_of
 
 if TYPE_CHECKING:
     from persistem.plan import Plan
+
+#: Raised when the report changes for the same study: its page, or how claims are decided.
+REPORT = 1
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,12 @@ def plan_figures(plan: Plan) -> Shown:
 
 
 def files_in(settings: Any) -> list[str]:
-    """Every file of the results folder that settings name, once."""
+    """Every file of the results folder that settings name, once; what they quote of the ``study`` is not read."""
     if isinstance(settings, str):
         return [settings] if settings.startswith(f"{paths.RESULTS}/") else []
-    items = settings.values() if isinstance(settings, dict) else settings if isinstance(settings, list | tuple) else ()
+    items: Any = settings if isinstance(settings, list | tuple) else ()
+    if isinstance(settings, dict):
+        items = [value for key, value in settings.items() if key != "study"]
     return list(dict.fromkeys(file for item in items for file in files_in(item)))
 
 
@@ -62,9 +68,10 @@ class _Drawing:
         figures = {}
         for name in FIGURES:
             settings = getattr(self, f"_{name.replace('-', '_')}")()
-            digest = self.plan.add("figures", module(name).VERSION, {"figure": name} | settings)
+            also = {"classifiers": learning_stage.VERSION} if name == "figure-3" else {}
+            digest = self.plan.add("figures", module(name).VERSION, {"figure": name} | settings, **also)
             figures[name] = paths.path("figures", digest, figure=name)
-        digest = self.plan.add("report", page.VERSION, self._report(checks, figures))
+        digest = self.plan.add("report", REPORT, self._report(checks, figures))
         return Shown(checks, figures, paths.path("report", digest))
 
     def _crop(self) -> int:
@@ -90,11 +97,7 @@ class _Drawing:
     def _diagram_3d(self, specimen: Specimen, periodic: bool) -> dict[str, str]:
         """HomCloud's file of a 3D diagram, and its pairs."""
         imaging = self.study.imaging
-        settings = {
-            "radii": dict(self.study.material.radii),
-            "side": [imaging.field, imaging.thickness],
-            "periodic": periodic,
-        }
+        settings = {"radii": self._radii(), "side": [imaging.field, imaging.thickness], "periodic": periodic}
         digest = self.plan.add(
             "diagrams_3d", diagrams_3d.VERSION, settings, self.plan.digest("specimens", specimen.name)
         )
@@ -104,14 +107,20 @@ class _Drawing:
             "parquet": paths.beside("diagrams_3d", "{specimen}.parquet").format(**pattern),
         }
 
+    def _radii(self) -> dict[str, float]:
+        """Radii of elements (Å); the covalent ones of those in own structures that the study says nothing of."""
+        stated = dict(self.study.material.radii)
+        if not self.study.structures:
+            return stated
+        from ase.data import chemical_symbols, covalent_radii, missing
+
+        known = zip(chemical_symbols, covalent_radii, strict=True)
+        return {element: float(radius) for element, radius in known if radius != missing} | stated
+
     def _slab(self) -> dict[str, Any]:
         imaging = self.study.imaging
-        return {
-            "cube": self.shown.cube,
-            "field": imaging.field,
-            "thickness": imaging.thickness,
-            "radii": dict(self.study.material.radii),
-        }
+        cube = min(self.shown.cube, imaging.field, imaging.thickness)
+        return {"cube": cube, "field": imaging.field, "thickness": imaging.thickness, "radii": self._radii()}
 
     def _images(self, stage: str, defoci: list[str]) -> list[dict[str, Any]]:
         """A file of every classified specimen at some defoci."""
@@ -135,8 +144,7 @@ class _Drawing:
         """Whether a specimen is in the state that it is taken for."""
         study = self.study
         settings = record(specimen) | {"structure": self._path("specimens", specimen)}
-        settings |= {"species": list(study.material.species), "reference": None, "thermo": None}
-        settings |= {"target_K": None, "target_GPa": None}
+        settings |= {"species": None, "reference": None, "thermo": None, "target_K": None, "target_GPa": None}
         if specimen.structure is None:
             digest = self.plan.digest("specimens", specimen.name)
             material = study.material.model_dump(mode="json", include={"crystal", "file", "repetitions", "species"})
@@ -149,6 +157,7 @@ class _Drawing:
                 )
                 reference = {"kind": "specimen", "structure": hot}
             settings |= {
+                "species": list(study.material.species),
                 "reference": reference,
                 "thermo": paths.beside("specimens", "thermo.csv").format(digest=digest, specimen=specimen.name),
                 "target_K": study.md.rt.temperature if specimen.rt else specimen.temperature,
@@ -181,12 +190,13 @@ class _Drawing:
             "C": learning.C,
             "scaling": learning.scaling,
         }
-        return paths.path("weights", self.plan.add("weights", weights.VERSION, settings))
+        digest = self.plan.add("weights", weights.VERSION, settings, classifiers=learning_stage.VERSION)
+        return paths.path("weights", digest)
 
     def _inverse(self, specimen: Specimen) -> str:
         crops = self._path("crops", specimen, self.defocus)
         settings = {"crops": crops, "index": self.crop, "filtrations": list(self.recipe.filtrations)}
-        digest = self.plan.add("inverse", inverse.VERSION, settings)
+        digest = self.plan.add("inverse", inverse.VERSION, settings, diagrams=diagrams.VERSION)
         return paths.path("inverse", digest, specimen.name, self.defocus)
 
     def _figure_1(self) -> dict[str, Any]:

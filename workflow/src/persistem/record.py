@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from persistem.digests import digest_of
 from persistem.errors import PersistemError
 from persistem.figures import FIGURES
-from persistem.files import atomic
-from persistem.report import read_json
-from persistem.tables import EXPLANATION, accuracy_wide, markdown, read_rows, versions
+from persistem.files import atomic, read_json
+from persistem.tables import EXPLANATION, accuracy_wide, markdown, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +32,12 @@ def record(study: Path, docs: Path) -> None:
     study, docs = Path(study), Path(docs)
     if not (study / "report.html").exists():
         raise PersistemError(f"{study}: has no report; make it first: snakemake report")
+    about = read_json(study / "tables/about.json")
+    shown = yaml.safe_load((study / "study.yaml").read_text())
+    if digest_of("study", 1, shown, []) != about["digest"]:
+        raise PersistemError(f"{study}: its tables are of other settings than its report; run snakemake report")
     figures = {name: read_json(study / "figures" / f"{name}.json") for name in FIGURES}
-    text = reproduction(study, figures)
+    text = reproduction(study, figures, about)
     for name in figures:
         _shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{name}.png")
     with atomic(docs / "reproduction.md") as part:
@@ -76,12 +81,12 @@ def paper_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _cell(row: dict[str, Any]) -> str:
     if row["ours"] is None:
-        return str(row["verdict"])
+        return str(row["agreement"])
     interval = "" if row["ci_low"] is None else f" [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
     return f"{row['ours']:.3f}{interval}: {row['agreement']}"
 
 
-def reproduction(study: Path, figures: dict[str, dict[str, Any]]) -> str:
+def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
     """The page as Markdown."""
     import pandas as pd
 
@@ -97,14 +102,15 @@ def reproduction(study: Path, figures: dict[str, dict[str, Any]]) -> str:
         if column in specimens:
             shown[title] = specimens[column].map(f"{{:.{digits}f}}".format)
     parts = [
-        f"# The paper beside the study `{study.name}`, {datetime.now(UTC):%Y-%m-%d}",
+        f"# The paper beside the study `{study.name}`, {about['date']}",
         f"Uesugi & Ishii, Microscopy (2022). Made by `make report STUDY={study.name}` and `persistem record"
         f" results/{study.name} docs`; no number is typed. "
-        + ", ".join(f"{name} {number}" for name, number in versions().items())
+        + ", ".join(f"{name} {number}" for name, number in about["versions"].items())
         + ". What had to be assumed where the paper is silent: [assumptions.md](assumptions.md).",
         "## Accuracy",
-        "In brackets 95 %: over repetitions of the split (random), over MD seeds (leave-seed-out). The paper's split is"
-        " random; leave-seed-out tests on MD seeds that were not trained on.",
+        "In brackets 95 %: over repetitions of the split (random), over MD seeds (leave-seed-out). The paper's split"
+        " is random; leave-seed-out tests on MD seeds that were not trained on. Undecided: the interval holds the"
+        " paper's value and chance.",
         headline(study),
         "## What the paper says",
         markdown(

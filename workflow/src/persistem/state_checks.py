@@ -50,10 +50,11 @@ def state_checks_file(settings: dict[str, Any], root: Path, out: Path) -> None:
 
     path = Path(root) / settings["structure"]
     atoms = read_structure(path)
-    missing = set(atoms.get_chemical_symbols()) - set(settings["species"])
-    if missing:
+    present = set(atoms.get_chemical_symbols())
+    listed = sorted(present) if settings["species"] is None else settings["species"]
+    if missing := present - set(listed):
         raise PersistemError(f"{path}: has {sorted(missing)[0]}, which is not in material.species")
-    species = [s for s in settings["species"] if s in atoms.get_chemical_symbols()]
+    species = [s for s in listed if s in present]
     distances = pair_distances(atoms, species, LARGEST)
     result: dict[str, Any] = {k: settings.get(k) for k in _KEYS} | {"atoms": len(atoms)}
     result["density_g_cm3"] = round(density(atoms), 6)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from persistem import paths
 from persistem.errors import PersistemError
 from persistem.files import atomic
+from persistem.learning import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,8 +111,12 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that a result can depend on."""
-    return {name: version(name) for name in PACKAGES}
+    """The versions of the packages that a result can depend on, of those in this environment."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):  # a stage's own environment has what the stage needs
+            found[name] = version(name)
+    return found
 
 
 def read_rows(table: Path) -> list[dict[str, Any]]:
@@ -125,6 +131,14 @@ def read_rows(table: Path) -> list[dict[str, Any]]:
             return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
     except (OSError, ValueError, csv.Error) as error:
         raise PersistemError(f"{table}: not a table ({error})") from error
+
+
+def read_accuracy(table: Path) -> list[dict[str, Any]]:
+    """The rows of an accuracy table; degrees and foci stay text. Raises PersistemError when it is not one."""
+    rows = read_rows(table)
+    if any(missing := {*COLUMNS} - row.keys() for row in rows):
+        raise PersistemError(f"{table}: not an accuracy table ({sorted(missing)[0]} is missing)")
+    return [row | {key: f"{row[key]:g}" for key in ("degrees", "foci") if isinstance(row[key], float)} for row in rows]
 
 
 def write_rows(table: Path, rows: list[dict[str, Any]]) -> None:

@@ -169,6 +169,13 @@ def weight_map(weights: Mapping[str, NDArray[Any]], values: str = "weight", **of
     return edges, image
 
 
+def side_of(states: list[str], state: str) -> tuple[str, int]:
+    """Whose weights speak for a state, by the column ``state``, and the sign of those that do."""
+    if len(states) > 2:
+        return state, 1
+    return states[1], (-1, 1)[states.index(state)]
+
+
 def mesh_edges(bins: int) -> Array:
     """Edges (grey levels) of the bins of a persistence image: (bins + 1,)."""
     import numpy as np

@@ -24,6 +24,10 @@ from persistem.paper import CLAIMS, STATES
 __all__ = ["Case", "checklist", "depends_on"]
 
 
+#: Cases that are listed one by one.
+FEW = 3
+
+
 def checklist(
     numbers: Mapping[str, Any], accuracy: Sequence[Row], checks: Sequence[Row], study: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
@@ -31,9 +35,9 @@ def checklist(
 
     ``numbers`` are those of the figures by their names (``figure-1`` …; empty where one could not be drawn),
     ``accuracy`` the rows of the ``accuracy.csv`` of all recipes, ``checks`` the results of ``state_checks``, and
-    ``study`` has ``states``, ``recipe`` (name of the one in the figures), ``recipes`` (name: settings) and
-    ``defocus_origin``. A row has id, claim, where, words (the paper's), status, evidence, and depends_on, which is None
-    but for "depends on". What is missing makes a claim "not in this study", never an error.
+    ``study`` has ``states``, ``recipe`` (name of the one in the figures) and ``recipes`` (name: settings). A row has
+    id, claim, where, words (the paper's), status, evidence, and depends_on, which is None but for "depends on". What is
+    missing makes a claim "not in this study", never an error.
     """
     facts = Facts(numbers, list(accuracy), list(checks), study)
     lacking = [state for state in STATES if state not in (study.get("states") or ())]
@@ -53,7 +57,11 @@ def checklist(
 
 
 def depends_on(cases: list[Case]) -> str:
-    """The fewest things that tell the cases that hold from those that do not, with where they hold."""
+    """The fewest things that tell the cases that hold from those that do not, and briefly where they hold.
+
+    A long list is told by its exceptions where these are at most FEW, or else by how many cases of each value of the
+    one thing that tells most hold.
+    """
     names = [name for name in cases[0].of if len({case.of.get(name) for case in cases}) > 1]
     chosen: tuple[str, ...] = tuple(names)
     for few in (c for size in range(1, len(names)) for c in combinations(names, size)):
@@ -68,12 +76,21 @@ def depends_on(cases: list[Case]) -> str:
         places[case.holds].append(" ".join(str(case.of.get(name)) for name in chosen))
     holds, fails = (list(dict.fromkeys(places[outcome])) for outcome in (True, False))
     told = f"holds for {listed(holds)}; not for {listed(fails)}"
-    if len(holds) + len(fails) > 6:
+    if len(holds) + len(fails) > FEW + 1:
         fewer, word = (holds, "holds only") if len(holds) <= len(fails) else (fails, "holds but")
-        told = (
-            f"{word} for {listed(fewer)}" if len(fewer) <= 5 else f"holds in {len(places[True])} of {len(cases)} cases"
-        )
+        told = f"{word} for {listed(fewer)}" if len(fewer) <= FEW else by_value(cases, chosen)
     return f"{listed(chosen)} ({told})"
+
+
+def by_value(cases: list[Case], names: Sequence[str]) -> str:
+    """How many cases hold for each value of the name whose values go best with whether they hold."""
+    counts: dict[str, dict[str, list[bool]]] = {name: {} for name in names}
+    for case in cases:
+        for name in names:
+            counts[name].setdefault(str(case.of.get(name)), []).append(case.holds)
+    odd = {name: sum(min(sum(of), len(of) - sum(of)) for of in values.values()) for name, values in counts.items()}
+    best = counts[min(names, key=lambda name: odd[name])]
+    return "holds in " + listed(f"{sum(of)} of {len(of)} for {value}" for value, of in best.items())
 
 
 DECIDE: dict[str, Callable[[Facts], Verdict]] = {

@@ -1,4 +1,4 @@
-"""What all figures have in common: the style, the colours of the states, and how one is written.
+"""What figures have in common: the style, the colours of the states, parts of panels, and how one is written.
 
 Colours are of Okabe & Ito (colour-blind-safe; https://jfly.uni-koeln.de/color/); the two sides of a sign are blue and
 vermilion throughout: blue for the state with label 0 (the paper's amorphous), vermilion for label 1 (its liquid).
@@ -17,7 +17,10 @@ from persistem.errors import PersistemError
 from persistem.files import atomic
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from numpy.typing import NDArray
 
 #: Width of a page of a journal, and of a column, in inches.
 PAGE, COLUMN = 7.0, 3.4
@@ -27,6 +30,19 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 DIVERGING = "RdBu_r"
 #: For densities of pairs.
 SEQUENTIAL = "viridis"
+#: Name, colour and dashes of the ways to split crops, and what their error bars are.
+SPLITS: dict[str, tuple[str, str, Any]] = {
+    "random": ("random split", COLOURS[2], "-"),
+    "leave-seed-out": ("unseen seed", COLOURS[3], (0, (4, 2))),
+}
+ERROR_BARS = (
+    "Error bars of the random split: 2.5 to 97.5 % of its repetitions; of unseen seeds: 95 % interval of the mean over"
+    " seeds; none where there are fewer than three"
+)
+#: Ends of an axis of grey levels.
+GREY = (-0.5, 255.5)
+#: What the numbers of a figure say of a specimen.
+RECORD = ("specimen", "state", "seed", "temperature", "rt")
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -100,6 +116,84 @@ def write(name: str, settings: dict[str, Any], root: Path, out: Path) -> None:
     about = {"title": module.TITLE, "about": module.ABOUT, "caption": drawing.caption, "reason": reason}
     with atomic(Path(out) / f"{name}.json") as part:
         part.write_text(json.dumps(about | {"numbers": drawing.numbers}, indent=1, ensure_ascii=False) + "\n")
+
+
+def record_of(of: dict[str, Any]) -> dict[str, Any]:
+    """What the numbers say of the specimen that a record of the settings is of."""
+    return {key: of[key] for key in RECORD}
+
+
+def name_of(record: dict[str, Any]) -> str:
+    """What a specimen is called in a figure: its temperature and treatment, or its own name."""
+    if record["temperature"] is None:
+        return str(record["specimen"])
+    return f"{record['temperature']} K" + (" + RT" if record["rt"] else "")
+
+
+def signed(defocus: float) -> str:
+    """A defocus in Å as figures write it."""
+    return f"{defocus:+g} Å".replace("-", "\N{MINUS SIGN}") if defocus else "0 Å"
+
+
+def crop_of(crop: dict[str, Any], root: Path) -> NDArray[Any]:
+    """The crop that a specimen's record with ``path`` and ``index`` names: (rows, columns) uint8."""
+    from persistem.crops import read_crops
+
+    stack = read_crops(Path(root) / crop["path"])
+    if not 0 <= crop["index"] < len(stack):
+        raise CannotDraw(f"crop {crop['index']} of {crop['specimen']} is to be shown, but there are {len(stack)} crops")
+    image: NDArray[Any] = stack[crop["index"]]
+    return image
+
+
+def show_crop(axis: Axes, image: NDArray[Any], pixel_size: float, crop: dict[str, Any], states: list[str]) -> None:
+    """A crop framed in its state's colour, with a scale bar; ``pixel_size`` in Å."""
+    colour = COLOURS[states.index(crop["state"]) % len(COLOURS)]
+    axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.set(xticks=[], yticks=[])
+    for spine in axis.spines.values():
+        spine.set(color=colour, linewidth=1.8)
+    axis.set_title(f"{crop['state']}, {signed(crop['defocus'])}", color=colour)
+    scale_bar(axis, image.shape, pixel_size)
+
+
+def scale_bar(axis: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
+    """A bar of 1, 2 or 5 times a power of ten, between a tenth and a third of the image's width; ``pixel_size`` in Å.
+
+    The image is drawn with its first row on top, a pixel to a unit of the axes.
+    """
+    from math import floor, log10
+
+    from matplotlib.patheffects import withStroke
+
+    width = shape[1] * pixel_size / 10  # nm
+    power = 10.0 ** floor(log10(width / 3))
+    length = max(f * power for f in (1, 2, 5) if f * power <= width / 3)
+    pixels = length * 10 / pixel_size
+    left, bottom = 0.05 * shape[1], 0.94 * shape[0]
+    effects = [withStroke(linewidth=1.5, foreground="black")]
+    axis.plot([left, left + pixels], [bottom, bottom], color="white", linewidth=1.8, path_effects=effects)
+    label = f"{length:g} nm" if length >= 1 else f"{length * 10:g} Å"
+    axis.text(left, bottom - 0.025 * shape[0], label, color="white", va="bottom", fontsize=7, path_effects=effects)
+
+
+def plane(axis: Axes) -> None:
+    """Axes of births and deaths in grey levels, with the diagonal."""
+    axis.plot(GREY, GREY, color="0.6", linewidth=0.6, zorder=3)
+    axis.set(xlim=GREY, ylim=GREY, aspect="equal", xlabel="birth (grey level)", ylabel="death (grey level)")
+    axis.set(xticks=(0, 64, 128, 192, 255), yticks=(0, 64, 128, 192, 255))
+
+
+def element_dots(radii: dict[str, float]) -> list[Line2D]:
+    """What a legend shows of elements: a dot each, the larger the radius (Å)."""
+    from matplotlib.lines import Line2D
+
+    from persistem.figures.atoms import element_colours
+
+    return [
+        Line2D([], [], marker="o", ls="", color=colour, mec="0.3", mew=0.4, ms=3 + 2.4 * radii[element], label=element)
+        for element, colour in element_colours([*radii]).items()
+    ]
 
 
 def _excuse(title: str, reason: str) -> Figure:

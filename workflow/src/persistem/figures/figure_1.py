@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.figures.drawing import PAGE, SEQUENTIAL, CannotDraw, Drawing
+from persistem.diagrams_3d import read_pairs_3d, volume_of
+from persistem.figures.drawing import (
+    PAGE,
+    SEQUENTIAL,
+    CannotDraw,
+    Drawing,
+    element_dots,
+    name_of,
+    record_of,
+    scale_bar,
+    signed,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +34,7 @@ ABOUT = (
     " radii."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 #: Where the paper sees peaks that it attributes to the surface: birth, death. Å², see ABOUT.
 SURFACE = ((1.0, 1.7), (2.0, 2.4))
@@ -34,6 +45,8 @@ BIN, SMOOTHING = 0.02, 0.05
 #: Bins of the diagrams as drawn, along an axis.
 BINS = 130
 ROW = 1.55  # inches
+#: Kinds of slabs: the key of its diagram in the settings, and what its faces are called.
+KINDS = {"open": ("diagram", "open faces"), "periodic": ("diagram_periodic", "no surface")}
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -44,61 +57,50 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """
     import matplotlib.pyplot as plt
     import numpy as np
+    from matplotlib.colors import LogNorm
 
     panels = settings["panels"]
     if not panels:
         raise CannotDraw("the study has no specimen of a temperature that figures.temperatures lists")
-    diagrams = [_diagrams(panel, root) for panel in panels]
-    shown = [kind for kind in ("open", "periodic") if any(kind in found for found in diagrams)]
-    pairs = [found[kind] for found in diagrams for kind in found if len(found[kind])]
-    if not pairs:
+    diagrams = [{kind: read_pairs_3d(root / panel[key], 1) for kind, (key, _) in KINDS.items()} for panel in panels]
+    everything = np.concatenate([pairs for found in diagrams for pairs in found.values()])
+    if not len(everything):
         raise CannotDraw("the 3D diagrams have no pairs of degree 1")
-    everything = np.concatenate(pairs)
     low = min(0.0, float(np.quantile(everything, 0.001))) - 0.2
     high = max(3.0, 1.15 * float(np.quantile(everything[:, 1], 0.9)))
     edges = np.linspace(low, high, BINS + 1)
-    volume = _volume(settings)
-    counts = [{kind: _histogram(found[kind], edges) / volume for kind in found} for found in diagrams]
-    most = max(count.max() for row in counts for count in row.values())
+    volume = volume_of((settings["field"], settings["thickness"]))
+    counts = [[_histogram(pairs, edges) / volume for pairs in found.values()] for found in diagrams]
+    most = float(np.max(counts))
+    least = 1 / (volume * (edges[1] - edges[0]) ** 2)  # one pair in a bin
+    norm = LogNorm(least, max(most, 2 * least))
 
-    columns = 2 + len(shown)
     figure = plt.figure(figsize=(PAGE, ROW * len(panels) + 0.9))
-    axes = figure.subplots(len(panels), columns, squeeze=False, width_ratios=[1, 1] + [1.12] * len(shown))
+    axes = figure.subplots(len(panels), 4, squeeze=False, width_ratios=[1, 1, 1.12, 1.12])
     image: Any = None
     for row, panel, count in zip(axes, panels, counts, strict=True):
         _atoms(row[0], panel, settings, root)
         _micrograph(row[1], panel, settings, root)
-        for axis, kind in zip(row[2:], shown, strict=True):
-            if kind in count:
-                image = _diagram(axis, count[kind], edges, most, settings)
-            else:
-                axis.set_axis_off()
+        for axis, density in zip(row[2:], count, strict=True):
+            image = _diagram(axis, density, edges, norm, settings)
             axis.set_xlabel("birth (Å²)" if row is axes[-1] else "")
         row[2].set_ylabel("death (Å²)")
         row[0].set_ylabel(name_of(panel), weight="bold")
-    heads = [f"atoms, {settings['cube']:g} Å cube", _defocus(settings), *(HEADS[kind] for kind in shown)]
+    defocus = f"defocus {signed(panels[0]['defocus'])}"
+    heads = [f"atoms, {settings['cube']:g} Å cube", f"micrograph, {defocus}"]
+    heads += [f"diagram, {faces}" for _, faces in KINDS.values()]
     for axis, head in zip(axes[0], heads, strict=True):
         axis.set_title(head)
-    _legend(figure, axes[0][0], settings)
+    _legend(axes[0][0], settings)
     figure.colorbar(
         image, ax=axes[-1, 2:].tolist(), location="bottom", label="pairs (nm⁻³ Å⁻⁴)", aspect=40, shrink=0.8, pad=0.02
     )
     numbers = {
         "degree": 1,
         "near_A2": NEAR,
-        "panels": [_numbers(panel, found, settings, volume) for panel, found in zip(panels, diagrams, strict=True)],
+        "panels": [_numbers(*of, settings["shown"], volume) for of in zip(panels, diagrams, strict=True)],
     }
-    return Drawing(figure, _caption(settings, shown), numbers)
-
-
-HEADS = {"open": "diagram, open faces", "periodic": "diagram, no surface"}
-
-
-def name_of(record: dict[str, Any]) -> str:
-    """What a specimen is called in a figure: its temperature and treatment, or its own name."""
-    if record["temperature"] is None:
-        return str(record["specimen"])
-    return f"{record['temperature']} K" + (" + RT" if record["rt"] else "")
+    return Drawing(figure, _caption(settings, defocus), numbers)
 
 
 def sharpness(pairs: NDArray[Any]) -> float | None:
@@ -117,25 +119,6 @@ def sharpness(pairs: NDArray[Any]) -> float | None:
     return float(smooth.max() / weights.sum() / BIN**2)
 
 
-def _diagrams(panel: dict[str, Any], root: Path) -> dict[str, NDArray[Any]]:
-    """Degree-1 pairs, (n, 2), of the open and of the periodic slab, where the study has them."""
-    import numpy as np
-
-    from persistem.diagrams_3d import read_diagram_3d
-
-    found = {}
-    for kind, key in (("open", "diagram"), ("periodic", "diagram_periodic")):
-        if panel.get(key):
-            diagram = read_diagram_3d(root / panel[key])
-            found[kind] = np.column_stack([diagram["birth"], diagram["death"]])[diagram["degree"] == 1]
-    return found
-
-
-def _volume(settings: dict[str, Any]) -> float:
-    """Of the slab, nm³."""
-    return float(settings["field"] ** 2 * settings.get("thickness", settings["field"])) * 1e-3
-
-
 def _histogram(pairs: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
     import numpy as np
 
@@ -144,24 +127,16 @@ def _histogram(pairs: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
     return density
 
 
-def _numbers(
-    panel: dict[str, Any], found: dict[str, NDArray[Any]], settings: dict[str, Any], volume: float
-) -> dict[str, Any]:
+def _numbers(panel: dict[str, Any], found: dict[str, NDArray[Any]], shown: str, volume: float) -> dict[str, Any]:
     import numpy as np
 
-    which = settings["shown"] if settings["shown"] in found else next(iter(found), None)
-    record = {key: panel[key] for key in ("specimen", "state", "seed", "temperature", "rt")}
     surface = []
     for point in SURFACE:
-        near = {
-            kind: float((np.abs(pairs - point) <= NEAR).all(axis=1).sum()) / volume for kind, pairs in found.items()
-        }
-        surface.append({"at": list(point), "open": near.get("open"), "periodic": near.get("periodic")})
-    if which is None:
-        return record | {"diagram": None, "sharpness": None, "pairs_per_nm3": None, "surface": surface}
-    pairs = found[which]
-    density = len(pairs) / volume
-    return record | {"diagram": which, "sharpness": sharpness(pairs), "pairs_per_nm3": density, "surface": surface}
+        near = {kind: float((np.abs(of - point) <= NEAR).all(axis=1).sum()) / volume for kind, of in found.items()}
+        surface.append({"at": list(point)} | near)
+    pairs = found[shown]
+    density = {"diagram": shown, "sharpness": sharpness(pairs), "pairs_per_nm3": len(pairs) / volume}
+    return record_of(panel) | density | {"surface": surface}
 
 
 def _atoms(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], root: Path) -> None:
@@ -184,37 +159,22 @@ def _micrograph(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], roo
 
     from persistem.micrographs import read_micrograph
 
-    _bare(axis)
-    if not panel.get("micrograph"):
-        axis.text(0.5, 0.5, "not imaged", ha="center", va="center", transform=axis.transAxes, color="0.4")
-        axis.set_box_aspect(1)
-        return
     intensity, _ = read_micrograph(root / panel["micrograph"])
     pixel = settings["field"] / intensity.shape[0]
     side = min(intensity.shape[0], max(1, round(settings["cube"] / pixel)))
     first = (intensity.shape[0] - side) // 2
     part = intensity[first : first + side, first : first + side]
     low, high = np.percentile(part, (1, 99))
-    width = side * pixel
-    axis.imshow(part, cmap="gray", vmin=low, vmax=high, origin="lower", extent=(0, width, 0, width))
-    bar = float(f"{width / 4:.1g}")
-    axis.plot([0.06 * width, 0.06 * width + bar], [0.07 * width] * 2, color="white", lw=4.5, solid_capstyle="butt")
-    axis.plot([0.07 * width, 0.05 * width + bar], [0.07 * width] * 2, color="black", lw=2.0, solid_capstyle="butt")
-    axis.text(
-        0.06 * width + bar / 2, 0.1 * width, f"{bar:g} Å", ha="center", va="bottom", fontsize=7,
-        bbox={"facecolor": "white", "alpha": 0.8, "pad": 0.8, "linewidth": 0},
-    )  # fmt: skip
+    _bare(axis)
+    axis.imshow(part[::-1], cmap="gray", vmin=low, vmax=high)  # y upwards, as the atoms
+    scale_bar(axis, part.shape, pixel)
 
 
-def _diagram(axis: Axes, density: NDArray[Any], edges: NDArray[Any], most: float, settings: dict[str, Any]) -> Any:
+def _diagram(axis: Axes, density: NDArray[Any], edges: NDArray[Any], norm: Any, settings: dict[str, Any]) -> Any:
     import numpy as np
-    from matplotlib.colors import LogNorm
 
-    least = 1 / (_volume(settings) * (edges[1] - edges[0]) ** 2)  # one pair in a bin
-    shown = np.ma.masked_less(density.T, least / 2)
-    image = axis.pcolormesh(
-        edges, edges, shown, cmap=SEQUENTIAL, norm=LogNorm(least, max(most, 2 * least)), rasterized=True
-    )
+    shown = np.ma.masked_equal(density.T, 0)
+    image = axis.pcolormesh(edges, edges, shown, cmap=SEQUENTIAL, norm=norm, rasterized=True)
     axis.plot([edges[0], edges[-1]], [edges[0], edges[-1]], color="0.6", lw=0.5)
     if sorted(settings["radii"]) == ["Ga", "N"]:
         for birth, death in SURFACE:
@@ -230,25 +190,8 @@ def _bare(axis: Axes) -> None:
         spine.set_visible(False)
 
 
-def _legend(figure: Any, axis: Axes, settings: dict[str, Any]) -> None:
-    from matplotlib.lines import Line2D
-
-    from persistem.figures.atoms import element_colours
-
-    dots = [
-        Line2D(
-            [],
-            [],
-            marker="o",
-            ls="",
-            color=colour,
-            mec="0.3",
-            mew=0.4,
-            ms=3 + 2.4 * settings["radii"][element],
-            label=element,
-        )
-        for element, colour in element_colours([*settings["radii"]]).items()
-    ]
+def _legend(axis: Axes, settings: dict[str, Any]) -> None:
+    dots = element_dots(settings["radii"])
     axis.legend(
         handles=dots,
         loc="lower left",
@@ -263,22 +206,13 @@ def _legend(figure: Any, axis: Axes, settings: dict[str, Any]) -> None:
     )
 
 
-def _defocus(settings: dict[str, Any]) -> str:
-    found = {panel.get("defocus") for panel in settings["panels"] if panel.get("micrograph")} - {None}
-    if not found and settings.get("defocus") is not None:
-        found = {settings["defocus"]}
-    # "+ 0" takes the sign from a zero
-    return f"micrograph, defocus {found.pop() + 0:g} Å" if len(found) == 1 else "micrograph"
-
-
-def _caption(settings: dict[str, Any], shown: list[str]) -> str:
+def _caption(settings: dict[str, Any], defocus: str) -> str:
     radii = ", ".join(f"{element} {radius:g} Å" for element, radius in settings["radii"].items())
     names = ", ".join(panel["specimen"] for panel in settings["panels"])
-    field, thickness = settings["field"], settings.get("thickness", settings["field"])
-    defocus = _defocus(settings).removeprefix("micrograph")
+    field, thickness = settings["field"], settings["thickness"]
     return (
-        f"Specimens {names}. Atoms and micrographs: central {settings['cube']:g} Å"
-        f"{defocus}, each micrograph between its 1st and 99th percentile; atoms are drawn at 0.6 of their radii."
+        f"Specimens {names}. Atoms and micrographs: central {settings['cube']:g} Å,"
+        f" {defocus}, each micrograph between its 1st and 99th percentile; atoms are drawn at 0.6 of their radii."
         f" Diagrams: slab of {field:g} x {field:g} x {thickness:g} Å, radii {radii}; pairs per volume and area of the"
-        f" diagram, {' and '.join(HEADS[kind].removeprefix('diagram, ') for kind in shown)}, on one logarithmic scale."
+        f" diagram, {' and '.join(faces for _, faces in KINDS.values())}, on one logarithmic scale."
     )

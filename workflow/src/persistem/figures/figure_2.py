@@ -1,4 +1,4 @@
-"""Figure 2: optimal and stable volumes of the pairs that tell the first two states apart, among their atoms."""
+"""Figure 2: optimal and stable volumes of the pairs around the first state's peak, among the atoms of two states."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.figures.drawing import COLOURS, PAGE, SEQUENTIAL, CannotDraw, Drawing
+from persistem.diagrams_3d import box_of, read_pairs_3d, volume_of
+from persistem.figures.drawing import COLOURS, PAGE, SEQUENTIAL, CannotDraw, Drawing, element_dots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,12 +19,12 @@ TITLE = "Optimal volumes in the atomic arrangements of two states"
 ABOUT = (
     "Fig. 2 of the paper: the atoms of the central cube in perspective along [001], with the optimal volumes of the"
     " pairs of one region of the 3D diagrams, and their stable volumes. The paper marks the region by an arrow on a"
-    " picture; here it is where the first state has most pairs beyond the second, weighted by lifetime (the box on the"
-    " diagrams), or as the study says. The paper counts by eye; here all pairs of the region are counted in every"
-    " specimen."
+    " picture; here it is around the peak of the diagram of the first state's first specimen, weighted by lifetime (the"
+    " box on the diagrams), or as the study says; the other state and the other seeds have no part in its choice. The"
+    " paper counts by eye; here all pairs of the region are counted in every specimen."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 #: Colour and radius (Å) of the rods of both kinds: the stable ring encloses the optimal one where they agree.
 KINDS = {"optimal": ("#009E73", 0.2), "stable": ("#CC79A7", 0.32)}
@@ -35,8 +36,8 @@ BINS = 110
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw the two arrangements, their diagrams with the region, and the pairs of the region in every specimen.
 
-    ``numbers``: region (Å²), chosen, counts of every specimen, mean pairs per nm³ of each state, and ``ratio``, the
-    first state's over the second's (null where the second has none).
+    ``numbers``: region (Å²), chosen, around (the specimen that chose it), counts of every specimen, mean pairs per nm³
+    of each state, and ``ratio``, the first state's over the second's (null where the second has none).
     """
     import matplotlib.pyplot as plt
 
@@ -58,20 +59,16 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     reach = _reach(found, records, settings)
     for axis, record, letter in zip(pictures, records, "ab", strict=False):
         _arrangement(axis, record, found, reach, settings, root)
-        axis.set_title(f"({letter}) {_state(record)}, {settings['cube']:g} Å cube", weight="bold")
+        axis.set_title(f"({letter}) {record['state']}, {settings['cube']:g} Å cube", weight="bold")
     _legend(top, settings)
     *planes, bars = bottom.subplots(1, 3, width_ratios=[1, 1, 1.1])
-    pairs = [_pairs(root / record["diagram"], found["degree"]) for record in records[:2]]
+    pairs = [read_pairs_3d(root / record["diagram"], found["degree"]) for record in records[:2]]
     image = _diagrams(planes, pairs, records, found["region"], settings)
     bottom.colorbar(image, ax=planes, label="pairs (nm⁻³ Å⁻⁴)", aspect=25)
     _counts(bars, found["counts"], states)
-    numbers = {key: found[key] for key in ("region", "chosen", "degree", "counts", "drawn")}
+    numbers = {key: found[key] for key in ("region", "chosen", "around", "degree", "counts", "drawn")}
     numbers |= {"per_nm3": dict(zip(states, means, strict=True)), "ratio": ratio}
     return Drawing(figure, _caption(found, settings, states, means, ratio), numbers)
-
-
-def _state(record: dict[str, Any]) -> str:
-    return str(record["state"] or record["specimen"])
 
 
 def _range(region: list[list[float]]) -> str:
@@ -82,16 +79,6 @@ def _range(region: list[list[float]]) -> str:
 def _mean(counts: list[dict[str, Any]], state: str) -> float | None:
     of = [count["per_nm3"] for count in counts if count["state"] == state]
     return sum(of) / len(of) if of else None
-
-
-def _pairs(path: Path, degree: int) -> NDArray[Any]:
-    import numpy as np
-
-    from persistem.diagrams_3d import read_diagram_3d
-
-    diagram = read_diagram_3d(path)
-    pairs: NDArray[Any] = np.column_stack([diagram["birth"], diagram["death"]])[diagram["degree"] == degree]
-    return pairs
 
 
 def _arrangement(
@@ -124,8 +111,6 @@ def _arrangement(
 
 def _corner(settings: dict[str, Any]) -> NDArray[Any]:
     """The cube's lower corner in the slab."""
-    from persistem.diagrams_3d import box_of
-
     corner: NDArray[Any] = (box_of((settings["field"], settings["thickness"])) - settings["cube"]) / 2
     return corner
 
@@ -167,12 +152,7 @@ def _rods(volume: dict[str, Any], corner: NDArray[Any]) -> list[Rods]:
 def _legend(figure: Any, settings: dict[str, Any]) -> None:
     from matplotlib.lines import Line2D
 
-    from persistem.figures.atoms import element_colours
-
-    handles = [
-        Line2D([], [], marker="o", ls="", color=colour, mec="0.3", mew=0.4, ms=3 + 2.4 * settings["radii"][e], label=e)
-        for e, colour in element_colours([*settings["radii"]]).items()
-    ]
+    handles = element_dots(settings["radii"])
     handles += [
         Line2D([], [], color=colour, lw=8 * radius, label=f"{kind} volume") for kind, (colour, radius) in KINDS.items()
     ]
@@ -191,7 +171,7 @@ def _diagrams(
     low = min(b0 - 0.2, float(np.quantile(everything[:, 0], 0.005)) if len(everything) else b0)
     high = max(1.3 * d1, 3.0)
     edges = np.linspace(low, high, BINS + 1)
-    area = (edges[1] - edges[0]) ** 2 * settings["field"] ** 2 * settings["thickness"] * 1e-3
+    area = (edges[1] - edges[0]) ** 2 * volume_of((settings["field"], settings["thickness"]))
     counts = [np.histogram2d(of[:, 0], of[:, 1], bins=(edges, edges))[0] / area for of in pairs]
     norm = LogNorm(1 / area, max(2 / area, *(count.max() for count in counts)))
     image = None
@@ -200,7 +180,7 @@ def _diagrams(
         image = axis.pcolormesh(edges, edges, shown, cmap=SEQUENTIAL, norm=norm, rasterized=True)
         axis.plot([low, high], [low, high], color="0.6", lw=0.5)
         axis.add_patch(Rectangle((b0, d0), b1 - b0, d1 - d0, fill=False, ec="#D55E00", lw=1.1))
-        axis.set(xlabel="birth (Å²)", title=_state(record), xlim=(low, high), ylim=(low, high))
+        axis.set(xlabel="birth (Å²)", title=record["state"], xlim=(low, high), ylim=(low, high))
         axis.set_box_aspect(1)
     axes[0].set_ylabel("death (Å²)")
     return image
@@ -222,7 +202,9 @@ def _caption(
     found: dict[str, Any], settings: dict[str, Any], states: list[str], means: list[float | None], ratio: float | None
 ) -> str:
     what = {1: "rings (degree 1)", 2: "cavities (degree 2)"}[found["degree"]]
-    chosen = "chosen automatically" if found["chosen"] == "automatic" else "as the study says"
+    chosen = "as the study says"
+    if found["chosen"] == "automatic":
+        chosen = f"chosen automatically around the peak of {found['around']['specimen']}"
     drawn = "; ".join(f"{d['specimen']} {d['volumes']} of {d['pairs']}" for d in found["drawn"])
     mean = ", ".join(f"{m:.2f} in {s}" for s, m in zip(states, means, strict=True) if m is not None)
     return (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
+from textwrap import fill
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from persistem.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing
+from persistem.figures.drawing import COLOURS, ERROR_BARS, PAGE, SPLITS, CannotDraw, Drawing, record_of, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ ABOUT = (
     " absolute units. The paper dismisses them by eye; here they are also trained, crop by crop, on the study's splits."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 #: The paper's line styles, the last state's solid.
 DASHES = ((0, (4, 2)), "-.", ":", (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 4)))
@@ -29,7 +30,6 @@ COLUMNS = 5
 ORIGINS = {"centre": "centre", "exit": "exit face"}
 #: Whether a crop's contrast is removed, and what that is called.
 KINDS = {True: "contrast removed", False: "absolute"}
-SPLITS = {"random": ("random", COLOURS[2]), "leave-seed-out": ("unseen seed", COLOURS[3])}
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -37,7 +37,8 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
     numbers: ``separation`` (rms difference of log10 curves, between states, defoci and seeds), ``accuracy`` (crops
     standardised, one model for all defoci), ``accuracy_per_defocus`` (a model for each), ``accuracy_absolute`` (the
-    contrast of a crop counts; one model) and ``contrast`` (where it inverts, for each specimen).
+    contrast of a crop counts; one model), ``not_trained`` (why there is none, or None) and ``contrast`` (where it
+    inverts, for each specimen).
     """
     import matplotlib.pyplot as plt
     import numpy as np
@@ -47,7 +48,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         raise CannotDraw("the study has no micrographs of a state, so there is no diffraction intensity to average")
     k, curves, tables, contrast = _measure(settings, root)
     defoci = sorted({key[1] for key in curves})
-    accuracy = _trained(settings, tables)
+    accuracy, reason = _trained(settings, tables)
 
     rows = -(-len(defoci) // COLUMNS)
     figure = plt.figure(figsize=(PAGE, 3.1 + 1.35 * rows))
@@ -55,7 +56,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     top, bottom = parts
     together, bars = top.subplots(1, 2, width_ratios=[1.75, 1])
     _together(together, k, curves, states, defoci, settings["voltage"])
-    _bars(bars, accuracy, len(states))
+    _bars(bars, accuracy, len(states), reason)
     _apart(bottom, k, curves, states, defoci, rows, settings["voltage"])
     for axes, letter in ((together, "a"), (bars, "b")):
         axes.set_title(f"({letter})", loc="left", weight="bold", fontsize=9)
@@ -66,19 +67,20 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         "accuracy": [row for row in standardised if row["training"] == "pooled"],
         "accuracy_per_defocus": [row for row in standardised if row["training"] == "per-defocus"],
         "accuracy_absolute": [row for row in absolute if row["training"] == "pooled"],
+        "not_trained": reason,
         "contrast": contrast,
     }
     seeds = len({key[2] for key in curves})
     over = f"means over {seeds} seeds, bands (c) from the lowest to the highest" if seeds > 1 else "one seed"
     inverting = [c["centre_A"] for c in contrast if c["centre_A"] is not None]
+    trained = f"Accuracy of linear classifiers on crop spectra. {ERROR_BARS}" if reason is None else f"Empty: {reason}"
     caption = (
         f"{len(settings['micrographs'])} micrographs at {settings['voltage']:g} kV; {over}. (a) All defoci. (b)"
-        " Accuracy of linear classifiers on crop spectra (bars: 95 % interval over seeds, or range over random splits)."
-        f" (c) Each defocus in Å from the slab's {ORIGINS[settings['defocus_origin']]}."
+        f" {trained}. (c) Each defocus in Å from the slab's {ORIGINS[settings['defocus_origin']]}."
         f"{_caption_of(numbers['separation'])}"
     )
     if inverting:
-        caption += f" The contrast inverts about a defocus of {_signed(round(float(np.mean(inverting)), 1))}."
+        caption += f" The contrast inverts about a defocus of {signed(round(float(np.mean(inverting)), 1))}."
     return Drawing(figure, caption, numbers)
 
 
@@ -113,9 +115,8 @@ def _measure(settings: dict[str, Any], root: Path) -> tuple[Any, dict[tuple[str,
                 found.append(micrograph_features(intensity, about["pixel_size_A"], crops, standardise))
             labels += [(settings["states"].index(m["state"]), m["seed"], m["defocus"])] * len(features[True][-1])
             images.append(intensity)
-        specimen = {key: of[0][key] for key in ("specimen", "state", "seed", "temperature", "rt")}
         inversion = contrast_inversion(np.stack(images), [m["defocus"] for m in of])
-        contrast.append(specimen | inversion | _planes(inversion["centre_A"], about))
+        contrast.append(record_of(of[0]) | inversion | _planes(inversion["centre_A"], about))
     tables = {kind: np.concatenate(found) for kind, found in features.items()}, np.array(labels)
     return k, curves, tables, contrast
 
@@ -132,8 +133,8 @@ def _planes(defocus: float | None, about: dict[str, Any]) -> dict[str, float | N
     return {"from_centre_A": at_exit - about["thickness_A"] / 2, "from_exit_face_A": at_exit}
 
 
-def _trained(settings: dict[str, Any], tables: Any) -> dict[bool, list[dict[str, Any]]]:
-    """Accuracy of the study's models on its splits, over all foci and in focus; none where nothing can be split."""
+def _trained(settings: dict[str, Any], tables: Any) -> tuple[dict[bool, list[dict[str, Any]]], str | None]:
+    """Accuracy of the study's models on its splits, over all foci and in focus; or none and the reason."""
     from persistem.errors import PersistemError
     from persistem.learning import accuracy_table
 
@@ -143,14 +144,14 @@ def _trained(settings: dict[str, Any], tables: Any) -> dict[bool, list[dict[str,
     keys = ("model", "split", "training", "foci", "accuracy", "ci_low", "ci_high")
     found: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     if len(set(label.tolist())) < 2:
-        return found
+        return found, "the study has micrographs of one state"
     for kind, X in features.items():
         try:
             rows = accuracy_table({0: X}, label, seed, labels[:, 2], learning, "spectrum")
-        except PersistemError:  # too few seeds or crops: the curves are drawn all the same
-            return {True: [], False: []}
+        except PersistemError as error:  # the curves are drawn all the same
+            return {True: [], False: []}, str(error)
         found[kind] = [{key: row[key] for key in keys} for row in rows if row["foci"] in ("all", "in-focus")]
-    return found
+    return found, None
 
 
 def _separation(k: NDArray[Any], curves: dict[tuple[str, float, int], Any]) -> dict[str, Any]:
@@ -210,7 +211,7 @@ def _together(axes: Axes, k: Any, curves: Any, states: list[str], defoci: list[f
                 axes.plot(scattering_angle(k, voltage), found[0], color=colour, ls=_line(states, state), lw=0.9)
     _frequency_axes(axes, k, curves, voltage)
     for defocus, colour in zip(defoci, colours, strict=True):
-        axes.plot([], [], color=colour, label=_signed(defocus))
+        axes.plot([], [], color=colour, label=signed(defocus))
     for state in states:
         axes.plot([], [], color="0.2", ls=_line(states, state), label=state)
     axes.legend(fontsize=6.5, ncols=1 + len(defoci) // 12, handlelength=2.4, labelspacing=0.25)
@@ -253,7 +254,7 @@ def _apart(figure: Any, k: Any, curves: Any, states: list[str], defoci: list[flo
                 axes.fill_between(angle, found[1] * 1e3, found[2] * 1e3, color=colour, alpha=0.25, lw=0)
         axes.set(xlim=(0, angle[-1]), ylim=(0, None))
         axes.locator_params(axis="y", nbins=4)
-        axes.text(0.95, 0.93, _signed(defocus), transform=axes.transAxes, ha="right", va="top")
+        axes.text(0.95, 0.93, signed(defocus), transform=axes.transAxes, ha="right", va="top")
     for axes in cells[len(defoci) :]:
         axes.set_axis_off()
     handles, names = cells[0].get_legend_handles_labels()
@@ -266,22 +267,18 @@ def _apart(figure: Any, k: Any, curves: Any, states: list[str], defoci: list[flo
     cells[0].set_title("(c)", loc="left", weight="bold", fontsize=9)
 
 
-def _signed(defocus: float) -> str:
-    return f"{defocus:+g} Å".replace("-", "\N{MINUS SIGN}") if defocus else "0 Å"
-
-
-def _bars(axes: Axes, accuracy: dict[bool, list[dict[str, Any]]], n_states: int) -> None:
+def _bars(axes: Axes, accuracy: dict[bool, list[dict[str, Any]]], n_states: int, reason: str | None) -> None:
     """Accuracy over all foci: model and kind of crop along x, a colour for each split."""
     import numpy as np
 
     shown = [(kind, row) for kind, rows in accuracy.items() for row in rows if row["foci"] == "all"]
     shown = [(kind, row) for kind, row in shown if row["training"] == "pooled"]
-    if not shown:
+    if reason is not None:
         axes.set_axis_off()
-        axes.text(0.5, 0.5, "Not trained: too few\nstates, seeds or crops", ha="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, fill(f"Not trained: {reason}", 36), ha="center", va="center", transform=axes.transAxes)
         return
     groups = list(dict.fromkeys((kind, row["model"]) for kind, row in shown))
-    for n, (split, (name, colour)) in enumerate(SPLITS.items()):
+    for n, (split, (name, colour, _)) in enumerate(SPLITS.items()):
         for kind, row in (s for s in shown if s[1]["split"] == split):
             x = groups.index((kind, row["model"])) + 0.2 * (n - 0.5)
             ends = [row["accuracy"] if row[end] is None else row[end] for end in ("ci_low", "ci_high")]

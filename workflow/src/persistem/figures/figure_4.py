@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing
+from persistem.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, crop_of, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 TITLE = "Filtration of grey levels: islands and rings"
 ABOUT = (
-    "Answers Fig. 4 of the paper, on an array of our own: pixels are added from bright to dark, islands and rings are"
+    "Answers Fig. 4 of the paper, on an array of our own: pixels are added level by level, islands and rings are"
     " born and die (a), and the same for one crop of each state (b). Where two islands meet, HomCloud follows the elder"
     " rule: the one born later dies and the elder lives on. The paper's drawing differs: there both die and a third is"
     " born. (c) counts islands over all in-focus crops, which the paper judges by eye from one crop of each state."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 #: The small image of (a). Its births and deaths are computed.
 ARRAY = (
@@ -46,37 +46,34 @@ KINDS = (COLOURS[2], COLOURS[3])
 SHARES = (0.05, 0.15, 0.3, 0.5, 0.7, 0.9)
 #: Grey levels of an 8-bit image.
 GREY = 256
+#: Why (c) may be empty.
+UNFOCUSED = "no defocus of the study is within learning.in_focus of 0 Å, so no crops are in focus"
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw the filtration of ``ARRAY``, of one crop of each state, and the islands of all in-focus crops.
 
     numbers: ``array`` (its pairs; a death of None is the island that never dies), ``islands`` (for each state and seed,
-    per crop and averaged over the grey levels at which at most half of the crops is white), ``levels``.
+    per crop and averaged over the grey levels at which at most half of the crops is white), ``levels`` (the first and
+    last of these; None where no crop is in focus).
     """
     import matplotlib.pyplot as plt
     import numpy as np
 
-    from persistem.crops import read_crops
-
     states, filtration = list(settings["states"]), settings["filtration"]
     shown = sorted(settings["crops"], key=lambda s: states.index(s["state"]))
-    if not shown or not settings["islands"]:
-        raise CannotDraw("the study has no in-focus crops of a state, so no filtration can be shown")
-    stacks = [read_crops(root / s["path"]) for s in shown]
-    for s, stack in zip(shown, stacks, strict=True):
-        if not 0 <= s["index"] < len(stack):
-            raise CannotDraw(f"{s['specimen']} has {len(stack)} crops; crop {s['index']} is not one of them")
-    crops = [stack[s["index"]] for s, stack in zip(shown, stacks, strict=True)]
+    if not shown:
+        raise CannotDraw("no specimen belongs to a state, so there is no crop to show")
+    crops = [crop_of(s, root) for s in shown]
     features = features_of(np.array(ARRAY, dtype=np.uint8))
     measured: dict[tuple[str, int], NDArray[Any]] = {}
     for s in sorted(settings["islands"], key=lambda s: (states.index(s["state"]), s["seed"])):
         key = s["state"], s["seed"]
         measured[key] = measured.get(key, 0) + _measure(root, s, filtration)
     area = settings["pixel_size_A"] ** 2
-    white = np.mean([m[1] / (m[4] * crops[0].size) for m in measured.values()], axis=0)
+    white = np.mean([m[1] / (m[4] * crops[0].size) for m in measured.values()] or np.zeros((1, GREY)), axis=0)
     counted = (white > 0) & (white <= 0.5)
-    if not counted.any():
+    if measured and not counted.any():
         raise CannotDraw("the crops' grey levels do not vary, so they have no islands")
 
     heights = [3.25, 1.0 * len(shown) + 0.2, 1.75]
@@ -84,27 +81,34 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     parts: Any = figure.subfigures(3, 1, height_ratios=heights)
     _explain(parts[0], features)
     _thresholds(parts[1], crops, shown, filtration, settings["pixel_size_A"])
-    _statistics(parts[2], measured, states, area, counted, filtration == "superlevel")
+    if measured:
+        _statistics(parts[2], measured, states, area, counted, filtration == "superlevel")
+    else:
+        parts[2].text(0.5, 0.5, f"(c) is empty: {UNFOCUSED}", ha="center")
     parts[0].text(0.004, 0.985, "(a)", va="top", weight="bold")
 
     islands = [_summary(m, counted, area) | {"state": state, "seed": seed} for (state, seed), m in measured.items()]
     number = sum(m[4][0] for m in measured.values())
-    limit = "lower" if filtration == "superlevel" else "upper"
-    defoci = ", ".join(f"{d:g}" for d in sorted({s["defocus"] for s in shown}))
+    way, limit = ("bright to dark", "lower") if filtration == "superlevel" else ("dark to bright", "upper")
 
     def means(key: str, form: str) -> str:
         of = {s: [i[key] for i in islands if i["state"] == s] for s in states}
         return ", ".join(f"{sum(v) / len(v):{form}} ({s})" for s, v in of.items() if v)
 
     caption = (
-        f"Recipe {settings['recipe']!r}, {filtration} filtration. (b) Numbers are the {limit} limit of the grey level;"
-        f" crops at a defocus of {defoci} Å. (c) {number} crops; bands from the lowest to the highest seed; grey levels"
+        f"Recipe {settings['recipe']!r}, {filtration} filtration. (a) From bright to dark. (b) From {way}: numbers are"
+        f" the {limit} limit of the grey level; crops at a defocus of {signed(shown[0]['defocus'])}."
+    )
+    caption += (
+        f" (c) {number} crops; bands from the lowest to the highest seed; grey levels"
         " at which more than half is white are shaded and left out of the means: island area"
         f" {means('mean_area_A2', '.2f')} Å², islands per crop {means('mean_number', '.1f')}, births and deaths per"
         f" crop and grey level {means('changes_per_level', '.2f')}."
+        if measured
+        else f" (c) is empty: {UNFOCUSED}."
     )
     pairs = [{k: f[k] for k in ("degree", "index", "birth", "death")} for f in features]
-    span = [int(level) for level in np.flatnonzero(counted)[[0, -1]]]
+    span = [int(level) for level in np.flatnonzero(counted)[[0, -1]]] if measured else None
     return Drawing(figure, caption, {"array": pairs, "islands": islands, "levels": span})
 
 
@@ -136,22 +140,15 @@ def features_of(image: NDArray[Any]) -> list[dict[str, Any]]:
     return found
 
 
-def island_counts(
-    crops: NDArray[Any], filtration: str, births: NDArray[Any] | None = None, deaths: NDArray[Any] | None = None
-) -> NDArray[Any]:
+def island_counts(crops: NDArray[Any], filtration: str, births: NDArray[Any], deaths: NDArray[Any]) -> NDArray[Any]:
     """Islands of crops (n, rows, columns) uint8 at each of the 256 limits of their filtration: (5, 256) int.
 
     Rows: islands, pixels within the limit, islands born at it and islands dead at it, summed over the crops, and n.
-    Births and deaths (grey levels) of the pairs of degree 0 of all crops are computed where they are not given. By the
-    elder rule; islands that are born and die at one grey level do not count.
+    Births and deaths (grey levels) are those of the pairs of degree 0 of all crops: by the elder rule, and without
+    islands that are born and die at one grey level.
     """
     import numpy as np
 
-    from persistem.diagrams import pairs_of
-
-    if births is None or deaths is None:
-        pairs = np.concatenate([pairs_of(crop, filtration) for crop in crops])
-        births, deaths = pairs[pairs[:, 0] == 0, 1:3].T
     superlevel = filtration == "superlevel"
     first = crops.max(axis=(1, 2)) if superlevel else crops.min(axis=(1, 2))  # births of those that never die
     born = np.bincount(np.concatenate([births, first]).astype(int), minlength=GREY)
@@ -163,15 +160,13 @@ def island_counts(
 
 
 def _measure(root: Path, of: dict[str, Any], filtration: str) -> NDArray[Any]:
-    """``island_counts`` of the crops in a file, by their diagrams where these are given."""
+    """``island_counts`` of the crops in a file, by their diagrams."""
+    import pyarrow.compute as pc
+
     from persistem.crops import read_crops
     from persistem.diagrams import read_diagrams, strings, values_of
 
     stack = read_crops(root / of["path"])
-    if of.get("diagrams") is None:
-        return island_counts(stack, filtration)
-    import pyarrow.compute as pc
-
     table = read_diagrams(root / of["diagrams"])
     table = table.filter(pc.equal(table["filtration"], strings([filtration])[0]))
     island = values_of(table["degree"]) == 0

@@ -5,10 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.figures.drawing import COLOURS, PAGE, SEQUENTIAL, CannotDraw, Drawing
+from persistem.figures.drawing import (
+    GREY,
+    PAGE,
+    SEQUENTIAL,
+    CannotDraw,
+    Drawing,
+    crop_of,
+    plane,
+    record_of,
+    show_crop,
+    signed,
+)
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
 TITLE = "Crops and their persistence diagrams"
@@ -20,11 +30,8 @@ ABOUT = (
 #: Raised when the figure changes for the same study.
 VERSION = 1
 
-GREY = (-0.5, 255.5)
 #: Grey levels in a bin.
 BIN = 8
-#: What the numbers say of a specimen.
-RECORD = ("specimen", "state", "seed", "temperature", "rt")
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -66,63 +73,17 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     bar.ax.yaxis.set_minor_formatter("")
     numbers = []
     for crop, of in zip(crops, pairs, strict=True):
-        record = {key: crop[key] for key in RECORD}
+        record = record_of(crop)
         for k in (0, 1):
             for name in settings["filtrations"]:
                 side = of[:, 1] > of[:, 2] if name == "superlevel" else of[:, 1] < of[:, 2]
                 n = int(np.count_nonzero(side & (of[:, 0] == k)))
                 numbers.append(record | {"degree": k, "filtration": name, "pairs": n})
     shown = "; ".join(
-        f"{c['state']}: crop {c['index']} of {c['specimen']} at a defocus of {c['defocus']:g} Å" for c in crops
+        f"{c['state']}: crop {c['index']} of {c['specimen']} at a defocus of {signed(c['defocus'])}" for c in crops
     )
     filtrations = " and ".join(settings["filtrations"]).capitalize()
     return Drawing(figure, f"{filtrations} filtration; {shown}.", {"pairs": numbers})
-
-
-def crop_of(crop: dict[str, Any], root: Path) -> NDArray[Any]:
-    """The crop that a specimen's record with ``path`` and ``index`` names: (rows, columns) uint8."""
-    from persistem.crops import read_crops
-
-    stack = read_crops(Path(root) / crop["path"])
-    if not 0 <= crop["index"] < len(stack):
-        raise CannotDraw(f"crop {crop['index']} of {crop['specimen']} is to be shown, but there are {len(stack)} crops")
-    image: NDArray[Any] = stack[crop["index"]]
-    return image
-
-
-def plane(axis: Axes) -> None:
-    """Axes of births and deaths in grey levels, with the diagonal."""
-    axis.plot(GREY, GREY, color="0.6", linewidth=0.6, zorder=3)
-    axis.set(xlim=GREY, ylim=GREY, aspect="equal", xlabel="birth (grey level)", ylabel="death (grey level)")
-    axis.set(xticks=(0, 64, 128, 192, 255), yticks=(0, 64, 128, 192, 255))
-
-
-def show_crop(axis: Axes, image: NDArray[Any], pixel_size: float, crop: dict[str, Any], states: list[str]) -> None:
-    """A crop framed in its state's colour, with a scale bar; ``pixel_size`` in Å."""
-    colour = COLOURS[states.index(crop["state"]) % len(COLOURS)]
-    axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axis.set(xticks=[], yticks=[])
-    for spine in axis.spines.values():
-        spine.set(color=colour, linewidth=1.8)
-    axis.set_title(f"{crop['state']}, {crop['defocus']:+g} Å".replace("+0 ", "0 ").replace("-", "−"), color=colour)
-    scale_bar(axis, image.shape, pixel_size)
-
-
-def scale_bar(axis: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
-    """A bar of 1, 2 or 5 times a power of ten, between a tenth and a third of the crop's width; ``pixel_size`` in Å."""
-    from math import floor, log10
-
-    from matplotlib.patheffects import withStroke
-
-    width = shape[1] * pixel_size / 10  # nm
-    power = 10.0 ** floor(log10(width / 3))
-    length = max(f * power for f in (1, 2, 5) if f * power <= width / 3)
-    pixels = length * 10 / pixel_size
-    left, bottom = 0.05 * shape[1], 0.94 * shape[0]
-    effects = [withStroke(linewidth=1.5, foreground="black")]
-    axis.plot([left, left + pixels], [bottom, bottom], color="white", linewidth=1.8, path_effects=effects)
-    label = f"{length:g} nm" if length >= 1 else f"{length * 10:g} Å"
-    axis.text(left, bottom - 0.025 * shape[0], label, color="white", va="bottom", fontsize=7, path_effects=effects)
 
 
 def _pairs(crop: dict[str, Any], root: Path) -> NDArray[Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.figures.drawing import DIVERGING, PAGE, CannotDraw, Drawing
-from persistem.figures.figure_5 import plane
-from persistem.weights import read_weights, weight_map
+from persistem.figures.drawing import DIVERGING, PAGE, CannotDraw, Drawing, plane
+from persistem.weights import read_weights, side_of, weight_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,17 +27,15 @@ VERSION = 1
 
 #: Share of the bins within the colour scale.
 SHOWN = 0.995
-#: Rows where there is one degree.
-ALONE: list[tuple[str, str | None]] = [("weight", None), ("pattern", None)]
 COLUMNS = ("model", "degrees", "degree", "filtration", "state")
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Weights of all models, degrees and, of more than two, states.
 
-    ``settings``: ``states``, ``weights`` (a file of ``weights.weights_file``, null with less than two states),
-    ``bins`` and, optionally, ``scaling``. ``distance`` in the numbers is the mean lifetime (grey levels) of the bins
-    that speak for a state, each bin counting by its weight; ``distance_of_pattern`` the same by its pattern.
+    ``settings``: ``states``, ``weights`` (a file of ``weights.weights_file``, null with less than two states) and
+    ``scaling``. ``distance`` in the numbers is the mean lifetime (grey levels) of the bins that speak for a state, each
+    bin counting by its weight; ``distance_of_pattern`` the same by its pattern.
     """
     import matplotlib.pyplot as plt
 
@@ -49,7 +46,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     models, degrees = (list(dict.fromkeys(weights[name].tolist())) for name in ("model", "degree"))
     of_states = list(dict.fromkeys(weights["state"].tolist()))
     combined = "+".join(map(str, degrees))
-    kinds = [("weight", None), ("weight", combined), ("pattern", combined)] if len(degrees) > 1 else ALONE
+    kinds = [("weight", None), ("weight", combined), ("pattern", combined)]
     rows = [(state, *kind) for state in of_states for kind in kinds]
     columns = [(model, degree) for model in models for degree in degrees]
     size = (PAGE, (0.82 * (PAGE - 0.9) / len(columns) + 0.32) * len(rows) + 0.75)
@@ -64,15 +61,14 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
             mesh = draw_maps(axis, images, limit)
             axis.set_title(f"{model}, degree {degree}")
             axis.set(xticks=(0, 128, 255), yticks=(0, 128, 255), xlabel="", ylabel="")
-        how = "separate" if chosen is None and len(degrees) > 1 else "combined" if chosen else "alone"
-        label = f"degrees {how}"
+        label = f"degrees {'combined' if chosen else 'separate'}"
         label = f"{state}, {label}" if len(of_states) > 1 else label
         row[0].set_ylabel(f"{label}\ndeath (grey level)")
         name = "weight w" if values == "weight" else "pattern (per SD of h)"
         figure.colorbar(mesh, ax=row, label=name, aspect=14, pad=0.01, extend="both")
     for axis in axes[-1]:
         axis.set_xlabel("birth (grey level)")
-    figure.suptitle(convention(states, settings.get("scaling")), fontsize=8)
+    figure.suptitle(convention(states, settings["scaling"]), fontsize=8)
     distances = {
         key: [_distance(weights, values, key_of, states) for key_of in _keys(weights)]
         for key, values in (("distance", "weight"), ("distance_of_pattern", "pattern"))
@@ -80,13 +76,13 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     return Drawing(figure, _caption(distances, states, combined), distances)
 
 
-def convention(states: list[str], scaling: str | None = None) -> str:
+def convention(states: list[str], scaling: str) -> str:
     """What the sign, and the size, of a weight mean."""
     unit = {
         "standard": "Weights are per standard deviation of a bin.",
         "maximum": "Weights are per largest value of all bins.",
         "none": "Weights are per unit of a bin.",
-    }.get(scaling or "", "Weights are those of the scaled bins.")
+    }[scaling]
     if len(states) == 2:
         return (
             f"h = w · x + b: positive (red) speaks for label 1, {states[1]}; "
@@ -129,8 +125,8 @@ def _distance(weights: Weights, values: str, of: dict[str, Any], states: list[st
     import numpy as np
 
     result: dict[str, Any] = dict(of)
-    for label, state in enumerate(states):
-        positive, sign = (states[1], (-1, 1)[label]) if len(states) == 2 else (state, 1)
+    for state in states:
+        positive, sign = side_of(states, state)
         rows = np.logical_and.reduce([weights[k] == v for k, v in (of | {"state": positive}).items()])
         size = np.clip(sign * weights[values][rows], 0, None)
         lifetime = np.abs(weights["birth"][rows] - weights["death"][rows])

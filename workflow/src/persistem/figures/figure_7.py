@@ -6,10 +6,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing
-from persistem.figures.figure_5 import RECORD, crop_of, show_crop
+from persistem.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, crop_of, record_of, show_crop
 from persistem.figures.figure_6 import draw_maps, limit_of
-from persistem.weights import bin_of, read_weights, strongest, weight_map
+from persistem.weights import bin_of, read_weights, side_of, strongest, weight_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +63,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         grey = crop_of(crop, root)
         pairs, pixels = _pairs(Path(root) / crop["inverse"], degree, filtration)
         of = {"model": settings["model"], "degrees": settings["degrees"], "degree": degree, "filtration": filtration}
-        image = weight_map(weights, "pattern", **of, state=states[1] if len(states) == 2 else crop["state"])
+        image = weight_map(weights, "pattern", **of, state=side_of(states, crop["state"])[0])
         draw_maps(row[0], [image], limit_of([[image]]))
         row[0].plot(*pairs[:, :2].T, ".", color="black", markersize=2, markeredgewidth=0)
         row[0].set_title(f"degree {degree}, {crop['state']}: {len(pairs)} pairs")
@@ -77,7 +76,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
             show_crop(axis, grey, settings["pixel_size_A"], crop, states)
             _overlay(axis, grey.shape, [p for p, i in zip(pixels, inside, strict=True) if i], pairs[inside, 2:], colour)
             axis.set_title(f"{state} region: {inside.sum()} pairs", color=colour)
-            drawn.append({k: crop[k] for k in RECORD} | {"degree": degree, "region": state, "pairs": int(inside.sum())})
+            drawn.append(record_of(crop) | {"degree": degree, "region": state, "pairs": int(inside.sum())})
     counts = _counts(regions, settings, root)
     caption = (
         f"{settings['model']} on degrees {settings['degrees']}, {filtration}. {_sentences(counts, filtration, states)}"
@@ -95,8 +94,8 @@ def _regions(weights: Weights, settings: dict[str, Any]) -> Regions:
     for values in VALUES:
         for degree in map(int, of["degrees"].split("+")):
             for filtration in dict.fromkeys(weights["filtration"].tolist()):
-                for label, state in enumerate(states):
-                    positive, sign = (states[1], (-1, 1)[label]) if len(states) == 2 else (state, 1)
+                for state in states:
+                    positive, sign = side_of(states, state)
                     key = of | {"degree": degree, "filtration": filtration, "state": positive}
                     edges, image = weight_map(weights, values, **key)
                     regions[values, degree, filtration, state] = edges, strongest(image, sign)

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing
+from persistem.figures.drawing import ERROR_BARS, PAGE, SPLITS, CannotDraw, Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,12 +17,12 @@ ABOUT = (
     "Answers Fig. 8 of the paper: accuracy of logistic regression (LR, closed symbols) and support vectors (SVC, open)"
     " against defocus, for each degree of homology and both together, and averaged over all foci and in focus. Ours in"
     " two ways: under the paper's random split, and on crops of a seed that no training crop comes from. The paper's"
-    " curves are in its picture only and are not digitised; the averages that its text states are drawn in as bars."
+    " curves are in its picture only and are not digitised; the averages that its text states are drawn in as bars"
+    " where the study's states are the paper's."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
-SPLITS = {"random": ("random split", COLOURS[2], "-"), "leave-seed-out": ("unseen seed", COLOURS[3], (0, (4, 2)))}
 #: The shape of a symbol tells the foci.
 FOCI = {"all": ("all foci", "o"), "in-focus": ("in focus", "D")}
 DEGREES = {"0": "zeroth order", "1": "first order", "0+1": "zeroth + first"}
@@ -33,7 +33,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw the accuracies of one model for all defoci; numbers: ``averages`` (all foci and in focus) and ``paper``."""
     import matplotlib.pyplot as plt
 
-    from persistem.paper import ACCURACIES
+    from persistem.paper import ACCURACIES, STATES
 
     if settings["accuracy"] is None:
         raise CannotDraw("the study has fewer than two states, so there is no accuracy")
@@ -42,7 +42,8 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         raise CannotDraw(f"{settings['accuracy']} has no accuracy of models trained on all defoci")
     degrees = list(dict.fromkeys(row["degrees"] for row in rows))
     models = list(dict.fromkeys(row["model"] for row in rows))
-    paper = [row for row in ACCURACIES if row["degrees"] in degrees and row["model"] in models]
+    stated = ACCURACIES if settings["states"] == list(STATES) else []
+    paper = [row for row in stated if row["degrees"] in degrees and row["model"] in models]
     chance = 1 / len(settings["states"])
     # the intervals of few seeds reach from 0 to 1; the points decide what is shown of them
     low = max(math.floor(min([*(row["accuracy"] for row in rows), chance]) * 20 - 1) / 20, 0)
@@ -69,11 +70,11 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     shown = [{key: row[key] for key in keys} for row in rows if row["foci"] in FOCI]
     splits = [SPLITS[s][0] for s in SPLITS if any(row["split"] == s for row in rows)]
     caption = (
-        f"Recipe {settings['recipe']!r}, one model for all defoci, {' and '.join(splits)}. Error bars of the random"
-        f" split: 2.5 to 97.5 % of its repetitions; of unseen seeds: 95 % interval of the mean over seeds; none where"
-        f" there are fewer than three; bars that meet a panel's edge go on. Shaded: in focus, within"
-        f" ±{settings['in_focus']:g} Å. Dotted: chance. Black lines: the paper's averages over all foci."
+        f"Recipe {settings['recipe']!r}, one model for all defoci, {' and '.join(splits)}. {ERROR_BARS}; bars that"
+        f" meet a panel's edge go on. Shaded: in focus, within ±{settings['in_focus']:g} Å. Dotted: chance."
     )
+    if paper:
+        caption += " Black lines: the paper's averages over all foci."
     if len(splits) == 1:
         caption += " The study's seeds allow no other split."
     return Drawing(figure, caption, {"averages": shown, "paper": [dict(row) for row in paper]})

@@ -14,9 +14,6 @@ from typing import Any
 
 from persistem.files import atomic
 
-#: Raised when the page changes for the same study.
-VERSION = 1
-
 
 def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
     """Write the page of a study.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from persistem.errors import PersistemError
-from persistem.paper import number
+from persistem.files import read_json
+from persistem.tables import read_accuracy
 
 SPLITS = ("random", "leave-seed-out")
 #: How a claim's status is drawn.
@@ -65,15 +65,11 @@ def accuracy(tables: dict[str, str], root: Path) -> list[dict[str, Any]]:
     """Accuracy with one model for all foci: one row per recipe, degrees and model, one cell per split and foci."""
     rows: dict[tuple[str, ...], dict[tuple[str, str], Any]] = {}
     for table in tables.values():
-        try:
-            with open(root / table, newline="") as file:
-                lines = [line for line in csv.DictReader(file) if line["training"] == "pooled"]
-            for line in lines:
+        for line in read_accuracy(root / table):
+            if line["training"] == "pooled":
+                cell = {name: line[name] for name in ("accuracy", "ci_low", "ci_high")}
                 key = (line["features"], line["degrees"], line["model"])
-                cell = {name: number(line[name]) for name in ("accuracy", "ci_low", "ci_high")}
                 rows.setdefault(key, {})[line["split"], line["foci"]] = cell
-        except (OSError, KeyError, csv.Error) as error:
-            raise PersistemError(f"{root / table}: not an accuracy table ({error})") from error
     columns = [(split, foci) for split in SPLITS for foci in ("all", "in-focus")]
     return [
         {"features": features, "degrees": degrees, "model": model, "cells": [cells.get(column) for column in columns]}
@@ -225,16 +221,6 @@ def setting(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}: {setting(item)}" for key, item in value.items()) or "{}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def read_json(path: Path) -> Any:
-    """The values in a JSON file; PersistemError when it cannot be read."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise PersistemError(f"{path}: not JSON ({error})") from error
 
 
 def _size(png: bytes) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.page.content import read_json
+from persistem.files import read_json
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -30,7 +30,7 @@ class Figures(Section):
     cube: Real = given(20.0, "side of the central cube whose atoms are drawn", unit="Å", gt=0)
     region: tuple[Interval, Interval] | None = assumed(
         None,
-        "births and deaths of the pairs of figure 2; null: where the first state has most pairs more than the second",
+        "births and deaths of the pairs of figure 2; null: around the peak of the first state's diagram",
         unit="Å²",
         reason="the paper's red arrow is in a picture",
     )

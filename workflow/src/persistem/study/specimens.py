@@ -43,7 +43,7 @@ class Material(Section):
     species: tuple[str, ...] = given(("Ga", "N"), "elements, in the order of LAMMPS' atom types", min_length=1)
     radii: dict[str, Annotated[Real, Field(gt=0, le=5)]] = given(
         {"Ga": 1.25, "N": 0.7},
-        "radius of each element in 3D diagrams",
+        "radius of each element in 3D diagrams; of own structures, elements not listed take the covalent radius (ASE)",
         unit="Å",
         source="assumption: the paper's '1.5625 Å and 0.49 Å' are the squares of these, which HomCloud takes: they add"
         " up to the Ga-N bond, and only with them are the surface peaks where the paper has them",
