@@ -190,3 +190,16 @@ def test_elements_of_another_material():
     silicon = Atoms("Si2", [[4.0, 5.0, 5.0], [6.35, 5.0, 5.0]])
     image = picture(silicon.positions, list(silicon.symbols), {"Si": 1.11}, BOX, pixels=120)
     assert ink(image) > ink(picture(silicon.positions[:1], ["Si"], {"Si": 1.11}, BOX, pixels=120)) + 100
+
+
+def test_only_elements_that_are_drawn_are_listed(tmp_path):
+    from ase.build import bulk
+    from persistem.figures.drawing import with_elements_drawn
+    from persistem.structures import write_structure
+
+    write_structure(tmp_path / "a.extxyz", bulk("GaN", "wurtzite", a=3.19))
+    write_structure(tmp_path / "b.extxyz", bulk("Si", "diamond", a=5.43))
+    settings = {"radii": {"C": 0.8, "Ga": 1.2, "N": 0.7, "Si": 1.1}, "cube": 8.0}
+    records = [{"structure": "a.extxyz"}, {"structure": "b.extxyz"}]
+    assert with_elements_drawn(settings, records, tmp_path) == settings | {"radii": {"Ga": 1.2, "N": 0.7, "Si": 1.1}}
+    assert with_elements_drawn(settings, records[:1], tmp_path)["radii"] == {"Ga": 1.2, "N": 0.7}

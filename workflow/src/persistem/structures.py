@@ -59,6 +59,12 @@ def read_structure(path: Path) -> Atoms:
         raise PersistemError(f"{path}: not a structure in extended XYZ ({type(error).__name__}: {error})") from error
 
 
+def elements_in(path: Path) -> set[str]:
+    """The elements of a structure that this package wrote, which has them in the first column."""
+    with open(path) as file:
+        return {line.split(maxsplit=1)[0] for k, line in enumerate(file) if k > 1 and line.strip()}
+
+
 def potential_path(name: str) -> Path:
     """The potential's file: as given, or the one of that name that LAMMPS ships.
 

@@ -98,7 +98,7 @@ def regions(degree: str, holds: Callable[[float, float], bool]) -> Callable[[Fac
             for seed, (a, b) in by_seed(its, "per_crop").items():
                 here, there = (a, b) if own == AMORPHOUS else (b, a)
                 if here or there:  # a region that is empty in both says nothing
-                    of = {"of": f"{kind}s", "region": f"{own} region", "seed": f"seed {seed}"}
+                    of = {"weights or patterns": f"{kind}s", "region": f"{own} region", "seed": f"seed {seed}"}
                     cases.append(Case(of, holds(here, there)))
                     ratios.append(here / there if there else float("inf"))
             if ratios:

@@ -184,6 +184,14 @@ def plane(axis: Axes) -> None:
     axis.set(xticks=(0, 64, 128, 192, 255), yticks=(0, 64, 128, 192, 255))
 
 
+def with_elements_drawn(settings: dict[str, Any], records: list[dict[str, Any]], root: Path) -> dict[str, Any]:
+    """Settings with the radii of the elements that the records' structures have, and no others."""
+    from persistem.structures import elements_in
+
+    drawn = set[str]().union(*(elements_in(Path(root) / record["structure"]) for record in records))
+    return settings | {"radii": {element: radius for element, radius in settings["radii"].items() if element in drawn}}
+
+
 def element_dots(radii: dict[str, float]) -> list[Line2D]:
     """What a legend shows of elements: a dot each, the larger the radius (Å)."""
     from matplotlib.lines import Line2D

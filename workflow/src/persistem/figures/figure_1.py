@@ -16,6 +16,7 @@ from persistem.figures.drawing import (
     record_of,
     scale_bar,
     signed,
+    with_elements_drawn,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     panels = settings["panels"]
     if not panels:
         raise CannotDraw("the study has no specimen of a temperature that figures.temperatures lists")
+    settings = with_elements_drawn(settings, panels, root)
     diagrams = [{kind: read_pairs_3d(root / panel[key], 1) for kind, (key, _) in KINDS.items()} for panel in panels]
     everything = np.concatenate([pairs for found in diagrams for pairs in found.values()])
     if not len(everything):

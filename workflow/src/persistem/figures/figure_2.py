@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.diagrams_3d import box_of, read_pairs_3d, volume_of
-from persistem.figures.drawing import COLOURS, PAGE, SEQUENTIAL, CannotDraw, Drawing, element_dots
+from persistem.figures.drawing import COLOURS, PAGE, SEQUENTIAL, CannotDraw, Drawing, element_dots, with_elements_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +49,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         raise CannotDraw("two states are compared, and the study has specimens of one")
     if not any(count["pairs"] for count in found["counts"]):
         raise CannotDraw(f"the region {_range(found['region'])} of the 3D diagrams has no pairs")
+    settings = with_elements_drawn(settings, records, root)
     states = [record["state"] for record in records[:2]]
     means = [_mean(found["counts"], state) for state in states]
     ratio = means[0] / means[1] if means[0] is not None and means[1] else None
