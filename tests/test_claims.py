@@ -467,7 +467,7 @@ def test_regions_of_weights_and_of_patterns_may_differ() -> None:
     mine = lambda r: r["of"] == "weight" and r["degree"] == 1 and r["state"] == r["region"]  # noqa: E731
     set_rows("figure-7", "counts", mine, per_crop=5.0)(study)
     row = row_of(study, "first-order-regions")
-    assert row["depends_on"] == "of (holds for patterns; not for weights)"
+    assert row["depends_on"] == "weights or patterns (holds for patterns; not for weights)"
     assert "trained on the crops that are counted" in row["evidence"]
     set_rows("figure-7", "counts", lambda r: r["of"] == "weight", per_crop=0.0)(study)
     assert row_of(study, "first-order-regions")["status"] == "reproduced"
