@@ -454,6 +454,9 @@ def test_as_a_module_with_a_prefix_and_a_study_of_its_own_beside_it(tmp_path):
     assert len(list((tmp_path / "inner/results").glob("*/*/stage.yaml"))) == 32
     stages = {p.parent.parent.name for p in (tmp_path / "inner/results").glob("*/*/stage.yaml")}
     assert stages == set(paths.STAGES)
+    snakemake(tmp_path, "persistem_report", "--configfile", "outer.yaml", snakefile=snakefile)
+    assert not (tmp_path / "results").exists()
+    assert all(not figure["reason"] for figure in shown(tmp_path / "inner", "silicon").values())
 
 
 # what is refused, and how failures look

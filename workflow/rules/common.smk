@@ -37,6 +37,8 @@ except PersistemError as error:
 HOME = Path(workflow.modifier.path_modifier.prefix or "")
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     refresh(PLAN, HOME)
+    if not ALONE:  # a module's onstart is not run
+        describe(PLAN, HOME)
 
 
 onstart:
