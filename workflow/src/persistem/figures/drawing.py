@@ -109,7 +109,7 @@ def write(name: str, settings: dict[str, Any], root: Path, out: Path) -> None:
             drawing = Drawing(_excuse(module.TITLE, reason), "")
         for suffix in ("png", "pdf"):
             with atomic(Path(out) / f"{name}.{suffix}") as part:
-                # no date in the PDF: the same figure is the same bytes
+                # no date in the PDF: the same figure is the same file, but for the tenth digit of a coordinate
                 metadata = {"CreationDate": None} if suffix == "pdf" else None
                 drawing.figure.savefig(part, dpi=DPI, format=suffix, metadata=metadata)
         plt.close(drawing.figure)
