@@ -11,6 +11,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from persistem.diagrams_3d import diagram_3d_file, read_diagram_3d
+from persistem.figures import figure_1
 from persistem.figures.atoms import Rods, picture
 from persistem.figures.drawing import write
 from persistem.figures.figure_1 import sharpness
@@ -133,6 +134,13 @@ def test_figure_1(study):
         "open": pytest.approx(near.sum() / volume),
         "periodic": pytest.approx(panels[1]["surface"][1]["periodic"]),
     }
+
+
+def test_figure_1_names_births_below_its_diagrams(study):
+    root, records = study
+    drawing = figure_1.draw(first(records), root)
+    labels = [axis.get_xlabel() for axis in drawing.figure.axes if "²" in axis.get_xlabel()]
+    assert labels == ["birth (Å²)"] * 2
 
 
 def test_figure_1_says_why_it_is_not_drawn(study):

@@ -35,7 +35,7 @@ ABOUT = (
     " radii."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 2
+VERSION = 3
 
 #: Where the paper sees peaks that it attributes to the surface: birth, death. Å², see ABOUT.
 SURFACE = ((1.0, 1.7), (2.0, 2.4))
@@ -85,7 +85,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         _micrograph(row[1], panel, settings, root)
         for axis, density in zip(row[2:], count, strict=True):
             image = _diagram(axis, density, edges, norm, settings)
-            axis.set_xlabel("birth (Å²)" if row is axes[-1] else "")
+            axis.set_xlabel("birth (Å²)" if panel is panels[-1] else "")
         row[2].set_ylabel("death (Å²)")
         row[0].set_ylabel(name_of(panel), weight="bold")
     defocus = f"defocus {signed(panels[0]['defocus'])}"

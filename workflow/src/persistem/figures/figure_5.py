@@ -28,7 +28,7 @@ ABOUT = (
     "Superlevel pairs are below the diagonal, sublevel pairs above it. The island that never dies is left out."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 #: Grey levels in a bin.
 BIN = 8
