@@ -16,10 +16,10 @@ SPLITS = ("random", "leave-seed-out")
 OF_DEGREES = {"0": 0.65, "1": 0.75, "0+1": 0.77}
 OF_RECIPE = {"paper": 0.0, "noisy": -0.15, "filtered": -0.01}
 RECIPES = {
-    "paper": {"bins": 64, "noise": None},
-    "absolute": {"bins": 32, "noise": None},
-    "noisy": {"bins": 64, "noise": {"dose": 100.0, "low_pass": None}},
-    "filtered": {"bins": 64, "noise": {"dose": 100.0, "low_pass": 0.3}},
+    "paper": {"bins": 64, "detector": None},
+    "absolute": {"bins": 32, "detector": None},
+    "noisy": {"bins": 64, "detector": {"dose": 100.0, "low_pass": None}},
+    "filtered": {"bins": 64, "detector": {"dose": 100.0, "low_pass": 0.3}},
 }
 
 
@@ -372,7 +372,7 @@ def test_recipes_that_differ_in_more_than_noise_are_not_compared() -> None:
     study = as_the_paper_says()
     study["study"]["recipes"] = RECIPES | {"filtered": RECIPES["filtered"] | {"bins": 32}}
     assert status(study)["filter-suffices"] == "not in this study"
-    study["study"]["recipes"] = RECIPES | {"filtered": {"bins": 64, "noise": {"dose": 5.0, "low_pass": 0.3}}}
+    study["study"]["recipes"] = RECIPES | {"filtered": {"bins": 64, "detector": {"dose": 5.0, "low_pass": 0.3}}}
     assert status(study)["filter-suffices"] == "not in this study"
 
 
@@ -477,8 +477,8 @@ def test_a_filter_is_compared_with_none_at_the_doses_tried() -> None:
     study = as_the_paper_says()
     evidence = row_of(study, "filter-suffices")["evidence"]
     assert "the filter changes that with noise by +0.140; only 100 e/Å² with σ = 0.3 Å was tried" in evidence
-    low = {"low": {"bins": 64, "noise": {"dose": 5.0, "low_pass": None}}}
-    low |= {"low-filtered": {"bins": 64, "noise": {"dose": 5.0, "low_pass": 0.3}}}
+    low = {"low": {"bins": 64, "detector": {"dose": 5.0, "low_pass": None}}}
+    low |= {"low-filtered": {"bins": 64, "detector": {"dose": 5.0, "low_pass": 0.3}}}
     study["study"]["recipes"] = RECIPES | low
     study["accuracy"] += [row | {"features": n} for n in low for row in study["accuracy"] if row["features"] == "noisy"]
     row = row_of(study, "filter-suffices")

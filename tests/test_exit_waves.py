@@ -198,6 +198,21 @@ def test_a_margin_takes_up_what_the_cut_does_to_the_image(tmp_path: Path) -> Non
     assert errors[0] > 2 * errors[2]
 
 
+@pytest.mark.parametrize("shift", [(1, 0), (0, 1), (-1, 2)])
+def test_a_tilted_specimen_is_one_sheared_towards_its_entrance(tmp_path: Path, shift: tuple[int, int]) -> None:
+    # a tilt beyond what is allowed shifts by whole pixels per slice, between which atoms would be interpolated
+    per_slice = 0.125 * np.array(shift)
+    settings = imaging(margin=0.0)
+    places = np.random.default_rng(4).uniform((6, 6, 4.1), (10, 10, 11.9), (25, 3))  # the slab is 4 to 12 Å
+    flat = Atoms("Ga25", places, cell=[16.0] * 3, pbc=True)
+    tilted = wave_of(flat, settings.model_copy(update={"tilt": tuple(1e3 * np.arctan(per_slice))}), tmp_path)
+    sheared = flat.copy()
+    slices_left = 12 - np.floor(places[:, 2:])  # a slice's potential acts at its entrance
+    sheared.positions[:, :2] += slices_left * per_slice
+    assert np.abs(wave_of(flat, settings, tmp_path) - tilted).max() > 0.5
+    assert np.allclose(wave_of(sheared, settings, tmp_path), tilted, atol=1e-4)
+
+
 def test_x_is_the_first_axis(tmp_path: Path) -> None:
     wave = wave_of(Atoms("Ga", [[10.0, 8.5, 8.0]], cell=[16.0] * 3, pbc=True), imaging(margin=0.0), tmp_path)
     peak = np.unravel_index(np.argmax(np.abs(np.angle(wave))), wave.shape)

@@ -32,7 +32,7 @@ LEARNING = {
     "in_focus": 25.0,
 }
 RECIPE = SimpleNamespace(
-    noise=None, intensity=SimpleNamespace(method="standardised", half_width=4.0), positions=False,
+    detector=None, intensity=SimpleNamespace(method="standardised", half_width=4.0), positions=False,
     filtrations=["superlevel", "sublevel"],
 )  # fmt: skip
 

@@ -84,6 +84,16 @@ def transfer(weak: tuple[Path, np.ndarray], settings: Imaging, defocus: float) -
     return k[order], measured.real.ravel()[order]
 
 
+def transfer_on_the_plane(weak: tuple[Path, np.ndarray], settings: Imaging, defocus: float) -> list[np.ndarray]:
+    """Frequencies kx, ky (1/Å) within 0.4 / Å but zero, and the complex transfer measured there."""
+    path, phase = weak
+    measured = np.fft.fft2(imaged(path, settings, defocus).T) / phase
+    kx, ky = np.meshgrid(*[np.fft.fftfreq(128, STEP)] * 2, indexing="ij")
+    k = np.hypot(kx, ky)
+    inside = (k > 0) & (k < 0.4)
+    return [values[inside] for values in (kx, ky, measured)]
+
+
 def chi(k: np.ndarray, defocus: float, Cs: float = 0.0, voltage: float = 200.0) -> np.ndarray:
     """Aberration phase of underfocus and Cs (Å)."""
     length = wavelength(voltage)
@@ -171,6 +181,49 @@ def test_focal_spread_damps_a_weak_object_by_the_envelope(weak: tuple[Path, np.n
     damping = np.exp(-((np.pi * wavelength(200.0) * focal_sigma(settings) * k**2) ** 2) / 2)
     assert damping.min() < 0.1
     assert np.allclose(measured, 2 * np.sin(chi(k, 300.0)) * damping, atol=0.05)
+
+
+def test_astigmatism_and_coma_are_the_textbooks(weak: tuple[Path, np.ndarray]) -> None:
+    A1, B2, a, b = 100.0, 4000.0, 0.4, 1.9
+    settings = imaging(
+        **WIDE | {"Cs": 0.2},
+        astigmatism=A1, astigmatism_angle=np.degrees(a), coma=B2, coma_angle=np.degrees(b),
+    )  # fmt: skip
+    kx, ky, measured = transfer_on_the_plane(weak, settings, 300.0)
+    theta, phi = wavelength(200.0) * np.hypot(kx, ky), np.arctan2(ky, kx)
+    # Re(½ (C1 + A1 exp(-2iφ)) θ² + B2 exp(iφ) θ³ + ¼ Cs θ⁴), turned by the angles
+    even = theta**2 / 2 * (-300.0 + A1 * np.cos(2 * (phi - a))) + 0.2e7 * theta**4 / 4
+    odd = B2 * theta**3 * np.cos(phi - b)
+    even, odd = (2 * np.pi / wavelength(200.0) * part for part in (even, odd))
+    assert np.ptp(odd) > 2
+    # |1 + iφ exp(-iχ)|² has iφ (exp(-iχ(k)) - exp(iχ(-k))) at k
+    assert np.allclose(measured, 2 * np.sin(even) * np.exp(-1j * odd), atol=0.1)
+
+
+@pytest.mark.parametrize("angle", [0.0, 90.0])
+def test_astigmatism_is_another_focus_along_each_axis(weak: tuple[Path, np.ndarray], angle: float) -> None:
+    kx, ky, measured = transfer_on_the_plane(weak, imaging(**WIDE, astigmatism=80.0, astigmatism_angle=angle), 300.0)
+    along, across = (ky == 0, kx == 0) if angle == 0 else (kx == 0, ky == 0)
+    k = np.hypot(kx, ky)
+    for axis, focus in ((along, 220.0), (across, 380.0)):
+        assert np.allclose(measured[axis], 2 * np.sin(chi(k[axis], focus)), atol=0.05)
+
+
+def test_illumination_angle_damps_what_astigmatism_bends(weak: tuple[Path, np.ndarray]) -> None:
+    kx, ky, measured = transfer_on_the_plane(weak, imaging(**WIDE | {"semi_angle": 1.0}, astigmatism=200.0), 500.0)
+    even = np.pi * wavelength(200.0) * (-300.0 * kx**2 - 700.0 * ky**2)
+    squared = (2 * np.pi) ** 2 * ((300.0 * kx) ** 2 + (700.0 * ky) ** 2)
+    assert np.allclose(measured, 2 * np.sin(even) * np.exp(-1e-6 * squared / 2), atol=0.05)
+
+
+def test_a_tilt_moves_an_atom_by_its_depth(tmp_path: Path) -> None:
+    settings = imaging(**PERFECT)
+    upright = imaged(wave_of(atom(-3.5, "Ga"), settings, tmp_path), settings, 40.0)
+    # the atom's slice begins 8 Å before the exit face; the image moves by a pixel of 0.125 Å along x, the columns
+    settings = settings.model_copy(update={"tilt": (1e3 * np.arctan(0.125 / 8), 0.0)})
+    tilted = imaged(wave_of(atom(-3.5, "Ga"), settings, tmp_path), settings, 40.0)
+    assert np.ptp(upright) > 0.1
+    assert np.abs(np.roll(upright, 1, axis=1) - tilted)[:, 2:].max() < 0.01 * np.ptp(upright)
 
 
 def test_aperture(weak: tuple[Path, np.ndarray]) -> None:
@@ -283,6 +336,10 @@ def test_pixel_size_and_facts_are_in_the_file(tmp_path: Path) -> None:
         None,
     )
     assert facts["focal_sigma_A"] == pytest.approx(20.36, abs=0.01)
+    assert "astigmatism_A" not in facts  # a lens without it makes the file it made before there was any
+    micrograph(out.with_name("wave.zarr"), settings.model_copy(update={"astigmatism": 12.0}), -12.5, out)
+    facts = read_micrograph(out)[1]
+    assert (facts["astigmatism_A"], facts["astigmatism_angle_deg"]) == (12, 0)
 
 
 def test_hyperspy_reads_the_pixel_size(tmp_path: Path) -> None:

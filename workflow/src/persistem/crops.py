@@ -16,10 +16,13 @@ from persistem.files import atomic
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persistem.study import Clahe, Crops, Recipe, Standardised, Window
+    from persistem.study import Clahe, Crops, Detector, Recipe, Standardised, Window
 
 #: Raised when the results of this stage change for the same study.
 VERSION = 1
+
+SMALLEST = 8  # px; the side of the smallest crop
+FEWEST = 100  # electrons on a crop in vacuum: its mean intensity is then known to 10 %
 
 
 def positions(shape: tuple[int, ...], crops: Crops) -> NDArray[Any]:
@@ -35,6 +38,29 @@ def positions(shape: tuple[int, ...], crops: Crops) -> NDArray[Any]:
         )
     rows, columns = (np.arange(0, side - crops.size + 1, crops.stride) for side in shape)
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def check_detector(detector: Detector, crops: Crops, shape: tuple[int, ...], pixel_size: float) -> None:
+    """Raise PersistemError where a detector's pixels do not fit micrograph and crops, or next to nothing is counted.
+
+    ``shape`` (rows, columns), ``pixel_size`` (Å) and the crops' size and stride are those before binning.
+    """
+    binning, dose = detector.binning, detector.dose
+    sides = [("imaging.pixels", side) for side in shape]
+    for name, side in [*sides, ("crops.size", crops.size), ("crops.stride", crops.stride)]:
+        if side % binning:
+            raise PersistemError(f"detector.binning = {binning}: {name} = {side} px must be a multiple of it")
+    if crops.size // binning < SMALLEST:
+        raise PersistemError(
+            f"detector.binning = {binning}: crops.size = {crops.size} px becomes {crops.size // binning} px;"
+            f" allowed is at most {crops.size // SMALLEST}, which leaves {SMALLEST} px"
+        )
+    area = (crops.size * pixel_size) ** 2
+    if dose is not None and dose * area < FEWEST:
+        raise PersistemError(
+            f"detector.dose = {dose:g} e/Å²: {dose * area:.3g} electrons hit a crop of {area:.4g} Å², too few for an"
+            f" image; needs {FEWEST}, {FEWEST / area:.3g} e/Å² or more"
+        )
 
 
 def cut(intensity: NDArray[Any], intensity_recipe: Clahe | Window | Standardised, crops: Crops) -> NDArray[Any]:
@@ -84,22 +110,29 @@ def cut(intensity: NDArray[Any], intensity_recipe: Clahe | Window | Standardised
 def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None:
     """Cut the micrograph in a file and write its crops as an 8-bit ImageJ stack with the pixel size in nm.
 
-    Raises PersistemError, naming the file, as ``cut`` does.
+    The crops of a detector that bins have its pixels; their labels and ``crops`` count those of the micrograph.
+
+    Raises PersistemError, naming the file, as ``check_detector``, ``detected`` and ``cut`` do.
     """
     import tifffile
 
+    from persistem.detector import detected
     from persistem.micrographs import read_micrograph
-    from persistem.noise import detected
 
     intensity, metadata = read_micrograph(micrograph)
-    if recipe.noise is not None:
-        intensity = detected(intensity, metadata["pixel_size_A"], recipe.noise)
+    pixel_size, detector = metadata["pixel_size_A"], recipe.detector
     try:
+        labels = [f"row {row} column {column}" for row, column in positions(intensity.shape, crops)]
+        if detector is not None:
+            check_detector(detector, crops, intensity.shape, pixel_size)
+            intensity = detected(intensity, pixel_size, detector)
+            pixel_size *= detector.binning
+            sides = {"size": crops.size // detector.binning, "stride": crops.stride // detector.binning}
+            crops = crops.model_copy(update=sides)
         stack = cut(intensity, recipe.intensity, crops)
     except PersistemError as error:
         raise PersistemError(f"{micrograph}: {error}") from error
-    labels = [f"row {row} column {column}" for row, column in positions(intensity.shape, crops)]
-    per_nm = 10 / metadata["pixel_size_A"]
+    per_nm = 10 / pixel_size
     with atomic(out) as part:
         tifffile.imwrite(
             part,

@@ -15,7 +15,7 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.optics import abtem_settings, check_device
-from persistem.structures import read_structure
+from persistem.structures import read_frames
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 VERSION = 1
 
 #: The fields of the study's ``imaging`` that this stage reads.
-KEYS = ("field", "thickness", "pixels", "slice_thickness", "margin", "parametrization", "voltage")
+KEYS = ("field", "thickness", "pixels", "slice_thickness", "margin", "parametrization", "tilt", "voltage")
 
 EDGE = 1e-6  # Å; an atom on a face of the box belongs to the lower one, whatever the rounding
 HEAVIEST = 103  # the last element of both parametrizations
@@ -124,32 +124,51 @@ def exit_wave(structure: Path, imaging: Imaging, out: Path, device: str = "cpu")
     amplitude 1. The array has shape (x, y); the last plane is the slab's exit face, z = thickness. The potential is
     periodic across the field (the margin takes up what that does at the edges) but not along the beam.
 
+    A small tilt (mrad) of the specimen shears the way of the wave through it, in the propagator between slices
+    (Ishizuka, Acta Cryst. A 38 (1982) 773): seen at the exit face, an atom d before it is moved by d tan(tilt) along
+    x and y. The beam stays on the axis of the lens.
+
+    A file of several frames gives an ensemble of waves, shape (frame, x, y).
+
     Raises
     ------
     PersistemError
         when atoms would appear twice, the slab holds none, or an element has no scattering factors.
     """
     check_device(device)
-    atoms = read_structure(structure)
+    slabs = [_slab(atoms, imaging, structure) for atoms in read_frames(structure)]
+    with abtem_settings(device), _replaced(Path(out)) as part:
+        import abtem
+
+        waves = []
+        for slab in slabs:
+            potential = abtem.Potential(
+                slab,
+                gpts=grid(imaging).pixels,
+                slice_thickness=imaging.slice_thickness,
+                parametrization=imaging.parametrization,
+                device=device,
+            )
+            beam = abtem.PlaneWave(energy=imaging.voltage * 1e3, tilt=imaging.tilt, device=device)
+            waves.append(beam.multislice(potential, lazy=False).to_cpu())
+        ensemble = (
+            abtem.stack(waves, {"label": "snapshot", "values": tuple(range(len(waves)))})
+            if len(waves) > 1
+            else waves[0]
+        )
+        ensemble.to_zarr(str(part))
+
+
+def _slab(atoms: Atoms, imaging: Imaging, structure: Path) -> Atoms:
+    """What of a specimen the beam goes through; raises as ``exit_wave``."""
     check_fits(atoms.cell.array, imaging, str(structure))
-    points = grid(imaging)
-    slab = cut(atoms, np.array([points.width, points.width, imaging.thickness]))
+    width = grid(imaging).width
+    slab = cut(atoms, np.array([width, width, imaging.thickness]))
     if not len(slab):
         raise PersistemError(f"{structure}: no atoms in the slab at the cell's centre; enlarge imaging.field")
     if slab.numbers.min() < 1 or slab.numbers.max() > HEAVIEST:
         raise PersistemError(f"{structure}: scattering factors exist for the elements 1 (H) to {HEAVIEST} (Lr) only")
-    with abtem_settings(device), _replaced(Path(out)) as part:
-        import abtem
-
-        potential = abtem.Potential(
-            slab,
-            gpts=points.pixels,
-            slice_thickness=imaging.slice_thickness,
-            parametrization=imaging.parametrization,
-            device=device,
-        )
-        wave = abtem.PlaneWave(energy=imaging.voltage * 1e3, device=device).multislice(potential, lazy=False)
-        wave.to_cpu().to_zarr(str(part))
+    return slab
 
 
 def _overlaps(cell: np.ndarray, box: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,10 @@ KEYS = tuple(
         "margin",
         "voltage",
         "Cs",
+        "astigmatism",
+        "astigmatism_angle",
+        "coma",
+        "coma_angle",
         "Cc",
         "energy_spread",
         "focal_spread",
@@ -50,9 +55,13 @@ FULL = 65535  # largest 16-bit value
 def micrograph(wave: Path, imaging: Imaging, defocus: float, out: Path, device: str = "cpu") -> None:
     """Image an exit wave at one defocus (Å, as the study counts it) and write the field of view as a 16-bit TIFF.
 
-    The lens has spherical aberration, aperture, and the spatial coherence envelope of a Gaussian source; the focal
-    spread is summed over, enters as the damping envelope of the linear theory, or is left out. In the sum the spatial
-    envelope is that of the nominal defocus, so that sum and envelope agree for a weak object.
+    The lens has spherical aberration, two-fold astigmatism, axial coma, aperture, and the spatial coherence envelope
+    of a Gaussian source; the focal spread is summed over, enters as the damping envelope of the linear theory, or is
+    left out. In the sum the spatial envelope is that of the nominal defocus, so that sum and envelope agree for a weak
+    object.
+
+    The image of an ensemble of waves, one of each snapshot of the atoms, is the mean of their intensities (frozen
+    phonons: Loane, Xu & Silcox, Acta Cryst. A 47 (1991) 267).
 
     Rows of the image run along y and columns along x, so it is what the beam sees. Grey levels 0 to 65535 span the
     image's range; ``read_micrograph`` gives back the intensities, in units of the incident beam's.
@@ -62,12 +71,22 @@ def micrograph(wave: Path, imaging: Imaging, defocus: float, out: Path, device: 
     PersistemError
         when the wave cannot be read or was simulated on another grid.
     """
+    _write(Path(out), intensity(wave, imaging, defocus, device), facts(imaging, defocus))
+
+
+def intensity(wave: Path, imaging: Imaging, defocus: float, device: str = "cpu") -> np.ndarray:
+    """The field of view of an exit wave at one defocus (Å), as ``micrograph`` writes it: (rows, columns) float64.
+
+    Raises PersistemError as ``micrograph``.
+    """
     with abtem_settings(device):
         waves = _read_wave(Path(wave), imaging)
-        intensity = image(waves.copy_to_device(device), imaging, defocus)
+        each = list(waves) if waves.ensemble_shape else [waves]
+        images = [image(one.copy_to_device(device), imaging, defocus) for one in each]
     margin = grid(imaging).margin
     inner = slice(margin, margin + imaging.pixels)
-    _write(Path(out), intensity[inner, inner].T, facts(imaging, defocus))
+    mean: np.ndarray = np.asarray(images).mean(axis=0, dtype=np.float64)
+    return mean[inner, inner].T
 
 
 def image(waves: Waves, imaging: Imaging, defocus: float) -> np.ndarray:
@@ -98,6 +117,13 @@ def image(waves: Waves, imaging: Imaging, defocus: float) -> np.ndarray:
 def lens(imaging: Imaging, defocus: float) -> Any:
     """The ``abtem.CTF`` at one defocus (Å, as the study counts it), without the focal sum.
 
+    Its aberration phase χ, which enters as exp(-iχ), is in polar coordinates θ, φ of the scattering angle
+
+        χ = 2π/λ (θ²/2 (C10 + C12 cos 2(φ - φ12)) + θ³/3 C21 cos(φ - φ21) + θ⁴/4 Cs),  C10 = -defocus
+
+    (Kirkland, Advanced Computing in Electron Microscopy, 2010, eq. 2.22). Correctors name A1 = C12 and B2 = C21/3
+    (Uhlemann & Haider, Ultramicroscopy 72 (1998) 109); the study has A1 and B2, and the angles φ12 and φ21.
+
     abTEM's widths are 1/e half-widths, √2 standard deviations: of the focal spread (Å), and of the illumination angle
     (mrad), where ``angular_spread`` s damps by exp(-(s/2)² |∇χ|²) and the mean over a Gaussian of standard deviation
     σ on each axis is exp(-σ² |∇χ|² / 2).
@@ -109,6 +135,10 @@ def lens(imaging: Imaging, defocus: float) -> Any:
         energy=imaging.voltage * 1e3,
         defocus=defocus_at_exit(imaging, defocus),
         Cs=imaging.Cs * ANGSTROM_PER_MM,
+        C12=imaging.astigmatism,
+        phi12=math.radians(imaging.astigmatism_angle),
+        C21=3 * imaging.coma,
+        phi21=math.radians(imaging.coma_angle),
         semiangle_cutoff=math.inf if imaging.aperture is None else imaging.aperture,
         angular_spread=math.sqrt(2) * imaging.semi_angle,
         focal_spread=math.sqrt(2) * focal_sigma(imaging) if envelope else 0.0,
@@ -144,7 +174,12 @@ def nodes_needed(imaging: Imaging) -> int:
 
 def facts(imaging: Imaging, defocus: float) -> dict[str, Any]:
     """What a micrograph says about itself; names end in the unit."""
-    return {
+    aberrations: dict[str, Any] = {}
+    for name in ("astigmatism", "coma"):
+        if getattr(imaging, name):  # a lens without them makes the file that it made before there were any
+            angle = getattr(imaging, f"{name}_angle")
+            aberrations |= {f"{name}_A": getattr(imaging, name), f"{name}_angle_deg": angle}
+    return aberrations | {
         "pixel_size_A": imaging.field / imaging.pixels,
         "thickness_A": imaging.thickness,
         "voltage_kV": imaging.voltage,
@@ -183,7 +218,7 @@ def read_micrograph(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         with TiffFile(path) as file:
             levels, about = file.pages[0].asarray(), json.loads((file.imagej_metadata or {})["Info"])
         offset, scale = about["intensity_offset"], about["intensity_scale"]
-    except (OSError, TiffFileError, ValueError, KeyError, TypeError) as error:
+    except (OSError, TiffFileError, ValueError, KeyError, TypeError, struct.error) as error:
         raise PersistemError(f"{path}: not a micrograph that PersisTEM wrote ({error!r})") from error
     return (offset + scale * levels).astype(np.float32), about
 
@@ -197,7 +232,7 @@ def _read_wave(path: Path, imaging: Imaging) -> Waves:
     except Exception as error:
         raise PersistemError(f"{path}: not an exit wave that abTEM reads ({type(error).__name__}: {error})") from error
     points = grid(imaging)
-    if not isinstance(waves, Waves) or waves.shape != (points.pixels, points.pixels):
+    if not isinstance(waves, Waves) or waves.base_shape != (points.pixels, points.pixels):
         raise PersistemError(f"{path}: not an exit wave of {points.pixels} x {points.pixels} px, as this study's are")
     if not finite:
         raise PersistemError(f"{path}: a value of the exit wave is not a finite number")

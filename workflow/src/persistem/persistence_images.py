@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from homcloud.histogram import HistoSpec
     from numpy.typing import NDArray
 
-    from persistem.study import Recipe
+    from persistem.study import Mesh, Recipe
 
 #: Raised when the results of this stage change for the same study.
 VERSION = 1
@@ -32,7 +32,7 @@ GREY_LEVELS = (-0.5, 255.5)
 DEGREES = (0, 1)
 
 
-def persistence_images(table: pa.Table, recipe: Recipe, n_crops: int) -> NDArray[Any]:
+def persistence_images(table: pa.Table, recipe: Recipe | Mesh, n_crops: int) -> NDArray[Any]:
     """Vectors of the diagrams of ``n_crops`` crops.
 
     Parameters
@@ -141,14 +141,14 @@ def read_images(path: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     return values_of(table["crop"]), values_of(table["degree"]), images.reshape(-1, kind.list_size)
 
 
-def _spec(recipe: Recipe, filtration: str) -> HistoSpec:
+def _spec(recipe: Recipe | Mesh, filtration: str) -> HistoSpec:
     from homcloud.histogram import HistoSpec, Ruler
 
     ruler = Ruler(GREY_LEVELS, recipe.bins)
     return HistoSpec.from_rulers(ruler, ruler, sign_flipped=filtration == "superlevel")
 
 
-def _weight(spec: HistoSpec, recipe: Recipe) -> NDArray[Any]:
+def _weight(spec: HistoSpec, recipe: Recipe | Mesh) -> NDArray[Any]:
     """The weight of each bin of the mesh (death, birth), by the lifetime (grey levels) of its centre."""
     import numpy as np
 

@@ -13,7 +13,6 @@ from persistem.claims.cases import (
     LIQUID,
     Case,
     Facts,
-    Row,
     Verdict,
     accuracies,
     by_seed,
@@ -121,7 +120,7 @@ def filter_suffices(facts: Facts) -> Verdict:
     """
     cases, told, gains, tried = [], [], [], []
     for clean, noisy, filtered in noise_recipes(facts.study.get("recipes") or {}):
-        dose, low_pass = _noise(facts, filtered)
+        dose, low_pass = _detector(facts, filtered)
         tables = [accuracies(facts, ("split", "model", "foci"), "degrees", name) for name in (clean, noisy, filtered)]
         for key in (k for k in tables[0] if k[2] == "all" and all(k in table for table in tables)):
             values = [rows[max(rows, key=len)]["accuracy"] for rows in (table[key] for table in tables)]
@@ -138,26 +137,28 @@ def filter_suffices(facts: Facts) -> Verdict:
     )
 
 
-def _noise(facts: Facts, recipe: str) -> tuple[str, str]:
+def _detector(facts: Facts, recipe: str) -> tuple[str, str]:
     """Dose and filter of a recipe with both."""
-    noise = facts.study["recipes"][recipe]["noise"]
-    return f"{noise.get('dose'):g} e/Å²", f"σ = {noise.get('low_pass'):g} Å"
+    detector = facts.study["recipes"][recipe]["detector"]
+    return f"{detector.get('dose'):g} e/Å²", f"σ = {detector.get('low_pass'):g} Å"
 
 
 def noise_recipes(recipes: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Names of recipes that differ in ``noise`` only: none, a dose, the same dose with a filter."""
-    alike: dict[str, dict[str, Row | None]] = {}
+    """Names of recipes that differ in the detector's dose and filter only: neither, a dose, the dose and a filter."""
+    alike: dict[str, dict[str, tuple[Any, Any]]] = {}
     for name, recipe in ((name, recipe or {}) for name, recipe in recipes.items()):
-        rest = {key: value for key, value in recipe.items() if key != "noise"}
-        alike.setdefault(json.dumps(rest, sort_keys=True, default=str), {})[name] = recipe.get("noise")
+        detector = dict(recipe.get("detector") or {})
+        noise = (detector.pop("dose", None), detector.pop("low_pass", None))
+        # no binning and full modulation transfer are no detector
+        rest = recipe | {"detector": {key: value for key, value in detector.items() if value not in (None, 1)}}
+        alike.setdefault(json.dumps(rest, sort_keys=True, default=str), {})[name] = noise
     return [
         (clean, noisy, filtered)
         for group in alike.values()
         for clean, noisy, filtered in product(group, repeat=3)
-        if not group[clean]
-        and (noise := group[noisy])
-        and (both := group[filtered])
-        and not noise.get("low_pass")
-        and both.get("low_pass")
-        and noise.get("dose") == both.get("dose")
+        if group[clean] == (None, None)
+        and group[noisy][0]
+        and not group[noisy][1]
+        and group[filtered][0] == group[noisy][0]
+        and group[filtered][1]
     ]

@@ -68,10 +68,27 @@ class Weight(Section):
     p: Real = assumed(3.0, "p of atan", reason="HomCloud's tutorial", gt=0)
 
 
-class Noise(Section):
-    """Counting noise of the detector, and the filter against it; before the conversion to 8 bit."""
+class Detector(Section):
+    """What the detector does to a micrograph before the conversion to 8 bit; in the order of the settings."""
 
-    dose: Real = given(..., "electrons that hit the specimen", unit="e/Å²", source=OURS, gt=0, le=1e9)
+    binning: Whole = given(
+        1,
+        "side of a detector pixel, which averages so many pixels of the micrograph squared",
+        unit="px",
+        source=OURS,
+        ge=1,
+        le=64,
+    )
+    dose: Real | None = given(
+        None, "electrons that hit the specimen, for counting noise; null: none", unit="e/Å²", source=OURS, gt=0, le=1e9
+    )
+    mtf: Real | None = given(
+        None,
+        "modulation transfer at the Nyquist frequency of the detector's pixels, of signal and noise; null: 1",
+        source=OURS,
+        gt=0,
+        le=1,
+    )
     low_pass: Real | None = given(
         None,
         "standard deviation of a Gaussian filter; null: none",
@@ -85,7 +102,7 @@ class Noise(Section):
 class Recipe(Section):
     """From a micrograph to feature vectors."""
 
-    noise: Noise | None = given(None, "counting noise; null: none", source="paper: none")
+    detector: Detector | None = given(None, "the detector; null: one without fault", source="paper: none")
 
     intensity: Annotated[Clahe | Window | Standardised, Field(discriminator="method")] = Field(
         Clahe(), description="conversion to 8 bit"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.types import Strict
@@ -43,3 +43,6 @@ class Section(BaseModel):
     """A part of a study; unknown keys are refused and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Settings that came later and change nothing at their default: there a digest is what it was without them.
+    later: ClassVar[tuple[str, ...]] = ()

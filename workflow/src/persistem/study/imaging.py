@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
-from persistem.study.fields import Real, Section, Whole, assumed, given
+from persistem.study.fields import OURS, Real, Section, Whole, assumed, given
+
+Tilt = Annotated[Real, Field(ge=-17.5, le=17.5)]
 
 
 class Imaging(Section):
     """Multislice and the microscope."""
+
+    later: ClassVar[tuple[str, ...]] = ("astigmatism", "astigmatism_angle", "coma", "coma_angle", "tilt")
 
     field: Real = given(50.0, "side of the square field of view", unit="Å", gt=0)
     thickness: Real = given(50.0, "thickness of the slab along the beam", unit="Å", gt=0)
@@ -26,10 +30,31 @@ class Imaging(Section):
     parametrization: Literal["lobato", "kirkland"] = assumed(
         "lobato", "electron scattering factors", reason="abTEM's default; ELBIS' are not stated"
     )
+    tilt: tuple[Tilt, Tilt] = given(
+        (0.0, 0.0),
+        "tilt of the specimen: per Å of depth before the exit face, atoms appear moved by it along x and y",
+        unit="mrad",
+        source=OURS,
+    )
     voltage: Real = assumed(
         200.0, "accelerating voltage", unit="kV", reason="not stated; a Cs-corrected TEM", ge=10, le=3000
     )
     Cs: Real = given(-0.0005, "spherical aberration", unit="mm", ge=-10, le=10)
+    astigmatism: Real = given(
+        0.0, "two-fold astigmatism A1 = C12, as a change of focus of ±A1", unit="Å", source=OURS, ge=0, le=1e5
+    )
+    astigmatism_angle: Real = given(
+        0.0,
+        "direction from x to y of its largest phase, least underfocus",
+        unit="deg",
+        source=OURS,
+        ge=-360,
+        le=360,
+    )
+    coma: Real = given(0.0, "axial coma B2 = C21/3", unit="Å", source=OURS, ge=0, le=1e6)
+    coma_angle: Real = given(
+        0.0, "direction from x to y of its largest phase", unit="deg", source=OURS, ge=-360, le=360
+    )
     Cc: Real = given(1.37, "chromatic aberration", unit="mm", ge=0, le=100)
     energy_spread: Real = assumed(0.7, "energy spread, FWHM", unit="eV", reason="Schottky emitter", ge=0, le=20)
     focal_spread: Literal["classical", "relativistic"] = assumed(
