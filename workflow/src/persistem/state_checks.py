@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.files import atomic
-from persistem.md import BAR_PER_GPA, read_thermo
+from persistem.md import read_thermo
+from persistem.simulation import BAR_PER_GPA
 from persistem.structures import crystal_of, density, read_structure
 
 if TYPE_CHECKING:

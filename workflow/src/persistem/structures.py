@@ -26,20 +26,24 @@ VERSION = 1
 
 def crystal_of(material: Material) -> Atoms:
     """The initial crystal: the unit cell of the study, repeated."""
+    return unit_cell(material).repeat(material.repetitions)
+
+
+def unit_cell(material: Material) -> Atoms:
+    """The unit cell of the study."""
     if material.file is not None:
         from ase.io import read
 
-        cell = read(material.file, parallel=False)
-    else:
-        from ase.build import bulk
+        cell: Atoms = read(material.file, parallel=False)
+        return cell
+    from ase.build import bulk
 
-        c = material.crystal
-        cell = bulk(c.formula, c.structure, a=c.a, c=c.c, u=c.u, cubic=c.cubic, orthorhombic=c.orthorhombic)
-    return cell.repeat(material.repetitions)
+    c = material.crystal
+    return bulk(c.formula, c.structure, a=c.a, c=c.c, u=c.u, cubic=c.cubic, orthorhombic=c.orthorhombic)
 
 
-def write_structure(path: Path, atoms: Atoms) -> None:
-    """Write extended XYZ with cell and every array that ``atoms`` carries."""
+def write_structure(path: Path, atoms: Atoms | list[Atoms]) -> None:
+    """Write extended XYZ, of one frame or several, with cell and every array that ``atoms`` carries."""
     from ase.io import write
 
     with atomic(path) as part:
@@ -47,16 +51,24 @@ def write_structure(path: Path, atoms: Atoms) -> None:
 
 
 def read_structure(path: Path) -> Atoms:
-    """Read one structure that this package wrote.
+    """Read one structure that this package wrote: the last frame of its file.
 
     Raises PersistemError when the file is not one.
     """
+    return read_frames(path)[-1]
+
+
+def read_frames(path: Path) -> list[Atoms]:
+    """Read every frame of a file that this package wrote; raises as ``read_structure``."""
     from ase.io import read
 
     try:
-        return read(path, format="extxyz", parallel=False)
+        frames: list[Atoms] = read(path, index=":", format="extxyz", parallel=False)
+        if not frames:
+            raise ValueError("no atoms")
     except Exception as error:
         raise PersistemError(f"{path}: not a structure in extended XYZ ({type(error).__name__}: {error})") from error
+    return frames
 
 
 def elements_in(path: Path) -> set[str]:
