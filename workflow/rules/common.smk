@@ -12,7 +12,6 @@ sys.path.insert(0, str(SOURCE))
 from persistem import environment, paths
 from persistem.errors import PersistemError
 from persistem.load import make_study, typed
-from persistem.figures import FIGURES
 from persistem.figures import module as figure
 from persistem.plan import Plan
 from persistem.publish import describe, refresh
@@ -51,7 +50,7 @@ wildcard_constraints:
     defocus=r"df[+-]\d+(p\d)?",
     first=r"\d+",
     last=r"\d+",
-    figure=r"figure-\d",
+    figure=r"[a-z]+(-\d)?",
 
 
 def protocol(stage):
@@ -63,14 +62,30 @@ def protocol(stage):
     return settings
 
 
-def input_of(stage, source):
-    """The file of stage ``source`` that a stage's job reads, by digest."""
-    pattern = paths.pattern(source)
+def input_of(stage, *sources):
+    """The file that a stage's job reads, by digest: of that of the stages ``sources`` which has it."""
 
     def file(wildcards):
-        return pattern.replace("{digest}", PLAN.input_digest(stage, wildcards.digest))
+        digest = PLAN.input_digest(stage, wildcards.digest)
+        source = next(source for source in sources if digest in PLAN.steps[source])
+        return paths.pattern(source).replace("{digest}", digest)
 
     return file
+
+
+def plan_of(stage, wildcards):
+    """The plan, of the study or of a variant of it, that a job belongs to."""
+    return PLAN.plan_of(wildcards.specimen, stage, wildcards.digest)
+
+
+def micrographs_of_descriptors(wildcards):
+    """A specimen's micrographs in the order of the defoci."""
+    pattern = input_of("descriptors", "micrographs")(wildcards)
+    defoci = PLAN.settings("descriptors", wildcards.digest)["defoci"]
+    return [
+        pattern.format(specimen=wildcards.specimen, defocus=paths.defocus_id(defocus))
+        for defocus in defoci
+    ]
 
 
 def hot_restart(wildcards):
@@ -81,14 +96,57 @@ def hot_restart(wildcards):
     )
 
 
+def members(wildcards):
+    """What a preparation starts from: restart file of a specimen, or structures of those in a stack."""
+    plan = plan_of("prepared", wildcards)
+    name = "structure.extxyz" if is_stack(wildcards) else "end.restart"
+    return [
+        paths.beside("specimens", name).format(
+            digest=plan.digest("specimens", s.name), specimen=s.name
+        )
+        for s in plan.members[wildcards.specimen]
+    ]
+
+
+def is_stack(wildcards):
+    """Whether a preparation is a stack, which is cut out by one process."""
+    settings = PLAN.settings("prepared", wildcards.digest)
+    return settings["preparation"]["method"] == "stack"
+
+
+def ranks(stage):
+    """The MPI ranks of a job; a trajectory depends on their number."""
+
+    def number(wildcards):
+        if stage == "prepared" and is_stack(wildcards):
+            return 1
+        return PLAN.settings(stage, wildcards.digest)["md"]["ranks"]
+
+    return number
+
+
+def held_at(wildcards):
+    """The options that say at which temperature a specimen is held, and by which thermostat."""
+    plan = plan_of("prepared", wildcards)
+    specimen = plan.specimens[wildcards.specimen]
+    if specimen.structure:
+        return ""
+    return (
+        f"--temperature {plan.study.md.rt.temperature} --treated"
+        if specimen.rt
+        else f"--temperature {specimen.temperature}"
+    )
+
+
 def own_structure(wildcards):
     """The user's file behind a specimen; absolute, as a module's prefix is not where it lies."""
     path = PLAN.settings("specimens", wildcards.digest)["path"]
     return str(Path(path).absolute())
 
 
-TITLES = {name: figure(name).TITLE for name in FIGURES}
-ABOUT = {name: figure(name).ABOUT for name in FIGURES}
+DEFOCI = {name: d for plan in PLAN.plans for name, d in plan.defoci.items()}
+TITLES = {name: figure(name).TITLE for name in PLAN.shown.figures}
+ABOUT = {name: figure(name).ABOUT for name in PLAN.shown.figures}
 
 
 def files_of(stage):

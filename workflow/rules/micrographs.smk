@@ -18,7 +18,7 @@ rule micrograph:
         runtime=10,
     params:
         protocol=protocol("micrographs"),
-        defocus=lambda wildcards: PLAN.defoci[wildcards.defocus],
+        defocus=lambda wildcards: DEFOCI[wildcards.defocus],
         device=PLAN.study.run.device,
     shell:
         "python -m persistem micrograph {input:q} {output:q} --defocus={params.defocus} --device {params.device}"

@@ -16,17 +16,21 @@ rule heating:
         specimen=r"T\d+-rt0-s\d+",
     conda:
         "../../envs/specimens.yaml"
-    threads: PLAN.study.md.ranks
+    threads: ranks("specimens")
     resources:
         mpi="mpiexec",
-        tasks=PLAN.study.md.ranks,
+        tasks=ranks("specimens"),
         cpus_per_task=1,
         mem_mb=1000,
         runtime=120,
     params:
         protocol=protocol("specimens"),
-        temperature=lambda wildcards: PLAN.specimens[wildcards.specimen].temperature,
-        seed=lambda wildcards: PLAN.specimens[wildcards.specimen].seed,
+        temperature=lambda wildcards: plan_of("specimens", wildcards)
+        .specimens[wildcards.specimen]
+        .temperature,
+        seed=lambda wildcards: plan_of("specimens", wildcards)
+        .specimens[wildcards.specimen]
+        .seed,
         folder=lambda wildcards, output: str(Path(output.structure).parent),
     shell:
         "{resources.mpi} -n {resources.tasks} python -m mpi4py -m persistem heat {params.folder:q}"
@@ -50,16 +54,18 @@ rule rt_treatment:
         specimen=r"T\d+-rt1-s\d+",
     conda:
         "../../envs/specimens.yaml"
-    threads: PLAN.study.md.ranks
+    threads: ranks("specimens")
     resources:
         mpi="mpiexec",
-        tasks=PLAN.study.md.ranks,
+        tasks=ranks("specimens"),
         cpus_per_task=1,
         mem_mb=1000,
         runtime=60,
     params:
         protocol=protocol("specimens"),
-        seed=lambda wildcards: PLAN.specimens[wildcards.specimen].seed,
+        seed=lambda wildcards: plan_of("specimens", wildcards)
+        .specimens[wildcards.specimen]
+        .seed,
         folder=lambda wildcards, output: str(Path(output.structure).parent),
     shell:
         "{resources.mpi} -n {resources.tasks} python -m mpi4py -m persistem treat {input.restart:q} {params.folder:q}"

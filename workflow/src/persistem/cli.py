@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from persistem.errors import PersistemError
-from persistem.figures import FIGURES
+from persistem.figures import CHAPTER, FIGURES
 from persistem.load import numbers
 
 if TYPE_CHECKING:
@@ -63,6 +63,34 @@ def treat(protocol: dict[str, Any], restart: Path, seed: int, out: Path) -> None
     md.treat(study["material"], study["potential"], study["md"], seed, restart, out)
 
 
+def prepare(protocol: dict[str, Any], sources: list[Path], out: Path, temperature: int | None, treated: bool) -> None:
+    """prepare what is imaged: minimise or continue a specimen (LAMMPS, under mpiexec), or stack several"""
+    from persistem import preparation
+    from persistem.study import Imaging, Inherent, Material, MolecularDynamics, Potential, Snapshots
+
+    settings = dict(protocol)
+    method = dict(settings.pop("preparation", {}))
+    kind = method.get("method")
+    if kind == "stack":
+        settings.pop("seeds", None)
+        preparation.stack(sources, _sections(settings, imaging=Imaging)["imaging"], out)
+        return
+    if kind not in ("inherent", "snapshots"):
+        raise PersistemError(f"--protocol: preparation.method = {kind!r}: allowed are inherent, snapshots, stack")
+    if len(sources) != 1:
+        raise PersistemError(
+            f"{len(sources)} files: preparation.method = {kind!r} takes one, the specimen's end.restart"
+        )
+    study = _sections(settings, material=Material, potential=Potential, md=MolecularDynamics)
+    run = (study["material"], study["potential"], study["md"])
+    if kind == "inherent":
+        preparation.minimise(*run, _section(Inherent, method), sources[0], out)
+        return
+    if temperature is None:
+        raise PersistemError("--temperature: must be given for snapshots")
+    preparation.snapshots(*run, _section(Snapshots, method), temperature, treated, sources[0], out)
+
+
 def structure(protocol: dict[str, Any], out: Path) -> None:
     """bring an own structure (extended XYZ, LAMMPS data, whatever ASE reads) in as a specimen"""
     from persistem.structures import import_structure
@@ -93,7 +121,7 @@ def crops(protocol: dict[str, Any], micrograph: Path, out: Path) -> None:
     from persistem.crops import crop_file
     from persistem.study import Crops, Recipe
 
-    recipe = {key: value for key, value in protocol.items() if key in ("intensity", "noise")}
+    recipe = {key: value for key, value in protocol.items() if key in ("intensity", "detector")}
     rest = {key: value for key, value in protocol.items() if key not in recipe}
     crop_file(micrograph, _section(Recipe, recipe), _sections(rest, crops=Crops)["crops"], out)
 
@@ -142,6 +170,39 @@ def learn(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
         for defocus in protocol["defoci"]
     ]
     learn(sources, protocol["states"], _section(Learning, protocol["learning"]), protocol["recipe"], out, jobs)
+
+
+def describe(protocol: dict[str, Any], micrographs: list[Path], out: Path) -> None:
+    """describe the crops of one specimen's micrographs: persistence, spectrum, contrast, texture"""
+    from persistem.evaluation.descriptor_files import descriptor_file
+    from persistem.study import Describing
+
+    _require(protocol, "defoci", "describing")
+    if len(micrographs) != len(protocol["defoci"]):
+        raise PersistemError(f"{len(micrographs)} micrographs are given, but {len(protocol['defoci'])} defoci")
+    listed = dict(zip(map(float, protocol["defoci"]), micrographs, strict=True))
+    descriptor_file(listed, _section(Describing, protocol["describing"]), out)
+
+
+def evaluate(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
+    """say what the accuracy means: leak, baselines, nested cross-validation by seeds, learning curves (scikit-learn)"""
+    from persistem.evaluation.evaluate import evaluation_file
+
+    evaluation_file(_given(protocol), root, out, jobs)
+
+
+def controls(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
+    """tabulate the accuracy where a difference between the states is taken away (scikit-learn)"""
+    from persistem.evaluation.controls import controls_file
+
+    controls_file(_given(protocol), root, out, jobs)
+
+
+def sweep(protocol: dict[str, Any], out: Path, root: Path) -> None:
+    """image, describe and classify along one setting of the microscope, the detector or the crops"""
+    from persistem.evaluation.sweeps import sweep_file
+
+    sweep_file(_given(protocol), root, out)
 
 
 def state_checks(protocol: dict[str, Any], out: Path, root: Path) -> None:
@@ -350,6 +411,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, required=True)
     command = add(treat, "restart", "out")
     command.add_argument("--seed", type=int, required=True)
+    command = add(prepare, required=True)
+    command.add_argument("sources", nargs="+", type=Path, help="end.restart, or the structures of a stack")
+    command.add_argument("--out", type=Path, required=True, help="folder")
+    command.add_argument("--temperature", type=int, help="K, of the snapshots")
+    command.add_argument("--treated", action="store_true", help="the specimen had the RT treatment")
     add(structure, "out", required=True)
     device(add(exit_wave, "structure", "out"))
     command = add(micrograph, "wave", "out")
@@ -365,11 +431,18 @@ def _parser() -> argparse.ArgumentParser:
     add(persistence_images, "diagrams", "out")
     command = root(add(learn, "out", required=True))
     command.add_argument("--jobs", type=int, default=1, help="cores")
+    command = add(describe, required=True)
+    command.add_argument("micrographs", nargs="+", type=Path, help="one for each defocus")
+    command.add_argument("--out", type=Path, required=True)
+    for learner in (evaluate, controls):
+        command = root(add(learner, "out", required=True))
+        command.add_argument("--jobs", type=int, default=1, help="processes")
+    root(add(sweep, "out", required=True))
     add(diagram_3d, "structure", "out", required=True)
     for verb in (state_checks, optimal_volumes, weights, inverse, report):
         root(add(verb, "out", required=True))
     command = root(add(figure, required=True))
-    command.add_argument("name", choices=FIGURES)
+    command.add_argument("name", choices=(*FIGURES, *CHAPTER))
     command.add_argument("out", type=Path)
     for publisher in (publish, publish_report):
         command = root(add(publisher, protocol=False))

@@ -5,19 +5,26 @@ Each check raises ValueError with the key, its value and what is allowed; ``pers
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from persistem import paths
-from persistem.crops import positions
+from persistem.crops import check_detector, positions
+from persistem.errors import PersistemError
 from persistem.exit_waves import check_fits
 from persistem.optics import check_device
-from persistem.specimens import specimens_of
-from persistem.structures import crystal_of, is_lammps_data, potential_path
+from persistem.specimens import groups_of, states_of
+from persistem.structures import is_lammps_data, potential_path, unit_cell
 
 if TYPE_CHECKING:
     from persistem.study import Study
+
+#: Nested cross-validation leaves out two seeds and trains on the others.
+MINIMUM_SEEDS = 3
 
 
 def check_combinations(study: Study) -> None:
@@ -25,9 +32,11 @@ def check_combinations(study: Study) -> None:
     if study.name in {*paths.STAGES, "logs", "benchmarks"}:
         raise ValueError(f"name = {study.name!r}: results/{study.name} is a folder of the workflow; choose another")
     _check_states(study)
+    _check_preparation(study)
     _check_seeds(study)
     _check_crops(study)
     _check_figures(study)
+    _check_evaluation(study)
     check_device(study.run.device)
     if study.structures:
         _check_structures(study)
@@ -58,10 +67,34 @@ def _check_states(study: Study) -> None:
         seen[key] = name
 
 
+def _check_preparation(study: Study) -> None:
+    """Own structures have no trajectory; every state needs a stack, and two stacks have all seeds in common or none."""
+    method = study.preparation.method
+    if study.structures and method in ("inherent", "snapshots"):
+        raise ValueError(
+            f"preparation.method = {method!r}: continues the molecular dynamics, which structures do not have;"
+            " allowed are none, stack"
+        )
+    if study.preparation.method != "stack":
+        return
+    count = study.preparation.count
+    stacks = [group for group in groups_of(study).values() if group[0].state is not None]
+    for state in states_of(study):
+        if not any(group[0].state == state for group in stacks):
+            raise ValueError(f"preparation.count = {count}: more than the seeds of {state}, which fill no stack")
+    seeds = {tuple(specimen.seed for specimen in group) for group in stacks}
+    for one, other in itertools.combinations(sorted(seeds), 2):
+        if set(one) & set(other):
+            raise ValueError(
+                f"preparation.method = 'stack': stacks of the seeds {list(one)} and {list(other)} share one, so no seed"
+                " could be left out; give the states the same seeds"
+            )
+
+
 def _check_seeds(study: Study) -> None:
     """One of the two splits must be possible: a seed with all states, or two seeds of every state."""
     seeds: dict[str, set[int]] = {}
-    for specimen in specimens_of(study):
+    for specimen, *_ in groups_of(study).values():
         if specimen.state is not None:
             seeds.setdefault(specimen.state, set()).add(specimen.seed)
     if len(seeds) > 1 and not set.intersection(*seeds.values()) and min(map(len, seeds.values())) < 2:
@@ -80,6 +113,14 @@ def _check_crops(study: Study) -> None:
             f"crops.size = {study.crops.size}: one crop per micrograph; a random split needs at least 2 "
             f"(imaging.pixels = {study.imaging.pixels}, crops.stride = {study.crops.stride})"
         )
+    pixel_size = study.imaging.field / study.imaging.pixels
+    for name, recipe in study.features.items():
+        if recipe.detector is not None:
+            try:
+                shape = (study.imaging.pixels, study.imaging.pixels)
+                check_detector(recipe.detector, study.crops, shape, pixel_size)
+            except PersistemError as error:
+                raise ValueError(f"features.{name}.{error}") from error
     if study.imaging.slice_thickness > study.imaging.thickness:
         raise ValueError(
             f"imaging.slice_thickness = {study.imaging.slice_thickness:g}: thicker than the specimen; "
@@ -94,6 +135,33 @@ def _check_figures(study: Study) -> None:
     count = len(positions((study.imaging.pixels, study.imaging.pixels), study.crops))
     if shown.crop is not None and shown.crop >= count:
         raise ValueError(f"figures.crop = {shown.crop}: a micrograph has crops 0 to {count - 1}")
+
+
+def _check_evaluation(study: Study) -> None:
+    """Nested cross-validation leaves out two seeds and trains on others; a permutation swaps the states of a seed."""
+    if study.evaluation is None:
+        return
+    seeds: dict[str, set[int]] = {state: set() for state in states_of(study)}
+    for specimen, *_ in groups_of(study).values():
+        if specimen.state is not None:
+            seeds[specimen.state].add(specimen.seed)
+    common = set.intersection(*seeds.values())
+    if len(seeds) < 2 or len(common) < MINIMUM_SEEDS or any(of != common for of in seeds.values()):
+        listed = "; ".join(f"{state}: {sorted(of)}" for state, of in seeds.items())
+        raise ValueError(
+            f"evaluation: needs two states with {MINIMUM_SEEDS} seeds or more, the same of each; there are {listed}"
+        )
+    describing, pixels = study.evaluation.describing, study.imaging.pixels
+    for size in describing.sizes:
+        if size > pixels:
+            raise ValueError(
+                f"evaluation.describing.sizes = {size}: larger than the micrograph; at most imaging.pixels = {pixels}"
+            )
+        try:
+            sides = study.crops.model_copy(update={"size": size, "stride": size})
+            check_detector(describing.detector, sides, (pixels, pixels), study.imaging.field / pixels)
+        except PersistemError as error:
+            raise ValueError(f"evaluation.describing.{error}") from error
 
 
 def _check_structures(study: Study) -> None:
@@ -157,7 +225,7 @@ def _check_field(study: Study) -> None:
             f"material.file = {study.material.file!r}: no such file (paths start at the working directory)"
         )
     try:
-        crystal = crystal_of(study.material)
+        crystal = unit_cell(study.material)
     except Exception as error:
         key = "material.file" if study.material.file else "material.crystal"
         raise ValueError(f"{key}: ASE cannot build the crystal ({error})") from error
@@ -166,4 +234,9 @@ def _check_field(study: Study) -> None:
         raise ValueError(
             f"material.species = {list(study.material.species)}: lacks {sorted(foreign)[0]}, which is in the crystal"
         )
-    check_fits(crystal.cell.array, study.imaging, "material.repetitions")
+    imaging, where = study.imaging, "material.repetitions"
+    if study.preparation.method == "stack":
+        count = study.preparation.count
+        imaging = imaging.model_copy(update={"thickness": imaging.thickness / count})
+        where += f", each of {count} slabs in a stack"
+    check_fits(crystal.cell.array * np.array(study.material.repetitions)[:, None], imaging, where)

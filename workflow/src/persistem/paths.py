@@ -12,12 +12,20 @@ RESULTS = "results"
 #: The stages that the tables stand on, in order, and the file of each, relative to ``results/<stage>/<digest>/``.
 LEARNED = {
     "specimens": "{specimen}/structure.extxyz",
+    "prepared": "{specimen}/structure.extxyz",
     "exit_waves": "{specimen}.zarr",
     "micrographs": "{specimen}/{defocus}.tif",
     "crops": "{specimen}/{defocus}.tif",
     "diagrams": "{specimen}/{defocus}.parquet",
     "persistence_images": "{specimen}/{defocus}.parquet",
     "learning": "accuracy.csv",
+}
+#: The stages of the evaluation.
+EVALUATED = {
+    "descriptors": "{specimen}.parquet",
+    "evaluation": "evaluation.json",
+    "controls": "controls.json",
+    "sweeps": "sweep.json",
 }
 #: The stages of the figures and the report.
 SHOWN = {
@@ -32,7 +40,7 @@ SHOWN = {
 #: A figure in vectors and in pixels, and its caption and numbers; tables that the report writes beside itself.
 FIGURE_SUFFIXES = (".json", ".png", ".pdf")
 REPORT_TABLES = ("paper.csv", "claims.csv", "timings.csv", "about.json")
-FILES = LEARNED | SHOWN
+FILES = LEARNED | EVALUATED | SHOWN
 STAGES = tuple(FILES)
 
 

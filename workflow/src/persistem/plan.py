@@ -11,11 +11,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from persistem import crops, diagrams, exit_waves, learning, md, micrographs, paths, persistence_images, structures
+from persistem import (
+    crops,
+    diagrams,
+    exit_waves,
+    learning,
+    md,
+    micrographs,
+    paths,
+    persistence_images,
+    preparation,
+    structures,
+)
 from persistem.digests import content, digest_of
 from persistem.errors import PersistemError
+from persistem.plan_evaluation import plan_evaluation
 from persistem.plan_figures import files_in, plan_figures
-from persistem.specimens import specimens_of, states_of
+from persistem.specimens import Specimen, groups_of, specimens_of, states_of
 from persistem.study import Section, Structure, Study
 
 MD_KEYS = [
@@ -53,24 +65,49 @@ class Step:
 class Plan:
     """The steps of a study, by stage and digest, and which digest serves which specimen."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, of: Plan | None = None, learned: bool = True) -> None:
+        """The plan of a study, or of a variant of the study of the plan ``of``, which its steps are added to.
+
+        Of a variant nothing is shown, and nothing below its micrographs is planned unless it is ``learned``.
+        """
         self.study = study
+        self.recipes = study.features if learned else {}
         self.specimens = {s.name: s for s in specimens_of(study)}
-        self.classified = [s for s in self.specimens.values() if s.state is not None]
+        #: what is imaged under a specimen's name: itself, or those in its stack; and their seeds
+        self.members = groups_of(study)
+        self.seeds = {name: tuple(s.seed for s in group) for name, group in self.members.items()}
+        self.imaged = [self.specimens[name] for name in self.members]
+        self.classified = [s for s in self.imaged if s.state is not None]
         self.defoci = {paths.defocus_id(d): d for d in study.imaging.defoci}
         extent = (study.imaging.pixels, study.imaging.pixels)
         self.crops_per_micrograph = len(crops.positions(extent, study.crops))
-        self.steps: dict[str, dict[str, Step]] = {stage: {} for stage in paths.STAGES}
+        self.steps: dict[str, dict[str, Step]] = of.steps if of else {stage: {} for stage in paths.STAGES}
+        #: this plan and those of variants, in the order in which they were made
+        self.plans: list[Plan] = of.plans if of else []
+        self.plans.append(self)
         self._specimen = self._specimen_digests()
+        self._prepared = {name: self._prepared_step(group) for name, group in self.members.items()}
         self._image_digests()
         # one state only cannot be told from another, but can be shown
-        recipes = study.features if len(states_of(study)) > 1 else {}
+        recipes = self.recipes if len(states_of(study)) > 1 else {}
         self.learning = {name: self._learning_step(name) for name in recipes}
-        self.shown = plan_figures(self)
+        if not of:
+            self.evaluated = plan_evaluation(self)
+            self.shown = plan_figures(self)
+
+    def plan_of(self, specimen: str, stage: str, digest: str) -> Plan:
+        """The plan, of this study or of a variant, that has a specimen with this digest of a stage."""
+        return next(plan for plan in self.plans if plan.has(specimen, stage, digest))
+
+    def has(self, specimen: str, stage: str, digest: str) -> bool:
+        """Whether a specimen has this digest of a stage."""
+        return (self._specimen if stage == "specimens" else self._prepared).get(specimen) == digest
 
     def digest(self, stage: str, specimen: str, recipe: str = "") -> str:
         """The digest of ``stage`` for a specimen (and, below the micrographs, a recipe)."""
-        return self._specimen[specimen] if stage == "specimens" else self._images[stage, specimen, recipe]
+        if stage in ("specimens", "prepared"):
+            return (self._specimen if stage == "specimens" else self._prepared)[specimen]
+        return self._images[stage, specimen, recipe]
 
     def settings(self, stage: str, digest: str) -> dict[str, Any]:
         """The slice of the study that jobs of this stage and digest receive, as plain values."""
@@ -106,11 +143,13 @@ class Plan:
         return self.steps[stage][digest]
 
     def files(self, stage: str, made: bool = False) -> list[str]:
-        """Every file of a stage; of exit waves and micrographs, with ``made``, only those that the tables need."""
-        imaged = self.classified if made else list(self.specimens.values())
+        """Every file of a stage; of what is imaged and its images, with ``made``, only those that the tables need."""
+        imaged = self.classified if made else self.imaged
         if stage == "specimens":
             return [paths.path(stage, d, name) for name, d in self._specimen.items()]
-        if stage == "exit_waves":
+        if stage == "prepared" and self.study.preparation.method == "none":
+            return []
+        if stage in ("prepared", "exit_waves"):
             return [paths.path(stage, self.digest(stage, s.name), s.name) for s in imaged]
         if stage == "learning":
             return [paths.path(stage, digest) for digest in self.learning.values()]
@@ -164,6 +203,21 @@ class Plan:
         settings = part(structure, ("path", "types"))
         return self.add("specimens", structures.VERSION, settings, path=content(Path(structure.path)))
 
+    def _prepared_step(self, group: tuple[Specimen, ...]) -> str:
+        """The digest of what is imaged: of the specimen itself where nothing is prepared."""
+        study, first = self.study, self._specimen[group[0].name]
+        if study.preparation.method == "none":
+            return first
+        settings: dict[str, Any] = {"preparation": part(study.preparation)}
+        if study.preparation.method == "stack":
+            # stacks with the same first member have its name
+            settings |= {"imaging": part(study.imaging, preparation.KEYS), "seeds": [s.seed for s in group]}
+            members = dict.fromkeys(self._specimen[s.name] for s in group)
+            return self.add("prepared", preparation.VERSION, settings, *members)
+        # what settings of the molecular dynamics do is in the specimen's digest already
+        step = Step("prepared", preparation.VERSION, self.settings("specimens", first) | settings, settings, (first,))
+        return self.steps["prepared"].setdefault(step.digest, step).digest
+
     def _image_digests(self) -> None:
         study = self.study
         self._images: dict[tuple[str, str, str], str] = {}
@@ -171,16 +225,16 @@ class Plan:
         # a GPU's results differ in the last digits, which 16-bit CLAHE shows; a CPU's digests do not name it
         device = {"device": "gpu"} if study.run.device == "gpu" else {}
         cut = part(study.crops)
-        for name in self.specimens:
-            image = self.add("exit_waves", exit_waves.VERSION, wave, self._specimen[name], **device)
+        for name in self.members:
+            image = self.add("exit_waves", exit_waves.VERSION, wave, self._prepared[name], **device)
             self._images["exit_waves", name, ""] = image
             image = self._images["micrographs", name, ""] = self.add(
                 "micrographs", micrographs.VERSION, lens, image, **device
             )
-            for label, recipe in study.features.items():
-                noise = {"noise": part(recipe.noise)} if recipe.noise else {}
+            for label, recipe in self.recipes.items():
+                detector = {"detector": part(recipe.detector)} if recipe.detector else {}
                 chain: list[tuple[str, int, dict[str, Any]]] = [
-                    ("crops", crops.VERSION, {"intensity": part(recipe.intensity), "crops": cut, **noise}),
+                    ("crops", crops.VERSION, {"intensity": part(recipe.intensity), "crops": cut, **detector}),
                     ("diagrams", diagrams.VERSION, part(recipe, ("filtrations", "positions"))),
                     (
                         "persistence_images",
@@ -214,5 +268,14 @@ class Plan:
 
 
 def part(section: Section, keys: tuple[str, ...] | list[str] | None = None) -> dict[str, Any]:
-    """Some fields of a section as plain built-in values."""
-    return section.model_dump(mode="json", include=None if keys is None else set(keys))
+    """Some fields of a section as plain built-in values, without ``later`` ones that are at their default."""
+    include = None if keys is None else set(keys)
+    return section.model_dump(mode="json", include=include, exclude=_neutral(section))
+
+
+def _neutral(section: Section) -> dict[str, Any]:
+    """Later settings at their default, in a section and those in it, as pydantic's ``exclude`` wants them."""
+    fields = type(section).model_fields
+    neutral: dict[str, Any] = {name: True for name in section.later if getattr(section, name) == fields[name].default}
+    inner = {name: _neutral(value) for name, value in section if isinstance(value, Section)}
+    return {name: names for name, names in inner.items() if names} | neutral

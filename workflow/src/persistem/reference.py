@@ -89,13 +89,16 @@ def _allowed(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "const" in schema:
         return f"`{schema['const']}`"
+    if "type" not in schema and "properties" not in schema and "$ref" not in schema:
+        return "any value"
     kind = str(schema.get("type", "mapping"))
     if kind == "array":
         each = schema.get("items") or schema.get("prefixItems", [{}])[0]
         count = f"{schema['maxItems']} × " if "maxItems" in schema else "list of "
         return count + _allowed(each)
     if kind == "object":
-        return "name → " + _allowed(schema.get("additionalProperties", {}))
+        values = schema.get("additionalProperties")
+        return "name → " + _allowed(values if isinstance(values, dict) else {})
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
     limits = ", ".join(f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema)
     names = {"number": "number", "integer": "integer", "string": "text", "boolean": "true or false", "null": "null"}

@@ -11,10 +11,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from persistem.errors import PersistemError
-from persistem.study.features import Clahe, Crops, Learning, Noise, Recipe, Standardised, Weight, Window
+from persistem.study.evaluation import Alternative, Band, Control, Describing, Evaluation, Mesh, Multiverse, Row, Sweep
+from persistem.study.features import Clahe, Crops, Detector, Learning, Recipe, Standardised, Weight, Window
 from persistem.study.fields import OURS, Name, Section, Whole, given
 from persistem.study.figures import Diagrams3D, Figures
 from persistem.study.imaging import Imaging
+from persistem.study.preparation import EndState, Inherent, Preparation, Snapshots, Stack
 from persistem.study.specimens import (
     Crystal,
     Material,
@@ -27,26 +29,39 @@ from persistem.study.specimens import (
 )
 
 __all__ = [
+    "Alternative",
+    "Band",
     "Clahe",
+    "Control",
     "Crops",
     "Crystal",
+    "Describing",
+    "Detector",
     "Diagrams3D",
+    "EndState",
+    "Evaluation",
     "Figures",
     "Imaging",
+    "Inherent",
     "Learning",
     "Material",
+    "Mesh",
     "MolecularDynamics",
-    "Noise",
+    "Multiverse",
     "Potential",
     "Recipe",
     "RoomTemperature",
+    "Row",
     "Run",
     "Section",
     "Series",
+    "Snapshots",
+    "Stack",
     "Standardised",
     "State",
     "Structure",
     "Study",
+    "Sweep",
     "Weight",
     "Window",
 ]
@@ -81,6 +96,9 @@ class Study(Section):
         "the classes: label and the specimens it covers, in the order of labels 0, 1, …; not with `structures`",
         source="paper: amorphous 0, liquid 1",
     )
+    preparation: Annotated[Preparation, Field(discriminator="method")] = Field(
+        EndState(), description="what of a specimen is imaged"
+    )
     imaging: Imaging = Field(Imaging(), description="multislice and the microscope")
     crops: Crops = Field(Crops(), description="small images")
     features: dict[Name, Recipe] = given(
@@ -88,8 +106,8 @@ class Study(Section):
             "paper": Recipe(),
             "absolute": Recipe(intensity=Window()),
             "standardised": Recipe(intensity=Standardised()),
-            "noisy": Recipe(noise=Noise(dose=1000.0)),
-            "filtered": Recipe(noise=Noise(dose=1000.0, low_pass=0.3)),
+            "noisy": Recipe(detector=Detector(dose=1000.0)),
+            "filtered": Recipe(detector=Detector(dose=1000.0, low_pass=0.3)),
         },
         "recipes: name and steps from a micrograph to feature vectors",
         source="paper; `absolute` and `standardised` show how much of the accuracy is contrast, `noisy` and `filtered`"
@@ -97,6 +115,7 @@ class Study(Section):
         min_length=1,
     )
     learning: Learning = Field(Learning(), description="classification")
+    evaluation: Evaluation | None = given(None, "what the accuracy means, by seeds; null: not evaluated", source=OURS)
     diagrams_3d: Diagrams3D = Field(Diagrams3D(), description="3D diagrams of the specimens")
     figures: Figures = Field(Figures(), description="what the figures show")
     run: Run = Field(Run(), description="how to run")

@@ -1,0 +1,430 @@
+"""Variants of a study, and the plan of an evaluation: what changes, what is shared, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, TINY, changed
+from persistem import paths
+from persistem.errors import PersistemError
+from persistem.load import load_study, make_study
+from persistem.plan import Plan
+from persistem.plan_figures import files_in
+from persistem.specimens import specimens_of
+from persistem.variants import variant, with_seeds
+
+SERIES = [{"temperatures": [6000], "seeds": [1, 2, 3, 4]}, {"temperatures": [1000], "seeds": [1]}]
+SMALL = {"describing": {"sizes": [64], "images": {}}, "rows": [
+    {"name": "standard deviation", "task": "absolute", "blocks": [["contrast"]], "main": True},
+    {"name": "persistence", "task": "contrast removed", "blocks": [["statistics"]], "main": True},
+    {"name": "moments", "task": "contrast removed", "blocks": [["moments"]]},
+]}  # fmt: skip
+SWEEP = {"name": "a", "title": "A", "axis": "a"}
+ABOVE = ("specimens", "exit_waves", "micrographs", "crops", "diagrams", "persistence_images", "learning")
+
+
+def evaluated(**settings: Any) -> dict[str, Any]:
+    """The tiny study with four seeds and an evaluation."""
+    study = changed(copy.deepcopy(TINY), "md.series", SERIES)
+    return study | {"evaluation": copy.deepcopy(SMALL) | settings}
+
+
+def planned(**settings: Any) -> Plan:
+    return Plan(make_study(evaluated(**settings)))
+
+
+def test_a_variant_differs_in_what_was_changed_alone():
+    study = make_study(TINY)
+    other = variant(study, {"imaging.voltage": 300.0, "learning.models": ["LR"]}, "here")
+    assert (other.imaging.voltage, other.learning.models) == (300.0, ("LR",))
+    assert variant(other, {"imaging.voltage": study.imaging.voltage, "learning.models": ["LR", "SVC"]}, "") == study
+    assert study.imaging.voltage == 200.0
+
+
+@pytest.mark.parametrize("stated", [{}, TINY, {"features": {"paper": {}}}, {"imaging": {"Cs": 0.001}}])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("features.paper.bins", 32),
+        ("features.paper.intensity", {"method": "window"}),
+        ("features.paper.intensity.clip_limit", 40.0),
+        ("features.paper.weight.form", "none"),
+        ("imaging.voltage", 300.0),
+        ("md.rt.velocities", "redrawn"),
+        ("material.radii.Ga", 1.5),
+        ("states.liquid.temperature", 6000),
+        ("material.crystal.a", 3.2),
+        ("preparation", {"method": "inherent"}),
+        ("diagrams_3d.periodic", True),
+        ("name", "another"),
+    ],
+)
+def test_one_key_changes_one_setting_whether_or_not_its_section_is_stated(stated, key, value):
+    study = make_study(stated)
+    found, known = (s.model_dump(mode="json") for s in (variant(study, {key: value}, "here"), study))
+    *sections, last = key.split(".")
+    here, there = found, known
+    for section in sections:
+        here, there = here[section], there[section]
+    if isinstance(value, dict):
+        assert here[last] | value == here[last]
+    else:
+        assert here[last] == value
+    here[last] = there[last]
+    assert found == known
+
+
+def test_a_section_that_is_not_stated_starts_from_what_it_is_there():
+    """The detector of descriptors bins by default, another one does not."""
+    study = make_study(evaluated())
+    assert study.evaluation is not None and study.evaluation.describing.detector.binning == 2
+    noisy = variant(study, {"evaluation.describing.detector.dose": 900.0}, "here").evaluation
+    assert noisy is not None
+    assert noisy.describing.detector.model_dump() == {"binning": 2, "dose": 900.0, "mtf": None, "low_pass": None}
+    paper = make_study({})
+    assert variant(paper, {"features.filtered.detector.dose": 900.0}, "").features["filtered"].detector.low_pass == 0.3
+
+
+def test_several_keys_of_a_section_are_changed_together():
+    study = make_study(evaluated())
+    changes = {"evaluation.describing.detector.low_pass": 0.3, "evaluation.describing.detector.dose": 900.0}
+    found = variant(study, changes, "here").evaluation
+    assert found is not None
+    assert (found.describing.detector.low_pass, found.describing.detector.dose) == (0.3, 900.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"imaging.volts": 1.0}, r"^here: imaging\.volts: no such key; allowed are field, "),
+        ({"imagin.voltage": 1.0}, r"^here: imagin\.voltage: no such setting; 'imagin'.*imaging"),
+        ({"features.other.bins": 32}, r"^here: features\.other\.bins: no such setting; 'other' holds none \(of paper"),
+        ({"learning.C.value": 1.0}, r"^here: learning\.C\.value: no such setting; 'C'"),
+        ({"imaging.voltage": -1.0}, r"^here: imaging\.voltage = -1\.0: "),
+        ({"imaging.voltage": "high"}, r"^here: imaging\.voltage = 'high': "),
+        ({"crops.size": 4096}, r"^here: crops\.size = 4096: larger"),
+        ({"evaluation.describing.sizes": [32]}, r"^here: evaluation\.describing\.sizes: no such setting"),
+        ({"imaging.voltage": -1.0, "learning.C": -1.0}, r"^here: imaging\.voltage.*; learning\.C"),
+    ],
+)
+def test_what_is_no_setting_is_refused_in_a_sentence_that_names_place_and_key(changes, message):
+    with pytest.raises(PersistemError, match=message) as refused:
+        variant(make_study(TINY), changes, "here")
+    assert "\n" not in str(refused.value)
+
+
+def test_with_seeds_keeps_specimens_of_states_and_of_these_seeds():
+    study = make_study(evaluated())
+    plain = variant(study, {"evaluation": None}, "here")
+    assert {s.name for s in specimens_of(study)} > {"T1000-rt0-s01"}
+    every = with_seeds(plain, (), "here")
+    assert sorted(s.name for s in specimens_of(every)) == sorted(s.name for s in specimens_of(study) if s.state)
+    two = with_seeds(plain, (3, 1), "here")
+    names = {f"T6000-rt{rt}-s{seed:02d}" for rt in (0, 1) for seed in (1, 3)}
+    assert {s.name for s in specimens_of(two)} == names
+    assert {s.state for s in specimens_of(two)} == {"amorphous", "liquid"}
+    with pytest.raises(PersistemError, match=r"^here: seeds = \[9\].*\[1, 2, 3, 4\]"):
+        with_seeds(plain, (1, 9), "here")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> dict[str, Any]:
+    """A study of own structures, three of each state."""
+    from persistem.structures import crystal_of
+    from persistem.study import Material
+
+    atoms = crystal_of(Material(repetitions=(6, 6, 4)))
+    structures = []
+    for seed in (1, 2, 3):
+        for state in ("solid", "melt"):
+            atoms.rattle(0.1, seed=seed)
+            file = tmp_path / f"{state}{seed}.xyz"
+            atoms.write(file, format="extxyz")
+            structures.append({"path": str(file), "state": state, "seed": seed})
+    return {key: value for key, value in TINY.items() if key not in {"material", "md"}} | {"structures": structures}
+
+
+def test_variants_of_own_structures(own):
+    study = make_study(own | {"evaluation": SMALL | {"controls": [
+        {"name": "as simulated"}, {"name": "thin", "states": {"solid": {"imaging.thickness": 8.0}}},
+    ]}})  # fmt: skip
+    plan = Plan(study)
+    assert len(plan.evaluated.descriptors) == 6
+    assert len(plan.steps["specimens"]) == 6
+    two = with_seeds(variant(study, {"evaluation": None}, ""), (1, 3), "here")
+    assert {s.name for s in specimens_of(two)} == {
+        f"{state}-s0{seed}" for state in ("solid", "melt") for seed in (1, 3)
+    }
+    assert {plan.digest("specimens", s.name) for s in specimens_of(two)} <= set(plan.steps["specimens"])
+    with pytest.raises(PersistemError, match=r"^here: md"):
+        variant(study, {"md.steps": 500}, "here")
+
+
+def new(alternative: dict[str, Any]) -> dict[str, int]:
+    """How many digests of each stage an alternative adds to a study."""
+    base = Plan(make_study(changed(TINY, "md.series", SERIES) | {"features": {"paper": {}}}))
+    question = {"question": "q", "answer": "a", "settings": alternative}
+    plan = planned(multiverse={"alternatives": [question]})
+    for stage in ABOVE:
+        assert set(base.steps[stage]) <= set(plan.steps[stage])
+    counts = {stage: len(plan.steps[stage]) - len(base.steps[stage]) for stage in ABOVE}
+    return {stage: count for stage, count in counts.items() if count}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"learning.C": 1.0}, {"learning": 1}),
+        ({"features.paper.weight": {"form": "none"}}, {"persistence_images": 2, "learning": 1}),
+        (
+            {"features.paper.intensity": {"method": "window"}},
+            {"crops": 2, "diagrams": 2, "persistence_images": 2, "learning": 1},
+        ),
+        (
+            {"imaging.Cs": 0.001},
+            {"micrographs": 2, "crops": 2, "diagrams": 2, "persistence_images": 2, "learning": 1},
+        ),
+        (
+            {"imaging.voltage": 300.0},
+            {"exit_waves": 2, "micrographs": 2, "crops": 2, "diagrams": 2, "persistence_images": 2, "learning": 1},
+        ),
+        (
+            {"md.steps": 600},
+            dict.fromkeys(ABOVE, 2) | {"learning": 1},
+        ),
+        (
+            {"md.rt.velocities": "redrawn"},
+            dict.fromkeys(ABOVE, 1),
+        ),
+    ],
+)
+def test_an_alternative_shares_every_result_that_it_leaves_alone(settings, expected):
+    assert new(settings) == expected
+
+
+def test_an_evaluation_of_the_study_adds_no_specimen_wave_or_micrograph():
+    without = Plan(make_study(changed(TINY, "md.series", SERIES)))
+    plan = planned(controls=[{"name": "as simulated"}], sweeps=[SWEEP | {"key": "imaging.Cs", "values": [0.0, 0.01]}])
+    for stage in ABOVE:
+        assert plan.steps[stage].keys() >= without.steps[stage].keys()
+    assert plan.steps["specimens"].keys() == without.steps["specimens"].keys()
+    assert plan.steps["exit_waves"].keys() == without.steps["exit_waves"].keys()
+    # those of the sweep are imaged by itself
+    assert {d for d in plan.steps["crops"]} == set(without.steps["crops"])
+    assert plan.learning == without.learning
+    assert without.evaluated.evaluation == "" and len(without.plans) == 1
+    for stage in paths.EVALUATED:
+        assert not without.steps[stage]
+
+
+def known_files(plan: Plan) -> set[str]:
+    """Every file that a step of the plan can make, as the rules do."""
+    names = {name for one in plan.plans for name in one.specimens}
+    foci = {name for one in plan.plans for name in one.defoci}
+    found = set()
+    for stage, steps in plan.steps.items():
+        for digest in steps:
+            for name in names:
+                found |= {paths.path(stage, digest, name, defocus) for defocus in foci}
+                if stage == "specimens":
+                    found.add(paths.beside(stage, "summary.json").format(digest=digest, specimen=name))
+    return found
+
+
+FULL = {
+    "multiverse": {
+        "seeds": [1, 2, 3],
+        "alternatives": [{"question": "q", "answer": "a", "settings": {"md.steps": 600}}],
+    },
+    "controls": [
+        {"name": "as simulated"},
+        {"name": "three", "seeds": [1, 2, 3], "settings": {"imaging.defoci": [25]}},
+        {"name": "thin", "states": {"amorphous": {"imaging.thickness": 8.0}}},
+        {"name": "minimised", "settings": {"preparation": {"method": "inherent"}}},
+    ],
+    "sweeps": [
+        SWEEP | {"key": "evaluation.describing.detector.dose", "values": [None, 1000.0]},
+        SWEEP | {"name": "b", "key": "imaging.tilt", "values": [[0.0, 0.0], [9.0, 0.0]]},
+        SWEEP
+        | {"name": "c", "key": "imaging.thickness", "values": [5.0, 10.0]}
+        | {"settings": {"preparation": {"method": "stack", "count": 2}}},
+    ],
+}
+
+
+def test_every_file_that_the_evaluation_reads_is_one_that_a_step_makes():
+    plan = planned(**FULL)
+    files = known_files(plan)
+    for stage in ("evaluation", "controls", "sweeps"):
+        for digest in plan.steps[stage]:
+            named = files_in(plan.settings(stage, digest))
+            assert named and set(named) <= files, stage
+    assert all(one["accuracy"] in files for one in plan.evaluated.multiverse)
+    assert [one["default"] for one in plan.evaluated.multiverse] == [True, False]
+    # a file is asked for once, of a plan that has the specimen
+    for digest in plan.steps["descriptors"]:
+        image = plan.input_digest("descriptors", digest)
+        assert image in plan.steps["micrographs"] and plan.settings("descriptors", digest)["defoci"]
+    assert len(plan.evaluated.descriptors) == 8
+
+
+def test_controls_and_sweeps_have_every_seed_that_they_are_made_of():
+    plan = planned(**FULL)
+    (digest,) = plan.steps["controls"]
+    controls = {control["name"]: control["sources"] for control in plan.settings("controls", digest)["controls"]}
+    seeds = {name: sorted((s["state"], *s["seeds"]) for s in sources) for name, sources in controls.items()}
+    both = [(state, seed) for state in ("amorphous", "liquid") for seed in (1, 2, 3, 4)]
+    assert seeds["as simulated"] == seeds["thin"] == seeds["minimised"] == both
+    assert seeds["three"] == [one for one in both if one[1] < 4]
+    of = {name: {s["path"] for s in sources if s["state"] == "liquid"} for name, sources in controls.items()}
+    assert of["thin"] == of["as simulated"] and not of["minimised"] & of["as simulated"]
+    thin = {s["path"] for s in controls["thin"]} - of["thin"]
+    assert not thin & {s["path"] for s in controls["as simulated"]}
+
+    def waves(name):
+        path = plan.evaluated.sweeps[name]
+        conditions = plan.settings("sweeps", Path(path).parent.name)["conditions"]
+        return [condition["waves"] for condition in conditions], conditions
+
+    stacked, _ = waves("c")
+    for of_condition in stacked:
+        assert [(w["state"], *w["seeds"]) for w in sorted(of_condition, key=lambda w: (w["state"], w["seeds"]))] == [
+            ("amorphous", 1, 2), ("amorphous", 3, 4), ("liquid", 1, 2), ("liquid", 3, 4),
+        ]  # fmt: skip
+    dose, conditions = waves("a")
+    assert dose[0] == dose[1]
+    assert {w["path"] for w in dose[0]} == {p for p in plan.files("exit_waves") if "T6000" in p}
+    assert [c["describing"]["detector"]["dose"] for c in conditions] == [None, 1000.0]
+    assert {c["describing"]["detector"]["binning"] for c in conditions} == {2}
+    tilted, conditions = waves("b")
+    assert tilted[0] == dose[0] and not {w["path"] for w in tilted[1]} & {w["path"] for w in dose[0]}
+    assert [c["imaging"]["tilt"] for c in conditions] == [[0.0, 0.0], [9.0, 0.0]]
+
+
+def test_sweeps_do_not_depend_on_the_defoci_of_the_study():
+    more = evaluated(**FULL)
+    more["imaging"] = TINY["imaging"] | {"defoci": [-100, 0, 50]}
+    assert Plan(make_study(more)).evaluated.sweeps == planned(**FULL).evaluated.sweeps
+
+
+STACKED = {"preparation": {"method": "stack", "count": 2}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"multiverse": {"alternatives": [{"question": "q", "answer": "no", "settings": {"imaging.volt": 3.0}}]}},
+            r"^evaluation\.multiverse\.alternatives\[0\] \(no\): imaging\.volt: no such key",
+        ),
+        (
+            {
+                "multiverse": {
+                    "seeds": [7],
+                    "alternatives": [{"question": "q", "answer": "a", "settings": {"name": "b"}}],
+                }
+            },
+            r"^evaluation\.multiverse: seeds = \[7\]",
+        ),
+        (
+            {"controls": [{"name": "one"}, {"name": "bad", "settings": {"imaging.thickness": 1e6}}]},
+            r"^evaluation\.controls\[1\] \(bad\): .*thickness",
+        ),
+        (
+            {"controls": [{"name": "bad", "states": {"amorphus": {"imaging.thickness": 8.0}}}]},
+            r"^evaluation\.controls\[0\] \(bad\): no state 'amorphus'; there are amorphous, liquid",
+        ),
+        ({"controls": [{"name": "few", "seeds": [1, 2]}]}, r"^evaluation\.controls\[0\] \(few\): .*needs two states"),
+        (
+            {"controls": [{"name": "few", "settings": STACKED}]},
+            r"^evaluation\.controls\[0\] \(few\): .*needs two states",
+        ),
+        (
+            {"controls": [{"name": "odd", "settings": {"imaging.pixels": 127, "crops.size": 63, "crops.stride": 63}}]},
+            r"^evaluation\.controls\[0\] \(odd\): evaluation\.describing\.detector\.binning = 2",
+        ),
+        (
+            {"sweeps": [SWEEP | {"key": "imaging.volt", "values": [1.0, 2.0]}]},
+            r"^evaluation\.sweeps\[0\] \(a\): imaging\.volt: no such key",
+        ),
+        (
+            {"sweeps": [SWEEP | {"key": "evaluation.describing.detector.dose", "values": [None, -1.0]}]},
+            r"^evaluation\.sweeps\[0\] \(a\): evaluation\.describing\.detector\.dose = -1",
+        ),
+        (
+            {"sweeps": [SWEEP | {"key": "learning.C", "values": [1.0, 2.0]}]},
+            r"^evaluation\.sweeps\[0\] \(a\): learning\.C = 1\.0 and 2\.0 make no difference",
+        ),
+        (
+            {"sweeps": [SWEEP | {"key": "imaging.defoci", "values": [[0.0], [50.0]]}]},
+            r"^evaluation\.sweeps\[0\] \(a\): imaging\.defoci = .* make no difference",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_with_its_place(settings, message):
+    with pytest.raises(PersistemError, match=message) as refused:
+        planned(**settings)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("series", "settings", "message"),
+    [
+        ([{"temperatures": [6000], "seeds": [1, 2]}], {}, r"3 seeds or more.*amorphous: \[1, 2\]; liquid: \[1, 2\]"),
+        (
+            [
+                {"temperatures": [6000], "seeds": [1, 2, 3]},
+                {"temperatures": [6000], "seeds": [4], "rt": [False]},
+            ],
+            {},
+            r"the same of each.*amorphous: \[1, 2, 3\]; liquid: \[1, 2, 3, 4\]",
+        ),
+        (SERIES, {"describing": {"sizes": [256]}}, r"sizes = 256: larger than the micrograph.*imaging\.pixels = 128"),
+        (SERIES, {"describing": {"sizes": [64], "detector": {"binning": 3}}}, "binning = 3"),
+        (SERIES, {"rows": [{"name": "a", "task": "absolute", "blocks": [["contrst"]]}]}, "no block 'contrst'"),
+        (SERIES, {"rows": [*SMALL["rows"], SMALL["rows"][0]]}, "two are called standard deviation, absolute"),
+        (SERIES, {"controls": [{"name": "a"}, {"name": "a"}]}, "controls: two are called a"),
+        (SERIES, {"sweeps": [SWEEP | {"key": "imaging.Cs", "values": [0.0]}] * 2}, "sweeps: two are called a"),
+        (SERIES, {"sweeps": [SWEEP | {"key": "imaging.Cs", "values": [0.0], "base": 1}]}, "base = 1"),
+        (SERIES, {"describing": {"images": {"betti": {"bins": 8, "sigma": 1.0}}}}, "betti is the name of other"),
+        (SERIES, {"C": [1.0, 1.0]}, "listed twice"),
+        (SERIES, {"C": [0.1 * k for k in range(1, 26)]}, "at most 24"),
+    ],
+)
+def test_a_study_whose_evaluation_cannot_work_is_refused(series, settings, message):
+    with pytest.raises(PersistemError, match=message):
+        make_study(changed(TINY, "md.series", series) | {"evaluation": copy.deepcopy(SMALL) | settings})
+
+
+def test_the_extended_study_is_planned_with_the_detector_of_its_descriptors():
+    study = load_study(ROOT / "config/extended.yaml")
+    plan = Plan(study)
+    assert len(plan.evaluated.descriptors) == 16
+    assert len(plan.evaluated.multiverse) == 1 + len(study.evaluation.multiverse.alternatives)
+    for name in ("dose", "dose-filtered", "astigmatism", "stack"):
+        conditions = plan.settings("sweeps", Path(plan.evaluated.sweeps[name]).parent.name)["conditions"]
+        assert {c["describing"]["detector"]["binning"] for c in conditions} == {2}, name
+    # molecular dynamics: the paper's, at a fixed density, and with other velocities (two)
+    hot = {d for d, step in plan.steps["specimens"].items() if not step.inputs}
+    assert len(hot) == 3
+
+
+@pytest.mark.parametrize("target", ["evaluation", "multiverse", "controlled", "robustness"])
+def test_the_workflow_resolves_each_part_of_the_extended_study(target, resolve):
+    jobs = resolve(ROOT / "config/extended.yaml", target=target).jobs
+    seeds = {"evaluation": 8, "multiverse": 3, "controlled": 8, "robustness": 8}[target]
+    alternative = {"multiverse": 2, "controlled": 1}.get(target, 0)  # fixed density; other velocities; of three seeds
+    assert jobs["heating"] == seeds + 3 * alternative
+    again = 1 if target == "multiverse" else 0  # redrawn velocities continue the same heating
+    assert jobs["rt_treatment"] == seeds + 3 * (alternative + again)
+    assert jobs[target] == 1
+    expected = {
+        "evaluation": {"descriptors": 16, "evaluate": 1, "learning": None, "sweep": None},
+        "multiverse": {"learning": 23, "descriptors": None},
+        "controlled": {"controls": 1, "descriptors": 16 + 6 + 8 + 6 + 6, "preparation": 12},
+        "robustness": {"sweep": 10, "micrograph": None, "exit_wave": 16 * 4 + 16},
+    }[target]
+    assert {name: jobs.get(name) for name in expected} == expected

@@ -1,0 +1,62 @@
+"""Controls: the same classification where one difference between the states is taken away."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from persistem.errors import PersistemError
+from persistem.evaluation.rows import available, candidates, key_of, read_described
+from persistem.evaluation.validation import nested, tabulate
+from persistem.files import atomic, read_json
+
+#: Raised when the results of this stage change for the same study.
+VERSION = 1
+
+
+def controls_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
+    """Write accuracy by nested cross-validation, one model per defocus, of each control and row as JSON.
+
+    ``settings``: ``states``, ``rows``, ``C``, ``models``, ``in_focus`` (Å), ``size`` (px) and ``controls``, each with
+    ``name``, ``about`` and ``sources`` (specimen, state, seeds, path of the descriptors, summary); paths are relative
+    to ``root``. Written: ``controls`` with ``seeds``, ``defoci``, ``densities`` (g/cm³, by state) and ``rows``.
+    Raises PersistemError, naming the control, where it cannot be evaluated.
+    """
+    listed = []
+    for control in settings["controls"]:
+        try:
+            listed.append(_control(control, settings, root, jobs))
+        except PersistemError as error:
+            raise PersistemError(f"control {control['name']!r}: {error}") from error
+        print(f"{len(listed)} of {len(settings['controls'])}: {control['name']}", flush=True)
+    with atomic(out) as part:
+        part.write_text(json.dumps({"states": settings["states"], "controls": listed}, indent=1) + "\n")
+
+
+def _control(control: dict[str, Any], settings: dict[str, Any], root: Path, jobs: int) -> dict[str, Any]:
+    described = read_described(control["sources"], settings["states"], root, settings["size"])
+    rows = available(settings["rows"], described.X)
+    choices = {json.dumps(key_of(row)): candidates(row, settings["C"], settings["models"]) for row in rows}
+    outcomes = nested(described.X, described.crops, choices, "per-defocus", jobs)
+    tables = []
+    for row in rows:
+        outcome = outcomes[json.dumps(key_of(row))]
+        (line,) = [t for t in tabulate(outcome, described.crops, settings["in_focus"]) if t["foci"] == "all"]
+        tables.append(key_of(row) | line)
+    return {
+        "name": control["name"],
+        "about": control["about"],
+        "seeds": sorted({int(seed) for source in control["sources"] for seed in source["seeds"]}),
+        "defoci": sorted({float(d) for d in described.crops.defocus}),
+        "densities": _densities(control["sources"], settings["states"], root),
+        "rows": tables,
+    }
+
+
+def _densities(sources: list[dict[str, Any]], states: list[str], root: Path) -> dict[str, float]:
+    """Mean density of each state's specimens, g/cm³."""
+    of: dict[str, list[float]] = {state: [] for state in states}
+    for source in sources:
+        of[source["state"]].append(read_json(root / source["summary"])["density_g_cm3"])
+    return {state: round(sum(values) / len(values), 4) for state, values in of.items() if values}

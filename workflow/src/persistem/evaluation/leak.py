@@ -1,0 +1,113 @@
+"""Where a random split leaks: the same features and models under splits that differ only in what is left out.
+
+Three quarters (as ``learning.test_fraction`` says) of one seed's crops train, and as many crops as the rest test:
+
+- random: of the same seed, at random, as the paper does;
+- micrograph: of the same seed, whole micrographs; the same atoms at other defoci remain;
+- region: of the same seed, crop positions at all defoci and in all states; neighbouring regions remain;
+- seed: of another seed, each of the others in turn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from persistem.errors import PersistemError
+from persistem.evaluation.validation import seed_means, summary
+from persistem.splits import Split, random_splits
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from persistem.evaluation.validation import Crops
+    from persistem.study import Learning
+
+SPLITS = ("random", "micrograph", "region", "seed")
+
+
+def attribution(
+    X: NDArray[Any], crops: Crops, position: NDArray[np.int_], learning: Learning, jobs: int = 1
+) -> list[dict[str, Any]]:
+    """Accuracy under each split: ``model``, ``split``, ``accuracy``, ``ci_low``, ``ci_high``, ``n_splits``.
+
+    ``X`` (crops, length); ``position`` a crop's place in its micrograph. Models, C and scaling are the study's, one
+    model for all defoci. Accuracy is averaged over repetitions and then over the seed that trains, whose scatter gives
+    the interval (``validation.bootstrap``). A split that a seed's crops, defoci or positions do not allow has no row.
+    Raises PersistemError below two seeds that have all states, and for features that do not fit or are not finite.
+    """
+    import numpy as np
+    from joblib import Parallel, delayed
+
+    values = np.asarray(X, float)
+    if values.ndim != 2 or len(values) != len(crops.y):
+        raise PersistemError(f"leak: features have the shape {values.shape}, but there are {len(crops.y)} crops")
+    if not np.isfinite(values).all():
+        raise PersistemError("leak: a feature is not a finite number")
+    tasks = [(name, split) for name in SPLITS for split in splits_of(name, crops, position, learning)]
+    done = Parallel(n_jobs=jobs)(delayed(_accuracy)(values, crops.y, split, learning) for _, split in tasks)
+    rows = []
+    for k, model in enumerate(learning.models):
+        for name in SPLITS:
+            of = [(split.group, found[k]) for (kind, split), found in zip(tasks, done, strict=True) if kind == name]
+            if of:
+                means = seed_means(np.array([a for _, a in of]), np.array([seed for seed, _ in of]))
+                rows.append({"model": model, "split": name} | summary("accuracy", "ci", means) | {"n_splits": len(of)})
+    return rows
+
+
+def splits_of(name: str, crops: Crops, position: NDArray[np.int_], learning: Learning) -> list[Split]:
+    """The splits of one kind; a split's group is the seed that trains. Empty where a seed does not allow them."""
+    import numpy as np
+
+    complete = [s for s in np.unique(crops.seed).tolist() if set(crops.y[crops.seed == s]) == set(crops.y)]
+    if len(complete) < 2:
+        raise PersistemError(f"leak: two seeds with all states are needed; complete are {complete or 'none'}")
+    if name in ("random", "seed"):
+        return _random(complete, crops, learning, elsewhere=name == "seed")
+    found = []
+    for seed in complete:
+        own = crops.seed == seed
+        # micrographs leave at the same defoci in all states, else the focus of what remains would tell the state
+        units: NDArray[Any] = crops.defocus if name == "micrograph" else position
+        listed = np.unique(units[own])
+        count = min(max(round(learning.test_fraction * len(listed)), 1), len(listed) - 1)
+        for repetition in range(learning.repetitions):
+            rng = np.random.default_rng([learning.split_seed, seed, repetition])
+            tested = own & np.isin(units, rng.permutation(listed)[:count])
+            train = np.flatnonzero(own & ~tested)
+            if not tested.any() or set(crops.y[train]) != set(crops.y):
+                return []
+            found.append(Split(seed, train, np.flatnonzero(tested)))
+    return found
+
+
+def _random(complete: list[int], crops: Crops, learning: Learning, elsewhere: bool) -> list[Split]:
+    """The paper's splits, tested on the same seed or, ``elsewhere``, on the crops drawn for testing of another."""
+    try:
+        drawn = random_splits(
+            crops.y, crops.seed, crops.defocus, learning.test_fraction, learning.repetitions, learning.split_seed
+        )
+    except PersistemError:
+        return []
+    of_seed = {s: [split for split in drawn if crops.seed[split.train[0]] == s] for s in complete}
+    found = []
+    for k, seed in enumerate(complete):
+        for repetition, split in enumerate(of_seed[seed]):
+            step = 1 + repetition % (len(complete) - 1) if elsewhere else 0
+            other = complete[(k + step) % len(complete)]
+            found.append(Split(seed, split.train, of_seed[other][repetition].test))
+    return found
+
+
+def _accuracy(X: NDArray[Any], y: NDArray[np.int_], split: Split, learning: Learning) -> list[float]:
+    """The share of test crops that each of the study's models classifies correctly."""
+    from threadpoolctl import threadpool_limits
+
+    from persistem.learning import classifier, reduced, scaled
+
+    unfitted = [classifier(model, learning.C) for model in learning.models]
+    # sums in another number of threads round differently; the limit holds for the libraries loaded by now
+    with threadpool_limits(1):
+        train, test = reduced(*scaled(X[split.train], X[split.test], learning.scaling))
+        return [float((m.fit(train, y[split.train]).predict(test) == y[split.test]).mean()) for m in unfitted]

@@ -1,0 +1,181 @@
+"""Robustness: accuracy along one setting of the microscope, the detector or the crops, from exit waves.
+
+A sweep images, counts, cuts and describes in one process, so that what a condition costs is its imaging, its diagrams
+and its descriptors, and not the start of a process for each micrograph.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.errors import PersistemError
+from persistem.evaluation.descriptors import describe_micrograph
+from persistem.evaluation.rows import Described, key_of, representative, stack
+from persistem.evaluation.validation import Candidate, Crops, fixed, seed_means, summary
+from persistem.files import atomic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Blocks = dict[str, NDArray[np.float32]]
+
+#: Raised when the results of this stage change for the same study.
+VERSION = 1
+
+
+def sweep_file(settings: dict[str, Any], root: Path, out: Path) -> None:
+    """Describe the crops of every condition and write the accuracy of each row at each of them as JSON.
+
+    Parameters
+    ----------
+    settings
+        ``sweep``, ``title``, ``axis``, ``states``, ``rows``, ``C``, ``models``, ``base`` (the condition trained on) and
+        ``conditions``: ``value``, ``imaging``, ``describing``, ``size`` (px), ``defocus`` (Å) and ``waves`` (specimen,
+        state, seeds, path of the exit wave)
+    root
+        folder that paths are relative to
+    out
+        ``curves`` with ``training`` base, models that know the base condition only, or same, models of the condition
+        itself; both of other seeds. A condition without a number has the ``reason``
+
+    Raises
+    ------
+    PersistemError
+        when a file cannot be read, or the base condition cannot be described.
+    """
+    made, reasons = describe_conditions(settings, root)
+    base = settings["base"]
+    if reasons[base]:
+        raise PersistemError(f"sweep {settings['sweep']!r}: its base condition cannot be described: {reasons[base]}")
+    groups = grouped(settings["conditions"])
+    conditions = [_described(of, groups, settings["states"]) if of else None for of in made]
+    curves = [
+        {**key_of(row), "training": training, "points": _points(row, training, conditions, reasons, settings)}
+        for row in settings["rows"]
+        for training in ("base", "same")
+    ]
+    about = {name: settings[name] for name in ("sweep", "title", "axis", "base")}
+    values = [condition["value"] for condition in settings["conditions"]]
+    found = about | {"values": values, "defocus": settings["conditions"][base]["defocus"], "curves": curves}
+    with atomic(out) as part:
+        part.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def describe_conditions(
+    settings: dict[str, Any], root: Path
+) -> tuple[list[list[tuple[dict[str, Any], Blocks]]], list[str | None]]:
+    """For each condition its waves' records with the blocks of their crops, or the reason why there are none.
+
+    A wave is imaged once for all conditions that have the same lens.
+    """
+    import numpy as np
+
+    from persistem.micrographs import intensity
+    from persistem.study import Describing, Imaging
+
+    only = {name for row in settings["rows"] for blocks in row["blocks"][-1:] for name in blocks}
+    tasks = sorted(
+        (record["path"], json.dumps([condition["imaging"], condition["defocus"]], sort_keys=True), k, n)
+        for k, condition in enumerate(settings["conditions"])
+        for n, record in enumerate(condition["waves"])
+    )
+    made: list[list[tuple[dict[str, Any], Blocks]]] = [[] for _ in settings["conditions"]]
+    reasons: list[str | None] = [None for _ in settings["conditions"]]
+    shown, started = ("", ""), time.monotonic()
+    image: NDArray[Any] = np.empty((0, 0))
+    for count, (path, lens, k, n) in enumerate(tasks, 1):
+        condition = settings["conditions"][k]
+        imaging = Imaging.model_validate(condition["imaging"])
+        if shown != (path, lens):
+            image, shown = intensity(root / path, imaging, condition["defocus"]), (path, lens)
+        try:
+            if reasons[k] is None:
+                describing = Describing.model_validate(condition["describing"])
+                pixel_size = imaging.field / imaging.pixels
+                blocks = describe_micrograph(image, pixel_size, describing, condition["size"], only)
+                made[k].append((condition["waves"][n], blocks))
+        except PersistemError as error:
+            reasons[k], made[k] = str(error), []
+        left = (time.monotonic() - started) / count * (len(tasks) - count)
+        print(f"{count} of {len(tasks)} images, {left:.0f} s left", flush=True)
+    return made, reasons
+
+
+def grouped(conditions: list[dict[str, Any]]) -> dict[int, int]:
+    """The group of each seed, named by its smallest: seeds that are in one stack anywhere leave together."""
+    group: dict[int, int] = {}
+    for condition in conditions:
+        for record in condition["waves"]:
+            joined = {group.get(seed, seed) for seed in record["seeds"]}
+            for seed in record["seeds"]:
+                group.setdefault(seed, seed)
+            for seed, of in list(group.items()):
+                if of in joined:
+                    group[seed] = min(joined)
+    return group
+
+
+def _described(made: list[tuple[dict[str, Any], Blocks]], groups: dict[int, int], states: list[str]) -> Described:
+    ordered = sorted(made, key=lambda m: (m[0]["seeds"], states.index(m[0]["state"])))
+    return stack(((r["state"], groups[r["seeds"][0]], 0.0, blocks) for r, blocks in ordered), states)
+
+
+def _points(
+    row: dict[str, Any],
+    training: str,
+    conditions: list[Described | None],
+    reasons: list[str | None],
+    settings: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """The accuracy at each condition, or the reason why there is none."""
+    candidate = representative(row, settings["C"], settings["models"])
+    base = conditions[settings["base"]]
+    sides = [c["size"] * c["imaging"]["field"] / c["imaging"]["pixels"] for c in settings["conditions"]]
+    points = []
+    for k, tested in enumerate(conditions):
+        point: dict[str, Any] = {"value": settings["conditions"][k]["value"], "accuracy": None}
+        point |= {"ci_low": None, "ci_high": None, "n_test": 0, "reason": reasons[k]}
+        if tested is not None and base is not None:
+            try:
+                if training == "base" and not math.isclose(sides[k], sides[settings["base"]]):
+                    _check_carries_over(candidate)
+                point |= _accuracy(tested, base if training == "base" else tested, candidate)
+            except PersistemError as error:
+                point["reason"] = str(error)
+        points.append(point)
+    return points
+
+
+def _check_carries_over(candidate: Candidate) -> None:
+    """Refuse models of crops of another side (Å), in which a spectrum has other frequencies."""
+    for name in ("spectrum", "absolute spectrum"):
+        if name in candidate.features:
+            raise PersistemError(f"{name} has other frequencies in crops of another side; models do not carry over")
+
+
+def _accuracy(tested: Described, trained: Described, candidate: Candidate) -> dict[str, Any]:
+    """Accuracy on seeds that the training, on other crops or the same, left out."""
+    import numpy as np
+
+    X, crops = tested.X, tested.crops
+    train = np.ones(len(crops.y), bool)
+    if trained is not tested:
+        for name in candidate.features:
+            if trained.X[name].shape[1] != X[name].shape[1]:
+                raise PersistemError(f"{name} has other frequencies in these pixels; models do not carry over")
+        X = {name: np.concatenate([trained.X[name], X[name]]) for name in candidate.features}
+        train = np.concatenate([np.ones(len(trained.crops.y), bool), np.zeros(len(crops.y), bool)])
+        after = crops.micrograph + trained.crops.micrograph.max() + 1
+        y, seed, defocus, micrograph = (
+            np.concatenate(pair) for pair in zip(trained.crops[:4], (*crops[:3], after), strict=True)
+        )
+        crops = Crops(y, seed, defocus, micrograph, crops.states)
+    correct = fixed(X, crops, candidate, "pooled", train) == crops.y
+    counted = slice(len(correct) - len(tested.crops.y), None)
+    values = seed_means(correct[counted], tested.crops.seed)
+    return summary("accuracy", "ci", values) | {"n_test": len(tested.crops.y)}

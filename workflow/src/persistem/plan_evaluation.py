@@ -1,0 +1,204 @@
+"""From a study to its evaluation: descriptors, and the studies that differ from it in one respect.
+
+Alternatives, controls and conditions are variants of the study; their plans add steps to the study's own plan, so they
+share every digest that their settings leave alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from persistem import learning, micrographs, paths
+from persistem.errors import PersistemError
+from persistem.evaluation import controls, descriptors, evaluate, sweeps
+from persistem.specimens import states_of
+from persistem.variants import variant, with_seeds
+
+if TYPE_CHECKING:
+    from persistem.plan import Plan
+    from persistem.study import Control, Evaluation, Study
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The files of an evaluation; a part that the study does not ask for is empty."""
+
+    evaluation: str = ""
+    controls: str = ""
+    sweeps: dict[str, str] = field(default_factory=dict)
+    multiverse: list[dict[str, Any]] = field(default_factory=list)
+    descriptors: list[str] = field(default_factory=list)
+
+
+def plan_evaluation(plan: Plan) -> Evaluated:
+    """Add the steps of the evaluation to a plan; nothing where the study has none."""
+    asked = plan.study.evaluation
+    if asked is None:
+        return Evaluated()
+    planning = _Planning(plan, asked)
+    return Evaluated(
+        planning.evaluation(),
+        planning.controls() if asked.controls else "",
+        {sweep.name: planning.sweep(k) for k, sweep in enumerate(asked.sweeps)},
+        planning.multiverse() if asked.multiverse.alternatives else [],
+        [source["path"] for source in planning.sources],
+    )
+
+
+class _Planning:
+    """What the parts of one evaluation have in common."""
+
+    def __init__(self, plan: Plan, asked: Evaluation) -> None:
+        self.plan, self.asked, self.study = plan, asked, plan.study
+        self.plain = with_seeds(variant(self.study, {"evaluation": None}, "evaluation"), (), "evaluation")
+        self.describing = asked.describing.model_dump(mode="json")
+        self.sources = self._described(plan, self.describing)
+        self.common: dict[str, Any] = {
+            "states": states_of(self.study),
+            "rows": [row.model_dump(mode="json") for row in asked.rows],
+            "C": list(asked.C),
+            "models": list(asked.models),
+            "in_focus": self.study.learning.in_focus,
+        }
+
+    def evaluation(self) -> str:
+        """The evaluation of the study itself."""
+        settings = self.common | {
+            "sizes": list(self.asked.describing.sizes),
+            "pixel_size_A": self.study.imaging.field / self.study.imaging.pixels,
+            "permutations": self.asked.permutations,
+            "draws": self.asked.draws,
+            "sources": self.sources,
+            "learning": self.study.learning.model_dump(mode="json"),
+            "recipes": {name: self._images(name) for name in self.study.features},
+        }
+        return paths.path(
+            "evaluation", self.plan.add("evaluation", evaluate.VERSION, settings, classifiers=learning.VERSION)
+        )
+
+    def controls(self) -> str:
+        """The controls, the first of which is the study as it is."""
+        first = self.asked.describing.sizes[0]
+        describing = self.describing | {"sizes": [first]}
+        listed = [
+            {"name": control.name, "about": control.about, "sources": self._controlled(k, control, describing)}
+            for k, control in enumerate(self.asked.controls)
+        ]
+        settings = self.common | {"size": first, "controls": listed}
+        return paths.path(
+            "controls", self.plan.add("controls", controls.VERSION, settings, classifiers=learning.VERSION)
+        )
+
+    def sweep(self, k: int) -> str:
+        """One sweep: the exit waves, lens and detector of each of its conditions."""
+        sweep = self.asked.sweeps[k]
+        where = f"evaluation.sweeps[{k}] ({sweep.name})"
+        conditions = []
+        for value in sweep.values:
+            changes = {**sweep.settings, sweep.key: value}
+            ours = {key: v for key, v in changes.items() if key.startswith("evaluation.")}
+            described = variant(self.study, ours, where) if ours else self.study
+            if described.evaluation is None:
+                raise PersistemError(f"{where}: {sweep.key} leaves no evaluation")
+            theirs = {key: v for key, v in changes.items() if key not in ours}
+            plan = self._derived(variant(self.plain, theirs, where))
+            describing = described.evaluation.describing
+            conditions.append(
+                {
+                    "value": value,
+                    "imaging": plan.study.imaging.model_dump(mode="json", exclude={"defoci"}),
+                    "describing": describing.model_dump(mode="json", include={"detector", "bands", "images"}),
+                    "size": describing.sizes[0],
+                    "defocus": described.evaluation.focus,
+                    "waves": [record | {"path": _path(plan, "exit_waves", record)} for record in records(plan)],
+                }
+            )
+        for one in conditions:
+            same = [other["value"] for other in conditions if one | {"value": other["value"]} == other]
+            if len(same) > 1:
+                raise PersistemError(f"{where}: {sweep.key} = {same[0]!r} and {same[1]!r} make no difference")
+        settings = self.common | {
+            "sweep": sweep.name,
+            "title": sweep.title,
+            "axis": sweep.axis,
+            "base": sweep.base,
+            "rows": [row for row in self.common["rows"] if row["main"]],
+            "conditions": conditions,
+        }
+        # a sweep images and describes by itself
+        versions = {"images": micrographs.VERSION, "descriptors": descriptors.VERSION, "classifiers": learning.VERSION}
+        return paths.path("sweeps", self.plan.add("sweeps", sweeps.VERSION, settings, **versions))
+
+    def multiverse(self) -> list[dict[str, Any]]:
+        """The accuracy table of the study and of each alternative to it, with the first recipe."""
+        name = next(iter(self.study.features))
+        asked = self.asked.multiverse
+        where = "evaluation.multiverse"
+        recipe = self.study.features[name].model_dump(mode="json", exclude_unset=True)
+        base = variant(with_seeds(self.plain, asked.seeds, where), {"features": {name: recipe}}, where)
+        listed = [_listed("as it is", "the study", True, self._accuracy(base, name))]
+        for k, one in enumerate(asked.alternatives):
+            other = variant(base, one.settings, f"{where}.alternatives[{k}] ({one.answer})")
+            listed.append(_listed(one.question, one.answer, False, self._accuracy(other, name)))
+        return listed
+
+    def _accuracy(self, study: Study, recipe: str) -> str:
+        return paths.path("learning", self._derived(study, learned=True).learning[recipe])
+
+    def _derived(self, study: Study, learned: bool = False) -> Plan:
+        from persistem.plan import Plan
+
+        same = (plan for plan in self.plan.plans if plan.study == study and bool(plan.recipes) == learned)
+        return next(same, None) or Plan(study, of=self.plan, learned=learned)
+
+    def _controlled(self, k: int, control: Control, describing: dict[str, Any]) -> list[dict[str, Any]]:
+        where = f"evaluation.controls[{k}] ({control.name})"
+        if unknown := sorted(set(control.states) - set(self.common["states"])):
+            raise PersistemError(f"{where}: no state {unknown[0]!r}; there are {', '.join(self.common['states'])}")
+        changed = variant(with_seeds(self.plain, control.seeds, where), control.settings, where)
+        asked = self.asked.model_dump(mode="json", include={"rows", "C", "models"}) | {"describing": describing}
+        found = []
+        for state in self.common["states"]:
+            one = variant(changed, control.states.get(state, {}), where)
+            variant(one, {"evaluation": asked}, where)  # refused here and not after its molecular dynamics
+            plan = self._derived(one)
+            found += [s for s in self._described(plan, describing) if s["state"] == state]
+        return found
+
+    def _described(self, plan: Plan, describing: dict[str, Any]) -> list[dict[str, Any]]:
+        """The descriptors of every classified specimen of a plan."""
+        found = []
+        for record in records(plan):
+            name = record["specimen"]
+            image = plan.digest("micrographs", name)
+            settings = {"defoci": list(plan.defoci.values()), "describing": describing}
+            digest = self.plan.add("descriptors", descriptors.VERSION, settings, image)
+            path = paths.path("descriptors", digest, name)
+            found.append(record | {"path": path, "summary": plan.summary(name)})
+        return found
+
+    def _images(self, recipe: str) -> list[dict[str, Any]]:
+        """The persistence images of a recipe, of every micrograph."""
+        return [
+            record | {"defocus": value, "path": _path(self.plan, "persistence_images", record, recipe, name)}
+            for record in records(self.plan)
+            for name, value in self.plan.defoci.items()
+        ]
+
+
+def _path(plan: Plan, stage: str, record: dict[str, Any], recipe: str = "", defocus: str = "") -> str:
+    return paths.path(stage, plan.digest(stage, record["specimen"], recipe), record["specimen"], defocus)
+
+
+def _listed(question: str, answer: str, default: bool, accuracy: str) -> dict[str, Any]:
+    return {"question": question, "answer": answer, "default": default, "accuracy": accuracy}
+
+
+def records(plan: Plan) -> list[dict[str, Any]]:
+    """Specimen, state and seeds (several, of a stack) of everything that is classified and imaged."""
+    return [
+        {"specimen": s.name, "state": s.state, "seeds": list(plan.seeds[s.name])}
+        for s in plan.classified
+        if s.name in plan.seeds
+    ]

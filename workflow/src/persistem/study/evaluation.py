@@ -1,0 +1,241 @@
+"""Settings of the evaluation: what an accuracy is worth, and what decides it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from persistem.study.features import Detector, Weight
+from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given, once
+
+#: Candidates that the inner folds of one row may choose from: with more, one of them wins by luck.
+MOST_CANDIDATES = 24
+#: Different studies by one setting, ``imaging.voltage: 300``.
+Changes = dict[str, Any]
+
+
+class Band(Section):
+    """A part of a crop's spatial frequencies: the difference of two Gaussians."""
+
+    narrow: Real = given(
+        0.0, "standard deviation of the narrower Gaussian; 0: the crop itself", unit="Å", source=OURS, ge=0
+    )
+    wide: Real | None = given(None, "standard deviation of the wider one; null: none", unit="Å", source=OURS, gt=0)
+    window: Real = assumed(
+        4.5,
+        "largest deviation from the mean that levels reach, of a crop whose standard deviation is 1",
+        unit="SD",
+        reason="0.2 % of the births and deaths of amorphous and liquid GaN lie outside",
+        gt=0,
+    )
+
+    @model_validator(mode="after")
+    def _has_width(self) -> Band:
+        if self.wide is not None and self.wide <= self.narrow:
+            raise ValueError(f"wide = {self.wide:g} must be above narrow = {self.narrow:g}")
+        return self
+
+
+class Mesh(Section):
+    """A persistence image among the descriptors."""
+
+    filtrations: tuple[Literal["superlevel", "sublevel"], ...] = given(
+        ("superlevel", "sublevel"), "filtrations of the grey levels", min_length=1, source=OURS
+    )
+    bins: Whole = given(..., "bins along birth and death", source=OURS, ge=2, le=256)
+    sigma: Real = given(..., "standard deviation of the Gaussian", unit="bins", source=OURS, gt=0)
+    weight: Weight = Field(Weight(), description="weight of a pair")
+
+    _once = field_validator("filtrations")(once("filtration"))
+
+
+class Describing(Section):
+    """From a micrograph to the descriptors of its crops."""
+
+    detector: Detector = Field(Detector(binning=2), description="the detector; 0.1 Å a pixel by default")
+    sizes: tuple[Annotated[Whole, Field(ge=16)], ...] = given(
+        (256, 512, 1024),
+        "sides of the crops, the first of which everything is evaluated for",
+        unit="px",
+        source=OURS,
+        min_length=1,
+    )
+    bands: tuple[Band, ...] = given(
+        (
+            Band(),
+            Band(narrow=0.3, window=2.4),
+            Band(narrow=0.6, window=1.1),
+            Band(narrow=0.15, wide=0.3, window=1.6),
+            Band(narrow=0.3, wide=0.6, window=1.7),
+            Band(narrow=0.6, wide=1.2, window=0.9),
+        ),
+        "bands whose diagrams are taken; persistence images and positions are of the first",
+        source=OURS,
+        min_length=1,
+    )
+    images: dict[Name, Mesh] = given(
+        {
+            "images-16": Mesh(bins=16, sigma=1.0),
+            "images-32": Mesh(bins=32, sigma=1.5),
+            "images-32-flat": Mesh(bins=32, sigma=1.5, weight=Weight(form="none")),
+            "images-64": Mesh(bins=64, sigma=2.0),
+        },
+        "persistence images among the descriptors",
+        source=OURS,
+    )
+
+    _once = field_validator("sizes")(once("size"))
+
+
+class Row(Section):
+    """One line of the evaluation: descriptors, and the choices that inner folds make among them."""
+
+    name: str = given(..., "what the line is called", source=OURS, min_length=1)
+    task: Literal["absolute", "contrast removed"] = given(
+        ..., "absolute intensities, or every crop standardised by its own mean and standard deviation", source=OURS
+    )
+    blocks: tuple[tuple[str, ...], ...] = given(
+        ..., "candidates: descriptors side by side, see persistem.evaluation.descriptors", source=OURS, min_length=1
+    )
+    main: Flag = given(
+        False, "also in learning curves, permutation test and robustness, by the last of its blocks", source=OURS
+    )
+
+
+PERSISTENCE = (("statistics",), ("statistics", "betti"), ("statistics", "betti", "islands"))
+IMAGES = ("images-64", "images-32-flat", "images-32", "images-16")
+
+
+PLAIN = ("moments", "spectrum", "texture")
+
+
+def _with(more: tuple[str, ...], sets: tuple[tuple[str, ...], ...] = PERSISTENCE) -> tuple[tuple[str, ...], ...]:
+    return tuple((*more, *blocks) for blocks in sets)
+
+
+ROWS = (
+    Row(name="standard deviation", task="absolute", blocks=(("contrast",),), main=True),
+    Row(name="SD, skewness, kurtosis", task="absolute", blocks=(("contrast", "moments"),)),
+    Row(name="histogram", task="absolute", blocks=(("absolute histogram",),)),
+    Row(name="spectrum", task="absolute", blocks=(("absolute spectrum",),)),
+    Row(name="persistence image", task="absolute", blocks=tuple((f"absolute {name}",) for name in IMAGES)),
+    Row(name="persistence", task="absolute", blocks=_with(("contrast",)), main=True),
+    Row(name="persistence + spectrum", task="absolute", blocks=_with(("contrast", "spectrum"))),
+    Row(name="all but persistence", task="absolute", blocks=((*PLAIN, "contrast", "absolute histogram"),)),
+    Row(name="all together", task="absolute", blocks=_with((*PLAIN, "contrast"))),
+    Row(name="skewness, kurtosis", task="contrast removed", blocks=(("moments",),)),
+    Row(name="histogram", task="contrast removed", blocks=(("histogram",),)),
+    Row(name="texture", task="contrast removed", blocks=(("texture",),)),
+    Row(
+        name="phase-randomised",
+        task="contrast removed",
+        blocks=tuple(tuple(f"surrogate {n}" for n in s) for s in PERSISTENCE),
+    ),
+    Row(name="spectrum", task="contrast removed", blocks=(("spectrum",),), main=True),
+    Row(name="persistence image", task="contrast removed", blocks=tuple((name,) for name in IMAGES)),
+    Row(name="persistence", task="contrast removed", blocks=PERSISTENCE, main=True),
+    Row(name="persistence + spectrum", task="contrast removed", blocks=_with(("spectrum",)), main=True),
+    Row(name="all but persistence", task="contrast removed", blocks=((*PLAIN, "histogram"),)),
+    Row(name="all together", task="contrast removed", blocks=_with(PLAIN)),
+)
+
+
+class Alternative(Section):
+    """Another answer to a question that the paper leaves open."""
+
+    question: str = given(..., "what the paper leaves open", source=OURS)
+    answer: str = given(..., "the other answer", source=OURS)
+    settings: Changes = given(..., "settings that differ, by dotted key", source=OURS, min_length=1)
+
+
+class Multiverse(Section):
+    """The first recipe's accuracy under other answers to what the paper leaves open, one at a time."""
+
+    seeds: tuple[Whole, ...] = given((), "seeds taken; none: all", source=OURS)
+    alternatives: tuple[Alternative, ...] = given((), "the alternatives", source=OURS)
+
+
+class Control(Section):
+    """The same classification where one difference between the states is taken away."""
+
+    name: str = given(..., "what it is called", source=OURS)
+    about: str = given("", "one sentence", source=OURS)
+    settings: Changes = given({}, "settings that differ from the study, by dotted key", source=OURS)
+    states: dict[Name, Changes] = given({}, "and those that differ for one state only", source=OURS)
+    seeds: tuple[Whole, ...] = given((), "seeds taken; none: all", source=OURS)
+
+
+class Sweep(Section):
+    """Accuracy along one setting of the microscope, the detector or the crops."""
+
+    name: Name = given(..., "identifier", source=OURS)
+    title: str = given(..., "what it is called", source=OURS)
+    axis: str = given(..., "label of the axis, with the unit", source=OURS)
+    key: str = given(..., "the setting that varies, as a dotted key", source=OURS)
+    values: tuple[Any, ...] = given(..., "its values", source=OURS, min_length=1)
+    base: Annotated[Whole, Field(ge=0)] = given(0, "which of the values is trained on, from 0", source=OURS)
+    settings: Changes = given({}, "other settings that differ from the study in all of it, by dotted key", source=OURS)
+
+    @model_validator(mode="after")
+    def _has_base(self) -> Sweep:
+        if self.base >= len(self.values):
+            raise ValueError(f"base = {self.base}: there are values 0 to {len(self.values) - 1}")
+        return self
+
+
+class Evaluation(Section):
+    """Evaluation by seeds: what the accuracy means."""
+
+    describing: Describing = Field(Describing(), description="descriptors of the crops")
+    rows: tuple[Row, ...] = given(ROWS, "what is compared", source=OURS, min_length=1)
+    C: tuple[Real, ...] = given(
+        (1.0, 10.0), "regularisation parameters that inner folds choose from", source=OURS, min_length=1
+    )
+    models: tuple[Literal["LR", "SVC"], ...] = given(
+        ("LR", "SVC"),
+        "classifiers that inner folds choose from; one model for all foci is the first, with the last blocks",
+        source=OURS,
+        min_length=1,
+    )
+    permutations: Whole = given(256, "most arrangements of a permutation test", source=OURS, ge=2, le=100_000)
+    draws: Whole = given(
+        4, "random sets of training seeds for each point of a learning curve", source=OURS, ge=1, le=100
+    )
+    focus: Real = given(0.0, "defocus of the robustness sweeps", unit="Å", source=OURS)
+    multiverse: Multiverse = Field(Multiverse(), description="choices that the paper leaves open")
+    controls: tuple[Control, ...] = given((), "what is being learned", source=OURS)
+    sweeps: tuple[Sweep, ...] = given((), "robustness", source=OURS)
+
+    _once = field_validator("models", "C")(once("candidate"))
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Evaluation:
+        named = {
+            "rows": [f"{row.name}, {row.task}" for row in self.rows],
+            "controls": [control.name for control in self.controls],
+            "sweeps": [sweep.name for sweep in self.sweeps],
+        }
+        for key, names in named.items():
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise ValueError(f"{key}: two are called {twice[0]}")
+        return self
+
+    @model_validator(mode="after")
+    def _few_candidates(self) -> Evaluation:
+        from persistem.evaluation.descriptors import blocks_of
+
+        known = blocks_of(self.describing)
+        if twice := [name for name in self.describing.images if known.count(name) > 1]:
+            raise ValueError(f"describing.images: {twice[0]} is the name of other descriptors; choose another")
+        for k, row in enumerate(self.rows):
+            count = len(row.blocks) * len(self.C) * len(self.models)
+            if count > MOST_CANDIDATES:
+                raise ValueError(
+                    f"rows[{k}] ({row.name}): {len(row.blocks)} blocks, {len(self.C)} C and {len(self.models)} models"
+                    f" are {count} candidates; inner folds may choose from at most {MOST_CANDIDATES}"
+                )
+            for block in (name for blocks in row.blocks for name in blocks):
+                if block not in known:
+                    raise ValueError(f"rows[{k}].blocks: no block {block!r}; there are {', '.join(known)}")
+        return self
