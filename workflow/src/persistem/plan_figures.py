@@ -13,7 +13,7 @@ from persistem import diagrams, diagrams_3d, inverse, optimal_volumes, paths, st
 from persistem import learning as learning_stage
 from persistem.crops import positions
 from persistem.digests import digest_of
-from persistem.figures import FIGURES, module
+from persistem.figures import CHAPTER, FIGURES, module
 from persistem.specimens import Specimen, states_of
 
 if TYPE_CHECKING:
@@ -60,13 +60,16 @@ class _Drawing:
         self.in_focus = [name for name, d in plan.defoci.items() if abs(d) <= self.study.learning.in_focus]
         self.crop = self._crop()
         self.examples = self._examples()
-        self.pixel_size = self.study.imaging.field / self.study.imaging.pixels
+        # of one specimen, not of a stack
+        self.thickness = self.study.imaging.thickness / max(map(len, plan.members.values()))
+        binning = self.recipe.detector.binning if self.recipe.detector else 1
+        self.pixel_size = self.study.imaging.field / self.study.imaging.pixels * binning
 
     def plan_all(self) -> Shown:
         """Add every step, from the checks to the report."""
         checks = {name: self._check(specimen) for name, specimen in self.plan.specimens.items()}
         figures = {}
-        for name in FIGURES:
+        for name in (*FIGURES, *(CHAPTER if self.study.evaluation else ())):
             settings = getattr(self, f"_{name.replace('-', '_')}")()
             also = {"classifiers": learning_stage.VERSION} if name == "figure-3" else {}
             digest = self.plan.add("figures", module(name).VERSION, {"figure": name} | settings, **also)
@@ -97,7 +100,7 @@ class _Drawing:
     def _diagram_3d(self, specimen: Specimen, periodic: bool) -> dict[str, str]:
         """HomCloud's file of a 3D diagram, and its pairs."""
         imaging = self.study.imaging
-        settings = {"radii": self._radii(), "side": [imaging.field, imaging.thickness], "periodic": periodic}
+        settings = {"radii": self._radii(), "side": [imaging.field, self.thickness], "periodic": periodic}
         digest = self.plan.add(
             "diagrams_3d", diagrams_3d.VERSION, settings, self.plan.digest("specimens", specimen.name)
         )
@@ -119,8 +122,8 @@ class _Drawing:
 
     def _slab(self) -> dict[str, Any]:
         imaging = self.study.imaging
-        cube = min(self.shown.cube, imaging.field, imaging.thickness)
-        return {"cube": cube, "field": imaging.field, "thickness": imaging.thickness, "radii": self._radii()}
+        cube = min(self.shown.cube, imaging.field, self.thickness)
+        return {"cube": cube, "field": imaging.field, "thickness": self.thickness, "radii": self._radii()}
 
     def _images(self, stage: str, defoci: list[str]) -> list[dict[str, Any]]:
         """A file of every classified specimen at some defoci."""
@@ -200,11 +203,11 @@ class _Drawing:
         return paths.path("inverse", digest, specimen.name, self.defocus)
 
     def _figure_1(self) -> dict[str, Any]:
-        simulated = list(dict.fromkeys(s.temperature for s in self.plan.specimens.values()))
+        simulated = list(dict.fromkeys(s.temperature for s in self.plan.imaged))
         temperatures = [t for t in self.shown.temperatures if t in simulated] or simulated[:3]
         panels = self.examples
         if not self.study.structures:
-            of = [[s for s in self.plan.specimens.values() if s.temperature == t] for t in temperatures]
+            of = [[s for s in self.plan.imaged if s.temperature == t] for t in temperatures]
             panels = [s for found in of for s in found if s.seed == min(other.seed for other in found)]
         return self._slab() | {
             "shown": "periodic" if self.study.diagrams_3d.periodic else "open",
@@ -298,6 +301,20 @@ class _Drawing:
             "accuracy": paths.path("learning", digest) if digest else None,
             "in_focus": self.study.learning.in_focus,
         }
+
+    def _leak(self) -> dict[str, Any]:
+        return {"evaluation": self.plan.evaluated.evaluation}
+
+    _baselines = _curves = _calibration = _leak
+
+    def _multiverse(self) -> dict[str, Any]:
+        return {"states": self.states, "alternatives": self.plan.evaluated.multiverse}
+
+    def _controls(self) -> dict[str, Any]:
+        return {"controls": self.plan.evaluated.controls or None}
+
+    def _robustness(self) -> dict[str, Any]:
+        return {"sweeps": list(self.plan.evaluated.sweeps.values())} | self._leak()
 
     def _report(self, checks: dict[str, str], figures: dict[str, str]) -> dict[str, Any]:
         plan = self.plan

@@ -10,7 +10,7 @@ import yaml
 
 from persistem.digests import digest_of
 from persistem.errors import PersistemError
-from persistem.figures import FIGURES
+from persistem.figures import CHAPTER, FIGURES
 from persistem.files import atomic, read_json
 from persistem.tables import EXPLANATION, accuracy_wide, markdown, read_rows
 
@@ -26,6 +26,8 @@ BEGIN, END = "<!-- headline: persistem record -->", "<!-- end -->"
 def record(study: Path, docs: Path) -> None:
     """Write ``reproduction.md`` and ``figures/*.png`` into ``docs``, and the headline into the README beside it.
 
+    Of a study with an evaluation ``evaluation.md`` is written instead, and the README is left as it is.
+
     ``study`` is the folder of a study whose report is made, ``results/<study>``. The README is left alone where it
     has no place for a headline. Raises PersistemError when the folder has no report.
     """
@@ -36,12 +38,17 @@ def record(study: Path, docs: Path) -> None:
     shown = yaml.safe_load((study / "study.yaml").read_text())
     if digest_of("study", 1, shown, []) != about["digest"]:
         raise PersistemError(f"{study}: its tables are of other settings than its report; run snakemake report")
-    figures = {name: read_json(study / "figures" / f"{name}.json") for name in FIGURES}
-    text = reproduction(study, figures, about)
+    evaluated = bool(shown.get("evaluation"))
+    names = CHAPTER if evaluated else FIGURES
+    figures = {name: read_json(study / "figures" / f"{name}.json") for name in names}
+    text = (evaluation if evaluated else reproduction)(study, figures, about)
     for name in figures:
-        _shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{name}.png")
-    with atomic(docs / "reproduction.md") as part:
+        if not figures[name]["reason"]:
+            _shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{name}.png")
+    with atomic(docs / ("evaluation.md" if evaluated else "reproduction.md")) as part:
         part.write_text(text)
+    if evaluated:
+        return
     readme = docs.parent / "README.md"
     if readme.exists() and BEGIN in readme.read_text():
         old = readme.read_text()
@@ -86,21 +93,30 @@ def _cell(row: dict[str, Any]) -> str:
     return f"{row['ours']:.3f}{interval}: {row['agreement']}"
 
 
+def evaluation(study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
+    """The record of what the accuracy means, as Markdown."""
+    findings = [f"- {f['title']}: {f['numbers']['finding']}" for f in figures.values() if f["numbers"].get("finding")]
+    parts = [
+        f"# What the accuracy means: the study `{study.name}`, {about['date']}",
+        f"Made by `snakemake report --configfile config/{study.name}.yaml` and `persistem record"
+        f" results/{study.name} docs`; no number is typed, and each sentence is computed from its figure's numbers. "
+        + ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+        + ". Everything is evaluated by MD seeds: a seed's specimens, of all states and at all defoci, train or are"
+        " tested together; intervals are 95 % over seeds. Assumptions: [assumptions.md](assumptions.md).",
+        "\n".join(findings),
+    ]
+    for name, figure in figures.items():
+        parts += [f"## {figure['title']}"]
+        parts += [f"![{figure['title']}](figures/{name}.png)"] if not figure["reason"] else []
+        parts += [figure["about"], figure["caption"] or f"Not drawn: {figure['reason']}"]
+    return "\n\n".join([*parts, *_tables(study)]) + "\n"
+
+
 def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
     """The page as Markdown."""
     import pandas as pd
 
     claims = read_rows(study / "tables/claims.csv")
-    timings = read_rows(study / "tables/timings.csv")
-    specimens = pd.read_csv(study / "tables/specimens.csv")
-    shown = {
-        "specimen": specimens.specimen,
-        "state": specimens.state.fillna(""),
-        "density, g/cm³": specimens.density_g_cm3.map("{:.3f}".format),
-    }
-    for column, title, digits in (("temperature_K", "T, K", 0), ("pressure_GPa", "P, GPa", 3)):
-        if column in specimens:
-            shown[title] = specimens[column].map(f"{{:.{digits}f}}".format)
     parts = [
         f"# The paper beside the study `{study.name}`, {about['date']}",
         f"Uesugi & Ishii, Microscopy (2022). Made by `make report STUDY={study.name}` and `persistem record"
@@ -131,7 +147,24 @@ def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[st
         number = name.removeprefix("figure-")
         parts += [f"### Figure {number}: {figure['title']}", f"![Figure {number}](figures/{name}.png)"]
         parts += [figure["about"], figure["caption"] or f"Not drawn: {figure['reason']}"]
-    parts += [
+    return "\n\n".join([*parts, *_tables(study)]) + "\n"
+
+
+def _tables(study: Path) -> list[str]:
+    """Every accuracy, the specimens and the times of a study, as Markdown."""
+    import pandas as pd
+
+    timings = read_rows(study / "tables/timings.csv")
+    specimens = pd.read_csv(study / "tables/specimens.csv")
+    shown = {
+        "specimen": specimens.specimen,
+        "state": specimens.state.fillna(""),
+        "density, g/cm³": specimens.density_g_cm3.map("{:.3f}".format),
+    }
+    for column, title, digits in (("temperature_K", "T, K", 0), ("pressure_GPa", "P, GPa", 3)):
+        if column in specimens:
+            shown[title] = specimens[column].map(f"{{:.{digits}f}}".format)
+    return [
         "## Every accuracy",
         EXPLANATION,
         markdown(accuracy_wide(study / "tables/accuracy.csv")),
@@ -142,7 +175,6 @@ def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[st
         "As Snakemake's benchmarks have it: jobs, wall and CPU time (s), largest resident memory (MB).",
         markdown(pd.DataFrame(timings)),
     ]
-    return "\n\n".join(parts) + "\n"
 
 
 def _shrink(source: Path, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""The paper's figures, for any study: one module each, ``figure_1`` … ``figure_8``.
+"""The paper's figures, for any study: one module each, ``figure_1`` … ``figure_8``; and those of the evaluation.
 
 A module has ``TITLE``, ``ABOUT`` (what the figure shows, which figure of the paper it answers, and what differs), a
 ``VERSION`` raised when the figure changes for the same study, and ``draw(settings, root)``, which returns a
@@ -10,8 +10,10 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-#: The figures, as their files and verbs name them.
+#: The paper's figures, as their files and verbs name them.
 FIGURES = tuple(f"figure-{k}" for k in range(1, 9))
+#: Those of a study with an evaluation: what the accuracy means.
+CHAPTER = ("leak", "baselines", "curves", "calibration", "multiverse", "controls", "robustness")
 
 
 def module(name: str) -> ModuleType:

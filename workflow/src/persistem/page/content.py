@@ -28,6 +28,7 @@ def content(settings: dict[str, Any], root: Path) -> dict[str, Any]:
     """Every variable of the template that is not the script's."""
     specimens = settings.get("specimens") or []
     study = settings.get("study") or {}
+    figures = settings.get("figures") or {}
     return {
         "name": settings.get("name") or "study",
         "digest": settings.get("digest"),
@@ -37,9 +38,8 @@ def content(settings: dict[str, Any], root: Path) -> dict[str, Any]:
         "headline": headline(settings.get("comparison") or []),
         "accuracy": accuracy(settings.get("accuracy") or {}, root),
         "claims": claims(settings.get("claims") or []),
-        "figures": [
-            figure(name, root / path) for name, path in sorted((settings.get("figures") or {}).items(), key=_nth)
-        ],
+        "figures": [figure(name, root / path) for name, path in sorted(figures.items(), key=_nth) if _is_paper(name)],
+        "chapter": [figure(name, root / path) for name, path in figures.items() if not _is_paper(name)],
         "parameters": parameters(study) if study else [],
         "specimens": checks(specimens, root),
         "timings": settings.get("timings") or [],
@@ -88,6 +88,7 @@ def figure(name: str, path: Path) -> dict[str, Any]:
     """A figure with its picture as a data URL, or the reason why there is none."""
     prefix = path.with_suffix("") if path.suffix in (".json", ".png", ".pdf") else path
     about = read_json(prefix.with_name(f"{prefix.name}.json"))
+    numbers = dict(about.get("numbers") or {})
     picture = None
     if not about.get("reason"):
         try:
@@ -96,12 +97,13 @@ def figure(name: str, path: Path) -> dict[str, Any]:
             raise PersistemError(f"{prefix}.png: cannot be read ({error.strerror})") from error
     return {
         "id": name,
-        "number": name.rpartition("-")[2],
+        "label": f"Figure {name.rpartition('-')[2]}" if _is_paper(name) else name.capitalize(),
         "title": about["title"],
         "about": about.get("about") or "",
         "caption": about.get("caption") or "",
         "reason": about.get("reason"),
-        "numbers": [numbers_table(key, value) for key, value in (about.get("numbers") or {}).items()],
+        "finding": numbers.pop("finding", None),
+        "numbers": [numbers_table(key, value) for key, value in numbers.items()],
         "size": _size(picture) if picture else None,
         "picture": "data:image/png;base64," + base64.b64encode(picture).decode() if picture else None,
     }
@@ -231,3 +233,8 @@ def _size(png: bytes) -> tuple[int, int]:
 def _nth(item: tuple[str, Any]) -> tuple[int, str]:
     digits = "".join(character for character in item[0] if character.isdigit())
     return int(digits or 0), item[0]
+
+
+def _is_paper(name: str) -> bool:
+    """Whether a figure is one of the paper's."""
+    return name.startswith("figure-")

@@ -1,0 +1,404 @@
+"""Figures of the evaluation: what they show and what they find, the other way round and undecided too."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.text
+import numpy as np
+import pytest
+from persistem.figures import baselines, calibration, controls, curves, drawing, leak, multiverse, robustness
+
+ABSOLUTE = {
+    "standard deviation": 0.88,
+    "SD, skewness, kurtosis": 0.9,
+    "histogram": 0.89,
+    "spectrum": 0.85,
+    "persistence image": 0.9,
+    "persistence": 0.91,
+    "persistence + spectrum": 0.92,
+}
+REMOVED = {
+    "skewness, kurtosis": 0.65,
+    "histogram": 0.66,
+    "spectrum": 0.77,
+    "texture": 0.72,
+    "phase-randomised": 0.7,
+    "persistence image": 0.69,
+    "persistence": 0.7,
+    "persistence + spectrum": 0.76,
+}
+TASKS = {"absolute": ABSOLUTE, "contrast removed": REMOVED}
+DEFOCI = [-100.0, -50.0, -25.0, -13.0, 0.0, 13.0, 25.0, 50.0, 100.0]
+CURVES = ("persistence", "spectrum", "persistence + spectrum", "standard deviation")
+
+
+def interval(accuracy: float, half: float | None = 0.02) -> dict[str, Any]:
+    """An accuracy and its interval; none where ``half`` is None."""
+    low, high = (None, None) if half is None else (round(accuracy - half, 4), round(min(accuracy + half, 1), 4))
+    return {"accuracy": accuracy, "ci_low": low, "ci_high": high}
+
+
+def an_evaluation(
+    half: float | None = 0.02, states: tuple[str, ...] = ("amorphous", "liquid"), **changed: float
+) -> dict[str, Any]:
+    """An evaluation as a study of eight seeds has it; ``changed`` are accuracies without contrast."""
+    tasks = {"absolute": ABSOLUTE, "contrast removed": REMOVED | {k.replace("_", " "): v for k, v in changed.items()}}
+    rows = [
+        {"row": row, "task": task, "crop_A": side, "training": training, "foci": foci, "n_test": 9216}
+        | interval(min(accuracy + plus, 0.99), half)
+        | {"vote": 0.96, "vote_low": 0.9, "vote_high": 1.0, "chosen": ["statistics, LR, C = 10"] * 8}
+        for task, of in tasks.items()
+        for row, accuracy in of.items()
+        for side, training, foci, plus in [
+            (12.5, "per-defocus", "all", 0.0),
+            (12.5, "per-defocus", "in-focus", 0.03),
+            (12.5, "per-defocus", "-25", 0.01),
+            (12.5, "pooled", "all", -0.05),
+            (25.0, "per-defocus", "all", 0.06),
+            (50.0, "per-defocus", "all", 0.08),
+        ]
+    ]
+    falls = {"random": 0.84, "micrograph": 0.8, "region": 0.79, "seed": 0.66}
+    main = [(row, task) for task, of in tasks.items() for row in of if row in CURVES]
+    edges = np.arange(0.525, 1, 0.05)
+    return {
+        "states": list(states),
+        "seeds": list(range(1, 9)),
+        "defoci": DEFOCI,
+        "in_focus": 25.0,
+        "rows": rows,
+        "leak": [
+            {"recipe": recipe, "model": model, "split": split, "n_splits": 10}
+            | interval(round(accuracy + 0.03 * (model == "SVC") + 0.05 * n * (split == "seed"), 4), half)
+            for n, recipe in enumerate(("paper", "absolute"))
+            for model in ("LR", "SVC")
+            for split, accuracy in falls.items()
+        ],
+        "permutation": [
+            {"row": row, "task": task, "training": "per-defocus", "accuracy": 0.7, "arrangements": 128, "as_good": 1}
+            | {"p": 1 / 128, "null": [0.5] * 128}
+            for row, task in main[:2]
+        ],
+        "learning_curve": [
+            {"row": row, "task": task, "training": "per-defocus", "seeds": k}
+            | interval(round(tasks[task][row] - 0.1 * (1 - np.log(k) / np.log(7)), 4), half)
+            for row, task in main
+            for k in range(1, 8)
+        ],
+        "calibration": [
+            {"row": row, "task": task, "training": "per-defocus", "brier": 0.15 + 0.01 * n, "brier_low": 0.14}
+            | {"brier_high": 0.18 + 0.01 * n}
+            | {
+                "bins": [
+                    {"probability": float(p), "share": float(0.5 + (p - 0.5) * (0.9 - 0.1 * n)), "count": 400 + 100 * k}
+                    for k, p in enumerate(edges)
+                ]
+            }
+            for n, (row, task) in enumerate(main)
+        ],
+        "defocus_matrix": [
+            {"row": row, "task": task, "defoci": DEFOCI}
+            | {
+                "accuracy": [
+                    [float(0.5 + 0.4 * np.exp(-(((i - j) / 2.5) ** 2))) for j in range(len(DEFOCI))]
+                    for i in range(len(DEFOCI))
+                ]
+            }
+            for row, task in main
+        ],
+    }
+
+
+def some_controls(half: float | None = 0.02, names: tuple[str, ...] = (), equal: float = 0.6) -> dict[str, Any]:
+    """Controls; at equal densities the standard deviation gives ``equal``, and nothing else changes."""
+    rows = [("standard deviation", "absolute"), ("persistence", "absolute"), ("spectrum", "absolute")]
+    rows += [("spectrum", "contrast removed"), ("persistence", "contrast removed")]
+    rows += [("persistence + spectrum", "contrast removed")]
+    names = names or ("as simulated", "equal densities", "no vibration", "equal thickness in atoms per area")
+    return {
+        "states": ["amorphous", "liquid"],
+        "controls": [
+            {
+                "name": name,
+                "about": "the specimens with this one difference taken away",
+                "seeds": [1, 2, 3, 4],
+                "densities": {"amorphous": 3.53, "liquid": 2.62 if k == 0 else 3.53} if k < 3 else None,
+                "rows": [
+                    {"row": row, "task": task, "vote": 0.9}
+                    | interval(equal if k == 1 and row == "standard deviation" else TASKS[task][row], half)
+                    for row, task in rows
+                ],
+            }
+            for k, name in enumerate(names)
+        ],
+    }
+
+
+def a_sweep(
+    name: str = "dose", values: list[Any] | None = None, axis: str = "dose (e/Å²)", drop: float = 0.3, same: float = 0.1
+) -> dict[str, Any]:
+    """A sweep whose first condition is the base, with ``drop`` lost at the last, ``same`` when trained there."""
+    values = [None, 12800, 3200, 800, 200, 50] if values is None else values
+    steps = max(len(values) - 1, 1)
+    return {
+        "sweep": name,
+        "title": {"dose": "Electron dose"}.get(name, name.capitalize()),
+        "axis": axis,
+        "values": values,
+        "base": 0,
+        "defocus": 0.0,
+        "curves": [
+            {
+                "row": row,
+                "task": task,
+                "training": training,
+                "points": [
+                    {"value": value, "n_test": 512, "reason": None}
+                    | interval(round(REMOVED[row] + 0.15 - lost * k / steps, 4))
+                    for k, value in enumerate(values)
+                ],
+            }
+            for row, task in [("persistence", "contrast removed"), ("spectrum", "contrast removed")]
+            for training, lost in (("base", drop), ("same", same))
+        ],
+    }
+
+
+def saved(root: Path, name: str, found: Any) -> str:
+    (root / name).write_text(json.dumps(found))
+    return name
+
+
+def drawn(module: Any, root: Path, **found: Any) -> Any:
+    """A figure of JSON contents, which become files."""
+    import matplotlib.pyplot as plt
+
+    settings = {key: saved(root, f"{key}.json", value) for key, value in found.items() if key != "sweeps"}
+    if "sweeps" in found:
+        settings["sweeps"] = [saved(root, f"sweep-{n}.json", sweep) for n, sweep in enumerate(found["sweeps"])]
+    with drawing.style():
+        result = module.draw(settings, root)
+    result.figure.canvas.draw()
+    plt.close(result.figure)
+    assert result.caption.startswith(result.numbers["finding"])
+    assert json.loads(json.dumps(result.numbers)) == result.numbers  # plain values
+    return result
+
+
+def finding(module: Any, root: Path, **found: Any) -> str:
+    return str(drawn(module, root, **found).numbers["finding"])
+
+
+def words(figure: Any) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+
+
+def test_baselines_say_which_of_persistence_and_spectrum_is_better(tmp_path: Path) -> None:
+    below = finding(baselines, tmp_path, evaluation=an_evaluation())
+    assert "persistence alone gives 0.70 (0.68 to 0.72), less than the spectrum alone with 0.77 (0.75 to 0.79)" in below
+    assert "both together give 0.76 (0.74 to 0.78), more than persistence alone" in below
+    assert "the standard deviation alone gives 0.88 (0.86 to 0.90), not told apart from persistence with 0.91" in below
+    above = finding(baselines, tmp_path, evaluation=an_evaluation(persistence=0.85))
+    assert "more than the spectrum alone" in above and "less than persistence alone" in above
+    undecided = finding(baselines, tmp_path, evaluation=an_evaluation(persistence=0.76))
+    assert "not told apart from the spectrum alone" in undecided
+    assert "not told apart from either alone" in undecided
+    # nothing is decided without intervals, however far apart
+    assert "not told apart from the spectrum" in finding(baselines, tmp_path, evaluation=an_evaluation(None))
+
+
+def test_baselines_draw_the_crops_of_the_paper_with_their_votes(tmp_path: Path) -> None:
+    result = drawn(baselines, tmp_path, evaluation=an_evaluation())
+    assert len(result.numbers["rows"]) == 3 * (len(ABSOLUTE) + len(REMOVED))
+    assert result.numbers["side_A"] == 12.5
+    assert "0.96" in words(result.figure) and "phase-randomised" in words(result.figure)
+    assert "as good in 1 of 128, p = 0.0078" in result.caption
+
+
+def test_leak_finds_the_step_that_carries_most(tmp_path: Path) -> None:
+    result = drawn(leak, tmp_path, evaluation=an_evaluation())
+    assert "'paper' falls from 0.84 (0.82 to 0.86) under the random split to 0.66" in result.numbers["finding"]
+    assert "0.13 of 0.18, lies between the splits by region and by seed;" in result.numbers["finding"]
+    assert "other recipes and models lose 0.13 to 0.18" in result.numbers["finding"]
+    assert [step["decided"] for step in result.numbers["falls"][0]["steps"]] == [False, False, True]
+    found = an_evaluation()
+    for row in found["leak"]:
+        row |= interval({"random": 0.6, "seed": 0.8}.get(row["split"], 0.62))
+    assert "rises from 0.60" in finding(leak, tmp_path, evaluation=found)
+    undecided = finding(leak, tmp_path, evaluation=an_evaluation(0.2))
+    assert "does not change beyond the intervals" in undecided and "step" not in undecided
+
+
+def test_curves_say_what_more_data_bring(tmp_path: Path) -> None:
+    result = drawn(curves, tmp_path, evaluation=an_evaluation())
+    said = result.numbers["finding"]
+    assert "rises from 0.60 (0.58 to 0.62) with 1 training seed to 0.70 (0.68 to 0.72) with 7" in said
+    assert "still rising from 3 seeds on (by 0.04)" in said
+    assert "in crops of 12.5 Å to 0.76 (0.74 to 0.78) in crops of 25 Å and 0.78 (0.76 to 0.80) in crops of 50 Å" in said
+    assert len(result.numbers["seeds"]) == 7 * 7 and len(result.numbers["sides"]) == 3 * 7
+    wide = finding(curves, tmp_path, evaluation=an_evaluation(0.03))
+    assert "whether it still rises from 3 seeds on (by 0.04) is undecided" in wide
+    flat = an_evaluation()
+    for row in flat["learning_curve"]:
+        row |= interval(0.7)
+    assert "level from 3 seeds on" in finding(curves, tmp_path, evaluation=flat)
+
+
+def test_calibration_tells_over_from_under_confidence(tmp_path: Path) -> None:
+    def stretched(factor: float) -> dict[str, Any]:
+        found = an_evaluation()
+        for row in found["calibration"]:
+            for of in row["bins"]:
+                of["share"] = 0.5 + (of["probability"] - 0.5) * factor
+                of["count"] = 100
+        return found
+
+    result = drawn(calibration, tmp_path, evaluation=stretched(0.6))
+    # p - 1/2 is 0.25 on average over ten even bins, of which 40 % are too much
+    assert result.numbers["rows"][0]["over"] == pytest.approx(0.1)
+    assert "persistence is over-confident by 0.10 on average" in result.numbers["finding"]
+    assert "its largest deviation is 0.19: where it states 0.9" in result.numbers["finding"]
+    assert "0 are over-confident and 6 under-confident" in finding(calibration, tmp_path, evaluation=stretched(1.4))
+    assert "neither over- nor under-confident" in finding(calibration, tmp_path, evaluation=stretched(1.01))
+
+
+def test_controls_say_what_takes_most_from_which_row(tmp_path: Path) -> None:
+    result = drawn(controls, tmp_path, controls=some_controls())
+    said = result.numbers["finding"]
+    assert said.startswith("Equal densities takes most accuracy from standard deviation (contrast left in): 0.88")
+    assert "becomes 0.60 (0.58 to 0.62)" in said and "17 of 18 changes are within the intervals" in said
+    assert "3.53 | 2.62 g/cm³" in words(result.figure)
+    assert "No control takes accuracy" in finding(controls, tmp_path, controls=some_controls(equal=0.87))
+
+
+def test_robustness_finds_the_worst_condition_and_what_training_there_recovers(tmp_path: Path) -> None:
+    sweeps = [a_sweep(), a_sweep("tilt", [0, 1, 2, 4], "tilt (mrad)", drop=0.05)]
+    result = drawn(robustness, tmp_path, sweeps=sweeps, evaluation=an_evaluation())
+    said = result.numbers["finding"]
+    assert "loses most at Electron dose, 50: 0.85 (0.83 to 0.87) becomes 0.55" in said
+    assert "training at that condition recovers 0.20 of the 0.30, with 0.75 (0.73 to 0.77)" in said
+    assert "∞" in words(result.figure) and len(result.numbers["defocus_matrix"]) == 3
+    # nine defoci, 0.9 at its own
+    assert "trained at one defocus gives 0.90 on average there and 0." in said
+    kept = finding(robustness, tmp_path, sweeps=[a_sweep(drop=0.3, same=0.3)])
+    assert "recovers nothing beyond the intervals" in kept
+    assert "loses at no condition beyond the intervals" in finding(robustness, tmp_path, sweeps=[a_sweep(drop=0.01)])
+
+
+def test_robustness_says_why_a_condition_has_no_number(tmp_path: Path) -> None:
+    sweep = a_sweep("stack", [1, [2, 4], [4, 8]], "slabs, shift")
+    for curve in sweep["curves"]:
+        curve["points"][2] |= {"accuracy": None, "ci_low": None, "ci_high": None, "reason": "too few seeds"}
+    result = drawn(robustness, tmp_path, sweeps=[sweep])
+    assert "No number: Stack, 4, 8: too few seeds." in result.caption
+    assert "2, 4" in words(result.figure)
+
+
+def table(path: Path, random: float, unseen: float, half: float | None = 0.02) -> str:
+    """An accuracy table as learning writes it, of both models; SVC is better by 0.03."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {"features": "paper", "degrees": degrees, "model": model, "split": split, "training": training, "foci": foci}
+        | interval(accuracy + 0.03 * (model == "SVC") - 0.1 * (degrees != "0+1"), half)
+        | {"n_test": 144, "n_splits": 10}
+        for degrees in ("0", "1", "0+1")
+        for model in ("LR", "SVC")
+        for split, accuracy in (("random", random), ("leave-seed-out", unseen))
+        for training in ("pooled", "per-defocus")
+        for foci in ("all", "in-focus", "0")
+    ]
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path.name
+
+
+def alternatives(root: Path, others: list[tuple[str, str, float, float]], half: float | None = 0.02) -> dict[str, Any]:
+    listed = [
+        {"question": "as it is", "answer": "", "default": True, "accuracy": table(root / "0.csv", 0.7, 0.6, half)}
+    ]
+    for n, (question, answer, random, unseen) in enumerate(others, 1):
+        of = {"question": question, "answer": answer, "default": False}
+        listed.append(of | {"accuracy": table(root / f"{n}.csv", random, unseen, half)})
+    return {"states": ["amorphous", "liquid"], "alternatives": listed}
+
+
+def multiverse_of(root: Path, settings: dict[str, Any]) -> Any:
+    import matplotlib.pyplot as plt
+
+    with drawing.style():
+        result = multiverse.draw(settings, root)
+    plt.close(result.figure)
+    return result
+
+
+def test_multiverse_tells_choices_that_matter_from_immaterial_ones(tmp_path: Path) -> None:
+    others = [("defocus origin", "exit face", 0.71, 0.61), ("CLAHE", "none", 0.78, 0.5), ("CLAHE", "8 bit", 0.69, 0.6)]
+    result = multiverse_of(tmp_path, alternatives(tmp_path, others))
+    said = result.numbers["finding"]
+    own = "accuracy of LR beyond the study's own"
+    assert f"nder the random split 1 of 3 alternatives moves {own} 0.70 (0.68 to 0.72): CLAHE: none (0.78)" in said
+    assert f"on an unseen seed 1 of 3 alternatives moves {own} 0.60 (0.58 to 0.62): CLAHE: none (0.50)" in said
+    assert "the paper's 0.773 lies within the random split's interval of CLAHE: none" in said
+    values = {(r["answer"], r["model"], r["split"]): r for r in result.numbers["accuracies"]}
+    assert values["exit face", "LR", "random"]["accuracy"] == pytest.approx(0.71)  # of the joint degrees
+    assert values["exit face", "LR", "random"]["immaterial"] and not values["none", "LR", "random"]["immaterial"]
+    same = multiverse_of(tmp_path, alternatives(tmp_path, [("CLAHE", "8 bit", 0.7, 0.6)])).numbers["finding"]
+    assert "none of 1 alternatives moves" in same and "of no alternative, nor of the study" in same
+    other = alternatives(tmp_path, others) | {"states": ["glass", "melt"]}
+    assert "the paper's" not in multiverse_of(tmp_path, other).numbers["finding"]
+    unknown = multiverse_of(tmp_path, alternatives(tmp_path, others, None)).numbers["finding"]
+    assert "without an interval, so no choice is told to matter" in unknown
+
+
+def test_every_one_of_thirty_alternatives_has_a_line(tmp_path: Path) -> None:
+    others = [(f"question {k // 3}", f"answer {k}", 0.7, 0.6) for k in range(30)]
+    result = multiverse_of(tmp_path, alternatives(tmp_path, others))
+    axes = result.figure.axes[0]
+    labels = {t.get_text(): y for t, y in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)}
+    assert {f"answer {k}" for k in range(30)} <= set(labels)
+    assert min(np.diff(sorted(labels.values()))) > 0.99
+    assert max(labels.values()) < axes.get_ylim()[0]
+
+
+@pytest.mark.parametrize("module", [leak, baselines, curves, calibration])
+def test_reasons_where_there_is_nothing_to_draw(module: Any, tmp_path: Path) -> None:
+    empty = {"states": ["a", "b"], "rows": [], "leak": [], "calibration": [], "learning_curve": []}
+    with pytest.raises(drawing.CannotDraw, match="the evaluation has"):
+        drawn(module, tmp_path, evaluation=empty)
+    with pytest.raises(drawing.CannotDraw, match="asks for no evaluation"):
+        module.draw({"evaluation": None}, tmp_path)
+    with pytest.raises(drawing.CannotDraw, match="cannot be read"):
+        module.draw({"evaluation": "absent.json"}, tmp_path)
+
+
+def test_reasons_of_controls_sweeps_and_alternatives(tmp_path: Path) -> None:
+    with pytest.raises(drawing.CannotDraw, match="no control beside"):
+        drawn(controls, tmp_path, controls=some_controls(names=("as simulated",)))
+    with pytest.raises(drawing.CannotDraw, match="asks for no controls"):
+        controls.draw({"controls": None}, tmp_path)
+    with pytest.raises(drawing.CannotDraw, match="no sweep"):
+        robustness.draw({"sweeps": [], "evaluation": None}, tmp_path)
+    with pytest.raises(drawing.CannotDraw, match="no alternative"):
+        multiverse.draw(alternatives(tmp_path, []), tmp_path)
+
+
+@pytest.mark.parametrize("module", [leak, baselines, curves, calibration])
+@pytest.mark.parametrize("half", [None, 0.3])
+def test_three_states_and_missing_or_wide_intervals_are_drawn(module: Any, half: float | None, tmp_path: Path) -> None:
+    result = drawn(module, tmp_path, evaluation=an_evaluation(half, ("glass", "melt", "powder")))
+    assert result.numbers["finding"].endswith(".")
+
+
+@pytest.mark.parametrize("name", ["leak", "baselines", "curves", "calibration"])
+def test_a_figure_and_its_numbers_are_written(name: str, tmp_path: Path) -> None:
+    settings = {"evaluation": saved(tmp_path, "evaluation.json", an_evaluation())}
+    drawing.write(name, settings, tmp_path, tmp_path / "out")
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".png", ".pdf", ".json"}
+    written = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+    assert written["reason"] is None and written["caption"].startswith(written["numbers"]["finding"])
