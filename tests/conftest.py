@@ -56,7 +56,7 @@ class Resolved:
 
 @pytest.fixture
 def resolve(tmp_path, caplog):
-    """Resolve the DAG of a study in this test's folder, as ``snakemake -n`` does; in process, for speed."""
+    """Resolve the DAG of a study, or of a study's file, in this test's folder, as ``snakemake -n`` does; in process."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings.enums import RerunTrigger
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
@@ -70,7 +70,9 @@ def resolve(tmp_path, caplog):
             with SnakemakeApi(OutputSettings(dryrun=True, stdout=True, nocolor=True)) as api:
                 workflow = api.workflow(
                     resource_settings=ResourceSettings(cores=cores),
-                    config_settings=ConfigSettings(config=study),
+                    config_settings=ConfigSettings(configfiles=[study])
+                    if isinstance(study, Path)
+                    else ConfigSettings(config=study),
                     snakefile=ROOT / "Snakefile",
                     workdir=tmp_path,
                 )

@@ -11,7 +11,7 @@ from conftest import ROOT, TINY
 from persistem.cli import main
 
 VERBS = [
-    "heat", "treat", "structure", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
+    "heat", "treat", "prepare", "structure", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
     "persistence-images", "learn", "diagram-3d", "state-checks", "optimal-volumes", "weights", "inverse", "report",
     "figure", "publish", "publish-report", "check", "accuracy", "record", "reference",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from conftest import ROOT, TINY, changed
-from persistem.study import Section, Study
+from persistem.study import Evaluation, Section, Study
 
 BELOW = [
     "heating",
@@ -17,6 +17,17 @@ BELOW = [
     "persistence_image",
     "learning",
 ]
+
+#: The tiny study with a third seed and an evaluation that has all parts.
+EVALUATED = changed(TINY, "md.series", [{"temperatures": [6000], "seeds": [1, 2, 3]}]) | {
+    "evaluation": {
+        "describing": {"sizes": [64], "images": {}},
+        "rows": [{"name": "standard deviation", "task": "absolute", "blocks": [["contrast"]], "main": True}],
+        "multiverse": {"alternatives": [{"question": "C", "answer": "C = 1", "settings": {"learning.C": 1.0}}]},
+        "controls": [{"name": "as simulated"}],
+        "sweeps": [{"name": "B2", "title": "B2", "axis": "B2 (Å)", "key": "imaging.coma", "values": [0.0, 200.0]}],
+    }
+}
 
 #: A new value for each setting of the table in docs/re-execution.md.
 VALUES = {
@@ -42,6 +53,7 @@ VALUES = {
     "md.rt.steps": 600,
     "md.rt.velocities": "redrawn",
     "md.temperature_tolerance": 0.8,
+    "preparation": {"method": "inherent"},
     "imaging.field": 12.0,
     "imaging.thickness": 9.0,
     "imaging.pixels": 192,
@@ -50,6 +62,11 @@ VALUES = {
     "imaging.parametrization": "kirkland",
     "imaging.voltage": 300.0,
     "imaging.Cs": 0.001,
+    "imaging.astigmatism": 20.0,
+    "imaging.astigmatism_angle": 30.0,
+    "imaging.coma": 200.0,
+    "imaging.coma_angle": 30.0,
+    "imaging.tilt": [5.0, 0.0],
     "imaging.Cc": 1.0,
     "imaging.energy_spread": 0.3,
     "imaging.focal_spread": "relativistic",
@@ -62,7 +79,7 @@ VALUES = {
     "crops.size": 32,
     "crops.stride": 32,
     "features.paper.intensity": {"method": "window"},
-    "features.paper.noise": {"dose": 1000.0},
+    "features.paper.detector": {"dose": 1000.0},
     "features.paper.filtrations": ["sublevel"],
     "features.paper.positions": True,
     "features.paper.bins": 32,
@@ -83,6 +100,25 @@ VALUES = {
     "figures.recipe": "absolute",
     "figures.defocus": -100.0,
     "figures.crop": 3,
+    "evaluation.describing.detector.binning": 1,
+    "evaluation.describing.detector.dose": 1000.0,
+    "evaluation.describing.detector.mtf": 0.5,
+    "evaluation.describing.detector.low_pass": 0.3,
+    "evaluation.describing.sizes": [32],
+    "evaluation.describing.bands": [{"narrow": 0.3}],
+    "evaluation.describing.images": {"images-16": {"bins": 16, "sigma": 1.0}},
+    "evaluation.rows": [{"name": "moments", "task": "absolute", "blocks": [["moments"]], "main": True}],
+    "evaluation.C": [3.0],
+    "evaluation.models": ["LR"],
+    "evaluation.permutations": 16,
+    "evaluation.draws": 2,
+    "evaluation.focus": 10.0,
+    "evaluation.multiverse.seeds": [1, 2],
+    "evaluation.multiverse.alternatives": [{"question": "C", "answer": "C = 2", "settings": {"learning.C": 2.0}}],
+    "evaluation.controls": [{"name": "as simulated"}, {"name": "again", "seeds": [1, 2, 3]}],
+    "evaluation.sweeps": [
+        {"name": "Cs", "title": "Cs", "axis": "Cs (mm)", "key": "imaging.Cs", "values": [0.0, 0.01]},
+    ],
     "run.crops_per_job": 2,
     "run.device": "gpu",
     "name": "another",
@@ -94,7 +130,7 @@ def table(column):
     text = (ROOT / "docs/re-execution.md").read_text()
     for keys, *rules in re.findall(r"^\| (`.+?) \| (.+?) \| (.+?) \|$", text, re.M):
         for key in re.findall(r"`([\w.]+)`", keys):
-            if "." in key or key == "name":
+            if "." in key or key in ("name", "preparation"):
                 yield key, set() if rules[column - 1] == "nothing" else set(rules[column - 1].split(", "))
 
 
@@ -105,7 +141,9 @@ def settings(model, prefix=""):
     """Every setting of the study, sections opened, those of recipes under ``features.paper``."""
     for name, field in model.model_fields.items():
         section = isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-        if section and name != "crystal":
+        if name == "evaluation":
+            yield from settings(Evaluation, f"{name}.")
+        elif section and name != "crystal":
             yield from settings(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
@@ -128,6 +166,8 @@ def base(key):
         "figures.recipe": ("features.absolute", {"intensity": {"method": "window"}}),
         "figures.temperatures": ("md.series", [*TINY["md"]["series"], {"temperatures": [1000], "seeds": [1]}]),
     }
+    if key.startswith("evaluation."):
+        return EVALUATED
     return changed(TINY, *also[key]) if key in also else TINY
 
 
@@ -236,6 +276,34 @@ def test_a_state_that_covers_other_specimens_images_those(resolve, finished):
     }  # fmt: skip
 
 
+def test_an_evaluation_starts_at_the_micrographs_and_changes_no_table(resolve, finished):
+    without = {key: value for key, value in EVALUATED.items() if key != "evaluation"}
+    finished(without)
+    assert not resolve(EVALUATED).jobs
+    assert resolve(EVALUATED, target="evaluation").jobs == {"descriptors": 6, "evaluate": 1, "evaluation": 1}
+    assert resolve(EVALUATED, target="controlled").jobs == {"descriptors": 6, "controls": 1, "controlled": 1}
+    assert resolve(EVALUATED, target="multiverse").jobs == {"learning": 1, "multiverse": 1}
+    assert resolve(EVALUATED, target="robustness").jobs == {"sweep": 1, "robustness": 1}
+
+
+@pytest.mark.parametrize(
+    ("stage", "rules"),
+    [
+        ("descriptors", {"descriptors", "evaluate", "controls", "sweep"}),
+        ("evaluate", {"evaluate"}),
+        ("controls", {"controls"}),
+        ("sweeps", {"sweep"}),
+    ],
+)
+def test_a_raised_version_of_the_evaluation_runs_its_stage_and_what_reads_it(
+    stage, rules, resolve, finished, monkeypatch
+):
+    finished(EVALUATED, target="report")
+    module = importlib.import_module(f"persistem.evaluation.{stage}")
+    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    assert resolve(EVALUATED, target="report").rules == rules | {"figure", "report_page", "publish_report"}
+
+
 def test_cores_run_nothing(resolve, finished):
     finished(TINY)
     assert not resolve(TINY, cores=16).jobs
@@ -284,3 +352,32 @@ def test_batches_of_crops_are_joined(resolve):
     assert (jobs["crop_diagrams"], jobs["join_diagrams"]) == (16, 8)
     jobs = resolve(changed(TINY, "run", {"crops_per_job": 1})).jobs
     assert (jobs["crop_diagrams"], jobs["join_diagrams"]) == (32, 8)
+
+
+def test_settings_that_came_later_leave_the_digests_of_results_as_they_were():
+    from persistem.load import make_study
+    from persistem.plan import Plan
+
+    def digests(stage, **imaging):
+        return list(Plan(make_study({"imaging": imaging})).steps[stage])
+
+    waves, images = ["80889310720c", "bbc4f4267368"], ["bb1ec9827d1e", "c08042c7e665"]
+    assert (digests("exit_waves"), digests("micrographs")) == (waves, images)
+    assert digests("micrographs", astigmatism=0.0, coma=0.0, tilt=[0.0, 0.0]) == images
+    crops = ["b0505a6bb1f1", "f7d6ac8ae50a", "58078c70e1bc"]  # of the recipes without a detector
+    assert [digest for digest in digests("crops") if digest in crops] == crops
+    for later in ({"astigmatism": 10.0}, {"coma": 10.0}):
+        assert digests("exit_waves", **later) == waves
+        assert not set(digests("micrographs", **later)) & set(images)
+    assert not set(digests("exit_waves", tilt=[0.0, 1.0])) & set(waves)
+    assert not set(digests("micrographs", tilt=[0.0, 1.0])) & set(images)
+
+
+def test_a_stage_receives_later_settings_where_they_differ_from_the_default():
+    from persistem.micrographs import KEYS
+    from persistem.plan import part
+    from persistem.study import Imaging
+
+    assert "astigmatism" not in part(Imaging(), KEYS)
+    assert part(Imaging(astigmatism=12.0), KEYS)["astigmatism"] == 12.0
+    assert Imaging.model_validate(part(Imaging(tilt=(1.0, 0.0)))) == Imaging(tilt=(1.0, 0.0))

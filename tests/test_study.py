@@ -170,8 +170,10 @@ def test_a_wrong_value_is_refused_in_one_message(key, value, says):
         ({"figures": {"recipe": "mine"}}, "figures.recipe = 'mine'", "absolute"),
         ({"figures": {"crop": 16}}, "figures.crop = 16", "0 to 15"),
         ({"figures": {"region": [[2.0, 1.0], [0.0, 1.0]]}}, "figures.region", "low < high"),
-        ({"features": {"a": {"noise": {"dose": 0}}}}, "features.a.noise.dose", "greater than 0"),
-        ({"features": {"a": {"noise": {}}}}, "features.a.noise.dose", "must be given"),
+        ({"features": {"a": {"detector": {"dose": 0}}}}, "features.a.detector.dose", "greater than 0"),
+        ({"features": {"a": {"detector": {"mtf": 1.1}}}}, "features.a.detector.mtf", "less than or equal to 1"),
+        ({"features": {"a": {"detector": {"binning": 65}}}}, "features.a.detector.binning", "equal to 64"),
+        ({"imaging": {"tilt": [0.0, 18.0]}}, "imaging.tilt", "less than or equal to 17.5"),
         (
             {"structures": [{"path": "no.xyz", "state": s, "seed": 1} for s in "aba"]},
             "structures",
