@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from persistem.errors import PersistemError
 from persistem.evaluation.curves import calibration, defocus_matrix, learning_curve, permutation_test
+from persistem.evaluation.intervals import bootstrap
 from persistem.evaluation.models import block_scaled, probabilities
-from persistem.evaluation.validation import Candidate, Crops, Outcome, bootstrap, fixed, nested, tabulate
+from persistem.evaluation.validation import Candidate, Crops, Outcome, fixed, nested, tabulate
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from persistem import learning, micrographs, paths
 from persistem.errors import PersistemError
 from persistem.evaluation import controls, descriptors, evaluate, sweeps
+from persistem.figures import CHAPTER
 from persistem.specimens import states_of
 from persistem.variants import variant, with_seeds
 
@@ -44,6 +45,18 @@ def plan_evaluation(plan: Plan) -> Evaluated:
         planning.multiverse() if asked.multiverse.alternatives else [],
         [source["path"] for source in planning.sources],
     )
+
+
+def chapter(plan: Plan) -> dict[str, dict[str, Any]]:
+    """What each figure of the evaluation is drawn from, by name; nothing where the study has none."""
+    if plan.study.evaluation is None:
+        return {}
+    evaluated = plan.evaluated
+    settings: dict[str, dict[str, Any]] = {name: {"evaluation": evaluated.evaluation} for name in CHAPTER}
+    settings["multiverse"] = {"states": states_of(plan.study), "alternatives": evaluated.multiverse}
+    settings["controls"] = {"controls": evaluated.controls or None}
+    settings["robustness"] |= {"sweeps": list(evaluated.sweeps.values())}
+    return settings
 
 
 class _Planning:

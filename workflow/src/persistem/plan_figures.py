@@ -13,7 +13,8 @@ from persistem import diagrams, diagrams_3d, inverse, optimal_volumes, paths, st
 from persistem import learning as learning_stage
 from persistem.crops import positions
 from persistem.digests import digest_of
-from persistem.figures import CHAPTER, FIGURES, module
+from persistem.figures import FIGURES, module
+from persistem.plan_evaluation import chapter
 from persistem.specimens import Specimen, states_of
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ class _Drawing:
         """Add every step, from the checks to the report."""
         checks = {name: self._check(specimen) for name, specimen in self.plan.specimens.items()}
         figures = {}
-        for name in (*FIGURES, *(CHAPTER if self.study.evaluation else ())):
-            settings = getattr(self, f"_{name.replace('-', '_')}")()
+        asked = {name: getattr(self, f"_{name.replace('-', '_')}")() for name in FIGURES} | chapter(self.plan)
+        for name, settings in asked.items():
             also = {"classifiers": learning_stage.VERSION} if name == "figure-3" else {}
             digest = self.plan.add("figures", module(name).VERSION, {"figure": name} | settings, **also)
             figures[name] = paths.path("figures", digest, figure=name)
@@ -301,20 +302,6 @@ class _Drawing:
             "accuracy": paths.path("learning", digest) if digest else None,
             "in_focus": self.study.learning.in_focus,
         }
-
-    def _leak(self) -> dict[str, Any]:
-        return {"evaluation": self.plan.evaluated.evaluation}
-
-    _baselines = _curves = _calibration = _leak
-
-    def _multiverse(self) -> dict[str, Any]:
-        return {"states": self.states, "alternatives": self.plan.evaluated.multiverse}
-
-    def _controls(self) -> dict[str, Any]:
-        return {"controls": self.plan.evaluated.controls or None}
-
-    def _robustness(self) -> dict[str, Any]:
-        return {"sweeps": list(self.plan.evaluated.sweeps.values())} | self._leak()
 
     def _report(self, checks: dict[str, str], figures: dict[str, str]) -> dict[str, Any]:
         plan = self.plan

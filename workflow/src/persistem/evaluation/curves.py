@@ -7,8 +7,9 @@ from math import comb
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
+from persistem.evaluation.intervals import seed_means, summary
 from persistem.evaluation.models import decisions
-from persistem.evaluation.validation import checked, seed_means, summary, without
+from persistem.evaluation.validation import checked, without
 
 if TYPE_CHECKING:
     import numpy as np

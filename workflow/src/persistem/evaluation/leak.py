@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
-from persistem.evaluation.validation import seed_means, summary
+from persistem.evaluation.intervals import seed_means, summary
 from persistem.splits import Split, random_splits
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def attribution(
 
     ``X`` (crops, length); ``position`` a crop's place in its micrograph. Models, C and scaling are the study's, one
     model for all defoci. Accuracy is averaged over repetitions and then over the seed that trains, whose scatter gives
-    the interval (``validation.bootstrap``). A split that a seed's crops, defoci or positions do not allow has no row.
+    the interval (``intervals.bootstrap``). A split that a seed's crops, defoci or positions do not allow has no row.
     Raises PersistemError below two seeds that have all states, and for features that do not fit or are not finite.
     """
     import numpy as np

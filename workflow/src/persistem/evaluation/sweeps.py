@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.evaluation.descriptors import describe_micrograph
+from persistem.evaluation.intervals import seed_means, summary
 from persistem.evaluation.rows import Described, key_of, representative, stack
-from persistem.evaluation.validation import Candidate, Crops, fixed, seed_means, summary
+from persistem.evaluation.validation import Candidate, Crops, fixed
 from persistem.files import atomic
 
 if TYPE_CHECKING:

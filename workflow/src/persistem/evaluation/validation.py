@@ -13,9 +13,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from persistem.errors import PersistemError
+from persistem.evaluation.intervals import seed_means, summary
 from persistem.evaluation.models import MODELS, decisions, probabilities
-from persistem.learning import MINIMUM_GROUPS, TRAININGS
-from persistem.splits import Split, percentiles
+from persistem.learning import TRAININGS
+from persistem.splits import Split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,7 +137,7 @@ def tabulate(outcome: Outcome | Labels, crops: Crops, in_focus: float) -> list[d
     """Accuracy at all defoci, in focus (|defocus| <= ``in_focus`` Å) and at each, averaged over seeds of equal weight.
 
     ``vote`` is that of the micrographs, each classified as most of its crops; a tie is decided by the sum of their
-    probabilities, or counts as half right where there are none. Intervals are those of ``bootstrap``.
+    probabilities, or counts as half right where there are none. Intervals are those of ``intervals.bootstrap``.
     """
     import numpy as np
 
@@ -156,42 +157,6 @@ def tabulate(outcome: Outcome | Labels, crops: Crops, in_focus: float) -> list[d
             row |= summary("accuracy", "ci", of_crops) | summary("vote", "vote", of_votes)
             rows.append(row | {"n_test": int(selected.sum())})
     return rows
-
-
-def bootstrap(
-    values: Sequence[float] | Array, rng_seed: int = 0, draws: int = 10_000
-) -> tuple[float | None, float | None]:
-    """95 % percentile interval of the mean of one value per seed, by drawing seeds with replacement; None below three.
-
-    Efron & Tibshirani, An Introduction to the Bootstrap (1993), ch. 13. Somewhat narrow with few seeds: of eight
-    normal values it covers the mean nine times in ten.
-    """
-    import numpy as np
-
-    values = np.asarray(values, float)
-    if len(values) < MINIMUM_GROUPS:
-        return None, None
-    drawn = np.random.default_rng(rng_seed).integers(0, len(values), (draws, len(values)))
-    return percentiles(values[drawn].mean(axis=1))
-
-
-def seed_means(values: NDArray[Any], seed: Labels, selected: NDArray[np.bool_] | None = None) -> Array:
-    """Mean of the selected values of each seed that has some, by increasing seed."""
-    import numpy as np
-
-    if selected is not None:
-        values, seed = values[selected], seed[selected]
-    return np.array([values[seed == s].mean() for s in np.unique(seed)])
-
-
-def summary(name: str, interval: str, values: Array) -> dict[str, Any]:
-    """Mean over seeds as ``name``, its interval as ``interval``_low and _high, and of accuracies those of every seed.
-
-    With the same seeds behind them two accuracies are compared by the differences ``by_seed``.
-    """
-    low, high = (None if v is None else round(v, 6) for v in bootstrap(values))
-    each = {"by_seed": [round(float(v), 6) for v in values]} if name == "accuracy" else {}
-    return {name: round(float(values.mean()), 6), f"{interval}_low": low, f"{interval}_high": high} | each
 
 
 def checked(X: Blocks, crops: Crops, candidates: Sequence[Candidate], training: str) -> dict[str, Array]:

@@ -138,7 +138,7 @@ def compare(one: Row, other: Row) -> str:
     """
     pairs = one.get("by_seed") or [], other.get("by_seed") or []
     if pairs[0] and len(pairs[0]) == len(pairs[1]):
-        from persistem.evaluation.validation import bootstrap
+        from persistem.evaluation.intervals import bootstrap
 
         low, high = bootstrap([a - b for a, b in zip(*pairs, strict=True)])
         if low is None or high is None:
