@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import to_jsonable_python
+from pydantic import TypeAdapter
 
 from persistem.errors import PersistemError
 
@@ -66,5 +66,5 @@ def _set(settings: dict[str, Any], path: list[str], value: Any, section: Any, wh
         raise PersistemError(f"{where}: no such setting; {name!r} holds none (of {', '.join(known) or 'nothing'})")
     if not isinstance(settings.get(name), dict):
         # all of it: a section of its own starts from its defaults, which may not be those of the section that holds it
-        settings[name] = to_jsonable_python(inner)
+        settings[name] = TypeAdapter(Any).dump_python(inner, mode="json")
     _set(settings[name], rest, value, inner, where)
