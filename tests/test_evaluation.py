@@ -218,8 +218,8 @@ def test_candidates_go_from_simple_to_rich():
 
 def test_a_control_that_takes_the_difference_away_is_at_chance(tmp_path):
     listed = [
-        {"name": "as simulated", "about": "as it is", "sources": described(tmp_path, "base", 4)},
-        {"name": "equal", "about": "", "sources": described(tmp_path, "equal", 3, apart=0.0)},
+        {"name": "as simulated", "sources": described(tmp_path, "base", 4)},
+        {"name": "equal", "sources": described(tmp_path, "equal", 3, apart=0.0)},
     ]
     settings = common() | {"rows": [SIGNAL, NOISE], "size": 64, "controls": listed}
     controls_file(settings, tmp_path, tmp_path / "controls.json")
@@ -228,7 +228,7 @@ def test_a_control_that_takes_the_difference_away_is_at_chance(tmp_path):
     assert result["states"] == STATES
     assert base["seeds"] == [1, 2, 3, 4] and equal["seeds"] == [1, 2, 3] and base["defoci"] == list(DEFOCI)
     assert base["densities"] == {"amorphous": 3.525, "liquid": 2.525}
-    assert (base["name"], base["about"]) == ("as simulated", "as it is")
+    assert base["name"] == "as simulated"
     assert of(base["rows"], row="standard deviation")["accuracy"] > 0.98
     assert abs(of(equal["rows"], row="standard deviation")["accuracy"] - 0.5) < 0.25  # of 96 crops
     for row in base["rows"]:
@@ -279,7 +279,7 @@ def condition(value: Any, detector: Detector | None = None, size: int = 32, seed
 
 
 def sweep(conditions: list[Any], base: int = 0) -> dict[str, Any]:
-    named = {"sweep": "a", "title": "A", "axis": "a (Å)", "base": base, "rows": SWEPT, "conditions": conditions}
+    named = {"sweep": "a", "base": base, "rows": SWEPT, "conditions": conditions}
     return common() | named
 
 
@@ -311,8 +311,8 @@ def images(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 def test_models_of_the_base_fail_where_models_of_the_condition_do_not(images, tmp_path):
     values = [0.0, 50.0, 100.0]
     result = swept(tmp_path, sweep([condition(v, astigmatism=v) for v in values]))
-    assert {k: result[k] for k in ("sweep", "title", "axis", "base", "values", "defocus")} == {
-        "sweep": "a", "title": "A", "axis": "a (Å)", "base": 0, "values": values, "defocus": 0.0,
+    assert {key: result[key] for key in result if key != "curves"} == {
+        "sweep": "a", "base": 0, "values": values, "defocus": 0.0,
     }  # fmt: skip
     assert len(result["curves"]) == 4
     base, same = (points(result, "standard deviation", training) for training in ("base", "same"))
@@ -371,6 +371,14 @@ def test_crops_of_almost_the_same_side_do_not_share_a_spectrum(images, tmp_path)
     assert "frequencies" in points(result, "spectrum", "base")[1]["reason"]
     assert points(result, "spectrum", "same")[1]["reason"] is None
     assert points(result, "standard deviation", "base")[1]["accuracy"] > 0.98
+
+
+def test_models_of_other_pixels_are_refused_where_a_block_has_another_length(images, tmp_path):
+    result = swept(tmp_path, sweep([condition(1), condition(2, Detector(binning=4))]))
+    refused = points(result, "spectrum", "base")[1]
+    assert refused["accuracy"] is None and "numbers here and" in refused["reason"]
+    assert points(result, "spectrum", "same")[1]["reason"] is None
+    assert points(result, "standard deviation", "base")[1]["reason"] is None
 
 
 def test_seeds_that_share_a_stack_leave_together(images, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 from pathlib import Path
@@ -179,7 +180,10 @@ def drawn(module: Any, root: Path, **found: Any) -> Any:
 
     settings = {key: saved(root, f"{key}.json", value) for key, value in found.items() if key != "sweeps"}
     if "sweeps" in found:
-        settings["sweeps"] = [saved(root, f"sweep-{n}.json", sweep) for n, sweep in enumerate(found["sweeps"])]
+        settings["sweeps"] = [
+            {key: sweep.pop(key) for key in ("title", "axis")} | {"path": saved(root, f"sweep-{n}.json", sweep)}
+            for n, sweep in enumerate(copy.deepcopy(found["sweeps"]))
+        ]
     with drawing.style():
         result = module.draw(settings, root)
     result.figure.canvas.draw()

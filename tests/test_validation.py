@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from persistem.errors import PersistemError
 from persistem.evaluation.curves import calibration, defocus_matrix, learning_curve, permutation_test
-from persistem.evaluation.intervals import bootstrap
+from persistem.evaluation.intervals import bootstrap, interval
 from persistem.evaluation.models import block_scaled, probabilities
 from persistem.evaluation.validation import Candidate, Crops, Outcome, fixed, nested, tabulate
 from sklearn.linear_model import LogisticRegression
@@ -507,3 +507,19 @@ def test_input_that_cannot_be_evaluated_is_refused_in_a_sentence() -> None:
 
 def test_a_candidate_says_what_it_is() -> None:
     assert Candidate(("statistics", "betti"), "LR", 10.0).label() == "statistics + betti, LR, C = 10"
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 8])
+def test_differences_that_are_none_are_decided_in_one_case_of_twenty(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    ends = [interval(rng.normal(size=seeds)) for _ in range(2000)]
+    wrong = np.mean([low is not None and high is not None and not low <= 0 <= high for low, high in ends])
+    assert 0.03 < wrong < 0.07
+    assert interval([0.1, 0.2]) == (None, None)
+
+
+def test_the_interval_over_eight_seeds_covers_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    ends = [bootstrap(rng.normal(size=8), draws=2000) for _ in range(400)]
+    covered = np.mean([low is not None and high is not None and low <= 0 <= high for low, high in ends])
+    assert 0.91 < covered < 0.99

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from persistem import paths
 from persistem.errors import PersistemError
 from persistem.load import load_study, make_study
 from persistem.plan import Plan
+from persistem.plan_evaluation import chapter
 from persistem.plan_figures import files_in
 from persistem.specimens import specimens_of
 from persistem.variants import variant, with_seeds
 
-SERIES = [{"temperatures": [6000], "seeds": [1, 2, 3, 4]}, {"temperatures": [1000], "seeds": [1]}]
+SERIES = [{"temperatures": [6000], "seeds": [1, 2, 3, 4, 5, 6]}, {"temperatures": [1000], "seeds": [1]}]
 SMALL = {"describing": {"sizes": [64], "images": {}}, "rows": [
     {"name": "standard deviation", "task": "absolute", "blocks": [["contrast"]], "main": True},
     {"name": "persistence", "task": "contrast removed", "blocks": [["statistics"]], "main": True},
@@ -27,7 +29,7 @@ ABOVE = ("specimens", "exit_waves", "micrographs", "crops", "diagrams", "persist
 
 
 def evaluated(**settings: Any) -> dict[str, Any]:
-    """The tiny study with four seeds and an evaluation."""
+    """The tiny study with six seeds and an evaluation."""
     study = changed(copy.deepcopy(TINY), "md.series", SERIES)
     return study | {"evaluation": copy.deepcopy(SMALL) | settings}
 
@@ -59,7 +61,6 @@ def test_a_variant_differs_in_what_was_changed_alone():
         ("material.crystal.a", 3.2),
         ("preparation", {"method": "inherent"}),
         ("diagrams_3d.periodic", True),
-        ("name", "another"),
     ],
 )
 def test_one_key_changes_one_setting_whether_or_not_its_section_is_stated(stated, key, value):
@@ -108,6 +109,11 @@ def test_several_keys_of_a_section_are_changed_together():
         ({"crops.size": 4096}, r"^here: crops\.size = 4096: larger"),
         ({"evaluation.describing.sizes": [32]}, r"^here: evaluation\.describing\.sizes: no such setting"),
         ({"imaging.voltage": -1.0, "learning.C": -1.0}, r"^here: imaging\.voltage.*; learning\.C"),
+        ({"name": "b"}, r"^here: name: cannot differ from the study"),
+        ({"run.crops_per_job": 2}, r"^here: run\.crops_per_job: cannot differ"),
+        ({"run": {"device": "gpu"}}, r"^here: run: cannot differ"),
+        ({"figures.crop": 2}, r"^here: figures\.crop: cannot differ"),
+        ({"structures": []}, r"^here: structures: cannot differ"),
     ],
 )
 def test_what_is_no_setting_is_refused_in_a_sentence_that_names_place_and_key(changes, message):
@@ -126,7 +132,7 @@ def test_with_seeds_keeps_specimens_of_states_and_of_these_seeds():
     names = {f"T6000-rt{rt}-s{seed:02d}" for rt in (0, 1) for seed in (1, 3)}
     assert {s.name for s in specimens_of(two)} == names
     assert {s.state for s in specimens_of(two)} == {"amorphous", "liquid"}
-    with pytest.raises(PersistemError, match=r"^here: seeds = \[9\].*\[1, 2, 3, 4\]"):
+    with pytest.raises(PersistemError, match=r"^here: seeds = \[9\].*\[1, 2, 3, 4, 5, 6\]"):
         with_seeds(plain, (1, 9), "here")
 
 
@@ -268,7 +274,7 @@ def test_every_file_that_the_evaluation_reads_is_one_that_a_step_makes():
     for digest in plan.steps["descriptors"]:
         image = plan.input_digest("descriptors", digest)
         assert image in plan.steps["micrographs"] and plan.settings("descriptors", digest)["defoci"]
-    assert len(plan.evaluated.descriptors) == 8
+    assert len(plan.evaluated.descriptors) == 12
 
 
 def test_controls_and_sweeps_have_every_seed_that_they_are_made_of():
@@ -276,7 +282,7 @@ def test_controls_and_sweeps_have_every_seed_that_they_are_made_of():
     (digest,) = plan.steps["controls"]
     controls = {control["name"]: control["sources"] for control in plan.settings("controls", digest)["controls"]}
     seeds = {name: sorted((s["state"], *s["seeds"]) for s in sources) for name, sources in controls.items()}
-    both = [(state, seed) for state in ("amorphous", "liquid") for seed in (1, 2, 3, 4)]
+    both = [(state, seed) for state in ("amorphous", "liquid") for seed in (1, 2, 3, 4, 5, 6)]
     assert seeds["as simulated"] == seeds["thin"] == seeds["minimised"] == both
     assert seeds["three"] == [one for one in both if one[1] < 4]
     of = {name: {s["path"] for s in sources if s["state"] == "liquid"} for name, sources in controls.items()}
@@ -292,7 +298,8 @@ def test_controls_and_sweeps_have_every_seed_that_they_are_made_of():
     stacked, _ = waves("c")
     for of_condition in stacked:
         assert [(w["state"], *w["seeds"]) for w in sorted(of_condition, key=lambda w: (w["state"], w["seeds"]))] == [
-            ("amorphous", 1, 2), ("amorphous", 3, 4), ("liquid", 1, 2), ("liquid", 3, 4),
+            ("amorphous", 1, 2), ("amorphous", 3, 4), ("amorphous", 5, 6),
+            ("liquid", 1, 2), ("liquid", 3, 4), ("liquid", 5, 6),
         ]  # fmt: skip
     dose, conditions = waves("a")
     assert dose[0] == dose[1]
@@ -301,7 +308,9 @@ def test_controls_and_sweeps_have_every_seed_that_they_are_made_of():
     assert {c["describing"]["detector"]["binning"] for c in conditions} == {2}
     tilted, conditions = waves("b")
     assert tilted[0] == dose[0] and not {w["path"] for w in tilted[1]} & {w["path"] for w in dose[0]}
-    assert [c["imaging"]["tilt"] for c in conditions] == [[0.0, 0.0], [9.0, 0.0]]
+    # a tilt is in the exit waves alone
+    assert [c["value"] for c in conditions] == [[0.0, 0.0], [9.0, 0.0]]
+    assert conditions[0]["imaging"] == conditions[1]["imaging"]
 
 
 def test_sweeps_do_not_depend_on_the_defoci_of_the_study():
@@ -311,6 +320,12 @@ def test_sweeps_do_not_depend_on_the_defoci_of_the_study():
 
 
 STACKED = {"preparation": {"method": "stack", "count": 2}}
+TINY_C = make_study(TINY).learning.C
+
+
+def alternative(settings: dict[str, Any]) -> dict[str, Any]:
+    """A multiverse of one alternative."""
+    return {"multiverse": {"alternatives": [{"question": "q", "answer": "a", "settings": settings}]}}
 
 
 @pytest.mark.parametrize(
@@ -324,7 +339,7 @@ STACKED = {"preparation": {"method": "stack", "count": 2}}
             {
                 "multiverse": {
                     "seeds": [7],
-                    "alternatives": [{"question": "q", "answer": "a", "settings": {"name": "b"}}],
+                    "alternatives": [{"question": "q", "answer": "a", "settings": {"learning.C": 1.0}}],
                 }
             },
             r"^evaluation\.multiverse: seeds = \[7\]",
@@ -339,12 +354,69 @@ STACKED = {"preparation": {"method": "stack", "count": 2}}
         ),
         ({"controls": [{"name": "few", "seeds": [1, 2]}]}, r"^evaluation\.controls\[0\] \(few\): .*needs two states"),
         (
-            {"controls": [{"name": "few", "settings": STACKED}]},
+            {"controls": [{"name": "few", "settings": {"preparation": {"method": "stack", "count": 3}}}]},
             r"^evaluation\.controls\[0\] \(few\): .*needs two states",
         ),
         (
             {"controls": [{"name": "odd", "settings": {"imaging.pixels": 127, "crops.size": 63, "crops.stride": 63}}]},
             r"^evaluation\.controls\[0\] \(odd\): evaluation\.describing\.detector\.binning = 2",
+        ),
+        (
+            {
+                "controls": [
+                    {
+                        "name": "renamed",
+                        "settings": {
+                            "states": {
+                                "hot": {"temperature": 6000, "rt": False},
+                                "cold": {"temperature": 6000, "rt": True},
+                            }
+                        },
+                    }
+                ]
+            },
+            r"^evaluation\.controls\[0\] \(renamed\): its states are hot, cold;.*amorphous, liquid$",
+        ),
+        (
+            {"controls": [{"name": "foci", "states": {"liquid": {"imaging.defoci": [0]}}}]},
+            r"^evaluation\.controls\[0\] \(foci\): imaging\.defoci differ.*: amorphous: \[-100\.0, 0\.0\]; liquid: \[0",
+        ),
+        (
+            {"controls": [{"name": "uneven", "states": {"liquid": STACKED}}]},
+            r"^evaluation\.controls\[0\] \(uneven\): needs 3 .*amorphous: \[1, 2, .*liquid: \[\(1, 2\), ",
+        ),
+        (
+            {"sweeps": [SWEEP | {"key": "preparation", "values": [STACKED["preparation"] | {"count": 3}]}]},
+            r"^evaluation\.sweeps\[0\] \(a\): needs 3 seeds, or stacks.*amorphous: \[1, 4\]; liquid: \[1, 4\]$",
+        ),
+        (
+            # of each alone there are three groups; a seed of one stack is in another of the other condition
+            {"sweeps": [SWEEP | {"key": "preparation.count", "values": [2, 3]} | {"settings": STACKED}]},
+            r"^evaluation\.sweeps\[0\] \(a\): needs 3 seeds",
+        ),
+        (
+            {
+                "rows": [{"name": "moments", "task": "absolute", "blocks": [["moments"]]}],
+                "sweeps": [SWEEP | {"key": "imaging.Cs", "values": [0.0, 0.01]}],
+            },
+            r"^evaluation\.sweeps\[0\] \(a\): .*none of evaluation\.rows has main = true$",
+        ),
+        (
+            alternative({"evaluation.focus": 25.0}),
+            r"^evaluation\.multiverse\.alternatives\[0\] \(a\): evaluation\.focus",
+        ),
+        (alternative({"run.device": "gpu"}), r"^evaluation\.multiverse\.alternatives\[0\] \(a\): run\.device: cannot"),
+        (
+            alternative({"learning.C": TINY_C}),
+            r"^evaluation\.multiverse\.alternatives\[0\] \(a\): learning\.C makes no difference to the study$",
+        ),
+        (
+            alternative({"features": {"other": {}}}),
+            r"^evaluation\.multiverse\.alternatives\[0\] \(a\): needs the recipe paper and .*recipes other and",
+        ),
+        (
+            alternative({"states": {"liquid": {"temperature": 6000, "rt": False}}}),
+            r"^evaluation\.multiverse\.alternatives\[0\] \(a\): needs .*states liquid$",
         ),
         (
             {"sweeps": [SWEEP | {"key": "imaging.volt", "values": [1.0, 2.0]}]},
@@ -410,6 +482,92 @@ def test_the_extended_study_is_planned_with_the_detector_of_its_descriptors():
     # molecular dynamics: the paper's, at a fixed density, and with other velocities (two)
     hot = {d for d, step in plan.steps["specimens"].items() if not step.inputs}
     assert len(hot) == 3
+
+
+def treated(temperatures: tuple[int, int]) -> dict[str, Any]:
+    """States that are all RT-treated, of two temperatures."""
+    states = {name: {"temperature": t, "rt": True} for name, t in zip(("low", "high"), temperatures, strict=True)}
+    return {"md.series": [{"temperatures": [4000, 6000], "rt": [True], "seeds": [1, 2, 3]}], "states": states}
+
+
+def test_what_is_heated_only_to_be_treated_is_planned(resolve):
+    study = TINY
+    for key, value in treated((4000, 6000)).items():
+        study = changed(study, key, value)
+    plan = Plan(make_study(study))
+    assert {name: s.state for name, s in plan.specimens.items() if not s.rt} == dict.fromkeys(
+        [f"T{t}-rt0-s{seed:02d}" for t in (4000, 6000) for seed in (1, 2, 3)]
+    )
+    assert {s.name for s in plan.imaged} == {f"T{t}-rt1-s{seed:02d}" for t in (4000, 6000) for seed in (1, 2, 3)}
+    jobs = resolve(study).jobs
+    assert (jobs["heating"], jobs["rt_treatment"], jobs["exit_wave"]) == (6, 6, 6)
+    assert resolve(study, target="report").jobs["state_checks"] == 12
+    # those of variants have other digests, of which the study itself has no specimen
+    alternatives = alternative({"md.steps": 600})
+    jobs = resolve(study | {"evaluation": SMALL | alternatives}, target="multiverse").jobs
+    assert (jobs["heating"], jobs["rt_treatment"], jobs["learning"]) == (12, 12, 2)
+
+
+def test_images_of_a_variant_are_those_of_its_own_defoci():
+    plan = planned(**alternative({"imaging.defoci": [0]}))
+    of_study, of_variant = (plan.images(Path(one["accuracy"]).parent.name) for one in plan.evaluated.multiverse)
+    assert len(of_study) == 2 * len(of_variant) == 2 * 12
+    assert set(of_variant) < set(of_study) and all("df+0" in file for file in of_variant)
+
+
+def test_a_variant_does_not_replace_a_step_of_the_study():
+    """A tolerance decides whether a run is accepted; it is in no digest."""
+    plan = planned(**alternative({"md.temperature_tolerance": 0.5, "learning.C": 1.0}))
+    tolerances = {s.settings["md"]["temperature_tolerance"] for s in plan.steps["specimens"].values()}
+    assert tolerances == {TINY["md"]["temperature_tolerance"]}
+
+
+def test_batches_are_of_the_crops_of_their_own_variant(resolve):
+    study = evaluated(**alternative({"crops.size": 32, "crops.stride": 32})) | {"run": {"crops_per_job": 3}}
+    resolved = resolve(study, target="multiverse")
+    batches: dict[str, set[str]] = {}
+    for file in resolved.outputs:
+        if "/crops-" in file:
+            batches.setdefault(str(Path(file).parent), set()).add(Path(file).stem)
+    four = {"crops-0-3", "crops-3-4"}
+    sixteen = {f"crops-{k}-{min(k + 3, 16)}" for k in range(0, 16, 3)}
+    assert len(batches) == 2 * 24 and all(found in (four, sixteen) for found in batches.values())
+    assert sum(found == four for found in batches.values()) == 24
+
+
+@pytest.mark.parametrize(
+    ("module", "stages"),
+    [
+        ("crops", {"descriptors", "evaluation", "controls", "sweeps"}),
+        ("persistence_images", {"descriptors", "evaluation", "controls", "sweeps"}),
+        ("evaluation.validation", {"evaluation", "controls", "sweeps"}),
+        ("evaluation.descriptors", {"descriptors", "evaluation", "controls", "sweeps"}),
+        ("learning", {"evaluation", "controls", "sweeps"}),
+    ],
+)
+def test_stages_have_the_version_of_what_they_compute_with(module, stages, monkeypatch):
+    parts = {"controls": [{"name": "as it is"}], "sweeps": [SWEEP | {"key": "imaging.Cs", "values": [0.0, 0.01]}]}
+    before = planned(**parts)
+    found = importlib.import_module(f"persistem.{module}")
+    monkeypatch.setattr(found, "VERSION", found.VERSION + 1)
+    after = planned(**parts)
+    evaluated_in = ("descriptors", "evaluation", "controls", "sweeps")
+    assert {stage for stage in evaluated_in if not before.steps[stage].keys() & after.steps[stage].keys()} == stages
+    assert {stage for stage in evaluated_in if before.steps[stage].keys() != after.steps[stage].keys()} == stages
+
+
+def test_words_of_the_figures_are_in_no_digest_of_what_is_computed():
+    def of(word: str) -> Plan:
+        sweep = {"name": "a", "title": f"A {word}", "axis": f"a {word}", "key": "imaging.Cs", "values": [0.0, 0.01]}
+        return planned(controls=[{"name": "one", "about": word}], sweeps=[sweep])
+
+    first, second = of("here"), of("there")
+    assert first.evaluated == second.evaluated
+    found = chapter(second)
+    assert found["controls"]["about"] == {"one": "there"}
+    path = second.evaluated.sweeps["a"]
+    assert found["robustness"]["sweeps"] == [{"path": path, "title": "A there", "axis": "a there"}]
+    assert path in files_in(found["robustness"])
 
 
 @pytest.mark.parametrize("target", ["evaluation", "multiverse", "controlled", "robustness"])

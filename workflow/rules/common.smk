@@ -108,6 +108,17 @@ def members(wildcards):
     ]
 
 
+def batches(wildcards, size):
+    """The diagrams of a micrograph in files of ``size`` crops; a variant of the study may have other crops."""
+    count = PLAN.crops_of(wildcards.digest)
+    return [
+        paths.crop_batch().format(
+            **dict(wildcards.items()), first=first, last=min(first + size, count)
+        )
+        for first in range(0, count, size)
+    ]
+
+
 def is_stack(wildcards):
     """Whether a preparation is a stack, which is cut out by one process."""
     settings = PLAN.settings("prepared", wildcards.digest)

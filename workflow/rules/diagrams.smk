@@ -1,8 +1,8 @@
 # Persistence diagrams with HomCloud: all crops of a micrograph in one job, or in batches that are joined.
 
-CROPS = PLAN.crops_per_micrograph
-BATCH = PLAN.study.run.crops_per_job or CROPS
-WHOLE = BATCH >= CROPS
+MOST_CROPS = max(plan.crops_per_micrograph for plan in PLAN.plans)
+BATCH = PLAN.study.run.crops_per_job or MOST_CROPS
+WHOLE = BATCH >= MOST_CROPS
 BATCH_FILE = paths.pattern("diagrams") if WHOLE else paths.crop_batch()
 
 
@@ -34,13 +34,7 @@ if not WHOLE:
     rule join_diagrams:
         """The diagrams of a micrograph from those of its batches."""
         input:
-            expand(
-                paths.crop_batch(),
-                zip,
-                first=range(0, CROPS, BATCH),
-                last=[min(k + BATCH, CROPS) for k in range(0, CROPS, BATCH)],
-                allow_missing=True,
-            ),
+            lambda wildcards: batches(wildcards, BATCH),
         output:
             paths.pattern("diagrams"),
         log:

@@ -6,7 +6,7 @@ is a new path: exactly the stages that see it run, the old results stay, and stu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Plan:
         """
         self.study = study
         self.recipes = study.features if learned else {}
-        self.specimens = {s.name: s for s in specimens_of(study)}
+        self.specimens = _simulated(study)
         #: what is imaged under a specimen's name: itself, or those in its stack; and their seeds
         self.members = groups_of(study)
         self.seeds = {name: tuple(s.seed for s in group) for name, group in self.members.items()}
@@ -167,12 +167,17 @@ class Plan:
 
     def images(self, learning_digest: str) -> list[str]:
         """The persistence images that a classification is learned from."""
-        sources = self.settings("learning", learning_digest)["sources"]
+        settings = self.settings("learning", learning_digest)
         return [
             paths.path("persistence_images", source["digest"], source["specimen"], defocus)
-            for source in sources
-            for defocus in self.defoci
+            for source in settings["sources"]
+            for defocus in map(paths.defocus_id, settings["defoci"])
         ]
+
+    def crops_of(self, diagrams_digest: str) -> int:
+        """How many crops a micrograph has of which these are the diagrams."""
+        images = (s for s in self.steps["persistence_images"].values() if diagrams_digest in s.inputs)
+        return int(next(images).settings["crops_per_micrograph"])
 
     def add(self, stage: str, version: int, settings: dict[str, Any], *inputs: str, **identity: Any) -> str:
         """Add a step, unless it is there, and return its digest; ``identity`` replaces settings in the digest."""
@@ -196,7 +201,8 @@ class Plan:
         settings = {**heating, "md": protocol | check | part(study.md, ("rt",))}
         # what heating settings do to a treated specimen is in the hot state's digest already
         treated = Step("specimens", md.VERSION, settings, {"rt": part(study.md.rt)}, (hot,))
-        self.steps["specimens"][treated.digest] = treated
+        # that of the study remains where a variant differs in what no digest has
+        self.steps["specimens"].setdefault(treated.digest, treated)
         return {s.name: treated.digest if s.rt else hot for s in self.specimens.values()}
 
     def _own_structure(self, structure: Structure) -> str:
@@ -265,6 +271,16 @@ class Plan:
             "sources": sources,
         }
         return self.add("learning", learning.VERSION, settings, *sorted({str(s["digest"]) for s in sources}))
+
+
+def _simulated(study: Study) -> dict[str, Specimen]:
+    """The specimens of a study, by name, and untreated ones that are heated only to be treated at room temperature."""
+    found = {s.name: s for s in specimens_of(study)}
+    for s in list(found.values()):
+        if s.rt and s.temperature is not None:
+            name = paths.specimen_id(s.temperature, False, s.seed)
+            found.setdefault(name, replace(s, name=name, state=None, rt=False))
+    return found
 
 
 def part(section: Section, keys: tuple[str, ...] | list[str] | None = None) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from persistem import learning, micrographs, paths
+from persistem import crops, learning, micrographs, paths, persistence_images
+from persistem.combinations import MINIMUM_SEEDS
 from persistem.errors import PersistemError
-from persistem.evaluation import controls, descriptors, evaluate, sweeps
+from persistem.evaluation import controls, descriptors, evaluate, sweeps, validation
 from persistem.figures import CHAPTER
 from persistem.specimens import states_of
 from persistem.variants import variant, with_seeds
@@ -49,13 +50,16 @@ def plan_evaluation(plan: Plan) -> Evaluated:
 
 def chapter(plan: Plan) -> dict[str, dict[str, Any]]:
     """What each figure of the evaluation is drawn from, by name; nothing where the study has none."""
-    if plan.study.evaluation is None:
+    asked, evaluated = plan.study.evaluation, plan.evaluated
+    if asked is None:
         return {}
-    evaluated = plan.evaluated
     settings: dict[str, dict[str, Any]] = {name: {"evaluation": evaluated.evaluation} for name in CHAPTER}
     settings["multiverse"] = {"states": states_of(plan.study), "alternatives": evaluated.multiverse}
-    settings["controls"] = {"controls": evaluated.controls or None}
-    settings["robustness"] |= {"sweeps": list(evaluated.sweeps.values())}
+    about = {control.name: control.about for control in asked.controls}
+    settings["controls"] = {"controls": evaluated.controls or None, "about": about}
+    settings["robustness"]["sweeps"] = [
+        {"path": evaluated.sweeps[sweep.name], "title": sweep.title, "axis": sweep.axis} for sweep in asked.sweeps
+    ]
     return settings
 
 
@@ -63,9 +67,11 @@ class _Planning:
     """What the parts of one evaluation have in common."""
 
     def __init__(self, plan: Plan, asked: Evaluation) -> None:
+        from persistem.plan import part
+
         self.plan, self.asked, self.study = plan, asked, plan.study
         self.plain = with_seeds(variant(self.study, {"evaluation": None}, "evaluation"), (), "evaluation")
-        self.describing = asked.describing.model_dump(mode="json")
+        self.describing = part(asked.describing)
         self.sources = self._described(plan, self.describing)
         self.common: dict[str, Any] = {
             "states": states_of(self.study),
@@ -77,36 +83,39 @@ class _Planning:
 
     def evaluation(self) -> str:
         """The evaluation of the study itself."""
+        from persistem.plan import part
+
         settings = self.common | {
             "sizes": list(self.asked.describing.sizes),
             "pixel_size_A": self.study.imaging.field / self.study.imaging.pixels,
             "permutations": self.asked.permutations,
             "draws": self.asked.draws,
-            "sources": self.sources,
-            "learning": self.study.learning.model_dump(mode="json"),
+            "sources": [{key: s[key] for key in ("specimen", "state", "seeds", "path")} for s in self.sources],
+            "learning": part(self.study.learning),
             "recipes": {name: self._images(name) for name in self.study.features},
         }
-        return paths.path(
-            "evaluation", self.plan.add("evaluation", evaluate.VERSION, settings, classifiers=learning.VERSION)
-        )
+        return paths.path("evaluation", self.plan.add("evaluation", evaluate.VERSION, settings, **_classifying()))
 
     def controls(self) -> str:
         """The controls, the first of which is the study as it is."""
         first = self.asked.describing.sizes[0]
         describing = self.describing | {"sizes": [first]}
         listed = [
-            {"name": control.name, "about": control.about, "sources": self._controlled(k, control, describing)}
+            {"name": control.name, "sources": self._controlled(k, control, describing)}
             for k, control in enumerate(self.asked.controls)
         ]
         settings = self.common | {"size": first, "controls": listed}
-        return paths.path(
-            "controls", self.plan.add("controls", controls.VERSION, settings, classifiers=learning.VERSION)
-        )
+        return paths.path("controls", self.plan.add("controls", controls.VERSION, settings, **_classifying()))
 
     def sweep(self, k: int) -> str:
         """One sweep: the exit waves, lens and detector of each of its conditions."""
+        from persistem.plan import part
+
         sweep = self.asked.sweeps[k]
         where = f"evaluation.sweeps[{k}] ({sweep.name})"
+        rows = [row for row in self.common["rows"] if row["main"]]
+        if not rows:
+            raise PersistemError(f"{where}: shows the main rows, but none of evaluation.rows has main = true")
         conditions = []
         for value in sweep.values:
             changes = {**sweep.settings, sweep.key: value}
@@ -116,12 +125,13 @@ class _Planning:
                 raise PersistemError(f"{where}: {sweep.key} leaves no evaluation")
             theirs = {key: v for key, v in changes.items() if key not in ours}
             plan = self._derived(variant(self.plain, theirs, where))
+            self._check_states(plan.study, where)
             describing = described.evaluation.describing
             conditions.append(
                 {
                     "value": value,
-                    "imaging": plan.study.imaging.model_dump(mode="json", exclude={"defoci"}),
-                    "describing": describing.model_dump(mode="json", include={"detector", "bands", "images"}),
+                    "imaging": part(plan.study.imaging, micrographs.KEYS),
+                    "describing": part(describing, ("detector", "bands", "images")),
                     "size": describing.sizes[0],
                     "defocus": described.evaluation.focus,
                     "waves": [record | {"path": _path(plan, "exit_waves", record)} for record in records(plan)],
@@ -131,16 +141,12 @@ class _Planning:
             same = [other["value"] for other in conditions if one | {"value": other["value"]} == other]
             if len(same) > 1:
                 raise PersistemError(f"{where}: {sweep.key} = {same[0]!r} and {same[1]!r} make no difference")
-        settings = self.common | {
-            "sweep": sweep.name,
-            "title": sweep.title,
-            "axis": sweep.axis,
-            "base": sweep.base,
-            "rows": [row for row in self.common["rows"] if row["main"]],
-            "conditions": conditions,
-        }
+        group = sweeps.grouped(conditions)
+        for one in conditions:
+            self._check_seeds([(w["state"], group[w["seeds"][0]]) for w in one["waves"]], where)
+        settings = self.common | {"sweep": sweep.name, "base": sweep.base, "rows": rows, "conditions": conditions}
         # a sweep images and describes by itself
-        versions = {"images": micrographs.VERSION, "descriptors": descriptors.VERSION, "classifiers": learning.VERSION}
+        versions = {"images": micrographs.VERSION, "descriptors": descriptors.VERSION} | _describing() | _classifying()
         return paths.path("sweeps", self.plan.add("sweeps", sweeps.VERSION, settings, **versions))
 
     def multiverse(self) -> list[dict[str, Any]]:
@@ -150,14 +156,24 @@ class _Planning:
         where = "evaluation.multiverse"
         recipe = self.study.features[name].model_dump(mode="json", exclude_unset=True)
         base = variant(with_seeds(self.plain, asked.seeds, where), {"features": {name: recipe}}, where)
-        listed = [_listed("as it is", "the study", True, self._accuracy(base, name))]
+        as_it_is = self._accuracy(base, name, where)
+        listed = [_listed("as it is", "the study", True, as_it_is)]
         for k, one in enumerate(asked.alternatives):
-            other = variant(base, one.settings, f"{where}.alternatives[{k}] ({one.answer})")
-            listed.append(_listed(one.question, one.answer, False, self._accuracy(other, name)))
+            here = f"{where}.alternatives[{k}] ({one.answer})"
+            accuracy = self._accuracy(variant(base, one.settings, here), name, here)
+            if accuracy == as_it_is:
+                raise PersistemError(f"{here}: {', '.join(one.settings)} makes no difference to the study")
+            listed.append(_listed(one.question, one.answer, False, accuracy))
         return listed
 
-    def _accuracy(self, study: Study, recipe: str) -> str:
-        return paths.path("learning", self._derived(study, learned=True).learning[recipe])
+    def _accuracy(self, study: Study, recipe: str, where: str) -> str:
+        learned = self._derived(study, learned=True).learning
+        if recipe not in learned:
+            raise PersistemError(
+                f"{where}: needs the recipe {recipe} and two states; there are recipes {', '.join(study.features)} and"
+                f" states {', '.join(states_of(study))}"
+            )
+        return paths.path("learning", learned[recipe])
 
     def _derived(self, study: Study, learned: bool = False) -> Plan:
         from persistem.plan import Plan
@@ -171,13 +187,37 @@ class _Planning:
             raise PersistemError(f"{where}: no state {unknown[0]!r}; there are {', '.join(self.common['states'])}")
         changed = variant(with_seeds(self.plain, control.seeds, where), control.settings, where)
         asked = self.asked.model_dump(mode="json", include={"rows", "C", "models"}) | {"describing": describing}
-        found = []
+        found, defoci = [], {}
         for state in self.common["states"]:
             one = variant(changed, control.states.get(state, {}), where)
+            self._check_states(one, where)
             variant(one, {"evaluation": asked}, where)  # refused here and not after its molecular dynamics
             plan = self._derived(one)
             found += [s for s in self._described(plan, describing) if s["state"] == state]
+            defoci[state] = sorted(plan.defoci.values())
+        if any(of != defoci[state] for of in defoci.values()):
+            raise PersistemError(f"{where}: imaging.defoci differ between states; all need the same: {_of(defoci)}")
+        unit = [tuple(s["seeds"]) if len(s["seeds"]) > 1 else s["seeds"][0] for s in found]
+        self._check_seeds([(s["state"], of) for s, of in zip(found, unit, strict=True)], where)
         return found
+
+    def _check_states(self, study: Study, where: str) -> None:
+        states = states_of(study)
+        if set(states) != set(self.common["states"]):
+            raise PersistemError(
+                f"{where}: its states are {', '.join(states)}; they must be those of the study,"
+                f" {', '.join(self.common['states'])}"
+            )
+
+    def _check_seeds(self, pairs: list[tuple[str, Any]], where: str) -> None:
+        """Refuse too few or other seeds, or groups of seeds, in a state; ``pairs`` of state and seed or group."""
+        of = {state: sorted({seed for one, seed in pairs if one == state}) for state in self.common["states"]}
+        first, *_ = of.values()
+        if len(first) < MINIMUM_SEEDS or any(seeds != first for seeds in of.values()):
+            raise PersistemError(
+                f"{where}: needs {MINIMUM_SEEDS} seeds, or stacks that share none, or more, the same of every state;"
+                f" there are {_of(of)}"
+            )
 
     def _described(self, plan: Plan, describing: dict[str, Any]) -> list[dict[str, Any]]:
         """The descriptors of every classified specimen of a plan."""
@@ -186,7 +226,7 @@ class _Planning:
             name = record["specimen"]
             image = plan.digest("micrographs", name)
             settings = {"defoci": list(plan.defoci.values()), "describing": describing}
-            digest = self.plan.add("descriptors", descriptors.VERSION, settings, image)
+            digest = self.plan.add("descriptors", descriptors.VERSION, settings, image, **_describing())
             path = paths.path("descriptors", digest, name)
             found.append(record | {"path": path, "summary": plan.summary(name)})
         return found
@@ -198,6 +238,20 @@ class _Planning:
             for record in records(self.plan)
             for name, value in self.plan.defoci.items()
         ]
+
+
+def _describing() -> dict[str, int]:
+    """Versions that descriptors have: they cut crops and make persistence images by themselves."""
+    return {"crops": crops.VERSION, "persistence_images": persistence_images.VERSION}
+
+
+def _classifying() -> dict[str, int]:
+    """Versions that accuracies have."""
+    return {"classifiers": learning.VERSION, "validation": validation.VERSION}
+
+
+def _of(values: dict[str, list[Any]]) -> str:
+    return "; ".join(f"{state}: {of}" for state, of in values.items())
 
 
 def _path(plan: Plan, stage: str, record: dict[str, Any], recipe: str = "", defocus: str = "") -> str:

@@ -46,7 +46,9 @@ def reference() -> str:
             continue
         done.add((prefix, model))
         rows = [_row(prefix, name, info, model) for name, info in model.model_fields.items()]
-        title = prefix.rstrip(".") or "study"
+        method = model.model_fields.get("method")
+        kind = f"`, method `{method.default}" if method else ""
+        title = (prefix.rstrip(".") or "study") + kind
         about = " ".join((model.__doc__ or "").split())
         head = "| key | meaning | unit | default | allowed | source |\n| --- | --- | --- | --- | --- | --- |"
         parts.append(f"## `{title}`\n\n{about}\n\n{head}\n" + "\n".join(rows) + "\n")

@@ -14,11 +14,23 @@ if TYPE_CHECKING:
     from persistem.study import Study
 
 
+#: What a variant has in common with its study: how it runs, what it is called and shows, and whose structures it has.
+FIXED = ("run", "name", "figures", "structures")
+
+
 def variant(study: Study, changes: Mapping[str, Any], where: str) -> Study:
     """A study with other values for some dotted keys, ``imaging.voltage``; ``where`` names them in a message.
 
-    Raises PersistemError when a key does not exist or the study that results is not valid.
+    Raises PersistemError when a key does not exist or is of the study as a whole, or the study that results is not
+    valid.
     """
+    for key in changes:
+        if key.split(".")[0] in FIXED:
+            raise PersistemError(f"{where}: {key}: cannot differ from the study; {', '.join(FIXED)} are of all of it")
+    return _changed(study, changes, where)
+
+
+def _changed(study: Study, changes: Mapping[str, Any], where: str) -> Study:
     from persistem.load import make_study
 
     settings = study.model_dump(mode="json", exclude_unset=True, exclude={"figures"})
@@ -51,7 +63,7 @@ def with_seeds(study: Study, seeds: Iterable[int], where: str) -> Study:
     else:
         # one by one, so that they keep their order, which the digest of what is learned from them has
         update = {"md.series": [{"temperatures": [s.temperature], "rt": [s.rt], "seeds": [s.seed]} for s in chosen]}
-    return variant(study, update, where)
+    return _changed(study, update, where)
 
 
 def _set(settings: dict[str, Any], path: list[str], value: Any, section: Any, where: str) -> None:

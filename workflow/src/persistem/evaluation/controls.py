@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from persistem.errors import PersistemError
-from persistem.evaluation.rows import available, candidates, key_of, read_described
+from persistem.evaluation.rows import available, candidates, key_of, label, read_described
 from persistem.evaluation.validation import nested, tabulate
 from persistem.files import atomic, read_json
 
@@ -19,7 +19,7 @@ def controls_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1
     """Write accuracy by nested cross-validation, one model per defocus, of each control and row as JSON.
 
     ``settings``: ``states``, ``rows``, ``C``, ``models``, ``in_focus`` (Å), ``size`` (px) and ``controls``, each with
-    ``name``, ``about`` and ``sources`` (specimen, state, seeds, path of the descriptors, summary); paths are relative
+    ``name`` and ``sources`` (specimen, state, seeds, path of the descriptors, summary); paths are relative
     to ``root``. Written: ``controls`` with ``seeds``, ``defoci``, ``densities`` (g/cm³, by state) and ``rows``.
     Raises PersistemError, naming the control, where it cannot be evaluated.
     """
@@ -37,16 +37,15 @@ def controls_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1
 def _control(control: dict[str, Any], settings: dict[str, Any], root: Path, jobs: int) -> dict[str, Any]:
     described = read_described(control["sources"], settings["states"], root, settings["size"])
     rows = available(settings["rows"], described.X)
-    choices = {json.dumps(key_of(row)): candidates(row, settings["C"], settings["models"]) for row in rows}
+    choices = {label(row): candidates(row, settings["C"], settings["models"]) for row in rows}
     outcomes = nested(described.X, described.crops, choices, "per-defocus", jobs)
     tables = []
     for row in rows:
-        outcome = outcomes[json.dumps(key_of(row))]
+        outcome = outcomes[label(row)]
         (line,) = [t for t in tabulate(outcome, described.crops, settings["in_focus"]) if t["foci"] == "all"]
         tables.append(key_of(row) | line)
     return {
         "name": control["name"],
-        "about": control["about"],
         "seeds": sorted({int(seed) for source in control["sources"] for seed in source["seeds"]}),
         "defoci": sorted({float(d) for d in described.crops.defocus}),
         "densities": _densities(control["sources"], settings["states"], root),

@@ -92,7 +92,7 @@ def learning_curve(
         right = float((scores[0, 0].argmax(axis=1) == crops.y[split.test]).mean())
         accuracy.setdefault(count, {}).setdefault(seed, []).append(right)
     return [
-        {"seeds": count} | summary("accuracy", "ci", np.array([np.mean(values) for values in of.values()]))
+        {"seeds": count} | summary("accuracy", "ci", {seed: float(np.mean(values)) for seed, values in of.items()})
         for count, of in accuracy.items()
     ]
 
@@ -110,7 +110,8 @@ def defocus_matrix(X: Blocks, crops: Crops, candidate: Candidate, jobs: int = 1)
     right = np.zeros((len(defoci), len(crops.y)), bool)
     for k, (split, scores) in enumerate(zip(tasks, done, strict=True)):
         right[k // len(seeds), split.test] = scores[0, 0].argmax(axis=1) == crops.y[split.test]
-    matrix = [[seed_means(of, crops.seed, crops.defocus == tested).mean() for tested in defoci] for of in right]
+    means = [[seed_means(of, crops.seed, crops.defocus == tested) for tested in defoci] for of in right]
+    matrix = [[float(np.mean(list(of.values()))) for of in row] for row in means]
     return {"defoci": defoci, "accuracy": np.round(matrix, 6).tolist()}
 
 

@@ -6,8 +6,8 @@ are what persistence has to be compared with: contrast, moments, histogram, annu
 diagrams of a surrogate with the crop's power spectrum and random phases, which has no structure beyond the spectrum.
 
 All but the blocks called absolute, and ``contrast``, are of the crop standardised by its own mean and standard
-deviation. The diagram of the absolute crop is that of the standardised one times the standard deviation, so
-``contrast``, its logarithm, is all that a diagram of absolute intensities knows in addition.
+deviation. The diagram of the absolute crop is that of the standardised one times the standard deviation and moved by
+the mean: ``contrast``, the deviation's logarithm, is what absolute intensities tell of contrast in addition.
 """
 
 from __future__ import annotations

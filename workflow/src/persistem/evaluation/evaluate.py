@@ -10,17 +10,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.evaluation.rows import available, candidates, key_of, read_described, representative
+from persistem.evaluation.rows import available, candidates, key_of, label, read_described, representative
 from persistem.evaluation.validation import nested, tabulate
 from persistem.files import atomic
+from persistem.learning import TRAININGS
 
 if TYPE_CHECKING:
     from persistem.evaluation.rows import Described
 
 #: Raised when the results of this stage change for the same study.
 VERSION = 1
-
-TRAININGS = ("per-defocus", "pooled")
 
 
 def evaluation_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
@@ -69,14 +68,14 @@ def evaluation_file(settings: dict[str, Any], root: Path, out: Path, jobs: int =
             if size == settings["sizes"][0]
             else read_described(settings["sources"], settings["states"], root, size)
         )
-        for training in TRAININGS if described is first else TRAININGS[:1]:
+        for training in TRAININGS[::-1] if described is first else ("per-defocus",):
             rows, calibrated = compared(described, settings, training, jobs)
             side = {"crop_A": round(size * settings["pixel_size_A"], 6), "training": training}
             found["rows"] += [row | side for row in rows]
             if described is first:
                 found["calibration"] += [row | side for row in calibrated]
             done(f"nested cross-validation, crops of {side['crop_A']:g} Å, {training}")
-    found |= representatives(first, settings, jobs)
+    found |= by_representative(first, settings, jobs)
     done("permutation test, learning curves, defocus matrix")
     with atomic(out) as part:
         part.write_text(json.dumps(found, indent=1) + "\n")
@@ -92,16 +91,15 @@ def compared(
     from persistem.evaluation.curves import calibration
 
     rows = available(settings["rows"], described.X)
-    choices = {json.dumps(key_of(row)): candidates(row, settings["C"], settings["models"]) for row in rows}
+    choices = {label(row): candidates(row, settings["C"], settings["models"]) for row in rows}
     if training == "pooled":
         choices = {
-            json.dumps(key_of(row)): [representative(row, [c], settings["models"]) for c in sorted(settings["C"])]
-            for row in rows
+            label(row): [representative(row, [c], settings["models"]) for c in sorted(settings["C"])] for row in rows
         }
     outcomes = nested(described.X, described.crops, choices, training, jobs)
     tables, calibrated = [], []
     for row in rows:
-        outcome = outcomes[json.dumps(key_of(row))]
+        outcome = outcomes[label(row)]
         for line in tabulate(outcome, described.crops, settings["in_focus"]):
             chosen = {"chosen": [c.label() for c in outcome.chosen.values()]} if line["foci"] == "all" else {}
             tables.append(key_of(row) | line | chosen)
@@ -110,7 +108,7 @@ def compared(
     return tables, calibrated
 
 
-def representatives(described: Described, settings: dict[str, Any], jobs: int) -> dict[str, list[dict[str, Any]]]:
+def by_representative(described: Described, settings: dict[str, Any], jobs: int) -> dict[str, list[dict[str, Any]]]:
     """Permutation test, learning curve and defocus matrix of the main rows, each by its representative candidate."""
     from persistem.evaluation.curves import defocus_matrix, learning_curve, permutation_test
 

@@ -82,6 +82,11 @@ def key_of(row: dict[str, Any]) -> dict[str, str]:
     return {"row": row["name"], "task": row["task"]}
 
 
+def label(row: dict[str, Any]) -> str:
+    """Name and task in one text; no two rows of a study share it."""
+    return f"{row['name']}, {row['task']}"
+
+
 def candidates(row: dict[str, Any], C: Sequence[float], models: Sequence[str]) -> list[Candidate]:
     """What inner folds choose from in a row, from simple to rich."""
     return [Candidate(tuple(blocks), model, c) for blocks in row["blocks"] for model in models for c in sorted(C)]

@@ -35,7 +35,7 @@ def sweep_file(settings: dict[str, Any], root: Path, out: Path) -> None:
     Parameters
     ----------
     settings
-        ``sweep``, ``title``, ``axis``, ``states``, ``rows``, ``C``, ``models``, ``base`` (the condition trained on) and
+        ``sweep``, ``states``, ``rows``, ``C``, ``models``, ``base`` (the condition trained on) and
         ``conditions``: ``value``, ``imaging``, ``describing``, ``size`` (px), ``defocus`` (Å) and ``waves`` (specimen,
         state, seeds, path of the exit wave)
     root
@@ -60,9 +60,13 @@ def sweep_file(settings: dict[str, Any], root: Path, out: Path) -> None:
         for row in settings["rows"]
         for training in ("base", "same")
     ]
-    about = {name: settings[name] for name in ("sweep", "title", "axis", "base")}
-    values = [condition["value"] for condition in settings["conditions"]]
-    found = about | {"values": values, "defocus": settings["conditions"][base]["defocus"], "curves": curves}
+    found = {
+        "sweep": settings["sweep"],
+        "values": [condition["value"] for condition in settings["conditions"]],
+        "base": base,
+        "defocus": settings["conditions"][base]["defocus"],
+        "curves": curves,
+    }
     with atomic(out) as part:
         part.write_text(json.dumps(found, indent=1) + "\n")
 
@@ -168,7 +172,8 @@ def _accuracy(tested: Described, trained: Described, candidate: Candidate) -> di
     if trained is not tested:
         for name in candidate.features:
             if trained.X[name].shape[1] != X[name].shape[1]:
-                raise PersistemError(f"{name} has other frequencies in these pixels; models do not carry over")
+                lengths = f"{X[name].shape[1]} numbers here and {trained.X[name].shape[1]} at the base"
+                raise PersistemError(f"{name} has {lengths}; models do not carry over")
         X = {name: np.concatenate([trained.X[name], X[name]]) for name in candidate.features}
         train = np.concatenate([np.ones(len(trained.crops.y), bool), np.zeros(len(crops.y), bool)])
         after = crops.micrograph + trained.crops.micrograph.max() + 1

@@ -48,8 +48,8 @@ def diagrams_of(crop: NDArray[Any], pixel_size: float, bands: Iterable[Band]) ->
     """Persistence diagrams of the bands of a standardised crop (rows, columns): pairs as in ``Diagrams``.
 
     Births and deaths are in standard deviations of the crop, positions in pixels of the crop. A band that is smooth
-    over several pixels is sampled at every second one, which changes none of its features and takes a quarter of the
-    time.
+    over several pixels is sampled at every second one, which changes hardly any of its pairs and
+    takes a quarter of the time.
     """
     from scipy.ndimage import gaussian_filter
 

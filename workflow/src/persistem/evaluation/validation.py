@@ -3,8 +3,8 @@
 The unit is the MD seed (a group of seeds for stacks of them): all its crops, of all states and defoci, train or are
 tested together. Inner folds choose one candidate and calibrate its probabilities, outer folds measure. Features are
 scaled block by block: each by its mean and standard deviation over the training crops, divided by the root of the
-number of features of its block, so that every block has the same total variance (Escofier & Pagès, Comput. Stat. Data
-Anal. 18, 121 (1994), multiple factor analysis, with the total instead of the first eigenvalue).
+number of those in its block that vary, so that every block has the same total variance (Escofier & Pagès, Comput.
+Stat. Data Anal. 18, 121 (1994), multiple factor analysis, with the total instead of the first eigenvalue).
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Labels = NDArray[np.int_]
     Blocks = Mapping[str, NDArray[Any]]
+
+#: Raised when classifications, their averages or intervals change for the same study; of all that stands on them.
+VERSION = 1
 
 
 class Candidate(NamedTuple):

@@ -133,14 +133,14 @@ def said(item: Row, of: str = "accuracy", interval: str = "ci") -> str:
 def compare(one: Row, other: Row) -> str:
     """``above`` or ``below`` where an accuracy is beyond another's by more than seeds scatter, else ``undecided``.
 
-    Where the same seeds are behind both, the interval of their differences says so, resampled by seeds; else the two
-    intervals have to have no value in common.
+    Where the same seeds are behind both, the interval of their differences seed by seed says so; else the two intervals
+    have to have no value in common.
     """
-    pairs = one.get("by_seed") or [], other.get("by_seed") or []
-    if pairs[0] and len(pairs[0]) == len(pairs[1]):
-        from persistem.evaluation.intervals import bootstrap
+    first, second = one.get("by_seed") or {}, other.get("by_seed") or {}
+    if first and first.keys() == second.keys():
+        from persistem.evaluation.intervals import interval
 
-        low, high = bootstrap([a - b for a, b in zip(*pairs, strict=True)])
+        low, high = interval([first[seed] - second[seed] for seed in first])
         if low is None or high is None:
             return "undecided"
         return "above" if low > 0 else "below" if high < 0 else "undecided"

@@ -29,8 +29,8 @@ TITLE = "What remains when one difference is taken away"
 ABOUT = (
     "The same classification on specimens or images that lack one of the differences between the states: where the"
     " accuracy of a row falls, that difference is what it told the states apart by. A model for each defocus, all foci,"
-    " on unseen seeds. Thin lines: the first control, the states as they were simulated. Below a control's name the"
-    " densities of its states."
+    " on unseen seeds. Thin lines: the first control, the states as they were simulated; a control of fewer seeds is"
+    " compared with the first that has the same. Below a control's name the densities of its states."
 )
 #: Raised when the figure changes for the same study.
 VERSION = 1
@@ -65,7 +65,12 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
     changes = _changes(controls)
     finding = _finding(changes)
-    what = " ".join(f"{of['name'][:1].upper()}{of['name'][1:]}: {of['about'].rstrip('.')}." for of in controls)
+    about = settings.get("about") or {}
+    what = " ".join(
+        f"{of['name'][:1].upper()}{of['name'][1:]}: {about[of['name']].rstrip('.')}."
+        for of in controls
+        if about.get(of["name"])
+    )
     keys = ("row", "task", "accuracy", "ci_low", "ci_high", "vote")
     shown = [
         {key: of[key] for key in ("name", "seeds", "densities")}
@@ -110,8 +115,11 @@ def _legend(figure: Any, names: list[str]) -> None:
 
 
 def _changes(controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """How each row's accuracy differs from that of the first control."""
-    reference = {(row["task"], row["row"]): row for row in controls[0]["rows"]}
+    """How each row's accuracy differs from that of the first control with the same seeds."""
+    first: dict[tuple[int, ...], Mapping[str, Any]] = {}
+    for control in controls:
+        first.setdefault(tuple(control["seeds"]), control)
+    reference = {(seeds, row["task"], row["row"]): row for seeds, control in first.items() for row in control["rows"]}
     return [
         {
             "control": control["name"],
@@ -122,9 +130,10 @@ def _changes(controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "before": before,
             "after": row,
         }
-        for control in controls[1:]
+        for control in controls
+        if control is not first[tuple(control["seeds"])]
         for row in control["rows"]
-        if (before := reference.get((row["task"], row["row"])))
+        if (before := reference.get((tuple(control["seeds"]), row["task"], row["row"])))
     ]
 
 

@@ -49,12 +49,13 @@ SPAN = 15
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw a panel for each sweep and maps of the defocus.
 
-    ``settings``: ``sweeps`` (paths of JSONs) and ``evaluation`` (path of a JSON with defocus matrices, or None).
+    ``settings``: ``sweeps`` (``path`` of a JSON, ``title`` and ``axis`` of each) and ``evaluation`` (path of a JSON
+    with defocus matrices, or None).
     numbers: ``finding``, ``sweeps`` (with the points of every row) and ``defocus_matrix``.
     """
     import matplotlib.pyplot as plt
 
-    sweeps = [evaluation({"sweep": path}, root, "sweep") for path in settings["sweeps"]]
+    sweeps = [evaluation({"sweep": one["path"]}, root, "sweep") | one for one in settings["sweeps"]]
     found = evaluation(settings, root) if settings.get("evaluation") else {}
     sweeps = [sweep for sweep in sweeps if any(_known(curve) for curve in sweep["curves"])]
     matrices = _matrices(found)

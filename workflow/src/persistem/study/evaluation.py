@@ -54,11 +54,11 @@ class Describing(Section):
     """From a micrograph to the descriptors of its crops."""
 
     detector: Detector = Field(Detector(binning=2), description="the detector; 0.1 Å a pixel by default")
-    sizes: tuple[Annotated[Whole, Field(ge=16)], ...] = given(
+    sizes: tuple[Annotated[Whole, Field(ge=16)], ...] = assumed(
         (256, 512, 1024),
         "sides of the crops, the first of which everything is evaluated for",
         unit="px",
-        source=OURS,
+        reason="the paper's crop, and twice and four times its side",
         min_length=1,
     )
     bands: tuple[Band, ...] = given(
@@ -71,7 +71,7 @@ class Describing(Section):
             Band(narrow=0.6, wide=1.2, window=0.9),
         ),
         "bands whose diagrams are taken; persistence images and positions are of the first",
-        source=OURS,
+        source="assumption: octaves from below the width of an atom's image to beyond a bond",
         min_length=1,
     )
     images: dict[Name, Mesh] = given(
@@ -82,7 +82,7 @@ class Describing(Section):
             "images-64": Mesh(bins=64, sigma=2.0),
         },
         "persistence images among the descriptors",
-        source=OURS,
+        source="assumption: the default recipe's mesh and coarser ones, with and without weight",
     )
 
     _once = field_validator("sizes")(once("size"))
@@ -189,8 +189,11 @@ class Evaluation(Section):
 
     describing: Describing = Field(Describing(), description="descriptors of the crops")
     rows: tuple[Row, ...] = given(ROWS, "what is compared", source=OURS, min_length=1)
-    C: tuple[Real, ...] = given(
-        (1.0, 10.0), "regularisation parameters that inner folds choose from", source=OURS, min_length=1
+    C: tuple[Real, ...] = assumed(
+        (1.0, 10.0),
+        "regularisation parameters that inner folds choose from",
+        reason="accuracy is flat around them",
+        min_length=1,
     )
     models: tuple[Literal["LR", "SVC"], ...] = given(
         ("LR", "SVC"),
@@ -198,11 +201,17 @@ class Evaluation(Section):
         source=OURS,
         min_length=1,
     )
-    permutations: Whole = given(256, "most arrangements of a permutation test", source=OURS, ge=2, le=100_000)
-    draws: Whole = given(
-        4, "random sets of training seeds for each point of a learning curve", source=OURS, ge=1, le=100
+    permutations: Whole = assumed(
+        256, "most arrangements of a permutation test", reason="all of eight seeds and two states", ge=2, le=100_000
     )
-    focus: Real = given(0.0, "defocus of the robustness sweeps", unit="Å", source=OURS)
+    draws: Whole = assumed(
+        4,
+        "random sets of training seeds for each point of a learning curve",
+        reason="seeds scatter more than sets",
+        ge=1,
+        le=100,
+    )
+    focus: Real = assumed(0.0, "defocus of the robustness sweeps", unit="Å", reason="in focus")
     multiverse: Multiverse = Field(Multiverse(), description="choices that the paper leaves open")
     controls: tuple[Control, ...] = given((), "what is being learned", source=OURS)
     sweeps: tuple[Sweep, ...] = given((), "robustness", source=OURS)

@@ -43,7 +43,13 @@ class Snapshots(Section):
     method: Literal["snapshots"] = Field(
         "snapshots", description="mean image over snapshots of the trajectory, continued at the specimen's temperature"
     )
-    count: Whole = assumed(20, "snapshots", reason="the mean's noise is then a fifth of one snapshot's", ge=2, le=1000)
+    count: Whole = assumed(
+        20,
+        "snapshots",
+        reason="were they independent, the mean's noise would be a fifth of one snapshot's",
+        ge=2,
+        le=1000,
+    )
     interval: Whole = assumed(
         50, "steps from one snapshot to the next", unit="steps", reason="50 fs, about a period of the Ga-N bond", ge=1
     )
