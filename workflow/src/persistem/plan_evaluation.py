@@ -247,7 +247,7 @@ def _describing() -> dict[str, int]:
 
 def _classifying() -> dict[str, int]:
     """Versions that accuracies have."""
-    return {"classifiers": learning.VERSION, "validation": validation.VERSION}
+    return {"classifiers": learning.VERSION, "validation": validation.SHARED_VERSION}
 
 
 def _of(values: dict[str, list[Any]]) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Blocks = Mapping[str, NDArray[Any]]
 
 #: Raised when classifications, their averages or intervals change for the same study; of all that stands on them.
-VERSION = 1
+SHARED_VERSION = 1
 
 
 class Candidate(NamedTuple):
