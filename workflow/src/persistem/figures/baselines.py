@@ -21,13 +21,15 @@ TITLE = "Persistence beside simpler measures of a crop"
 ABOUT = (
     "What telling the states apart takes: accuracy of persistence beside that of the standard deviation, the histogram"
     " and the annular averaged spectrum of the same crops, with the contrast of a crop left in (absolute) and removed."
+    " Persistence: statistics, Betti curves and distances of islands of the crop and of its differences of Gaussians,"
+    " so at several length scales; persistence image: one diagram of the crop, as in the paper."
     " Every row's features, model and C are chosen by inner folds of the training seeds, and every crop is judged by a"
     " model that saw none of its seed. Filled: a model for each defocus, all foci; diamonds: those in focus; open: one"
     " model for all defoci. The vote is the most frequent state among the crops of a micrograph. The paper tests"
     " persistence only, and dismisses the spectrum by eye."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 #: Whether the contrast of a crop counts.
 TASKS = {"absolute": "contrast left in", "contrast removed": "contrast removed"}
@@ -43,12 +45,16 @@ ROWS: dict[str, tuple[str, str]] = {
     "texture": ("#7B3294", "X"),
     "phase-randomised": ("#A05A2C", "*"),
     "persistence image": ("#56B4E9", "h"),
+    "all but persistence": ("#999933", "<"),
+    "all together": ("#332288", ">"),
 }
 #: The rows that curves are drawn of.
 MAIN = ("persistence", "spectrum", "persistence + spectrum", "standard deviation")
 INTERVALS = "Error bars: 95 % intervals over seeds; none where there are fewer than three"
 #: Rows of everything, with and without persistence.
 TOGETHER = ("all together", "all but persistence")
+#: What ``compare`` finds, in words.
+VERDICTS = {"above": "more than", "below": "less than", "undecided": "not told apart from"}
 #: Of the crops that the rows compare (Å).
 SIDE = 12.5
 
@@ -251,27 +257,26 @@ def _finding(rows: Sequence[Row]) -> str:
     assert alone is not None
     clauses = [f"with {TASKS[task]}, persistence alone gives {said(alone)}"]
     if spectrum:
-        verdict = {"above": "more than", "below": "less than", "undecided": "not told apart from"}
-        clauses[0] += f", {verdict[compare(alone, spectrum)]} the spectrum alone with {said(spectrum)}"
+        clauses[0] += f", {VERDICTS[compare(alone, spectrum)]} the spectrum alone with {said(spectrum)}"
     if both:
         against = {"persistence": alone} | ({"spectrum": spectrum} if spectrum else {})
-        better = [name for name, row in against.items() if compare(both, row) == "above"]
-        worse = [name for name, row in against.items() if compare(both, row) == "below"]
-        gain = [f"more than {' or '.join(better)} alone"] if better else []
-        gain += [f"less than {' or '.join(worse)} alone"] if worse else []
-        clauses.append(f"both together give {said(both)}, {', '.join(gain) or 'not told apart from either alone'}")
-    others = {name: row for (t, name), row in of.items() if t == task and name not in (*MAIN, *TOGETHER)}
-    if others:
-        name, best = max(others.items(), key=lambda item: item[1]["accuracy"])
-        verdict = {"above": "more than", "below": "less than", "undecided": "not told apart from"}
-        clauses.append(
-            f"the best of the others, {name}, gives {said(best)}, {verdict[compare(best, alone)]} persistence"
-        )
+        named = {
+            words: [f"{name} alone" for name, row in against.items() if compare(both, row) == verdict]
+            for verdict, words in VERDICTS.items()
+        }
+        gain = [f"{words} {' and '.join(names)}" for words, names in named.items() if names]
+        clauses.append(f"both together give {said(both)}, {', '.join(gain)}")
     if whole := of.get((task, TOGETHER[0])):
         clauses.append(f"all together give {said(whole)}")
+        if without := of.get((task, TOGETHER[1])):
+            clauses[-1] += f", {VERDICTS[compare(whole, without)]} all but persistence with {said(without)}"
+    others = {name: row for (t, name), row in of.items() if t == task and name not in (*MAIN, *TOGETHER)}
+    if others:
+        clauses.append(
+            "the others give " + listed([f"{name} {row['accuracy']:.2f}" for name, row in others.items()], 8)
+        )
     if deviation := of.get(("absolute", "standard deviation")):
         clauses.append(f"with {TASKS['absolute']}, the standard deviation alone gives {said(deviation)}")
         if persistence := of.get(("absolute", "persistence")):
-            verdict = {"above": "more than", "below": "less than", "undecided": "not told apart from"}
-            clauses[-1] += f", {verdict[compare(deviation, persistence)]} persistence with {said(persistence)}"
+            clauses[-1] += f", {VERDICTS[compare(deviation, persistence)]} persistence with {said(persistence)}"
     return sentence(clauses)

@@ -25,15 +25,17 @@ from persistem.figures.drawing import PAGE, CannotDraw, Drawing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from persistem.figures.baselines import Row
+
 TITLE = "What remains when one difference is taken away"
 ABOUT = (
     "The same classification on specimens or images that lack one of the differences between the states: where the"
     " accuracy of a row falls, that difference is what it told the states apart by. A model for each defocus, all foci,"
-    " on unseen seeds. Thin lines: the first control, the states as they were simulated; a control of fewer seeds is"
-    " compared with the first that has the same. Below a control's name the densities of its states."
+    " on unseen seeds. Thin lines: the first control of the same seeds, the states as they were simulated, with which a"
+    " control is compared. Below a control's name the densities of its states."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -85,13 +87,16 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 def _panel(axes: Axes, controls: Sequence[Mapping[str, Any]], task: str, names: list[str]) -> None:
     """Rows beside each other within a control's line."""
     step = 0.78 / max(len(names), 2)
+    first = _references(controls)
     for k, control in enumerate(controls):
         for row in (row for row in control["rows"] if row["task"] == task):
             y = k + step * (names.index(row["row"]) - (len(names) - 1) / 2)
             style = look(row["row"])
             axes.errorbar(row["accuracy"], y, xerr=error(row), ms=4, elinewidth=0.7, **style)
-            if k == 0:
-                axes.axvline(row["accuracy"], color=style["color"], lw=0.5, alpha=0.45, zorder=0)
+            if before := first.get((tuple(control["seeds"]), task, row["row"])):
+                axes.plot(
+                    [before["accuracy"]] * 2, [k - 0.5, k + 0.5], color=style["color"], lw=0.6, alpha=0.5, zorder=0
+                )
         if k:
             axes.axhline(k - 0.5, color="0.9", lw=0.5, zorder=0)
     axes.set_ylim(len(controls) - 0.45, -0.55)
@@ -116,10 +121,7 @@ def _legend(figure: Any, names: list[str]) -> None:
 
 def _changes(controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """How each row's accuracy differs from that of the first control with the same seeds."""
-    first: dict[tuple[int, ...], Mapping[str, Any]] = {}
-    for control in controls:
-        first.setdefault(tuple(control["seeds"]), control)
-    reference = {(seeds, row["task"], row["row"]): row for seeds, control in first.items() for row in control["rows"]}
+    reference = _references(controls)
     return [
         {
             "control": control["name"],
@@ -131,10 +133,17 @@ def _changes(controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "after": row,
         }
         for control in controls
-        if control is not first[tuple(control["seeds"])]
         for row in control["rows"]
-        if (before := reference.get((tuple(control["seeds"]), row["task"], row["row"])))
+        if (before := reference.get((tuple(control["seeds"]), row["task"], row["row"]))) and before is not row
     ]
+
+
+def _references(controls: Sequence[Mapping[str, Any]]) -> dict[tuple[tuple[int, ...], str, str], Row]:
+    """The rows of the first control of each set of seeds, by seeds, task and row."""
+    first: dict[tuple[int, ...], Mapping[str, Any]] = {}
+    for control in controls:
+        first.setdefault(tuple(control["seeds"]), control)
+    return {(seeds, row["task"], row["row"]): row for seeds, control in first.items() for row in control["rows"]}
 
 
 def _finding(changes: Sequence[dict[str, Any]]) -> str:

@@ -34,7 +34,7 @@ ABOUT = (
     " sides, inner folds choose it, so the two need not agree where they should meet."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 #: What the two ways across are: the key of the JSON, its axis, and the tag of the panels.
 ACROSS = {"seeds": "Seeds that train", "crop_A": "Side of a crop (Å)"}
@@ -149,6 +149,8 @@ def _still(curve: Sequence[Row]) -> str:
     last = curve[-1]
     half = max((row for row in curve[:-1] if row["seeds"] <= last["seeds"] / 2), key=lambda r: r["seeds"],
                default=curve[0])  # fmt: skip
+    if half is curve[0]:  # what rises from there on is said already
+        return "too few numbers of seeds to say whether it still rises"
     change = last["accuracy"] - half["accuracy"]
     since = f"from {half['seeds']} seeds on"
     if verdict := {"above": "still rising", "below": "falling"}.get(compare(last, half)):

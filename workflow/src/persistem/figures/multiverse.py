@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from persistem.figures.baselines import error, listed, said, sentence
+from persistem.figures.baselines import compare, error, listed, said, sentence
 from persistem.figures.drawing import PAGE, SPLITS, CannotDraw, Drawing
 from persistem.figures.figure_8 import read_accuracies
 
@@ -20,11 +20,12 @@ TITLE = "What the choices that the paper leaves open do to the accuracy"
 ABOUT = (
     "Every line changes one choice of the study that the paper does not state, and nothing else: accuracy of the joint"
     " degrees, one model for all defoci, over all foci. Open: the paper's random split; filled: seeds that no training"
-    " crop comes from. Bands: the interval of the study as it is; a choice that stays within it is immaterial."
-    " Black lines: the paper's accuracies of the same degrees, where the study's states are the paper's."
+    " crop comes from. Bands: the interval of the study as it is; an alternative whose interval shares no value with it"
+    " is told apart, any other is not, which does not say that the choice is without effect. Black lines: the paper's"
+    " accuracies of the same degrees, where the study's states are the paper's."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 #: Of the labels, in letters.
 LENGTH = 44
@@ -35,8 +36,8 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
     ``settings``: ``states`` (the paper's accuracies are drawn in where they are the paper's) and ``alternatives``
     (``question``, ``answer``, ``default``, ``accuracy``: the path of a table), the study itself first. numbers:
-    ``finding``, ``accuracies`` (with ``immaterial``: within the study's own interval, None where that is unknown, and
-    ``paper``: whether the interval holds the paper's accuracy) and ``paper``.
+    ``finding``, ``accuracies`` (with ``verdict``: ``above``, ``below`` or ``undecided`` against the study as it is,
+    None of itself and without intervals, and ``paper``: whether the interval holds the paper's accuracy) and ``paper``.
     """
     import matplotlib.pyplot as plt
 
@@ -52,7 +53,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     if not own:
         raise CannotDraw(f"{alternatives[0]['accuracy']} has no accuracy of models trained on all defoci")
     for row in rows:
-        row["immaterial"] = _within(own.get((row["model"], row["split"])), row["accuracy"])
+        row["verdict"] = _verdict(row, own.get((row["model"], row["split"])))
     models = list(dict.fromkeys(model for model, _ in own))
     places, headings = _places(alternatives)
 
@@ -72,10 +73,13 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     _labels(cells[0][0], alternatives, places, headings)
     _legend(figure, {row["split"] for row in rows})
 
-    finding = _finding(rows, own, models[0], len(alternatives) - 1, paper.get(models[0]))
+    finding = _finding(rows, own, models[0], paper.get(models[0]))
+    seeds = max((row["n_splits"] for row in rows if row["split"] == "leave-seed-out"), default=0)
     caption = (
-        f"{finding} {len(alternatives) - 1} alternatives to the study as it is. Error bars and bands: of the random"
-        " split, 2.5 to 97.5 % of its repetitions; of unseen seeds, 95 % intervals over seeds."
+        f"{finding} {len(alternatives) - 1} alternatives to the study as it is"
+        + (f", all on the same {seeds} seeds. " if seeds else ". ")
+        + "Error bars and bands: of the random split, 2.5 to 97.5 % of its repetitions; of unseen seeds, 95 % intervals"
+        " over seeds."
     )
     shown = [{key: value for key, value in row.items() if key != "line"} for row in rows]
     return Drawing(figure, caption, {"finding": finding, "accuracies": shown, "paper": paper})
@@ -88,18 +92,25 @@ def _read(line: int, of: Mapping[str, Any], root: Path, paper: Mapping[str, floa
     first = table[0].get("features") if table else None
     return [
         {key: of[key] for key in ("question", "answer")}
-        | {key: row[key] for key in ("model", "split", "accuracy", "ci_low", "ci_high")}
-        | {"line": line, "paper": _within(row, paper.get(row["model"]))}
+        | {key: row[key] for key in ("model", "split", "accuracy", "ci_low", "ci_high", "n_splits")}
+        | {"line": line, "paper": _holds(row, paper.get(row["model"]))}
         for row in table
         if row["degrees"] == joint and row.get("features") == first and row["split"] in SPLITS
     ]
 
 
-def _within(row: Row | None, value: float | None) -> bool | None:
+def _holds(row: Row, value: float | None) -> bool | None:
     """Whether a value lies in a row's interval; None where one of them is missing."""
-    if row is None or value is None or row["ci_low"] is None or row["ci_high"] is None:
+    if value is None or row["ci_low"] is None or row["ci_high"] is None:
         return None
     return bool(row["ci_low"] <= value <= row["ci_high"])
+
+
+def _verdict(row: Row, own: Row | None) -> str | None:
+    """How a row compares with the study as it is; None of the study itself and where there is no interval."""
+    if own is None or not row["line"] or any(r[end] is None for r in (row, own) for end in ("ci_low", "ci_high")):
+        return None
+    return compare(row, own)
 
 
 def _places(alternatives: Sequence[Mapping[str, Any]]) -> tuple[dict[int, float], dict[str, float]]:
@@ -158,8 +169,8 @@ def _legend(figure: Any, splits: set[str]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)
 
 
-def _finding(rows: Sequence[Row], own: Mapping[tuple[str, str], Row], model: str, n: int, paper: float | None) -> str:
-    """What moves the first model's accuracy beyond the study's own interval, and what brings it to the paper's."""
+def _finding(rows: Sequence[Row], own: Mapping[tuple[str, str], Row], model: str, paper: float | None) -> str:
+    """Which alternatives are told apart from the study by the first model's accuracy, and which bring the paper's."""
     clauses = []
     for split, (name, _, _) in SPLITS.items():
         others = [row for row in rows if (row["model"], row["split"]) == (model, split) and row["line"]]
@@ -168,22 +179,23 @@ def _finding(rows: Sequence[Row], own: Mapping[tuple[str, str], Row], model: str
             continue
         on = "under the random split" if split == "random" else f"on an {name}"
         if here["ci_low"] is None or here["ci_high"] is None:
-            clauses.append(f"{on} {model} gives {said(here)} without an interval, so no choice is told to matter")
+            clauses.append(f"{on} {model} gives {said(here)} without an interval, so nothing is told apart from it")
             continue
-        moved = sorted((r for r in others if not r["immaterial"]), key=lambda r: -abs(r["accuracy"] - here["accuracy"]))
-        beyond = f"accuracy of {model} beyond the study's own {said(here)}"
-        if moved:
-            what = listed([f"{_named(row)} ({row['accuracy']:.2f})" for row in moved])
-            verb = "move" if len(moved) > 1 else "moves"
-            clauses.append(f"{on} {len(moved)} of {len(others)} alternatives {verb} {beyond}: {what}")
-        else:
-            clauses.append(f"{on} none of {len(others)} alternatives moves {beyond}: the choices are immaterial")
+        apart = sorted(
+            (row for row in others if row["verdict"] in ("above", "below")),
+            key=lambda row: -abs(row["accuracy"] - here["accuracy"]),
+        )
+        what = listed([f"{_named(row)} ({row['accuracy']:.2f})" for row in apart], most=8) if apart else ""
+        clauses.append(
+            f"{on} {len(apart) or 'none'} of {len(others)} alternatives {'is' if len(apart) == 1 else 'are'} told apart"
+            f" from the study's own {said(here)} with {model}" + (f": {what}" if apart else "")
+        )
     if paper is not None and (model, "random") in own:
         at = [row for row in rows if (row["model"], row["split"]) == (model, "random") and row["paper"]]
         named = [_named(row) for row in at]
         clauses.append(
             f"the paper's {paper:.3f} lies within the random split's interval of "
-            + (listed(named) if named else "no alternative, nor of the study")
+            + (listed(named, most=8) if named else "no alternative, nor of the study")
         )
     return sentence(clauses)
 
