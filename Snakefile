@@ -86,25 +86,28 @@ rule persistence_images:
 rule evaluation:
     """What the accuracy means: leak, baselines, nested cross-validation by seeds."""
     input:
-        PLAN.evaluated.evaluation or [],
+        asked("evaluation", PLAN.evaluated.evaluation),
 
 
 rule multiverse:
     """The accuracy under other answers to what the paper leaves open."""
     input:
-        [one["accuracy"] for one in PLAN.evaluated.multiverse],
+        asked(
+            "evaluation.multiverse.alternatives",
+            [one["accuracy"] for one in PLAN.evaluated.multiverse],
+        ),
 
 
 rule controlled:
     """The accuracy where a difference between the states is taken away."""
     input:
-        PLAN.evaluated.controls or [],
+        asked("evaluation.controls", PLAN.evaluated.controls),
 
 
 rule robustness:
     """The accuracy along settings of the microscope, the detector and the crops."""
     input:
-        list(PLAN.evaluated.sweeps.values()),
+        asked("evaluation.sweeps", list(PLAN.evaluated.sweeps.values())),
 
 
 rule figures:

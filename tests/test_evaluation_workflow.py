@@ -51,6 +51,13 @@ def evaluated(tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize(("target", "key"), [("evaluation", "evaluation"), ("robustness", "evaluation.sweeps")])
+def test_a_target_of_what_the_study_lacks_says_so(target, key, tmp_path):
+    text = snakemake(tmp_path, target, "-n", study=TINY, status=1)
+    assert f"persistem: the study has no {key}, so the target has nothing to make" in text
+    assert "Traceback" not in text
+
+
 def test_the_chapter_is_on_the_page_with_its_findings(evaluated):
     page = html.unescape((evaluated / "results/evaluated/report.html").read_text())
     assert "What the accuracy means" in page

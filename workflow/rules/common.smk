@@ -169,6 +169,20 @@ def files_of(stage):
     return files
 
 
+def asked(key, files):
+    """The files of a target; of a section that the study lacks it would be made of nothing, without a word."""
+
+    def wanted(wildcards):
+        if not files:
+            sys.exit(
+                f"persistem: the study has no {key}, so the target has nothing to make;"
+                " see config/README.md, or config/extended.yaml for an example"
+            )
+        return files
+
+    return wanted
+
+
 def root(wildcards, output):
     """The folder that holds results/, which paths in settings are relative to."""
     return output[0].rpartition(f"{paths.RESULTS}/")[0] or "."
