@@ -105,9 +105,9 @@ def evaluation(settings: Mapping[str, Any], root: Path, key: str = "evaluation")
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Different names in their order, but the rows with persistence last, as one reads from simple to rich."""
+    """Different names in their order, but from simple to rich: rows with persistence late, those of everything last."""
     different = list(dict.fromkeys(names))
-    return [n for n in different if "persistence" not in n] + [n for n in different if "persistence" in n]
+    return sorted(different, key=lambda name: 2 if name in TOGETHER else int("persistence" in name))
 
 
 def look(row: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     figure, cells = plt.subplots(len(tasks), len(points), figsize=size, sharey=True, sharex="col", squeeze=False)
     for n, task in enumerate(tasks):
         for axes, (across, rows) in zip(cells[n], points.items(), strict=True):
-            axes.set(ylim=(low, 1))
+            axes.set(ylim=(low, 1.015))
             _panel(axes, [row for row in rows if row["task"] == task], across)
             axes.axhline(chance, color="0.5", lw=0.7, ls=":")
             if n == len(tasks) - 1:
