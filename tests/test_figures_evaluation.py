@@ -380,7 +380,8 @@ def test_multiverse_tells_alternatives_apart_and_never_calls_one_immaterial(tmp_
     own = "is told apart from the study's own"
     assert f"nder the random split 1 of 3 alternatives {own} 0.70 (0.68 to 0.72) with LR: CLAHE: none (0.78)" in said
     assert f"on an unseen seed 1 of 3 alternatives {own} 0.60 (0.58 to 0.62) with LR: CLAHE: none (0.50)" in said
-    assert "the paper's 0.773 lies within the random split's interval of CLAHE: none" in said
+    assert "the paper's 0.773 with LR lies within the random split's interval of CLAHE: none" in said
+    assert "the paper's 0.817 with SVC lies within the random split's interval of CLAHE: none" in said
     assert "all on the same 10 seeds" in result.caption
     values = {(r["answer"], r["model"], r["split"]): r for r in result.numbers["accuracies"]}
     assert values["exit face", "LR", "random"]["accuracy"] == pytest.approx(0.71)  # of the joint degrees

@@ -34,6 +34,8 @@ ABOUT = (
     " on unseen seeds. Thin lines: the first control of the same seeds, the states as they were simulated, with which a"
     " control is compared. Below a control's name the densities of its states."
 )
+#: The rows drawn, where one of them is there; the others are in the JSON.
+SHOWN = (*MAIN, "texture", "phase-randomised", "persistence image", "all together")
 #: Raised when the figure changes for the same study.
 VERSION = 2
 
@@ -49,6 +51,9 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     controls = [of for of in found.get("controls", []) if of["rows"]]
     if len(controls) < 2:
         raise CannotDraw("there is no control beside the states as they were simulated")
+    everything = controls
+    if any(row["row"] in SHOWN for of in controls for row in of["rows"]):
+        controls = [dict(of, rows=[row for row in of["rows"] if row["row"] in SHOWN]) for of in controls]
     rows = [row for of in controls for row in of["rows"]]
     tasks = [task for task in TASKS if any(row["task"] == task for row in rows)]
     names = in_order(row["row"] for row in rows)
@@ -60,7 +65,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     for letter, axes, task in zip("ab", cells[0], tasks, strict=False):
         _panel(axes, controls, task, names)
         axes.axvline(chance, color="0.5", lw=0.7, ls=":")
-        axes.set(xlim=(lowest(rows, chance), 1), xlabel="Accuracy on unseen seeds")
+        axes.set(xlim=(lowest(rows, chance), 1.015), xlabel="Accuracy on unseen seeds")
         axes.set_title(f"$\\bf{{({letter})}}$ {TASKS[task]}", loc="left")
     cells[0][0].set_yticks(range(len(controls)), [_label(of) for of in controls])
     _legend(figure, names)
@@ -77,7 +82,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     shown = [
         {key: of[key] for key in ("name", "seeds", "densities")}
         | {"rows": [{key: row.get(key) for key in keys} for row in of["rows"]]}
-        for of in controls
+        for of in everything
     ]
     plain = [{key: value for key, value in change.items() if key not in ("before", "after")} for change in changes]
     caption = f"{finding} {what} {INTERVALS}. Dotted: chance."

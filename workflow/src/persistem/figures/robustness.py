@@ -39,7 +39,7 @@ ABOUT = (
     " Maps: the same for the defocus, trained at one and tested at another."
 )
 #: Raised when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 COLUMNS, MAPS = 4, 3
 #: A logarithmic axis is for values of one sign that span more than this factor.
@@ -73,7 +73,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         columns = min(COLUMNS, max(len(sweeps), 2))
         cells = parts[0].subplots(lines, columns, sharey=True, squeeze=False)
         for letter, axes, sweep in zip("abcdefghijkl", cells.ravel(), sweeps, strict=False):
-            axes.set(ylim=(lowest(points, chance if chance is not None else 1), 1))
+            axes.set(ylim=(lowest(points, chance if chance is not None else 1), 1.015))
             _panel(axes, sweep, names)
             if chance is not None:
                 axes.axhline(chance, color="0.5", lw=0.7, ls=":")
