@@ -99,12 +99,23 @@ def cut(intensity: NDArray[Any], intensity_recipe: Clahe | Window | Standardised
 
     recipe = intensity_recipe
     if recipe.method == "standardised":
-        return np.stack([_standardised(crop, recipe) for crop in pieces(image)])
-    if recipe.method == "window":
-        return np.stack(pieces(_windowed(image, recipe)))
-    if recipe.scope == "crop":
+        return np.stack([grey_levels(crop, recipe) for crop in pieces(image)])
+    if recipe.method == "clahe" and recipe.scope == "crop":
         return np.stack([_equalised(crop, recipe) for crop in pieces(_sixteen_bit(image))])
-    return np.stack(pieces(_equalised(_sixteen_bit(image), recipe)))
+    return np.stack(pieces(grey_levels(image, recipe)))
+
+
+def grey_levels(image: NDArray[Any], recipe: Clahe | Window | Standardised) -> NDArray[Any]:
+    """8-bit grey levels of a finite image (rows, columns) as a whole.
+
+    One without contrast is mid-grey where it is standardised. Raises PersistemError where a window of mean intensities
+    has no positive mean to refer to.
+    """
+    if recipe.method == "standardised":
+        return _standardised(image, recipe)
+    if recipe.method == "window":
+        return _windowed(image, recipe)
+    return _equalised(_sixteen_bit(image), recipe)
 
 
 def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None:

@@ -1,0 +1,295 @@
+"""Persistence images and the classification of states as scikit-learn estimators, for use in its pipelines.
+
+``PersistenceImages`` does to an array of images what the stages crops, diagrams and persistence images do to files,
+through the same functions. ``StateClassifier`` is the paper's classifier: persistence images, each bin standardised,
+and logistic regression. Both take images (n, rows, columns), and flattened ones (n, rows * columns), which is what
+travels through a pipeline whose other steps know of tables only.
+
+scikit-learn and NumPy are imported at once: the classes are made from scikit-learn's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from persistem.errors import PersistemError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from numpy.typing import ArrayLike, NDArray
+    from sklearn.pipeline import Pipeline
+
+    from persistem.study import Recipe, Section
+
+#: Parameters that are settings of a recipe.
+SETTINGS = ("filtrations", "bins", "sigma", "weight", "intensity")
+DEGREES = ((0,), (1,), (0, 1))
+
+
+class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Persistence images of images: (n, rows, columns), or flattened (n, rows * columns), to (n, n_features_out).
+
+    Images of more than 8 bit are first converted, each for itself, to the grey levels 0 to 255. The diagrams are
+    HomCloud's (``persistem.diagrams``), the vectors those of Adams et al. (J. Mach. Learn. Res. 18, 2017; see
+    ``persistem.persistence_images``). An image without contrast is allowed: standardised it is mid-grey, so it has no
+    pairs, and its persistence image is zero.
+
+    Parameters
+    ----------
+    image_shape
+        rows and columns of a flattened image. None: those of the images (n, rows, columns) that it is fitted to; where
+        these are flattened too nothing is known of a second direction, and each row is an image of (1, n_features)
+        pixels: a line profile, which has islands but no rings
+    filtrations
+        "superlevel" (bright to dark, as in the paper), "sublevel", or both
+    bins
+        of a persistence image along birth and death, 2 to 256
+    sigma
+        standard deviation of the persistence image's Gaussian in bins
+    weight
+        of a pair by its lifetime: "linear", "atan", "none", or a ``study.Weight`` that says more
+    intensity
+        conversion to grey levels, see ``persistem.crops``: "standardised" (by the image's own mean and standard
+        deviation), "window" (in units of the image's mean, which must be positive), "clahe" (equalised), a
+        ``study.Standardised``, ``study.Window`` or ``study.Clahe`` that says more, or None for images that are 8-bit
+        grey levels already, as crops are
+    degrees
+        0 (islands), 1 (rings), or both
+
+    Attributes
+    ----------
+    image_shape_
+        rows and columns of an image
+    n_features_in_
+        pixels of an image
+    feature_names_in_
+        names of the pixels where it was fitted to a table with column names
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int] | None = None,
+        filtrations: tuple[str, ...] = ("superlevel",),
+        bins: int = 64,
+        sigma: float = 2.0,
+        weight: str | Section = "linear",
+        intensity: str | Section | None = "standardised",
+        degrees: tuple[int, ...] = (0, 1),
+    ) -> None:
+        self.image_shape = image_shape
+        self.filtrations = filtrations
+        self.bins = bins
+        self.sigma = sigma
+        self.weight = weight
+        self.intensity = intensity
+        self.degrees = degrees
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Learn the shape of the images (n, rows, columns) or (n, rows * columns), and check the parameters.
+
+        Raises ValueError for a parameter or images that cannot be used. ``y`` is ignored.
+        """
+        _recipe(self)
+        _images(self, X, reset=True)
+        return self
+
+    def transform(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """Persistence images (n, n_features_out) of images (n, rows, columns) or (n, rows * columns).
+
+        A row holds one degree after the other, in it the filtrations, in them the bins; ``get_feature_names_out`` says
+        which is which. It is float32 for float32 images, else float64; values have single precision. Raises ValueError
+        for images that are not finite, not of the fitted shape, or cannot be converted to grey levels.
+        """
+        from persistem.diagrams import diagram_table
+        from persistem.persistence_images import persistence_images
+
+        check_is_fitted(self)
+        recipe, images = _recipe(self), _images(self, X, reset=False)
+        grey = _grey_levels(images, None if self.intensity is None else recipe.intensity)
+        vectors = persistence_images(diagram_table(grey, recipe), recipe, len(grey))
+        kind = np.float32 if images.dtype == np.float32 else np.float64
+        return vectors[:, list(self.degrees)].reshape(len(grey), -1).astype(kind, copy=False)
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
+        """Name of each bin, such as ``superlevel degree 0 birth 201.5 death 61.5`` (grey levels of its centre).
+
+        ``input_features`` are the names of the pixels; ValueError when they are not those it was fitted to.
+        """
+        from persistem.persistence_images import mesh_pixels
+
+        check_is_fitted(self)
+        if input_features is not None:
+            given, fitted = np.asarray(input_features, object), getattr(self, "feature_names_in_", None)
+            if fitted is not None and not np.array_equal(given, fitted):
+                raise ValueError("input_features is not equal to feature_names_in_")
+            if len(given) != self.n_features_in_:
+                raise ValueError(f"input_features should have length equal to the {self.n_features_in_} pixels")
+        bins = mesh_pixels(_recipe(self)).reshape(len(self.filtrations), -1, 2)
+        names = [
+            f"{filtration} degree {degree} birth {birth:g} death {death:g}"
+            for degree in self.degrees
+            for filtration, of_filtration in zip(self.filtrations, bins, strict=True)
+            for birth, death in of_filtration
+        ]
+        return np.array(names, dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """The state that an image shows, by logistic regression on its persistence image, each bin standardised.
+
+    For images (n, rows, columns) or flattened (n, rows * columns), and two or more states. ``C`` is the inverse
+    strength of the L2 penalty (paper: 0.01); the other parameters are those of ``PersistenceImages``. Accuracy on
+    unseen images is worth something only where these come from other trajectories or specimens than those that
+    trained: cross-validate with a group for each (``GroupKFold``).
+
+    Rows of a few numbers are no pictures: two pixels have neither two islands nor a ring, so their persistence images
+    are zero and all are given the most frequent state. scikit-learn's tag for this is ``poor_score``.
+
+    Attributes
+    ----------
+    classes_
+        states in the order of the columns of ``predict_proba``
+    pipeline_
+        the fitted steps: ``persistenceimages``, ``standardscaler``, ``logisticregression``
+    image_shape_, n_features_in_, feature_names_in_
+        as those of ``PersistenceImages``
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int] | None = None,
+        filtrations: tuple[str, ...] = ("superlevel",),
+        bins: int = 64,
+        sigma: float = 2.0,
+        weight: str | Section = "linear",
+        intensity: str | Section | None = "standardised",
+        degrees: tuple[int, ...] = (0, 1),
+        C: float = 0.01,
+    ) -> None:
+        self.image_shape = image_shape
+        self.filtrations = filtrations
+        self.bins = bins
+        self.sigma = sigma
+        self.weight = weight
+        self.intensity = intensity
+        self.degrees = degrees
+        self.C = C
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Train on images (n, rows, columns) or (n, rows * columns) and their states ``y`` (n,), text or numbers.
+
+        Raises ValueError for a parameter or images that cannot be used, and for fewer than two states.
+        """
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        from persistem.learning import classifier
+
+        images, labels = _images(self, X, y, reset=True)
+        of_images = {name: value for name, value in self.get_params(deep=False).items() if name != "C"}
+        pipeline = make_pipeline(PersistenceImages(**of_images), StandardScaler(), classifier("LR", self.C))
+        self.pipeline_ = pipeline.fit(images, labels)
+        self.classes_ = self.pipeline_.classes_
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The state (n,) of each image."""
+        return np.asarray(self._fitted().predict(_images(self, X, reset=False)))
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Probability (n, states) of each of ``classes_``."""
+        return np.asarray(self._fitted().predict_proba(_images(self, X, reset=False)))
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Score of each of ``classes_`` (n, states), of two states only that of the second (n,)."""
+        return np.asarray(self._fitted().decision_function(_images(self, X, reset=False)))
+
+    def _fitted(self) -> Pipeline:
+        check_is_fitted(self)
+        return self.pipeline_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.classifier_tags.poor_score = True
+        return tags
+
+
+def _recipe(estimator: PersistenceImages) -> Recipe:
+    """The recipe of the parameters; ValueError with a sentence for the first that cannot be used."""
+    from pydantic import ValidationError
+
+    from persistem.study import Recipe
+
+    if not isinstance(estimator.degrees, tuple | list) or tuple(estimator.degrees) not in DEGREES:
+        raise ValueError(f"degrees = {estimator.degrees!r}: allowed are (0,), (1,) and (0, 1)")
+    settings = {name: getattr(estimator, name) for name in SETTINGS}
+    # a search over parameters draws NumPy's numbers
+    settings = {name: value.item() if isinstance(value, np.generic) else value for name, value in settings.items()}
+    for name, key in (("weight", "form"), ("intensity", "method")):
+        if isinstance(settings[name], str):
+            settings[name] = {key: settings[name]}
+    if settings["intensity"] is None:
+        del settings["intensity"]
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name, message = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{name} = {problem['input']!r}: {message[0].lower() + message[1:]}") from error
+
+
+def _images(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool) -> Any:
+    """Images (n, rows, columns) of real numbers, of the shape that the estimator has or, with ``reset``, now takes.
+
+    With ``y`` given also the labels (n,).
+    """
+    shape = estimator.image_shape if reset else estimator.image_shape_
+    if shape is not None and (np.shape(shape) != (2,) or min(shape) < 1):
+        raise ValueError(f"image_shape = {shape!r}: must be None or the rows and columns of an image, e.g. (64, 64)")
+    shape = None if shape is None else tuple(shape)
+    if np.asarray(X).ndim == 3:
+        X = np.asarray(X)
+        (rows, columns), wanted = X.shape[1:], shape or X.shape[1:]
+        if (rows, columns) != wanted:
+            name = type(estimator).__name__
+            raise ValueError(f"{name} takes images of {wanted[0]} x {wanted[1]} pixels, not {rows} x {columns}")
+        shape, X = (rows, columns), X.reshape(len(X), rows * columns)
+    checked = validate_data(estimator, X, y, reset=reset)
+    flat, labels = checked if isinstance(checked, tuple) else (checked, None)
+    if reset:
+        shape = shape or (1, flat.shape[1])
+        if shape[0] * shape[1] != flat.shape[1]:
+            raise ValueError(f"image_shape = {shape}: the flattened images have {flat.shape[1]} pixels")
+        estimator.image_shape_ = shape
+    images = flat.reshape(-1, *shape)
+    return images if labels is None else (images, labels)
+
+
+def _grey_levels(images: NDArray[Any], how: Any) -> NDArray[np.uint8]:
+    """8-bit grey levels of images, each converted as a micrograph that is one crop; None: they are grey levels."""
+    from persistem.crops import grey_levels
+
+    if how is None:
+        if images.min() < 0 or images.max() > 255 or (images != np.rint(images)).any():
+            found = f"{images.min():g} to {images.max():g}"
+            raise ValueError(f"intensity = None: grey levels are whole numbers from 0 to 255, not values from {found}")
+        return images.astype(np.uint8)
+    grey = []
+    for k, image in enumerate(images):
+        try:
+            grey.append(grey_levels(image.astype(np.float64), how))
+        except PersistemError as error:
+            raise ValueError(f"image {k}: {error}") from error
+    return np.stack(grey)
