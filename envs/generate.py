@@ -19,7 +19,7 @@ STAGES = {
     ],
     "evaluation": [
         "abtem", "ase", "homcloud", "joblib", "numpy", "opencv-python-headless", "pyarrow", "pydantic", "pyyaml",
-        "scikit-image", "scikit-learn", "scipy", "threadpoolctl", "tifffile", "zarr",
+        "scikit-image", "scikit-learn", "scipy", "skops", "threadpoolctl", "tifffile", "zarr",
     ],
     "figures": [
         "ase", "homcloud", "jinja2", "joblib", "matplotlib", "numpy", "opencv-python-headless", "pandas", "plotly",

@@ -1,0 +1,136 @@
+"""Micrographs as microscopes write them: images with pixel size, voltage and defocus, or one sentence on what is wrong.
+
+for image in read(Path("film.dm4"), defocus=500.0):
+    print(image.title, image.pixels.shape, image.pixel_size)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.errors import PersistemError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persistem.reading.found import Found
+
+#: The options that fill in, or put right, what a file says of itself.
+OPTIONS = {
+    "pixel_size": ("its pixel size", "--pixel-size (Å)"),
+    "voltage": ("the voltage", "--voltage (kV)"),
+    "defocus": ("the defocus", "--defocus (Å, underfocus positive)"),
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """One micrograph, or one frame of a stack; None is what neither the file nor the caller says."""
+
+    path: Path
+    frame: int | None  # counted from 0 through the images of a file that holds several
+    title: str
+    pixels: NDArray[Any]  # (rows, columns), real and finite; may be a memmap
+    pixel_size: float | None  # Å
+    voltage: float | None  # kV
+    defocus: float | None  # Å, underfocus positive
+    facts: dict[str, Any]  # format, mode (TEM, STEM, unknown), exposure_s, skipped…: plain values
+
+
+def read(
+    path: Path, *, pixel_size: float | None = None, voltage: float | None = None, defocus: float | None = None
+) -> list[Image]:
+    """Every micrograph in a file: DM3, DM4, EMD, MRC, SER or EMI, TIFF, HyperSpy's HDF5, greyscale PNG or JPEG.
+
+    A stack gives its frames one by one. Spectra, elemental maps, Fourier transforms and diffraction patterns that lie
+    in a file beside images are left out, and ``facts["skipped"]`` says why. Pixels that lie in the file as they are
+    stay there (memmap); a large stack that has to be decompressed lies in a temporary file.
+
+    Parameters
+    ----------
+    path
+        the file; its content decides on the format, not its name, except for SER and EMI
+    pixel_size, voltage, defocus
+        Å, kV, Å (underfocus positive); each replaces what the file says
+
+    Raises
+    ------
+    PersistemError
+        in one sentence with the file's name, when there is no image to be had: not a file of these formats, truncated,
+        corrupted, larger than declared data allow, colour, complex, not finite, constant, smaller than 16 px, a
+        diffraction pattern or a spectrum, pixels that are not square, or a unit that is no length.
+    """
+    from persistem.reading.formats import datasets
+    from persistem.reading.found import BadImage, angstrom, calibrated
+    from persistem.reading.pixels import frames, one_line, quiet
+
+    path = Path(path)
+    given = {"pixel_size": pixel_size, "voltage": voltage, "defocus": defocus}
+    for name, value in given.items():
+        if value is not None and not (math.isfinite(value) and (value > 0 or name == "defocus")):
+            raise PersistemError(f"{OPTIONS[name][1]} = {value:g}: must be a {'' if name == 'defocus' else 'positive '}"
+                                 "finite number")  # fmt: skip
+    kind = _kind(path)
+    images: list[Image] = []
+    bad: list[str] = []
+    try:
+        with quiet():
+            for found in datasets(path, kind):
+                if isinstance(found, BadImage):
+                    bad.append(str(found))
+                    continue
+                try:
+                    calibrated(found)
+                    size = pixel_size if pixel_size is not None else angstrom(found)
+                    pixels = list(frames(found))
+                except BadImage as error:
+                    bad.append(str(error))
+                    continue
+                images += [_image(path, found, frame, given | {"pixel_size": size}) for frame in pixels]
+    except PersistemError:
+        raise
+    except BadImage as error:
+        raise PersistemError(f"{path}: {error}") from error
+    except Exception as error:  # whatever a library stumbles over
+        raise PersistemError(
+            f"{path}: truncated or corrupted, it cannot be read as {kind} ({one_line(error)})"
+        ) from error
+    if not images:
+        raise PersistemError(f"{path}: {bad[0] if bad else f'this {kind} holds no image'}")
+    several = len(images) > 1
+    return [_numbered(image, k if several else None, bad) for k, image in enumerate(images)]
+
+
+def needs(image: Image, *names: str) -> None:
+    """Raise PersistemError, naming the options, where one of ``pixel_size``, ``voltage``, ``defocus`` is not known.
+
+    Without names all three are needed.
+    """
+    missing = [OPTIONS[name] for name in names or OPTIONS if getattr(image, name) is None]
+    if missing:
+        what, options = (" and ".join(part) for part in zip(*missing, strict=True))
+        raise PersistemError(f"{image.path}: the file does not say {what}; give {options}")
+
+
+def _kind(path: Path) -> str:
+    from persistem.reading.formats import kind_of
+
+    try:
+        if not path.is_file():
+            raise PersistemError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+        return kind_of(path)
+    except OSError as error:
+        raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _image(path: Path, found: Found, pixels: NDArray[Any], given: dict[str, float | None]) -> Image:
+    known = {"voltage": found.voltage, "defocus": found.defocus}
+    stated = {name: known.get(name) if value is None else float(value) for name, value in given.items()}
+    return Image(path=path, frame=None, title=found.title, pixels=pixels, facts=dict(found.facts), **stated)
+
+
+def _numbered(image: Image, frame: int | None, bad: list[str]) -> Image:
+    return replace(image, frame=frame, facts=image.facts | ({"skipped": bad} if bad else {}))

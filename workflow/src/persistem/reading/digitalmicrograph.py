@@ -1,0 +1,164 @@
+"""DM3 and DM4 of Gatan's DigitalMicrograph, through RosettaSciIO, whose parser believes every length that it reads.
+
+So the tags are walked first: every count has to fit into what is left of the file.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from persistem.reading.found import BadImage, Found, kilovolts, lookup, mapped, number
+from persistem.reading.pixels import fits
+
+#: Bytes of a value, by DigitalMicrograph's code of its type.
+SIZES = {2: 2, 3: 4, 4: 2, 5: 4, 6: 4, 7: 8, 8: 1, 9: 1, 10: 1, 11: 8, 12: 8}
+STRUCT, STRING, ARRAY = 15, 18, 20
+GROUP, DATA = 20, 21
+DEEPEST, MOST_TAGS = 64, 1_000_000
+#: Types whose pixels are colours, and packed halves of Fourier transforms.
+COLOURS, PACKED = (8, 23), (5, 27, 28)
+
+
+def datasets(path: Path) -> Iterator[Found | BadImage]:
+    """The images of a DM3 or DM4 but for its thumbnails; pixels stay in the file."""
+    from rsciio.digitalmicrograph._api import DigitalMicrographReader, ImageObject
+
+    with open(path, "rb") as file:
+        _Tags(file).walk()
+        reader = DigitalMicrographReader(file)
+        reader.parse_file()
+        for tags in reader.get_image_dictionaries() or ():
+            try:
+                yield _found(path, ImageObject(tags, file), ">" if reader.endian == "big" else "<")
+            except BadImage as error:
+                yield error
+
+
+def _found(path: Path, image: Any, order: str) -> Found:
+    kind = image.imdict.ImageData.DataType
+    if kind in COLOURS or kind in PACKED:
+        what = "a colour image (RGB)" if kind in COLOURS else "a Fourier transform"
+        raise BadImage(f"{what}; a micrograph is grey and real")
+    offset, stored = int(image.imdict.ImageData.Data.offset), int(image.imdict.ImageData.Data.size_bytes)
+    dtype, shape = np.dtype(image.dtype).newbyteorder(order), tuple(int(size) for size in image.shape)
+    if len(shape) < 2 or min(shape) < 1:
+        raise BadImage("a spectrum or a single value, not an image")
+    fits(shape, dtype, min(stored, path.stat().st_size - offset), compressed=False)
+    pixels = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
+    tags = {"ImageList": {"TagGroup0": image.imdict.to_dict()}}
+    signal = {"original_metadata": tags, "mapping": image.get_mapping()}
+    microscope = lookup(tags, "ImageList.TagGroup0.ImageTags.Microscope Info") or {}
+    facts: dict[str, Any] = {"mode": _mode(microscope)}
+    exposure = number(lookup(tags, "ImageList.TagGroup0.ImageTags.DataBar.Exposure Time (s)"))
+    if exposure is not None:
+        facts["exposure_s"] = exposure
+    name = microscope.get("Name") or microscope.get("Microscope")
+    if isinstance(name, str) and name:
+        facts["instrument"] = name
+    axes = image.get_axes_dict()
+    return Found(pixels, axes, str(image.title), kilovolts(mapped(signal, "beam_energy")), None, facts)
+
+
+def _mode(microscope: dict[str, Any]) -> str:
+    said = str(microscope.get("Illumination Mode", "")).upper()
+    if "STEM" in said or "SCANNING" in str(microscope.get("Operation Mode", "")).upper():
+        return "STEM"
+    return "TEM" if "TEM" in said else "unknown"
+
+
+class _Tags:
+    """A walk through the tags that reads no values; DM3 has 4-byte lengths, DM4 8-byte ones."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.size = os.fstat(file.fileno()).st_size
+        self.tags = 0
+
+    def walk(self) -> None:
+        """Raise BadImage where a length points beyond the file, or tags are not what they can be."""
+        self.file.seek(0)
+        (version,) = struct.unpack(">i", self._read(4))
+        self.word = ">q" if version == 4 else ">i"
+        self.skip = 8 if version == 4 else 0
+        self._long()
+        self._read(4)
+        self._read(2)
+        self._group(0)
+
+    def _read(self, count: int) -> bytes:
+        data = self.file.read(count)
+        if len(data) < count:
+            raise BadImage("truncated or corrupted: its tags end in the middle")
+        return data
+
+    def _long(self) -> int:
+        word: int = struct.unpack(self.word, self._read(struct.calcsize(self.word)))[0]
+        return word
+
+    def _bytes(self, count: int, each: int = 1) -> None:
+        """Go past ``count`` values of ``each`` bytes, at least one each."""
+        if count < 0 or each < 1 or count * each > self.size - self.file.tell():
+            raise BadImage(
+                f"truncated or corrupted: a tag of {count} values of {each} bytes, in a file of {self.size} bytes"
+            )
+        self.file.seek(count * each, os.SEEK_CUR)
+
+    def _group(self, depth: int) -> None:
+        count = self._long()
+        if depth > DEEPEST or not 0 <= count <= self.size:
+            raise BadImage("truncated or corrupted: its tags are nested or counted beyond reason")
+        for _ in range(count):
+            self.tags += 1
+            if self.tags > MOST_TAGS:
+                raise BadImage(f"corrupted: more than {MOST_TAGS} tags")
+            kind, length = struct.unpack(">Bh", self._read(3))
+            self._bytes(length)
+            if kind not in (GROUP, DATA):
+                raise BadImage(f"truncated or corrupted: a tag of the unknown kind {kind}")
+            self._read(self.skip)
+            if kind == GROUP:
+                self._read(2)
+                self._group(depth + 1)
+            else:
+                self._value()
+
+    def _value(self) -> None:
+        if self._read(4) != b"%%%%":
+            raise BadImage("truncated or corrupted: a tag without its mark")
+        self._long()
+        code = self._long()
+        if code == STRUCT:
+            self._bytes(1, self._struct())
+        elif code == STRING:
+            self._bytes(self._long())
+        elif code == ARRAY:
+            each = self._each(self._long())
+            count = self._long()
+            self._bytes(count, each)
+        else:
+            self._bytes(1, self._each(code))
+
+    def _each(self, code: int) -> int:
+        """Bytes of one entry of an array."""
+        if code == STRUCT:
+            return self._struct()
+        if code not in SIZES:
+            raise BadImage(f"truncated or corrupted: a value of the unknown type {code}")
+        return SIZES[code]
+
+    def _struct(self) -> int:
+        self._long()
+        fields = self._long()
+        if not 0 < fields <= self.size:
+            raise BadImage(f"truncated or corrupted: a structure of {fields} fields")
+        total = 0
+        for _ in range(fields):
+            self._long()
+            total += self._each(self._long())
+        return total

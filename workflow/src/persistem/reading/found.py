@@ -1,0 +1,154 @@
+"""What a reader finds in a file, and lengths in Å out of the many ways in which programs write units."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Å in a unit of length, by its normalised name.
+LENGTHS = {
+    **dict.fromkeys(("a", "å", "angstrom", "angstroms", "ang"), 1.0),
+    **dict.fromkeys(("pm", "picometer", "picometers", "picometre", "picometres"), 1e-2),
+    **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 10.0),
+    **dict.fromkeys(("um", "μm", "micron", "microns", "micrometer", "micrometers", "micrometre"), 1e4),
+    **dict.fromkeys(("mm", "millimeter", "millimeters"), 1e7),
+    **dict.fromkeys(("cm", "centimeter", "centimeters"), 1e8),
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1e10),
+}
+#: Units of an axis without calibration; the inch is a printer's resolution, which programs write unasked.
+NONE = ("", "none", "px", "pix", "pixel", "pixels", "<undefined>", "undefined", "arb.u.", "a.u.", "inch", "in")
+#: Units of axes that are not in the specimen's plane.
+ENERGIES = ("ev", "kev", "mev", "counts")
+#: Pixels of an electron microscope's image, Å.
+SMALLEST, LARGEST = 1e-3, 1e6
+
+
+class BadImage(Exception):
+    """Why something in a file is not a micrograph; a clause that follows the file's name."""
+
+
+@dataclass
+class Found:
+    """A data set of a file with what is said about it.
+
+    ``axes`` as RosettaSciIO has them: one dict an axis of ``data``, with ``scale``, ``units`` and ``navigate``.
+    """
+
+    data: Any  # numpy, dask or HDF5 array
+    axes: list[dict[str, Any]]
+    title: str = ""
+    voltage: float | None = None  # kV
+    defocus: float | None = None  # Å, underfocus positive
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def unit(units: object) -> str:
+    """A unit's name without the spellings: lower case, one micro sign, no blanks, no underscores (``n_m``).
+
+    TIFF has the escape that ImageJ writes, ``\\u00B5m``; traits, brackets and dots are HyperSpy's and TIA's.
+    """
+    if not isinstance(units, str):
+        return ""
+    plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), units)
+    plain = unicodedata.normalize("NFKC", plain).replace("Å", "å")
+    return re.sub(r"[\s_\x00]", "", plain).lower()
+
+
+def calibrated(found: Found) -> None:
+    """Raise BadImage where the axes say that this is no image: reciprocal or angular (diffraction), or energies."""
+    names = [unit(axis.get("units")) for axis in found.axes]
+    if any(name in ENERGIES for name in names):
+        raise BadImage("a spectrum, not an image")
+    if any(name.startswith("1/") or "^-1" in name or "⁻" in name or name in ("mrad", "rad") for name in names):
+        raise BadImage("a diffraction pattern or a Fourier transform (its axes are reciprocal), not an image")
+
+
+def angstrom(found: Found) -> float | None:
+    """Pixel size in Å that the last two axes give; None where they are not calibrated.
+
+    Raises BadImage where they give one that cannot be used.
+    """
+    if len(found.axes) < 2:
+        return None
+    rows, columns = (_length(axis.get("scale"), axis.get("units")) for axis in found.axes[-2:])
+    if rows is None or columns is None:
+        return None
+    if abs(rows / columns - 1) > 0.01:
+        raise BadImage(
+            f"its pixels are {columns:.4g} Å wide and {rows:.4g} Å high, but only square ones can be used; if that is"
+            " wrong, give --pixel-size (Å)"
+        )
+    return columns
+
+
+def _length(scale: object, units: object) -> float | None:
+    name, size = unit(units), number(scale)
+    if name in NONE or size is None or size == 0:
+        return None
+    if name not in LENGTHS:
+        raise BadImage(f"its pixel size is in {str(units)[:20]!r}, which is not a length; give --pixel-size (Å)")
+    length = abs(size) * LENGTHS[name]
+    if not SMALLEST <= length <= LARGEST:
+        raise BadImage(f"its pixels would be {length:.3g} Å wide, which no micrograph's are; give --pixel-size (Å)")
+    return length
+
+
+def number(value: object) -> float | None:
+    """A finite number, also out of text; None for anything else."""
+    try:
+        found = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def kilovolts(value: object) -> float | None:
+    """A voltage in kV out of one in kV or V; None where no electron microscope has it."""
+    volts = number(value)
+    if volts is None:
+        return None
+    volts = abs(volts) / 1e3 if abs(volts) > 5e3 else abs(volts)
+    return volts if 1 <= volts <= 5e3 else None
+
+
+def underfocus(value: object, per_angstrom: float = 1e-10) -> float | None:
+    """Defocus in Å, underfocus positive, out of FEI's and Thermo Fisher's, which is negative below focus (in m)."""
+    metres = number(value)
+    return None if metres is None else 0.0 - metres / per_angstrom
+
+
+def lookup(tree: object, path: str) -> Any:
+    """The entry of nested mappings at a dotted path; None where there is none."""
+    for name in path.split("."):
+        if not isinstance(tree, Mapping) or name not in tree:
+            return None
+        tree = tree[name]
+    return tree
+
+
+def search(tree: object, name: str) -> Any:
+    """The first entry of that name anywhere in nested mappings; None where there is none."""
+    if not isinstance(tree, Mapping):
+        return None
+    if name in tree:
+        return tree[name]
+    return next((hit for item in tree.values() if (hit := search(item, name)) is not None), None)
+
+
+def mapped(signal: Mapping[str, Any], name: str) -> Any:
+    """What RosettaSciIO's metadata, or its mapping of the maker's own, call ``name``, such as ``beam_energy``."""
+    value = search(signal.get("metadata"), name)
+    if value is not None:
+        return value
+    for path, (target, convert) in (signal.get("mapping") or {}).items():
+        value = lookup(signal["original_metadata"], path) if target.endswith(f".{name}") else None
+        if value is not None:
+            try:
+                return convert(value) if convert else value
+            except (TypeError, ValueError, KeyError, AttributeError):
+                return None
+    return None

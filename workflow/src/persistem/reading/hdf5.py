@@ -1,0 +1,104 @@
+"""HDF5: EMD of Velox and of Berkeley (NCEM), and HyperSpy's own, through RosettaSciIO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from persistem.reading.found import BadImage, Found, kilovolts, lookup, mapped, number, search, underfocus
+from persistem.reading.hdf5_guard import check_heaps, try_out
+from persistem.reading.pixels import fits
+
+#: Velox: how the microscope is run, and which plane the projector images.
+OPERATING = {"1": "TEM", "2": "STEM"}
+DIFFRACTION = "1"
+MOST_DATASETS = 100_000
+
+
+def datasets(path: Path) -> Iterator[Found]:
+    """The images of an HDF5 file, frame by frame from the file while it is open."""
+    import h5py
+    from rsciio.emd._api import is_EMD_NCEM, is_EMD_Velox
+    from rsciio.emd._emd_ncem import EMD_NCEM
+    from rsciio.hspy._api import HyperspyReader
+
+    check_heaps(path)
+    try_out(path)
+    with h5py.File(path, "r") as file:
+        _check(path, file)
+        if "Version" in file and is_EMD_Velox(file):
+            yield from _velox(file)
+        elif "Experiments" in file:
+            for signal in HyperspyReader(file).read(lazy=True):
+                if "data" in signal:
+                    yield _found(signal)
+        elif is_EMD_NCEM(file):
+            reader = EMD_NCEM()
+            reader.read_file(file, lazy=True)
+            for signal in reader.dictionaries:
+                yield _found(signal)
+        else:
+            raise BadImage("an HDF5 file that neither Velox, HyperSpy nor the EMD standard has written")
+
+
+def _check(path: Path, file: Any) -> None:
+    """Raise BadImage where a data set declares more than the file can hold; nothing of it is read yet."""
+    import h5py
+
+    size, seen = path.stat().st_size, 0
+
+    def visit(name: str, item: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > MOST_DATASETS:
+            raise BadImage(f"corrupted: more than {MOST_DATASETS} entries")
+        if isinstance(item, h5py.Dataset) and item.shape is not None and item.ndim >= 2:
+            packed = item.chunks is not None
+            if item.external or item.is_virtual:
+                raise BadImage(f"its data set {name} lies in another file")
+            rows, columns, *_ = item.shape if item.ndim == 3 and "Image" in name else item.shape[-2:]
+            fits((rows, columns), item.dtype, size, packed)
+            if item.ndim <= 3:
+                fits(item.shape if item.ndim == 2 else (item.shape[0], item.shape[1], item.shape[2]),
+                     item.dtype, size, packed)  # fmt: skip
+
+    file.visititems(visit)
+
+
+def _velox(file: Any) -> Iterator[Found]:
+    from rsciio.emd._emd_velox import FeiEMDReader
+
+    class Images(FeiEMDReader):  # type: ignore[misc]
+        """Leaves spectra alone, for whose streams RosettaSciIO wants another library before it reads any image."""
+
+        def _check_im_type(self) -> None:
+            self.im_type = "Image" if "Image" in self.d_grp else "Spectrum"
+
+    if "Data/Image" not in file:
+        raise BadImage("this EMD holds spectra, no image")
+    reader = Images(lazy=True, select_type="images")
+    reader.read_file(file)
+    for signal in reader.dictionaries:
+        said = signal["original_metadata"]
+        found = _found(signal)
+        found.voltage = found.voltage or kilovolts(lookup(said, "Optics.AccelerationVoltage"))
+        found.defocus = underfocus(lookup(said, "Optics.Defocus"))
+        operating = OPERATING.get(str(lookup(said, "Optics.OperatingMode")), "unknown")
+        found.facts["mode"] = operating
+        instrument = lookup(said, "Instrument.InstrumentModel") or lookup(said, "Instrument.InstrumentClass")
+        if isinstance(instrument, str) and instrument:
+            found.facts["instrument"] = instrument
+        yield found
+
+
+def _found(signal: dict[str, Any]) -> Found:
+    facts: dict[str, Any] = {}
+    mode = str(mapped(signal, "acquisition_mode") or "").upper()
+    if mode in ("TEM", "STEM"):
+        facts["mode"] = mode
+    exposure = number(mapped(signal, "exposure"))
+    if exposure is not None:
+        facts["exposure_s"] = exposure
+    title = str(search(signal["metadata"], "title") or "")
+    return Found(signal["data"], signal["axes"], title, kilovolts(mapped(signal, "beam_energy")), None, facts)

@@ -1,0 +1,134 @@
+"""Pixels that are an image: real, finite, not constant, and never more than a file can hold."""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem.reading.found import BadImage, Found, unit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Most pixels of one image.
+MOST_PIXELS = 20_000 * 20_000
+#: How much larger than its file an image may become when decompressed, and the bytes that are always allowed.
+EXPANSION, ALWAYS = 64, 16 * 2**20
+#: Fewest rows and columns.
+FEWEST = 16
+#: Bytes of a data set that are held in memory; what is larger and not in the file as it is goes to a temporary file.
+IN_MEMORY = 512 * 2**20
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Libraries neither warn nor log: what is wrong with a file is said once, by an exception."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as part of a sentence."""
+    text = " ".join(str(error).split())
+    plain = "".join(letter for letter in text if letter.isprintable())
+    return f"{type(error).__name__}: {plain[:160]}" if plain else type(error).__name__
+
+
+def fits(shape: tuple[int, ...], dtype: Any, size: int, compressed: bool) -> None:
+    """Refuse an array before anything is allocated for it.
+
+    ``shape`` (…, rows, columns) and ``dtype`` are what a header declares; ``size`` the bytes of the file, or of it
+    from where the data begin. Raises BadImage.
+    """
+    rows, columns = shape[-2:]
+    if rows * columns > MOST_PIXELS:
+        raise BadImage(f"it declares {columns} x {rows} px; up to 20000 x 20000 can be read")
+    declared = math.prod(shape) * np.dtype(dtype).itemsize
+    if not compressed and declared > size:
+        raise BadImage(f"truncated: {declared} bytes of pixels are declared, but only {max(size, 0)} are there")
+    if declared > max(EXPANSION * size, ALWAYS):
+        raise BadImage(
+            f"it declares {declared} bytes of pixels in a file of {size}, more than {EXPANSION} times as many"
+        )
+
+
+def frames(found: Found) -> Iterator[NDArray[Any]]:
+    """Every frame of a data set, (rows, columns), checked. Raises BadImage on what is not a stack of images."""
+    data, axes = _squeezed(found)
+    shape, dtype = tuple(int(size) for size in data.shape), np.dtype(data.dtype)
+    if dtype.names or (len(shape) == 3 and unit(axes[-1].get("units")) == "colour"):
+        raise BadImage("a colour image (RGB); a micrograph is grey")
+    if dtype.kind == "c":
+        raise BadImage("complex numbers, such as a Fourier transform, not an image")
+    if dtype.kind not in "iufb":
+        raise BadImage(f"holds {dtype}, not numbers")
+    if len(shape) not in (2, 3):
+        raise BadImage(f"{len(shape)}-dimensional data, neither an image nor a stack of images")
+    if min(shape[-2:]) < FEWEST or 0 in shape:
+        size = " x ".join(str(size) for size in shape[::-1][:2])
+        raise BadImage(f"{size} px, but a micrograph has {FEWEST} rows and columns or more")
+    if sum(not axis.get("navigate", False) for axis in axes) not in (0, 2) and len(shape) == 3:
+        raise BadImage("spectra at points, not images")
+    spill = math.prod(shape) * dtype.itemsize > IN_MEMORY and not isinstance(data, np.ndarray)
+    for index in range(shape[0]) if len(shape) == 3 else (None,):
+        pixels = _plain(data if index is None else data[index], spill)
+        where = "" if index is None else f"frame {index}: "
+        _check(pixels, where)
+        yield pixels
+
+
+def _squeezed(found: Found) -> tuple[Any, list[dict[str, Any]]]:
+    """Data and axes without the leading axes of length 1; TIFF and HDF5 have them."""
+    data, axes = found.data, list(found.axes)
+    extra = max(len(data.shape) - 2, 0)
+    keep = [k for k, size in enumerate(data.shape) if size != 1 or k >= extra]
+    axes = [axes[k] for k in keep] if len(axes) == len(data.shape) else axes
+    if len(keep) < len(data.shape):
+        data = data[tuple(slice(None) if k in keep else 0 for k in range(len(data.shape)))]
+    return data, axes
+
+
+def _plain(data: Any, spill: bool) -> NDArray[Any]:
+    """One frame as numpy has it: the file's own bytes where it can be, else memory or a file without a name."""
+    pixels = data if isinstance(data, np.ndarray) else np.asarray(data)
+    if pixels.dtype.kind == "b":
+        pixels = pixels.view(np.uint8)
+    if pixels.dtype == np.float16:
+        pixels = pixels.astype(np.float32)
+    if not spill:
+        return pixels
+    with tempfile.TemporaryFile() as file:
+        lasting = np.memmap(file, dtype=pixels.dtype, mode="w+", shape=pixels.shape)
+    lasting[:] = pixels
+    return lasting
+
+
+def _check(pixels: NDArray[Any], where: str) -> None:
+    """Refuse pixels that are not finite or all the same, some rows at a time."""
+    step = max(1, 2**22 // pixels.shape[1])
+    low, high, wrong = math.inf, -math.inf, 0
+    for start in range(0, pixels.shape[0], step):
+        part = pixels[start : start + step]
+        if pixels.dtype.kind == "f":
+            finite = np.isfinite(part)
+            wrong += part.size - int(finite.sum())
+            part = part[finite]
+        if part.size:
+            low, high = min(low, part.min().item()), max(high, part.max().item())
+    if wrong:
+        raise BadImage(f"{where}{wrong} of {pixels.size} pixels are not finite numbers (NaN or infinite)")
+    if low == high:
+        raise BadImage(f"{where}every pixel is {low:g}: a constant image shows nothing")
