@@ -16,6 +16,7 @@ from persistem.study.features import Clahe, Crops, Detector, Learning, Recipe, S
 from persistem.study.fields import OURS, Name, Section, Whole, given
 from persistem.study.figures import Diagrams3D, Figures
 from persistem.study.imaging import Imaging
+from persistem.study.mapping import Model, Windows
 from persistem.study.preparation import EndState, Inherent, Preparation, Snapshots, Stack
 from persistem.study.specimens import (
     Crystal,
@@ -46,6 +47,7 @@ __all__ = [
     "Learning",
     "Material",
     "Mesh",
+    "Model",
     "MolecularDynamics",
     "Multiverse",
     "Potential",
@@ -64,6 +66,7 @@ __all__ = [
     "Sweep",
     "Weight",
     "Window",
+    "Windows",
 ]
 
 
@@ -116,6 +119,7 @@ class Study(Section):
     )
     learning: Learning = Field(Learning(), description="classification")
     evaluation: Evaluation | None = given(None, "what the accuracy means, by seeds; null: not evaluated", source=OURS)
+    model: Model | None = given(None, "a model of the states for this microscope; null: none", source=OURS)
     diagrams_3d: Diagrams3D = Field(Diagrams3D(), description="3D diagrams of the specimens")
     figures: Figures = Field(Figures(), description="what the figures show")
     run: Run = Field(Run(), description="how to run")

@@ -1,0 +1,83 @@
+"""Settings of a model of the states for a microscope."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from persistem.study.evaluation import Band
+from persistem.study.fields import OURS, Real, Section, Whole, assumed, given, once
+
+#: What a window can be described by.
+BLOCKS = ("contrast", "spectrum", "persistence")
+
+
+class Windows(Section):
+    """How the windows that slide over a micrograph are described; the same in training and on a map."""
+
+    sampling: Real = assumed(
+        0.2, "pixel size at which windows are described", unit="Å", reason="five pixels a resolved ångström", gt=0, le=5
+    )
+    size: Real = given(12.5, "side of a window", unit="Å", source="paper: its small images", gt=0)
+    bands: tuple[Band, ...] = given(
+        (Band(narrow=0.3, window=3.0), Band(narrow=0.6, wide=1.2, window=2.0)),
+        "bands whose diagrams are taken, of the micrograph with its local mean and contrast removed",
+        source="assumption: below the width of an atom's image pixels of a real detector hold noise",
+        min_length=1,
+    )
+    filtrations: tuple[Literal["superlevel", "sublevel"], ...] = given(
+        ("superlevel", "sublevel"), "filtrations of the grey levels", min_length=1, source=OURS
+    )
+    levels: Whole = assumed(
+        12, "levels of the histograms of births, deaths and lifetimes", reason="a window has tens of pairs", ge=2, le=64
+    )
+    frequency: Real = assumed(
+        1.25, "largest spatial frequency of the spectrum", unit="1/Å", reason="beyond the finest detail imaged", gt=0
+    )
+
+    _once = field_validator("filtrations")(once("filtration"))
+
+    @model_validator(mode="after")
+    def _resolves(self) -> Windows:
+        if self.size < 16 * self.sampling:
+            raise ValueError(f"size = {self.size:g} Å: a window needs 16 pixels of {self.sampling:g} Å or more")
+        if self.frequency > 0.5 / self.sampling:
+            raise ValueError(
+                f"frequency = {self.frequency:g} 1/Å is beyond {0.5 / self.sampling:g}, the highest that pixels of"
+                f" {self.sampling:g} Å hold"
+            )
+        return self
+
+
+class Model(Section):
+    """A model of the study's states for the study's microscope: what `persistem map` needs."""
+
+    windows: Windows = Field(Windows(), description="windows and their description")
+    stride: Real = assumed(6.25, "distance of the windows that train", unit="Å", reason="half a window", gt=0)
+    doses: tuple[Real | None, ...] = assumed(
+        (None, 1600.0, 400.0),
+        "doses trained at; null: no noise",
+        unit="e/Å²",
+        reason="from ideal to what a material stands",
+        min_length=1,
+    )
+    mtf: Real | None = given(
+        None, "modulation transfer at the Nyquist frequency of `windows.sampling`; null: 1", source=OURS, gt=0, le=1
+    )
+    thicknesses: tuple[Real, ...] = given((), "thicknesses trained at; none: imaging.thickness", unit="Å", source=OURS)
+    candidates: tuple[tuple[Literal["contrast", "spectrum", "persistence"], ...], ...] = given(
+        (("persistence",), ("spectrum",), ("persistence", "spectrum"), ("contrast", "persistence", "spectrum")),
+        "blocks of features that inner folds choose from",
+        source=OURS,
+        min_length=1,
+    )
+    C: tuple[Real, ...] = assumed((1.0,), "regularisation parameters that inner folds choose from",
+                                  reason="accuracy is flat around it", min_length=1)  # fmt: skip
+    outside: Real = assumed(
+        0.01,
+        "share of the windows of unseen seeds that may count as unlike the training",
+        reason="one in a hundred false alarms",
+        gt=0,
+        lt=0.5,
+    )
