@@ -16,6 +16,7 @@ include: "workflow/rules/diagrams.smk"
 include: "workflow/rules/persistence_images.smk"
 include: "workflow/rules/learning.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/model.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/publish.smk"
 
@@ -31,6 +32,7 @@ localrules:
     multiverse,
     controlled,
     robustness,
+    model,
     figures,
     report,
 
@@ -43,6 +45,7 @@ rule all:
         # Snakemake makes a missing file only where somebody asks for it: ask for what a changed setting gives new digests
         PLAN.files("learning"),
         PLAN.files("specimens"),
+        [*rules.publish_model.output, *PLAN.modelled.files] if PLAN.study.model else [],
 
 
 rule report:
@@ -108,6 +111,13 @@ rule robustness:
     """The accuracy along settings of the microscope, the detector and the crops."""
     input:
         asked("evaluation.sweeps", list(PLAN.evaluated.sweeps.values())),
+
+
+rule model:
+    """The model for the study's microscope: the bundle results/<study>/model/."""
+    input:
+        rules.publish_model.output,
+        PLAN.modelled.files,
 
 
 rule figures:

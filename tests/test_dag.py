@@ -5,7 +5,7 @@ import re
 
 import pytest
 from conftest import ROOT, TINY, changed
-from persistem.study import Evaluation, Section, Study
+from persistem.study import Evaluation, Model, Section, Study
 
 BELOW = [
     "heating",
@@ -100,6 +100,19 @@ VALUES = {
     "figures.recipe": "absolute",
     "figures.defocus": -100.0,
     "figures.crop": 3,
+    "model.windows.sampling": 0.3,
+    "model.windows.size": 8.0,
+    "model.windows.bands": [{"narrow": 0.5}],
+    "model.windows.filtrations": ["sublevel"],
+    "model.windows.levels": 6,
+    "model.windows.frequency": 1.0,
+    "model.stride": 3.0,
+    "model.doses": [800.0],
+    "model.mtf": 0.5,
+    "model.candidates": [["spectrum"]],
+    "model.C": [3.0],
+    "model.outside": 0.05,
+    "model.thicknesses": [6.0],
     "evaluation.describing.detector.binning": 1,
     "evaluation.describing.detector.dose": 1000.0,
     "evaluation.describing.detector.mtf": 0.5,
@@ -141,8 +154,8 @@ def settings(model, prefix=""):
     """Every setting of the study, sections opened, those of recipes under ``features.paper``."""
     for name, field in model.model_fields.items():
         section = isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-        if name == "evaluation":
-            yield from settings(Evaluation, f"{name}.")
+        if name in ("evaluation", "model"):
+            yield from settings(Evaluation if name == "evaluation" else Model, f"{name}.")
         elif section and name != "crystal":
             yield from settings(field.annotation, f"{prefix}{name}.")
         else:
@@ -168,6 +181,8 @@ def base(key):
     }
     if key.startswith("evaluation."):
         return EVALUATED
+    if key.startswith("model."):
+        return TINY | {"model": {"windows": {"size": 6.0}}}
     return changed(TINY, *also[key]) if key in also else TINY
 
 

@@ -27,6 +27,8 @@ EVALUATED = {
     "controls": "controls.json",
     "sweeps": "sweep.json",
 }
+#: The stage of the model for a microscope; the bundle is the folder that the file is in.
+MODELLED = {"models": "bundle/model.json"}
 #: The stages of the figures and the report.
 SHOWN = {
     "state_checks": "{specimen}.json",
@@ -40,7 +42,7 @@ SHOWN = {
 #: A figure in vectors and in pixels, and its caption and numbers; tables that the report writes beside itself.
 FIGURE_SUFFIXES = (".json", ".png", ".pdf")
 REPORT_TABLES = ("paper.csv", "claims.csv", "timings.csv", "about.json")
-FILES = LEARNED | EVALUATED | SHOWN
+FILES = LEARNED | EVALUATED | MODELLED | SHOWN
 STAGES = tuple(FILES)
 
 
@@ -106,6 +108,11 @@ def index(study: str) -> str:
 def report(study: str) -> str:
     """The study's report: one HTML file."""
     return study_file(study, "report.html")
+
+
+def model_file(study: str, name: str) -> str:
+    """A file of the bundle of the study's model, ``results/<study>/model/``."""
+    return study_file(study, f"model/{name}")
 
 
 def specimen_id(temperature: int, rt: bool, seed: int) -> str:

@@ -27,6 +27,7 @@ from persistem.digests import content, digest_of
 from persistem.errors import PersistemError
 from persistem.plan_evaluation import plan_evaluation
 from persistem.plan_figures import files_in, plan_figures
+from persistem.plan_model import plan_model
 from persistem.specimens import Specimen, groups_of, specimens_of, states_of
 from persistem.study import Section, Structure, Study
 
@@ -93,6 +94,7 @@ class Plan:
         self.learning = {name: self._learning_step(name) for name in recipes}
         if not of:
             self.evaluated = plan_evaluation(self)
+            self.modelled = plan_model(self)
             self.shown = plan_figures(self)
 
     def plan_of(self, specimen: str, stage: str, digest: str) -> Plan:
@@ -133,6 +135,11 @@ class Plan:
             for suffix in paths.FIGURE_SUFFIXES:
                 files[str(Path(path).with_suffix(suffix))] = paths.study_file(name, f"figures/{figure}{suffix}")
         return files
+
+    def model_files(self) -> dict[str, str]:
+        """Every file of the model's bundle under its digest, and where the study's folder shows it."""
+        name = self.study.name
+        return {path: paths.model_file(name, Path(path).name) for path in self.modelled.files}
 
     def _step(self, stage: str, digest: str) -> Step:
         if digest not in self.steps[stage]:

@@ -70,7 +70,9 @@ class _Planning:
         from persistem.plan import part
 
         self.plan, self.asked, self.study = plan, asked, plan.study
-        self.plain = with_seeds(variant(self.study, {"evaluation": None}, "evaluation"), (), "evaluation")
+        self.plain = with_seeds(
+            variant(self.study, {"evaluation": None, "model": None}, "evaluation"), (), "evaluation"
+        )
         self.describing = part(asked.describing)
         self.sources = self._described(plan, self.describing)
         self.common: dict[str, Any] = {

@@ -51,9 +51,12 @@ def publish(plan: Plan, root: Path = Path()) -> None:
 
 def publish_report(plan: Plan, root: Path = Path()) -> None:
     """Copy the report, its tables and the figures into the study's folder."""
-    for source, shown in plan.report_files().items():
-        with atomic(root / shown) as part:
-            shutil.copyfile(root / source, part)
+    _copy(plan.report_files(), root)
+
+
+def publish_model(plan: Plan, root: Path = Path()) -> None:
+    """Copy the bundle of the model into the study's folder."""
+    _copy(plan.model_files(), root)
 
 
 def refresh(plan: Plan, root: Path = Path()) -> None:
@@ -62,12 +65,12 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
     After a setting, or the content of a file, is changed back nothing has to run, so no rule would notice that the
     folder shows other results.
     """
-    report = plan.report_files()
-    if all((root / path).exists() for path in report) and not all(
-        (root / shown).exists() and filecmp.cmp(root / source, root / shown, shallow=False)
-        for source, shown in report.items()
-    ):
-        publish_report(plan, root)
+    for files in (plan.report_files(), plan.model_files()):
+        if all((root / path).exists() for path in files) and not all(
+            (root / shown).exists() and filecmp.cmp(root / source, root / shown, shallow=False)
+            for source, shown in files.items()
+        ):
+            _copy(files, root)
     shown = {paths.study_file(plan.study.name, "study.yaml"): settings(plan), paths.index(plan.study.name): index(plan)}
     if all((root / path).exists() and (root / path).read_text() == text for path, text in shown.items()):
         return
@@ -84,6 +87,12 @@ def index(plan: Plan) -> str:
 def settings(plan: Plan) -> str:
     """Every setting of the study that a result can depend on, as YAML."""
     return yaml.safe_dump(plan.study.model_dump(mode="json", exclude={"run"}), sort_keys=False)
+
+
+def _copy(files: dict[str, str], root: Path) -> None:
+    for source, shown in files.items():
+        with atomic(root / shown) as part:
+            shutil.copyfile(root / source, part)
 
 
 def _specimen_row(plan: Plan, name: str, root: Path) -> dict[str, Any]:

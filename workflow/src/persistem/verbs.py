@@ -178,6 +178,13 @@ def sweep(protocol: dict[str, Any], out: Path, root: Path) -> None:
     sweep_file(given(protocol), root, out)
 
 
+def train(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
+    """train a model of the states for a microscope, and write its bundle into a folder (scikit-learn)"""
+    from persistem.model.training import train
+
+    train(given(protocol), root, out, jobs)
+
+
 def state_checks(protocol: dict[str, Any], out: Path, root: Path) -> None:
     """check whether a specimen is in the state that it is taken for: g(r), displacements, contacts, drift"""
     from persistem.state_checks import state_checks_file
@@ -242,6 +249,13 @@ def publish_report(study: str, root: Path) -> None:
     from persistem.publish import publish_report
 
     publish_report(_plan(study), root)
+
+
+def publish_model(study: str, root: Path) -> None:
+    """copy the bundle of the model into results/<study>/model/"""
+    from persistem.publish import publish_model
+
+    publish_model(_plan(study), root)
 
 
 def check(studies: list[Path]) -> None:

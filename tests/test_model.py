@@ -1,0 +1,654 @@
+"""A model: what it learns, what it calls unlike the training, and bundles that are damaged, foreign or hostile."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import skops.io
+from conftest import TINY, changed
+from persistem import study
+from persistem.cli import main
+from persistem.combinations import MINIMUM_SEEDS
+from persistem.errors import PersistemError
+from persistem.evaluation.models import block_scaled, probabilities
+from persistem.evaluation.validation import Crops
+from persistem.load import make_study
+from persistem.micrographs import _write as write_micrograph
+from persistem.model import bundle, card, skops_files, unlike
+from persistem.model.classifier import Model, calibrated, calibrator
+from persistem.model.training import Training, binning, fit, train
+from persistem.plan import Plan
+
+STATES = ["amorphous", "liquid", "crystal"]
+LENGTHS = {"contrast": 1, "spectrum": 8, "persistence": 20}
+DEFOCI = (-50.0, 0.0)
+DOSES = (np.inf, 400.0)
+#: Windows of a micrograph.
+WINDOWS = 12
+
+
+def windows_of(states: int, seeds: int, apart: float, rng_seed: int = 0, told_by: str = "persistence") -> Training:
+    """Windows that one block tells the states of, by the distance ``apart`` in one feature for each; normal noise."""
+    rng = np.random.default_rng(rng_seed)
+    rows = [
+        (y, seed, defocus, dose, y + states * (i + len(DEFOCI) * (j + len(DOSES) * seed)))
+        for seed in range(1, seeds + 1)
+        for y in range(states)
+        for i, defocus in enumerate(DEFOCI)
+        for j, dose in enumerate(DOSES)
+        for _ in range(WINDOWS)
+    ]
+    y, seed, defocus, dose, micrograph = (np.array(column) for column in zip(*rows, strict=True))
+    X = {name: rng.normal(size=(len(y), length)).astype(np.float32) for name, length in LENGTHS.items()}
+    X[told_by][np.arange(len(y)), y] += apart
+    crops = Crops(y, seed, defocus, micrograph, tuple(STATES[:states]))
+    return Training(X, crops, dose, np.full(len(y), 30.0))
+
+
+def settings_of(states: int, seeds: int, root: Path) -> dict:
+    """What the card says of a training beside its windows."""
+    (root / "summary.json").write_text(json.dumps({"density_g_cm3": 3.5}))
+    about = {"material": "GaN", "preparation": "none", "states": STATES[:states]}
+    imaging = {"voltage": 200.0, "Cs": 0.0, "Cc": 1.0, "energy_spread": 0.7}
+    imaging |= {"defocus_sign": "underfocus-positive", "defocus_origin": "centre"}
+    sources = [
+        {"state": state, "seeds": [seed], "defocus": defocus, "thickness": 30.0, "summary": "summary.json"}
+        for state in STATES[:states]
+        for seed in range(1, seeds + 1)
+        for defocus in DEFOCI
+    ]
+    return about | {"imaging": imaging, "sources": sources}
+
+
+def trained(root: Path, states: int = 3, seeds: int = 4, apart: float = 4.0, **asked) -> Model:
+    """A model of synthetic windows, with its card."""
+    training, wanted = windows_of(states, seeds, apart), study.Model(**asked)
+    classifier, distribution, assessment = fit(training, wanted)
+    settings = settings_of(states, seeds, root)
+    facts = card.facts(settings, wanted, training, classifier, distribution, assessment, root)
+    return Model(tuple(STATES[:states]), wanted.windows, 200.0, (-50.0, 0.0), facts, classifier, distribution)
+
+
+ABOUT = {"study": "0" * 12, "doses_e_A2": [None, 400.0], "thicknesses_A": [30.0]}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    """A bundle that a test may damage."""
+    bundle.write(tmp_path / "bundle", model, card.text(model.card), ABOUT)
+    return tmp_path / "bundle"
+
+
+def rows(model: Model, by: str = "all") -> list[dict]:
+    return [row for row in model.card["accuracy"] if row["by"] == by]
+
+
+# what it learns
+
+
+def test_states_that_are_apart_are_told_apart_by_every_condition(tmp_path):
+    model = trained(tmp_path, apart=30.0)
+    (overall,) = rows(model)
+    assert overall["accuracy"] == overall["vote"] == 1.0
+    assert [row["value"] for row in rows(model, "state")] == STATES
+    assert [row["value"] for row in rows(model, "defocus")] == list(DEFOCI)
+    assert [row["value"] for row in rows(model, "dose")] == [400.0, None]
+    assert [row["value"] for row in rows(model, "thickness")] == [30.0]
+    assert all(row["accuracy"] == 1.0 for row in model.card["accuracy"])
+    assert model.card["calibration"]["brier"] < 0.01
+    # the features that no state differs in would not do
+    assert "persistence" in model.card["classifier"]["features"]
+
+
+def test_states_that_are_shuffled_are_told_apart_by_chance():
+    training = windows_of(3, 6, 30.0)
+    crops = training.crops._replace(y=np.random.default_rng(0).permutation(training.crops.y))
+    _, _, assessment = fit(training._replace(crops=crops), study.Model())
+    assert abs((assessment["nested"].predicted == crops.y).mean() - 1 / 3) < 0.06
+
+
+def test_the_inner_folds_choose_the_block_that_tells(tmp_path):
+    for told_by in ("spectrum", "persistence"):
+        training = windows_of(2, 3, 30.0, told_by=told_by)
+        alone = [[name] for name in LENGTHS]
+        classifier, _, assessment = fit(training, study.Model(candidates=alone))
+        assert assessment["chosen"].features == (told_by,) == tuple(classifier.scaling)
+        assert {c.features for c in assessment["nested"].chosen.values()} == {(told_by,)}
+
+
+def test_the_scaling_is_that_of_the_evaluation():
+    X = {name: block.astype(float) for name, block in windows_of(3, 3, 1.0).X.items()}
+    X["persistence"][:, 3] = 2.5  # never varies
+    known = np.arange(len(X["spectrum"]))
+    both, _ = block_scaled(list(X.values()), known, known)
+    ours = np.hstack([unlike.scaled(block, unlike.scaling(block)) for block in X.values()])
+    np.testing.assert_allclose(ours, both, atol=1e-12)
+    assert ours.var(axis=0).sum() == pytest.approx(3)
+
+
+@pytest.mark.parametrize("states", [2, 3])
+def test_calibration_is_that_of_the_evaluation(states):
+    training = windows_of(states, 3, 1.5)
+    y, rng = training.crops.y, np.random.default_rng(1)
+    scores = 3 * np.eye(states)[y] + rng.normal(scale=2, size=(len(y), states))
+    if states == 2:
+        scores = np.stack([-scores[:, 1], scores[:, 1]], axis=1)
+    fitted = calibrator(scores, y)
+    np.testing.assert_allclose(calibrated(fitted, scores), probabilities(scores, y, scores), atol=1e-6)
+    seen = scores[:, 1:] if states == 2 else scores
+    np.testing.assert_allclose(calibrated(fitted, scores), fitted.predict_proba(seen), atol=1e-12)
+
+
+def test_probabilities_of_unseen_seeds_are_as_frequent_as_they_say(tmp_path):
+    model = trained(tmp_path, apart=1.5, seeds=6)
+    other = windows_of(3, 20, 1.5, rng_seed=9)
+    probability = model.classify(other.X).probability
+    top, right = probability.max(axis=1), probability.argmax(axis=1) == other.crops.y
+    for low in (0.4, 0.6, 0.8):
+        inside = (top >= low) & (top < low + 0.2)
+        assert inside.sum() > 200
+        assert abs(top[inside].mean() - right[inside].mean()) < 0.06
+
+
+@pytest.mark.parametrize("states", [2, 3])
+def test_coefficients_in_the_blocks_own_units_give_the_scores(states, tmp_path):
+    model = trained(tmp_path, states=states, candidates=[["persistence", "spectrum"]])
+    X = windows_of(states, 2, 1.0, rng_seed=3).X
+    weights, constant = model.coefficients()
+    scores = constant + sum(X[name] @ of.T for name, of in weights.items())
+    np.testing.assert_allclose(scores, model.classifier.scores(X), atol=1e-5)
+    assert {name: of.shape for name, of in weights.items()} == {"persistence": (states, 20), "spectrum": (states, 8)}
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_with_too_few_seeds_there_is_a_model_that_says_so(seeds, tmp_path):
+    model = trained(tmp_path, seeds=seeds, apart=30.0)
+    text = card.text(model.card)
+    assert f"not assessed: {seeds} seed" in model.card["assessed"]
+    assert (
+        f"{MINIMUM_SEEDS} of every state are needed" in text
+        and "the training windows" in model.card["unlike"]["thresholds_from"]
+    )
+    assert model.card["accuracy"] == [] and model.card["calibration"] == model.card["abstained"] == {}
+    verdict = model.classify(windows_of(3, 2, 30.0, rng_seed=5).X)
+    assert (verdict.probability.argmax(axis=1) == windows_of(3, 2, 30.0).crops.y).all()
+
+
+# unlike the training
+
+
+def test_it_abstains_on_the_share_of_windows_that_was_asked_for(tmp_path):
+    for share in (0.02, 0.2):
+        model = trained(tmp_path, seeds=6, outside=share, candidates=[["persistence", "spectrum"]])
+        found = (model.classify(windows_of(3, 40, 4.0, rng_seed=2).X).outside > 1).mean()
+        assert share / 2 < found < 2 * share
+        assert abs(model.card["abstained"]["share"] - found) < 0.5 * share + 0.01
+        assert len(model.card["abstained"]["by_seed"]) == 6
+
+
+def test_it_abstains_on_an_outlier_and_says_why(model):
+    X = windows_of(3, 1, 4.0, rng_seed=7).X
+    dark = X | {"contrast": X["contrast"] - 20}
+    other = X | {"spectrum": X["spectrum"] + 20}
+    for blocks, reason in ((dark, 2), (other, 3)):
+        verdict = model.classify(blocks)
+        assert (verdict.outside > 1).all() and (verdict.reason == reason).all()
+    inside = model.classify(X)
+    assert ((inside.reason == 0) == (inside.outside <= 1)).all() and (inside.reason == 0).mean() > 0.9
+
+
+def test_a_direction_that_the_training_never_took_is_outside():
+    """Windows on a line in the plane: as far along the line as the training, but off it."""
+    rng = np.random.default_rng(0)
+    along = rng.normal(size=(500, 1))
+    noise = 0.01 * rng.normal(size=(500, 2))
+    X = {"contrast": rng.normal(size=(500, 1)), "spectrum": np.hstack([along, along]) + noise}
+    near = unlike.distribution(X)
+    near = unlike.Distribution(
+        near.scaling, near.components, near.variances, unlike.thresholds(near.distances(X), 0.01)
+    )
+    assert near.components.shape == (2, 1)
+    new = {"contrast": np.zeros((2, 1)), "spectrum": np.array([[1.0, 1.0], [0.5, -0.5]])}
+    on, off = near.distances(new) / near.thresholds
+    assert on.max() < 1 and off.argmax() == 2 and off[2] > 100
+
+
+def test_distances_are_those_of_mahalanobis_where_nothing_is_left_to_the_residual():
+    rng = np.random.default_rng(1)
+    block = rng.normal(size=(300, 3)) @ rng.normal(size=(3, 3)) + 5
+    near = unlike.distribution({"contrast": block[:, :1], "spectrum": block}, rank=3)
+    deviation = block - block.mean(axis=0)
+    squared = np.einsum("ni,ij,nj->n", deviation, np.linalg.inv(np.cov(block.T, bias=True)), deviation)
+    found = near.distances({"contrast": block[:, :1], "spectrum": block})
+    np.testing.assert_allclose(found[:, 1], squared, rtol=1e-6)
+    np.testing.assert_allclose(found[:, 2], 0, atol=1e-9)
+    np.testing.assert_allclose(found[:, 0], (deviation[:, 0] / block[:, 0].std()) ** 2, rtol=1e-6)
+
+
+def test_windows_that_are_not_valid_have_no_verdict(model):
+    X = {name: block.copy() for name, block in windows_of(3, 1, 4.0).X.items()}
+    X["persistence"][0, 3], X["contrast"][1] = np.nan, -np.inf
+    valid = np.ones(len(X["contrast"]), bool)
+    valid[2] = False
+    verdict = model.classify(X, valid)
+    assert (verdict.reason[:3] == 1).all() and (verdict.reason[3:] != 1).all()
+    assert np.isinf(verdict.outside[:3]).all() and np.isfinite(verdict.probability).all()
+    np.testing.assert_allclose(verdict.probability[:3], 1 / 3)
+    nothing = model.classify(X, np.zeros(len(valid), bool))
+    assert (nothing.reason == 1).all()
+
+
+def test_the_shape_of_a_map_is_kept(model):
+    X = windows_of(3, 1, 4.0).X
+    flat = model.classify(X)
+    count = len(flat.outside)
+    shaped = model.classify({name: block.reshape(4, count // 4, -1) for name, block in X.items()})
+    assert shaped.probability.shape == (4, count // 4, 3) and shaped.reason.shape == (4, count // 4)
+    assert np.array_equal(shaped.probability.reshape(-1, 3), flat.probability)
+    np.testing.assert_allclose(flat.probability.sum(axis=1), 1, rtol=1e-6)
+
+
+# bundles
+
+
+@pytest.mark.parametrize("states", [2, 3])
+def test_a_loaded_model_says_the_same_to_the_bit(states, tmp_path):
+    model = trained(tmp_path, states=states)
+    bundle.write(tmp_path / "bundle", model, card.text(model.card), ABOUT)
+    loaded = bundle.load(tmp_path / "bundle")
+    X = windows_of(states, 5, 2.0, rng_seed=4).X
+    for one, other in zip(model.classify(X), loaded.classify(X), strict=True):
+        assert one.dtype == other.dtype and np.array_equal(one, other)
+    for name, of in model.coefficients()[0].items():
+        assert np.array_equal(of, loaded.coefficients()[0][name])
+    assert (loaded.states, loaded.windows, loaded.blocks) == (model.states, model.windows, model.blocks)
+    assert (loaded.voltage, loaded.defoci, loaded.card) == (model.voltage, model.defoci, model.card)
+
+
+def test_the_same_training_gives_the_same_bytes(model, folder, tmp_path):
+    (tmp_path / "again").mkdir()
+    bundle.write(tmp_path / "again", trained(tmp_path), card.text(model.card), ABOUT)
+    for name in bundle.FILES:
+        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+    with zipfile.ZipFile(folder / "classifier.skops") as archive:
+        assert {member.date_time[0] for member in archive.infolist()} == {1980}
+
+
+def test_a_bundle_takes_the_place_of_another_but_of_nothing_else(model, folder, tmp_path):
+    before = {name: (folder / name).read_bytes() for name in bundle.FILES}
+    (folder / "card.md").write_text("damaged")
+    bundle.write(folder, model, card.text(model.card), ABOUT)
+    assert {name: (folder / name).read_bytes() for name in bundle.FILES} == before
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(PersistemError, match="something else than a model bundle"):
+        bundle.write(folder, model, card.text(model.card), ABOUT)
+    assert (folder / "thesis.tex").exists()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["bundle"]
+
+
+def refused(folder: Path, match: str) -> None:
+    """Loading says one sentence."""
+    with pytest.raises(PersistemError, match=match) as error:
+        bundle.load(folder)
+    assert "\n" not in str(error.value) and str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize("name", bundle.FILES)
+def test_a_file_that_is_missing_truncated_or_changed_is_refused(name, folder):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    refused(folder, "not JSON" if name == bundle.INDEX else "truncated or changed")
+    place = content.index(b"liquid") if b"liquid" in content else len(content) // 2
+    changed = bytearray(content)
+    changed[place] ^= 1
+    (folder / name).write_bytes(changed)
+    refused(folder, "changed")
+    (folder / name).unlink()
+    refused(folder, "has no model.json" if name == bundle.INDEX else "not complete")
+
+
+def indexed(folder: Path, **changes) -> None:
+    """Change the index, and make all checksums fit, as somebody would who wants a bundle to be believed."""
+    index = json.loads((folder / bundle.INDEX).read_text())
+    index.pop("checksum")
+    index |= {"checksums": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in bundle.PARTS}}
+    index |= changes
+    checksum = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+    (folder / bundle.INDEX).write_text(json.dumps(index | {"checksum": checksum}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"format": 2}, "format 2, but this version of PersisTEM reads 1"),
+        ({"format": None}, "format None"),
+        ({"kind": "a wardrobe"}, "not of a PersisTEM model, but of 'a wardrobe'"),
+        ({"states": ["amorphous", "liquid"]}, "do not fit together"),
+        ({"states": ["amorphous", "liquid", "liquid"]}, "do not fit together"),
+        ({"states": 3}, "do not fit together"),
+        ({"blocks": ["spectrum"]}, "do not fit together"),
+        ({"windows": {"size": -1.0}}, "do not fit together"),
+        ({"windows": {"unknown": 1}}, "do not fit together"),
+        ({"voltage_kV": "high"}, "do not fit together"),
+        ({"defoci_A": [0]}, "do not fit together"),
+        ({"checksums": {}}, "truncated or changed"),
+        ({"checksums": []}, "lacks checksums"),
+    ],
+)
+def test_an_index_of_something_else_is_refused(changes, match, folder):
+    indexed(folder)
+    bundle.load(folder)
+    indexed(folder, **changes)
+    refused(folder, match)
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    refused(tmp_path / "absent", "not a model bundle")
+    refused(tmp_path, "has no model.json")
+    (tmp_path / "model.json").write_text("[" * 100_000)
+    refused(tmp_path, "nested deeper|not JSON")
+    (tmp_path / "model.json").write_bytes(b"\xff\xfe")
+    refused(tmp_path, "not JSON")
+    (tmp_path / "model.json").write_bytes(b" " * (bundle.MOST_INDEX + 1))
+    refused(tmp_path, "larger than that of any model")
+
+
+class Hostile:
+    """Whoever unpickles it, or builds it, leaves a trace."""
+
+    trace: Path = Path("trace")
+
+    def __init__(self) -> None:
+        self.about = "harmless"
+
+    def __reduce__(self):
+        return (Path.touch, (self.trace,))
+
+    def __setstate__(self, state):
+        self.trace.touch()
+
+
+def hostile_files(folder: Path) -> dict[str, bytes]:
+    """Files that pretend to be a classifier."""
+    honest = skops_files.loaded(folder, (folder / "classifier.skops").read_bytes())
+    compressed = io.BytesIO()
+    with zipfile.ZipFile(compressed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", " " * 10_000_000)
+    return {
+        "types": skops.io.dumps(honest | {"classifier": Hostile()}),
+        "SimpleNamespace": skops.io.dumps({"classifier": SimpleNamespace()}),
+        "not a skops file.*BadZipFile": pickle.dumps(Hostile()),
+        "members are compressed": compressed.getvalue(),
+        "not a skops file": b"",
+        "holds list": skops_files.dumped([1, 2]),
+        "types: ": skops_files.dumped(honest | {"classifier": [1.0]}),
+        "KeyError": skops_files.dumped({"scaling": {}}),
+        "coefficients": skops_files.dumped(honest | {"classifier": honest["calibration"]}),
+        "scaling of spectrum": skops_files.dumped(honest | {"scaling": {"spectrum": np.zeros(4)}}),
+    }
+
+
+def test_a_hostile_part_is_refused_and_nothing_of_it_is_executed(folder, tmp_path):
+    Hostile.trace = tmp_path / "trace"
+    pickle.loads(pickle.dumps(Hostile()))
+    assert Hostile.trace.exists()  # it would work
+    Hostile.trace.unlink()
+    for match, content in hostile_files(folder).items():
+        (folder / "classifier.skops").write_bytes(content)
+        refused(folder, "changed")
+        indexed(folder)
+        refused(folder, match)
+        assert not Hostile.trace.exists(), match
+
+
+def test_numbers_that_no_training_gives_are_refused(folder):
+    honest = skops_files.loaded(folder, (folder / "distribution.skops").read_bytes())
+    for name, value in (("variances", 0.0), ("thresholds", np.nan), ("thresholds", -1.0), ("components", np.inf)):
+        changed = honest | {name: np.full_like(honest[name], value)}
+        (folder / "distribution.skops").write_bytes(skops_files.dumped(changed))
+        indexed(folder)
+        refused(folder, "finite numbers")
+
+
+def test_bytes_that_change_by_chance_are_refused_and_never_more(folder, tmp_path):
+    """What checksums cannot see: every part damaged at a random place, its checksum made to fit."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = tmp_path / "damaged"
+        shutil.copytree(folder, damaged)
+        name = str(rng.choice(["classifier.skops", "distribution.skops"]))
+        content = bytearray((damaged / name).read_bytes())
+        content[rng.integers(len(content))] ^= int(rng.integers(1, 256))
+        (damaged / name).write_bytes(content)
+        indexed(damaged)
+        try:
+            bundle.load(damaged)
+        except PersistemError as error:
+            assert "\n" not in str(error)
+        shutil.rmtree(damaged)
+
+
+def test_loading_needs_neither_abtem_nor_homcloud_nor_pandas(folder):
+    code = """
+import sys
+from importlib.machinery import PathFinder
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        absent = name.partition(".")[0] in {"abtem", "homcloud", "pandas", "ase", "cv2", "snakemake"}
+        return None if absent else super().find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+from persistem.model import bundle
+print(bundle.load(sys.argv[1]).states)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tuple(STATES))
+
+
+# the card
+
+
+def test_the_card_says_what_there_is_to_say(model):
+    text = card.text(model.card)
+    for sentence in (
+        "frozen arrangement",
+        "equally dense (amorphous 3.50,",
+        "contrast of real images",
+        "Stobbs",
+        "GaN alone",
+    ):
+        assert sentence in text
+    for state in STATES:
+        assert f"| state | {state} |" in text
+    assert "| dose | no noise |" in text and "| dose | 400 e/Å² |" in text
+    assert "Brier score" in text and "Abstains on" in text
+    assert json.loads(json.dumps(model.card)) == model.card
+
+
+# from micrographs to the bundle, and on to what the model says of others
+
+#: Two states with other distances between their blobs; 128 px of 0.2 Å.
+STUDY = {
+    "name": "blobs",
+    "md": {"series": [{"temperatures": [6000], "seeds": [1, 2, 3]}]},
+    "imaging": {
+        "field": 25.6, "pixels": 128, "thickness": 30.0, "defoci": [-50, 25], "defocus_sign": "overfocus-positive",
+    },
+    "crops": {"size": 32, "stride": 32},
+    "features": {"paper": {}},
+    "model": {
+        "windows": {"size": 6.4, "levels": 4},
+        "stride": 6.4,
+        "doses": [None, 5000.0],
+        "mtf": 0.5,
+        "thicknesses": [30.0, 20.0],
+        "candidates": [["spectrum"], ["persistence", "spectrum"]],
+    },
+}  # fmt: skip
+
+
+def blobs(distance: float, rng: np.random.Generator) -> np.ndarray:
+    """Noise with one distance between its maxima (Å), 128 x 128 px of 0.2 Å, around the intensity 1."""
+    k = np.hypot(*np.meshgrid(np.fft.fftfreq(128, 0.2), np.fft.fftfreq(128, 0.2)))
+    ring = np.exp(-(((k - 1 / distance) / 0.08) ** 2))
+    made = np.fft.ifft2(np.fft.fft2(rng.normal(size=(128, 128))) * ring).real
+    return 1 + 0.1 * made / made.std()
+
+
+@pytest.fixture(scope="module")
+def study_root(tmp_path_factory):
+    """The micrographs and summaries that the plan of the study names, with known states, and the plan."""
+    root, plan = tmp_path_factory.mktemp("blobs"), Plan(make_study(STUDY))
+    (digest,) = plan.steps["models"]
+    for source in plan.settings("models", digest)["sources"]:
+        rng = np.random.default_rng([int(source["defocus"]) + 99, int(source["thickness"]), *source["seeds"]])
+        distance = {"amorphous": 2.6, "liquid": 1.8}[source["state"]]
+        path, summary = root / source["path"], root / source["summary"]
+        for file in (path, summary):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        about = {"pixel_size_A": 0.2, "thickness_A": source["thickness"], "defocus_A": source["defocus"]}
+        write_micrograph(path, blobs(distance, rng), about)
+        summary.write_text(json.dumps({"density_g_cm3": {"amorphous": 3.5, "liquid": 2.6}[source["state"]]}))
+    return root, plan, digest
+
+
+@pytest.fixture(scope="module")
+def written(study_root):
+    """The bundle that the command line writes."""
+    root, plan, digest = study_root
+    protocol = json.dumps(plan.settings("models", digest))
+    out = root / plan.modelled.index
+    assert main(["train", str(out.parent), "--root", str(root), "--protocol", protocol, "--jobs", "2"]) == 0
+    return out.parent
+
+
+def test_every_thickness_and_defocus_of_the_classified_specimens_trains(study_root):
+    _, plan, digest = study_root
+    sources = plan.settings("models", digest)["sources"]
+    kinds = {(s["state"], *s["seeds"], s["thickness"], s["defocus"]) for s in sources}
+    assert len(kinds) == len(sources) == 2 * 3 * 2 * 2
+    assert len({s["path"] for s in sources}) == len(sources)
+    assert {s["thickness"] for s in sources} == {20.0, 30.0}
+    assert len({Path(s["path"]).parts[2] for s in sources}) > 1
+
+
+def test_a_model_of_micrographs_tells_new_ones(study_root, written):
+    from persistem import windows
+
+    model = bundle.load(written)
+    assert model.states == ("amorphous", "liquid")
+    assert model.defoci == (-25.0, 50.0)  # underfocus positive
+    assert model.card["trained_on"]["windows"] == 24 * 2 * 16
+    assert "Density differs between the states (amorphous 3.50, liquid 2.60 g/cm³)" in (written / "card.md").read_text()
+    assert model.card["trained_on"]["density_g_cm3"] == {"amorphous": 3.5, "liquid": 2.6}
+    (overall,) = rows(model)
+    assert overall["accuracy"] > 0.97 and overall["vote"] == 1.0
+    rng = np.random.default_rng(100)
+    for distance, state in ((2.6, 0), (1.8, 1)):
+        image = blobs(distance, rng).astype(np.float32)
+        found = windows.describe(image, model.windows, 16, model.blocks)
+        verdict = model.classify(found.blocks, found.valid)
+        assert verdict.probability.shape == (7, 7, 2)
+        assert (verdict.probability.argmax(axis=-1) == state).mean() > 0.95
+        assert (verdict.reason == 0).mean() > 0.8
+    strange = np.ones((128, 128), np.float32)
+    strange[:, 64:] = rng.poisson(10, (128, 64))  # a constant half, and counting noise of nothing
+    found = windows.describe(strange, model.windows, 32, model.blocks)
+    verdict = model.classify(found.blocks, found.valid)
+    assert (verdict.reason[:, :2] == 1).all() and (verdict.outside[:, 2:] > 1).all()
+
+
+def test_processes_and_runs_do_not_change_the_bytes(study_root, written, tmp_path):
+    root, plan, digest = study_root
+    train(plan.settings("models", digest), root, tmp_path / "again")
+    for name in bundle.FILES:
+        assert (written / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_the_bundle_is_published(study_root, written):
+    root, _, _ = study_root
+    assert main(["publish-model", json.dumps(STUDY), "--root", str(root)]) == 0
+    assert bundle.load(root / "results/blobs/model").card == bundle.load(written).card
+
+
+def test_what_cannot_be_trained_from_says_so(study_root, tmp_path, capsys):
+    root, plan, digest = study_root
+    settings = plan.settings("models", digest)
+    write_micrograph(tmp_path / "flat.tif", np.ones((128, 128)), {"pixel_size_A": 0.2})
+    write_micrograph(tmp_path / "coarse.tif", blobs(2.6, np.random.default_rng(0)), {"pixel_size_A": 0.4})
+    for name, match in (("flat.tif", "no window"), ("coarse.tif", "coarse"), ("absent.tif", "not a micrograph")):
+        first, *others = settings["sources"]
+        protocol = settings | {"sources": [first | {"path": str(tmp_path / name)}, *others]}
+        capsys.readouterr()
+        arguments = ["--root", str(root), "--protocol", json.dumps(protocol)]
+        assert main(["train", str(tmp_path / "out"), *arguments]) == 1
+        said = capsys.readouterr().err
+        assert name in said and match in said and said.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("pixel_size", "count"), [(0.2, 1), (50 / 1024, 4), (0.25, 1), (0.133, 1), (0.12, 2), (0.02, 10)]
+)
+def test_detector_pixels_are_never_coarser_than_the_model_takes(pixel_size, count):
+    assert binning(pixel_size, 0.2) == count
+    assert count * pixel_size <= 1.25 * 0.2
+
+
+# studies
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("imaging.pixels", 100, "model.windows.sampling = 0.2: the micrographs have pixels of 0.256 Å"),
+        ("model.windows.size", 26.0, "model.windows.size = 26: larger than the micrograph"),
+        ("model.doses", [None, None], "model.doses"),
+        ("model.doses", [0.0], "model.doses = .0.0.: all have to be above 0"),
+        ("model.C", [1.0, 1.0], "model.C"),
+        ("model.candidates", [[]], "model.candidates.0. = ..: needs one block"),
+        ("model.candidates", [["spectrum"], ["spectrum", "spectrum"]], "model.candidates.1."),
+        ("states", {"amorphous": {"temperature": 6000, "rt": True}}, "model: needs two states"),
+        ("model.thicknesses", [30.0, 900.0], "model.thicknesses.1."),
+    ],
+)
+def test_a_study_whose_model_cannot_work_is_refused(key, value, match):
+    with pytest.raises(PersistemError, match=match):
+        Plan(make_study(changed(STUDY, key, value)))
+
+
+MODELLED = changed(TINY, "model", {"windows": {"size": 4.0}, "stride": 4.0, "thicknesses": [10.0, 8.0]})
+
+
+def test_the_model_starts_at_the_micrographs_and_is_part_of_all(resolve, finished):
+    finished(TINY)
+    jobs = resolve(MODELLED).jobs
+    assert jobs == {"exit_wave": 4, "micrograph": 8, "training": 1, "publish_model": 1, "all": 1}
+    finished(MODELLED)
+    changes = {"model.C": [3.0], "model.doses": [None], "model.windows.levels": 6, "model.outside": 0.05}
+    for key, value in changes.items():
+        assert resolve(changed(MODELLED, key, value)).rules == {"training", "publish_model"}
+    assert resolve(changed(MODELLED, "model.thicknesses", [10.0])).rules == {"training", "publish_model"}
+    assert not resolve(TINY).jobs
+
+
+def test_a_study_without_a_model_has_nothing_to_make_of_it(resolve):
+    with pytest.raises(SystemExit, match="the study has no model, so the target has nothing to make"):
+        resolve(TINY, target="model")

@@ -1,0 +1,230 @@
+"""The bundle of a model: a folder that is written whole or not at all, and loaded without executing anything in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem.errors import PersistemError
+from persistem.files import read_json
+from persistem.model.classifier import Classifier, Model
+from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
+from persistem.model.unlike import CONTRAST, STATISTICS, Distribution
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What model.json says that it is, and the version of the format of the folder.
+KIND = "PersisTEM model"
+FORMAT = 1
+INDEX = "model.json"
+MOST_INDEX = 2**20
+#: The other files, whose checksums the index has; and all of them.
+PARTS = ("classifier.skops", "distribution.skops", "card.md", "card.json")
+FILES = (INDEX, *PARTS)
+#: What the index says beside that; defoci in Å, underfocus positive.
+KEYS = ("study", "versions", "states", "windows", "blocks", "voltage_kV", "defoci_A", "doses_e_A2", "thicknesses_A")
+#: Packages whose versions a model's numbers depend on.
+PACKAGES = ("persistem", "numpy", "scipy", "scikit-learn", "skops")
+
+
+def write(out: Path, model: Model, card: str, about: Mapping[str, Any]) -> None:
+    """Write a model's bundle as the folder ``out``, in the place of one that is there.
+
+    ``card`` is the model card for reading; ``about`` has ``study``, ``doses_e_A2`` and ``thicknesses_A``. The same
+    model gives the same bytes.
+    """
+    of, near = model.classifier, model.distribution
+    contents = {
+        "classifier.skops": dumped(
+            {"scaling": _arrays(of.scaling), "classifier": of.linear, "calibration": of.calibration}
+        ),
+        "distribution.skops": dumped(
+            {
+                "scaling": _arrays(near.scaling),
+                "components": near.components,
+                "variances": near.variances,
+                "thresholds": near.thresholds,
+            }
+        ),
+        "card.md": card.encode(),
+        "card.json": _json(model.card),
+    }
+    index = {
+        "kind": KIND,
+        "format": FORMAT,
+        "study": about["study"],
+        "versions": versions(),
+        "states": list(model.states),
+        "windows": model.windows.model_dump(mode="json"),
+        "blocks": list(model.blocks),
+        "voltage_kV": model.voltage,
+        "defoci_A": list(model.defoci),
+        "doses_e_A2": list(about["doses_e_A2"]),
+        "thicknesses_A": list(about["thicknesses_A"]),
+        "checksums": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+    }
+    contents[INDEX] = _json(index | {"checksum": _checksum(index)})
+    _replace(Path(out), contents)
+
+
+def load(path: Path) -> Model:
+    """The model in a bundle.
+
+    Nothing in a bundle is executed. Checksums tell a file that was damaged or changed; they are no signature.
+
+    Raises
+    ------
+    PersistemError
+        for a folder that is not a bundle, of another version, truncated, changed, or with a part that is not of a
+        model.
+    """
+    path = Path(path)
+    index = _index(path)
+    contents = {name: _content(path / name, index["checksums"].get(name)) for name in PARTS}
+    try:
+        return _model(path, index, contents)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        # checksums can be made to fit, so nothing in the files is taken for granted
+        raise PersistemError(f"{path}: its parts do not fit together ({one_line(error)})") from error
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that a model's numbers depend on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # this package itself, where jobs find it by its path
+            found[name] = "not installed"
+    return found
+
+
+def _index(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise PersistemError(f"{path}: not a model bundle, which is a folder with {', '.join(FILES)}")
+    if not (path / INDEX).is_file():
+        raise PersistemError(f"{path}: not a model bundle: it has no {INDEX}")
+    if (path / INDEX).stat().st_size > MOST_INDEX:
+        raise PersistemError(f"{path / INDEX}: larger than that of any model; refused")
+    try:
+        index = read_json(path / INDEX)
+    except RecursionError as error:
+        raise PersistemError(f"{path / INDEX}: nested deeper than that of any model; refused") from error
+    if index.get("kind") != KIND:
+        raise PersistemError(f"{path / INDEX}: not of a PersisTEM model, but of {index.get('kind')!r}")
+    if index.get("format") != FORMAT:
+        raise PersistemError(
+            f"{path / INDEX}: a bundle of the format {index.get('format')!r}, but this version of PersisTEM reads"
+            f" {FORMAT}; train the model again or use the version that wrote it"
+        )
+    checksum = index.pop("checksum", None)
+    missing = [key for key in (*KEYS, "checksums") if key not in index]
+    if missing or not isinstance(index["checksums"], dict):
+        raise PersistemError(f"{path / INDEX}: lacks {', '.join(missing) or 'checksums'}; the bundle is damaged")
+    if checksum != _checksum(index):
+        raise PersistemError(f"{path / INDEX}: was changed after the bundle was written; refused")
+    return index
+
+
+def _content(path: Path, checksum: str | None) -> bytes:
+    try:
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= MOST_BYTES else b""
+    except OSError as error:
+        raise PersistemError(f"{path}: cannot be read ({error.strerror}); the bundle is not complete") from error
+    if size > MOST_BYTES:
+        raise PersistemError(f"{path}: {size} bytes; no model has more than {MOST_BYTES}")
+    if hashlib.sha256(content).hexdigest() != checksum:
+        raise PersistemError(f"{path}: is not the file that the bundle was written with; truncated or changed, refused")
+    return content
+
+
+def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Model:
+    from sklearn.linear_model import LogisticRegression
+
+    from persistem.study import Windows
+
+    parts = loaded(path / "classifier.skops", contents["classifier.skops"])
+    near = loaded(path / "distribution.skops", contents["distribution.skops"])
+    states, blocks = tuple(index["states"]), tuple(index["blocks"])
+    low, high = map(float, index["defoci_A"])
+    linear, calibration = parts["classifier"], parts["calibration"]
+    classifier = Classifier(_scaling(parts["scaling"]), linear, calibration)
+    distribution = Distribution(
+        _scaling(near["scaling"]),
+        *(np.asarray(near[name], float) for name in ("components", "variances", "thresholds")),
+    )
+    card = json.loads(contents["card.json"])
+    _fit("types", (type(linear), type(calibration), type(card)), (LogisticRegression, LogisticRegression, dict))
+    _fit("states", all(type(state) is str for state in states) and len(set(states)) == len(states) > 1, True)
+    _fit("judged", CONTRAST in distribution.scaling and len(distribution.scaling) > 1, True)
+    k, rows = len(states), 1 if len(states) == 2 else len(states)
+    seen = sum(len(mean) for mean, _ in classifier.scaling.values())
+    structure = sum(len(mean) for name, (mean, _) in distribution.scaling.items() if name != CONTRAST)
+    _fit("classes", [list(of.classes_) for of in (linear, calibration)], [list(range(k))] * 2)
+    _fit("coefficients", (linear.coef_.shape, linear.intercept_.shape), ((rows, seen), (rows,)))
+    _fit("calibration", (calibration.coef_.shape, calibration.intercept_.shape), ((rows, rows), (rows,)))
+    _fit("components", distribution.components.shape, (structure, len(distribution.variances)))
+    _fit("thresholds", distribution.thresholds.shape, (len(STATISTICS),))
+    scalings = [of for part in (classifier, distribution) for of in part.scaling.values()]
+    numbers = [linear.coef_, linear.intercept_, calibration.coef_, calibration.intercept_, distribution.components]
+    positive = [distribution.variances, distribution.thresholds, *(scale for _, scale in scalings)]
+    finite = all(bool(np.isfinite(array).all()) for array in [*numbers, *positive, *(mean for mean, _ in scalings)])
+    _fit("finite numbers", finite and all(bool((array > 0).all()) for array in positive), True)
+    windows = Windows.model_validate(index["windows"])
+    model = Model(states, windows, float(index["voltage_kV"]), (low, high), card, classifier, distribution)
+    _fit("blocks", model.blocks, blocks)
+    _fit("blocks", {*classifier.scaling, *distribution.scaling} <= set(blocks), True)
+    return model
+
+
+def _fit(what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise ValueError(f"{what}: {found} instead of {wanted}")
+
+
+def _scaling(arrays: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Mean and scale by block, of arrays (2, length)."""
+    found = {str(name): np.asarray(array, float) for name, array in arrays.items()}
+    for name, array in found.items():
+        _fit(f"scaling of {name}", (array.ndim, len(array)), (2, 2))
+    return {name: (array[0], array[1]) for name, array in found.items()}
+
+
+def _arrays(scaling: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
+    return {name: np.stack(of) for name, of in scaling.items()}
+
+
+def _json(found: Mapping[str, Any]) -> bytes:
+    return (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _checksum(index: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+
+
+def _replace(out: Path, contents: Mapping[str, bytes]) -> None:
+    """Let a folder of these files take the place of ``out``, which has to be a bundle, empty, or not there."""
+    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - set(FILES)):
+        raise PersistemError(f"{out}: there is something else than a model bundle; choose another folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part, old = (out.with_name(f".{os.getpid()}.{what}.{out.name}") for what in ("part", "old"))
+    try:
+        part.mkdir()
+        for name, content in contents.items():
+            (part / name).write_bytes(content)
+        if out.exists():
+            os.replace(out, old)
+        os.replace(part, out)
+    finally:
+        for folder in (part, old):
+            shutil.rmtree(folder, ignore_errors=True)

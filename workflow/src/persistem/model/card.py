@@ -1,0 +1,275 @@
+"""The card of a model: what it was trained on, how good it is on seeds that it has not seen, and what it cannot do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.combinations import MINIMUM_SEEDS
+from persistem.files import read_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persistem.model.classifier import Classifier
+    from persistem.model.training import Training
+    from persistem.model.unlike import Distribution
+    from persistem.study import Model
+
+#: What is imaged of a specimen, by the method of its preparation.
+PREPARED = {
+    "none": "end states",
+    "inherent": "inherent structures (minimised)",
+    "snapshots": "mean over snapshots",
+    "stack": "stacks of slabs",
+}
+#: Of a line of the table of accuracies.
+ACCURACY = ("accuracy", "ci_low", "ci_high", "vote", "vote_low", "vote_high", "n_test")
+
+
+def facts(
+    settings: dict[str, Any],
+    asked: Model,
+    training: Training,
+    classifier: Classifier,
+    distribution: Distribution,
+    assessment: dict[str, Any],
+    root: Path,
+) -> dict[str, Any]:
+    """The card as plain values.
+
+    ``accuracy`` has a line for ``by`` all, state, defocus (Å), dose (e/Å²; null without noise) and thickness (Å) and
+    the ``value`` of it; it is empty, as are ``calibration`` and ``abstained``, where there are too few seeds, and
+    ``assessed`` says so.
+    """
+    import numpy as np
+
+    from persistem.model.unlike import STATISTICS
+
+    sources, seeds = settings["sources"], assessment["seeds"]
+    assessed = seeds >= MINIMUM_SEEDS
+    few = f"not assessed: {_count(seeds, 'seed')}, {MINIMUM_SEEDS} of every state are needed"
+    folds = _count(len(np.unique(training.crops.seed)), "seed")
+    by_state = {
+        state: sorted({int(seed) for s in sources if s["state"] == state for seed in s["seeds"]})
+        for state in settings["states"]
+    }
+    densities = _densities(sources, settings["states"], root)
+    return {
+        "states": settings["states"],
+        "trained_on": {
+            "material": settings["material"],
+            "preparation": PREPARED[settings["preparation"]],
+            "seeds": by_state,
+            "density_g_cm3": densities,
+            "microscope": settings["imaging"],
+            "defoci_A": sorted({float(s["defocus"]) for s in sources}),
+            "defocus_convention": f"{settings['imaging']['defocus_sign']}, zero at the {_plane(settings)}",
+            "doses_e_A2": list(asked.doses),
+            "mtf_at_nyquist": asked.mtf,
+            "thicknesses_A": sorted({float(s["thickness"]) for s in sources}),
+            "sampling_A": asked.windows.sampling,
+            "window_A": asked.windows.size,
+            "micrographs": len(sources) * len(asked.doses),
+            "windows": len(training.crops.y),
+            "windows_by_state": {
+                state: int(np.count_nonzero(training.crops.y == k)) for k, state in enumerate(settings["states"])
+            },
+        },
+        "classifier": {
+            "model": "logistic regression",
+            "features": list(classifier.scaling),
+            "C": assessment["chosen"].C,
+            "candidates": [list(blocks) for blocks in asked.candidates],
+            "C_candidates": sorted(asked.C),
+        },
+        "assessed": f"leave-seed-out over {folds}" if assessed else few,
+        "accuracy": _accuracy(assessment["nested"], training, settings["states"]) if assessed else [],
+        "chosen_without": _choices(assessment),
+        "calibration": _calibration(assessment, training),
+        "unlike": {
+            "share_asked": asked.outside,
+            "thresholds_from": "windows of seeds left out" if assessed else f"the training windows; {few}",
+            "thresholds": dict(zip(STATISTICS, map(float, distribution.thresholds), strict=True)),
+            "components": len(distribution.variances),
+            "blocks": list(distribution.scaling),
+        },
+        "abstained": _abstained(assessment),
+        "limits": limits(settings, asked, classifier, densities, seeds),
+    }
+
+
+def limits(
+    settings: dict[str, Any], asked: Model, classifier: Classifier, densities: dict[str, float], seeds: int
+) -> list[str]:
+    """What the model cannot do, in sentences."""
+    listed = ", ".join(f"{state} {value:.2f}" for state, value in densities.items())
+    thick = " and ".join(f"{t:g}" for t in sorted({float(s["thickness"]) for s in settings["sources"]}))
+    moment = (
+        "the mean over snapshots of the atoms"
+        if settings["preparation"] == "snapshots"
+        else "one frozen arrangement of atoms; so is 'liquid' where it is a state, while atoms of a real liquid move"
+        " during the exposure"
+    )
+    dense = f"The states are equally dense ({listed} g/cm³)."
+    if max(densities.values()) > 1.01 * min(densities.values()):
+        dense = (
+            f"Density differs between the states ({listed} g/cm³), and with it contrast and spectrum: part of what"
+            " tells the states apart is how dense they are, not how they are arranged."
+        )
+    uses = "uses the contrast" if "contrast" in classifier.scaling else "does not use the contrast"
+    return [
+        *([] if seeds >= MINIMUM_SEEDS else [
+            f"Its accuracy is not known and its probabilities are too certain: {_count(seeds, 'seed')} of a state"
+        ]),
+        f"Every micrograph that trained shows {moment}.",
+        dense,
+        f"Trained on simulated slabs {thick} Å thick, without a supporting film, contamination or oxide, without"
+        " inelastic scattering, and with counting noise that the detector's transfer damps as it damps the signal.",
+        "The contrast of real images is often several times lower than that of simulated ones (Hÿtch & Stobbs,"
+        " Ultramicroscopy 53 (1994) 191), much of it by the detector's modulation transfer (Thust, Phys. Rev. Lett. 102"
+        f" (2009) 220801). This classifier {uses}; whether a window is unlike the training is judged by its contrast"
+        " too. On real images distrust both.",
+        f"Trained on {settings['material']} alone. Windows of another material or state are put to one of"
+        f" {', '.join(settings['states'])}, unless they are so unlike that the model abstains.",
+        f"A window is {asked.windows.size:g} Å wide: where two states meet it holds both, and smaller regions are not"
+        " seen.",
+        "Probabilities are those of windows taken from the states in equal parts as trained, at defoci and doses as"
+        " trained; they say nothing of others.",
+    ]  # fmt: skip
+
+
+def text(card: dict[str, Any]) -> str:
+    """The card as Markdown."""
+    on, unlike = card["trained_on"], card["unlike"]
+    lens = on["microscope"]
+    seeds = "; ".join(f"{state}: {', '.join(map(str, of))}" for state, of in on["seeds"].items())
+    doses = ", ".join("no noise" if d is None else f"{d:g}" for d in on["doses_e_A2"])
+    rows = {
+        "Material": on["material"],
+        "Imaged": on["preparation"],
+        "Seeds": seeds,
+        "Density (g/cm³)": ", ".join(f"{state} {value:.2f}" for state, value in on["density_g_cm3"].items()),
+        "Voltage (kV)": f"{lens['voltage']:g}",
+        "Cs, Cc (mm)": f"{lens['Cs']:g}, {lens['Cc']:g}",
+        "Energy spread (eV)": f"{lens['energy_spread']:g}",
+        "Defoci (Å)": f"{_numbers(on['defoci_A'])} ({on['defocus_convention']})",
+        "Doses (e/Å²)": doses,
+        "Modulation transfer at Nyquist": "1" if on["mtf_at_nyquist"] is None else f"{on['mtf_at_nyquist']:g}",
+        "Thicknesses (Å)": _numbers(on["thicknesses_A"]),
+        "Sampling (Å)": f"{on['sampling_A']:g}",
+        "Window (Å)": f"{on['window_A']:g}",
+        "Micrographs": str(on["micrographs"]),
+        "Windows": ", ".join(f"{state} {count}" for state, count in on["windows_by_state"].items()),
+    }
+    lines = [f"# Model of {', '.join(card['states'])}", "", "## Trained on", "", "| | |", "| --- | --- |"]
+    lines += [f"| {name} | {value} |" for name, value in rows.items()]
+    lines += ["", "## Classifier", ""]
+    of = card["classifier"]
+    lines += [f"Logistic regression of {' + '.join(of['features'])}, C = {of['C']:g}.", "", "## Accuracy", ""]
+    lines += [f"Assessed: {card['assessed']}.", ""]
+    if card["accuracy"]:
+        lines += ["| by | value | windows | 95 % | vote of a micrograph | 95 % |", "| --- " * 6 + "|"]
+        lines += [
+            f"| {row['by']} | {_value(row)} | {row['accuracy']:.3f} | {_interval(row, 'ci')} | {row['vote']:.3f}"
+            f" | {_interval(row, 'vote')} |"
+            for row in card["accuracy"]
+        ]
+        taken = "; ".join(f"without seed {seed}: {label}" for seed, label in card["chosen_without"].items())
+        calibration, abstained = card["calibration"], card["abstained"]
+        lines += [
+            "",
+            f"Chosen by the inner folds: {taken}.",
+            "",
+            f"Calibration: Brier score {calibration['brier']:.3f} ({_interval(calibration, 'brier')}), where"
+            f" {1 - 1 / len(card['states']):.2f} is chance and 0 perfect.",
+            "",
+            f"Abstains on {abstained['share']:.2%} of the windows of unseen seeds"
+            f" ({_interval(abstained, 'share', '.2%')}), where {unlike['share_asked']:.2%} was asked for.",
+        ]
+    lines += ["", f"Thresholds of what is unlike the training: from {unlike['thresholds_from']}.", "", "## Limits", ""]
+    return "\n".join([*lines, *(f"- {limit}" for limit in card["limits"])]) + "\n"
+
+
+def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[str, Any]]:
+    """Accuracy per window and by vote of a micrograph: of all, and by each condition."""
+    import numpy as np
+
+    from persistem.evaluation.validation import tabulate
+
+    crops = training.crops
+    nothing = -1.0  # no defocus is in focus: the table by conditions has no such line
+    conditions: dict[str, NDArray[Any]] = {
+        "state": crops.y.astype(float),
+        "defocus": crops.defocus,
+        "dose": training.dose,
+        "thickness": training.thickness,
+    }
+    rows: list[dict[str, Any]] = []
+    for name, values in conditions.items():
+        # what is tabulated by defocus is tabulated by whatever stands in its place
+        for row in tabulate(outcome, crops._replace(defocus=values), nothing):
+            overall = row["foci"] == "all"
+            if overall and rows:
+                continue
+            value: Any = None if overall or np.isinf(float(row["foci"])) else float(row["foci"])
+            value = states[int(value)] if name == "state" and not overall else value
+            rows.append({"by": "all" if overall else name, "value": value} | {key: row[key] for key in ACCURACY})
+    return rows
+
+
+def _choices(assessment: dict[str, Any]) -> dict[str, str]:
+    """What the inner folds chose, by the seed that they did not see."""
+    outcome = assessment.get("nested")
+    return {str(seed): c.label() for seed, c in outcome.chosen.items()} if outcome else {}
+
+
+def _calibration(assessment: dict[str, Any], training: Training) -> dict[str, Any]:
+    from persistem.evaluation.curves import calibration
+
+    return calibration(assessment["nested"], training.crops) if "nested" in assessment else {}
+
+
+def _abstained(assessment: dict[str, Any]) -> dict[str, Any]:
+    """Share of the windows of unseen seeds that the model abstains on, with its interval over seeds."""
+    from persistem.evaluation.intervals import summary
+
+    if "abstained" not in assessment:
+        return {}
+    shares = assessment["abstained"]
+    by_seed = {str(seed): round(share, 6) for seed, share in shares.items()}
+    return summary("share", "share", shares) | {"by_seed": by_seed}
+
+
+def _densities(sources: list[dict[str, Any]], states: list[str], root: Path) -> dict[str, float]:
+    """Mean density of each state's specimens, g/cm³."""
+    of: dict[str, dict[str, float]] = {state: {} for state in states}
+    for source in sources:
+        summary = source["summary"]
+        if summary not in of[source["state"]]:
+            of[source["state"]][summary] = read_json(root / summary)["density_g_cm3"]
+    return {state: round(sum(values.values()) / len(values), 4) for state, values in of.items() if values}
+
+
+def _plane(settings: dict[str, Any]) -> str:
+    return "slab's centre" if settings["imaging"]["defocus_origin"] == "centre" else "slab's exit face"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _numbers(values: list[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _value(row: dict[str, Any]) -> str:
+    if row["value"] is None:
+        return "no noise" if row["by"] == "dose" else ""
+    unit = {"defocus": " Å", "dose": " e/Å²", "thickness": " Å"}.get(row["by"], "")
+    return f"{row['value']:g}{unit}" if unit else str(row["value"])
+
+
+def _interval(row: dict[str, Any], ends: str, form: str = ".3f") -> str:
+    low, high = row[f"{ends}_low"], row[f"{ends}_high"]
+    return "" if low is None else f"{low:{form}} to {high:{form}}"

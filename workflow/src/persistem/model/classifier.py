@@ -1,0 +1,167 @@
+"""The classifier of a model: linear in every block of features, so that what decided can be shown pair by pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from persistem.model.unlike import CONTRAST, STATISTICS, scaled
+from persistem.study.mapping import BLOCKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from persistem.model.unlike import Distribution
+    from persistem.study import Windows
+
+    Array = NDArray[np.float64]
+    Blocks = Mapping[str, NDArray[Any]]
+
+#: Why a window is not to be believed, by number.
+REASONS = (
+    "none",
+    "not valid: constant, saturated or not finite",
+    "contrast unlike the training",
+    "spectrum unlike the training",
+)
+
+
+class Verdict(NamedTuple):
+    """What a model says of windows: arrays of their shape.
+
+    ``probability`` (…, k) of each state, calibrated; ``outside``, above 1 where the window is unlike the training, as
+    the largest ratio of a distance to its threshold; ``reason`` the number in ``REASONS``. A window that is not valid
+    has equal probabilities and lies infinitely far outside.
+    """
+
+    probability: NDArray[np.float32]
+    outside: NDArray[np.float32]
+    reason: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Logistic regression of scaled blocks, and the calibration of its scores: scikit-learn's, fitted.
+
+    ``scaling`` holds mean and scale (length,) of each block that it sees, in the order of the coefficients.
+    """
+
+    scaling: dict[str, tuple[Array, Array]]
+    linear: Any
+    calibration: Any
+
+    def scores(self, blocks: Blocks) -> Array:
+        """Decision scores (windows, k) of blocks (windows, length); of two states -d and d."""
+        vectors = np.hstack([scaled(blocks[name], by) for name, by in self.scaling.items()])
+        return _decisions(self.linear, vectors)
+
+    def probability(self, blocks: Blocks) -> Array:
+        """Calibrated probabilities (windows, k) of blocks (windows, length)."""
+        return calibrated(self.calibration, self.scores(blocks))
+
+    def coefficients(self) -> tuple[dict[str, Array], Array]:
+        """Coefficients (k, length) of the scores in every block's own units, and their constants (k,)."""
+        weights, constant = self.linear.coef_, self.linear.intercept_
+        if len(weights) == 1:
+            weights, constant = np.concatenate([-weights, weights]), np.concatenate([-constant, constant])
+        ends = np.cumsum([len(mean) for mean, _ in self.scaling.values()])[:-1]
+        parts = np.split(weights, ends, axis=1)
+        own = {name: part / scale for part, (name, (_, scale)) in zip(parts, self.scaling.items(), strict=True)}
+        moved = sum(own[name] @ mean for name, (mean, _) in self.scaling.items())
+        return own, constant - moved
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model: what `persistem map` needs to classify the windows of a micrograph.
+
+    ``states`` in the order of the probabilities; ``windows`` how they are described; ``voltage`` in kV; ``defoci`` the
+    smallest and largest in training, Å, underfocus positive; ``card`` what the model was trained on and how good it is.
+    """
+
+    states: tuple[str, ...]
+    windows: Windows
+    voltage: float
+    defoci: tuple[float, float]
+    card: dict[str, Any]
+    classifier: Classifier
+    distribution: Distribution
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """The blocks of features that a window has to be described by."""
+        return tuple(name for name in BLOCKS if name in self._lengths())
+
+    def coefficients(self) -> tuple[dict[str, Array], Array]:
+        """Coefficients (k, length) of the scores in every block's own units, and their constants (k,)."""
+        return self.classifier.coefficients()
+
+    def classify(self, blocks: Blocks, valid: NDArray[np.bool_] | None = None) -> Verdict:
+        """What the model says of windows, for blocks (…, length) by name; ``valid`` (…) is True everywhere by default.
+
+        A window with a feature that is not finite is not valid either.
+        """
+        shape = next(iter(blocks.values())).shape[:-1]
+        known = {name: np.asarray(blocks[name]).reshape(-1, length) for name, length in self._lengths().items()}
+        usable = np.ones(shape, bool).ravel() if valid is None else np.asarray(valid).ravel().copy()
+        for block in known.values():
+            usable &= np.isfinite(block).all(axis=1)
+        k = len(self.states)
+        probability = np.full((len(usable), k), 1 / k)
+        ratio = np.full((len(usable), len(self.distribution.thresholds)), np.inf)
+        if usable.any():
+            known = {name: block[usable] for name, block in known.items()}
+            probability[usable] = self.classifier.probability(known)
+            ratio[usable] = self.distribution.distances(known) / self.distribution.thresholds
+        with np.errstate(over="ignore"):  # further away than float32 reaches
+            outside = ratio.max(axis=1).astype(np.float32)
+        of_contrast = ratio.argmax(axis=1) == STATISTICS.index(CONTRAST)
+        reason = np.where(~usable, 1, np.where(outside <= 1, 0, np.where(of_contrast, 2, 3)))
+        return Verdict(
+            probability.astype(np.float32).reshape(*shape, k),
+            outside.reshape(shape),
+            reason.astype(np.uint8).reshape(shape),
+        )
+
+    def _lengths(self) -> dict[str, int]:
+        """The length of each block that is classified or judged."""
+        return {
+            name: len(mean) for of in (self.distribution, self.classifier) for name, (mean, _) in of.scaling.items()
+        }
+
+
+def calibrator(scores: Array, y: NDArray[np.int_]) -> Any:
+    """The logistic regression that makes probabilities of decision scores (windows, k) of known states.
+
+    Fitted as in ``evaluation.models.probabilities``, to scores in their own units.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    n, k = scores.shape
+    seen = scores[:, 1:] if k == 2 else scores
+    unit = float(seen.std()) or 1.0
+    of_state = np.bincount(y, minlength=k)[y]
+    target = np.repeat(1 / (of_state + 2) / (k - 1), k).reshape(n, k)
+    target[np.arange(n), y] = (of_state + 1) / (of_state + 2)
+    model = LogisticRegression(C=1e6, tol=1e-6, max_iter=100_000)
+    model.fit(np.tile(seen / unit, (k, 1)), np.repeat(np.arange(k), n), sample_weight=target.T.ravel())
+    model.coef_ = model.coef_ / unit
+    return model
+
+
+def calibrated(calibration: Any, scores: Array) -> Array:
+    """Probabilities (windows, k) of decision scores (windows, k); of two states the sigmoid, else the softmax."""
+    k = scores.shape[1]
+    again = _decisions(calibration, scores[:, 1:] if k == 2 else scores)
+    exponential = np.exp((again - again.max(axis=1, keepdims=True)) * (0.5 if k == 2 else 1.0))
+    return np.asarray(exponential / exponential.sum(axis=1, keepdims=True))
+
+
+def _decisions(model: Any, vectors: Array) -> Array:
+    """Scores (windows, k) of a logistic regression; of its attributes the coefficients alone are used."""
+    d = vectors @ model.coef_.T + model.intercept_
+    return np.hstack([-d, d]) if d.shape[1] == 1 else np.asarray(d)

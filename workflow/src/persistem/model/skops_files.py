@@ -1,0 +1,86 @@
+"""Files in the skops format whose bytes depend on their content alone, and that are read without executing anything."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
+
+from persistem.errors import PersistemError
+
+#: Larger than any model's: files that claim more are not read.
+MOST_BYTES = 256 * 2**20
+
+
+def dumped(found: dict[str, Any]) -> bytes:
+    """A mapping of arrays and scikit-learn estimators in the skops format.
+
+    skops numbers objects by their address in memory and dates the members of its archive; here both are fixed.
+    """
+    import skops.io
+
+    numbers: dict[str, int] = {}
+
+    def renumbered(state: Any) -> Any:
+        if isinstance(state, list):
+            return [renumbered(item) for item in state]
+        if not isinstance(state, dict):
+            return state
+        fixed = {key: renumbered(value) for key, value in state.items() if key not in ("__id__", "file")}
+        if "__id__" in state:
+            fixed["__id__"] = 1 + numbers.setdefault(str(state["__id__"]), len(numbers))
+        if state.get("__loader__") == "NdArrayNode" and "file" in state:
+            address = state["file"].removesuffix(".npy")
+            fixed["file"] = f"{1 + numbers.setdefault(address, len(numbers))}.npy"
+            members[fixed["file"]] = archive.read(state["file"])
+        return fixed
+
+    members: dict[str, bytes] = {}
+    with ZipFile(io.BytesIO(skops.io.dumps(found))) as archive:
+        schema = renumbered(json.loads(archive.read("schema.json")))
+    members["schema.json"] = json.dumps(schema, indent=1).encode()
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w", ZIP_STORED) as fixed:
+        for name, content in members.items():
+            fixed.writestr(ZipInfo(name), content)
+    return buffer.getvalue()
+
+
+def loaded(path: Path, content: bytes) -> dict[str, Any]:
+    """The mapping in the ``content`` of a skops file; ``path`` names it in messages.
+
+    skops builds objects only after every type in the file is one that it knows to be harmless: scikit-learn's
+    estimators, arrays, plain values. Raises PersistemError for any other type, and for what is not such a file.
+    """
+    import skops.io
+    from sklearn.exceptions import InconsistentVersionWarning
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        with ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+        # nothing that unpacks to more than it is
+        if any(member.compress_type != ZIP_STORED or member.file_size > len(content) for member in members):
+            raise ValueError("its members are compressed")
+        with warnings.catch_warnings():
+            # only coefficients are used, and every version of scikit-learn has those
+            warnings.simplefilter("ignore", InconsistentVersionWarning)
+            found = skops.io.loads(content, trusted=[])
+    except UntrustedTypesFoundException as error:
+        unknown = str(error).splitlines()[0].partition(":")[2].strip(" .")
+        raise PersistemError(
+            f"{path}: holds the types {unknown}, which no model needs; refused, and nothing of it was executed"
+        ) from error
+    except Exception as error:  # whatever a file from elsewhere makes zipfile, json, NumPy or skops say
+        raise PersistemError(f"{path}: not a skops file ({one_line(error)})") from error
+    if type(found) is not dict:
+        raise PersistemError(f"{path}: holds {type(found).__name__}, not the parts of a model")
+    return found
+
+
+def one_line(error: Exception) -> str:
+    """What an exception says, and its type, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

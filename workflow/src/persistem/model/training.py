@@ -1,0 +1,237 @@
+"""Training a model of the states for a microscope, from simulated micrographs of specimens of known states.
+
+One classifier serves all defoci, doses and thicknesses, since a microscopist knows them only roughly. Whatever is said
+of it is said by MD seeds: none of its windows is classified, or calls a window unlike the training, by what its own
+seed has taught.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from persistem.combinations import MINIMUM_SEEDS
+from persistem.errors import PersistemError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from persistem.evaluation.validation import Candidate, Crops
+    from persistem.model.classifier import Classifier
+    from persistem.model.unlike import Distribution
+    from persistem.study import Model
+
+    Blocks = dict[str, NDArray[Any]]
+
+#: Raised when the results of this stage change for the same study.
+VERSION = 1
+
+#: What every window is judged by for whether it is like the training, whichever blocks tell the states apart. Beside
+#: the tails of the persistence block, where a level holds a pair in one window of a hundred, nothing else would show:
+#: with it vacuum and crystals lie ten times nearer, in units of the threshold, to amorphous and liquid GaN.
+JUDGED = ("contrast", "spectrum")
+
+
+class Training(NamedTuple):
+    """The windows of a training: blocks (windows, length), what they show, and how they were taken.
+
+    ``dose`` in e/Å², infinite without noise, and ``thickness`` in Å have one entry per window.
+    """
+
+    X: Blocks
+    crops: Crops
+    dose: NDArray[np.float64]
+    thickness: NDArray[np.float64]
+
+
+def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
+    """Write the bundle of a model of the states as the folder ``out``.
+
+    Parameters
+    ----------
+    settings
+        ``states``; ``model``, the section of the study; ``imaging``, the lens, with the voltage and the conventions
+        of the defocus; ``material`` and ``preparation`` in words; ``sources``, one for each micrograph: specimen,
+        state, seeds, thickness and defocus (Å), path of the micrograph, summary of the specimen
+    root
+        folder that paths are relative to
+    out
+        folder
+    jobs
+        processes; they do not change the result
+
+    Raises
+    ------
+    PersistemError
+        when a file cannot be read or shows no usable window, or a state has no micrograph.
+    """
+    from persistem import study
+    from persistem.digests import digest_of
+    from persistem.model import bundle, card
+    from persistem.model.classifier import Model
+    from persistem.protocol import section
+
+    started = time.monotonic()
+    asked: study.Model = section(study.Model, settings["model"])
+    training = described(settings, asked, root, jobs)
+    print(f"{time.monotonic() - started:6.0f} s  {len(training.crops.y)} windows described", flush=True)
+    classifier, distribution, assessment = fit(training, asked, jobs)
+    print(f"{time.monotonic() - started:6.0f} s  trained and assessed", flush=True)
+    facts = card.facts(settings, asked, training, classifier, distribution, assessment, root)
+    voltage, sign = settings["imaging"]["voltage"], settings["imaging"]["defocus_sign"]
+    defoci = [d if sign == "underfocus-positive" else -d for d in (s["defocus"] for s in settings["sources"])]
+    model = Model(
+        tuple(settings["states"]),
+        asked.windows,
+        float(voltage),
+        (float(min(defoci)), float(max(defoci))),
+        facts,
+        classifier,
+        distribution,
+    )
+    about = {
+        "study": digest_of("models", VERSION, settings, []),
+        "doses_e_A2": list(asked.doses),
+        "thicknesses_A": sorted({float(s["thickness"]) for s in settings["sources"]}),
+    }
+    bundle.write(out, model, card.text(facts), about)
+
+
+def described(settings: dict[str, Any], asked: Model, root: Path, jobs: int = 1) -> Training:
+    """The windows of every micrograph at every dose, in a fixed order, those that are not valid left out."""
+    import numpy as np
+    from joblib import Parallel, delayed
+
+    from persistem.evaluation.rows import stack
+
+    states = settings["states"]
+    ordered = sorted(
+        settings["sources"], key=lambda s: (s["seeds"], states.index(s["state"]), s["thickness"], s["defocus"])
+    )
+    seen = {block for candidate in asked.candidates for block in candidate}
+    blocks = [block for block in (*JUDGED, "persistence") if block in seen or block in JUDGED]
+    done = Parallel(n_jobs=jobs)(delayed(_described)(root / s["path"], asked, blocks) for s in ordered)
+    micrographs = [(s, dose, of) for s, found in zip(ordered, done, strict=True) for dose, of in found]
+    stacked = stack(((s["state"], s["seeds"][0], s["defocus"], of) for s, _, of in micrographs), states)
+    counts = [len(next(iter(of.values()))) for *_, of in micrographs]
+    doses = [np.inf if dose is None else dose for _, dose, _ in micrographs]
+    return Training(
+        stacked.X,
+        stacked.crops,
+        np.repeat(np.asarray(doses, float), counts),
+        np.repeat([float(s["thickness"]) for s, *_ in micrographs], counts),
+    )
+
+
+def fit(training: Training, asked: Model, jobs: int = 1) -> tuple[Classifier, Distribution, dict[str, Any]]:
+    """The classifier, the distribution of the training, and how good both are on seeds that they have not seen.
+
+    The assessment has ``seeds``, the least that a state has; ``chosen``, the candidate; and with three seeds or more
+    ``nested`` (outcome of nested cross-validation) and ``abstained`` (share of unseen windows, by seed). With fewer,
+    the first candidate is taken, and probabilities and thresholds come from the windows that train. Raises
+    PersistemError for windows that do not fit together, and where a state has none.
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    from persistem.evaluation.models import classifier as unfitted
+    from persistem.evaluation.validation import Candidate, checked, nested
+    from persistem.model import unlike
+    from persistem.model.classifier import Classifier, calibrator
+
+    X, crops = training.X, training.crops
+    candidates = [Candidate(tuple(blocks), "LR", c) for blocks in asked.candidates for c in sorted(asked.C)]
+    X = X | checked(X, crops, candidates, "pooled")
+    seeds = min(len(np.unique(crops.seed[crops.y == label])) for label in np.unique(crops.y))
+    assessed = seeds >= MINIMUM_SEEDS
+    assessment: dict[str, Any] = {"seeds": seeds, "chosen": candidates[0]}
+    if assessed:
+        outcome = nested(X, crops, {"model": candidates}, "pooled", jobs)["model"]
+        # a map shows the most probable state
+        assessment["nested"] = outcome._replace(predicted=outcome.probability.argmax(axis=1))
+        assessment["chosen"], scores = chosen(X, crops, candidates, jobs)
+    with threadpool_limits(1):
+        features = assessment["chosen"].features
+        scaling = {name: unlike.scaling(X[name]) for name in features}
+        vectors = np.hstack([unlike.scaled(X[name], of) for name, of in scaling.items()])
+        linear = unfitted("LR", assessment["chosen"].C).fit(vectors, crops.y)
+        fitted = Classifier(scaling, linear, None)
+        fitted = Classifier(scaling, linear, calibrator(scores if assessed else fitted.scores(X), crops.y))
+        judged = {name: X[name] for name in JUDGED}
+        near = unlike.distribution(judged)
+        if assessed:
+            of = unlike.left_out(judged, crops.seed, len(near.variances))
+            distances = np.concatenate([found for left, (_, found) in of.items() if len(left) == 1])
+            assessment["abstained"] = dict(unlike.abstained(of, crops.seed, asked.outside))
+        else:
+            distances = near.distances(judged)
+    thresholds = unlike.thresholds(distances, asked.outside)
+    return fitted, unlike.Distribution(near.scaling, near.components, near.variances, thresholds), assessment
+
+
+def chosen(
+    X: Blocks, crops: Crops, candidates: Sequence[Candidate], jobs: int = 1
+) -> tuple[Candidate, NDArray[np.float64]]:
+    """The first of the candidates that are best on seeds left out, each seed of equal weight, and its scores there."""
+    import numpy as np
+    from joblib import Parallel, delayed
+
+    from persistem.evaluation.models import decisions
+    from persistem.evaluation.validation import without
+
+    splits = [without(crops, (seed,), "pooled") for seed in np.unique(crops.seed).tolist()]
+    alike: dict[tuple[str, ...], list[Candidate]] = {}
+    for candidate in candidates:
+        alike.setdefault(candidate.features, []).append(candidate)
+    tasks = [(features, split) for features in alike for split in splits]
+    done = Parallel(n_jobs=jobs)(
+        delayed(decisions)({name: X[name] for name in features}, crops, split, alike[features], "pooled")
+        for features, split in tasks
+    )
+    scores = {c: np.zeros((len(crops.y), crops.y.max() + 1)) for c in candidates}
+    right: dict[Candidate, list[float]] = {c: [] for c in candidates}
+    for (features, split), several in zip(tasks, done, strict=True):
+        for candidate, of in zip(alike[features], several, strict=True):
+            scores[candidate][split.test] = of[0]
+            right[candidate].append(float((of[0].argmax(axis=1) == crops.y[split.test]).mean()))
+    best = max(candidates, key=lambda c: round(float(np.mean(right[c])), 12))
+    return best, scores[best]
+
+
+def binning(pixel_size: float, sampling: float) -> int:
+    """Simulated pixels along a detector pixel, which is as near to ``sampling`` as it may be (both in Å)."""
+    return max(1, min(round(sampling / pixel_size), int(1.25 * sampling / pixel_size)))
+
+
+def _described(path: Path, asked: Model, blocks: list[str]) -> list[tuple[float | None, Blocks]]:
+    """Blocks (windows, length) of the valid windows of one micrograph at each dose."""
+    from persistem import windows
+    from persistem.detector import detected
+    from persistem.micrographs import read_micrograph
+    from persistem.study import Detector
+
+    intensity, about = read_micrograph(path)
+    wanted, size = asked.windows, about["pixel_size_A"]
+    count = binning(size, wanted.sampling)
+    rows, columns = (side - side % count for side in intensity.shape)
+    # the modulation is stated where the model's pixels end, and the detector's differ a little from them
+    mtf = None if asked.mtf is None else asked.mtf ** ((wanted.sampling / (count * size)) ** 2)
+    step = max(1, round(asked.stride / wanted.sampling))
+    found: list[tuple[float | None, Blocks]] = []
+    for dose in asked.doses:
+        detector = Detector(binning=count, dose=dose, mtf=mtf)
+        try:
+            image = windows.resample(
+                detected(intensity[:rows, :columns], size, detector), count * size, wanted.sampling
+            )
+            made = windows.describe(image, wanted, step, blocks)
+        except PersistemError as error:
+            raise PersistemError(f"{path}: {error}") from error
+        if not made.valid.any():
+            raise PersistemError(f"{path}: no window of {wanted.size:g} Å is valid; its micrograph is constant")
+        found.append((dose, {name: of[made.valid] for name, of in made.blocks.items()}))
+    return found

@@ -1,0 +1,136 @@
+"""How far a window is from those that a model was trained on.
+
+Three statistics, each with a threshold that windows of unseen seeds set: of the contrast its squared deviation, and of
+the other blocks, side by side, what multivariate process control watches: Hotelling's T² in the space of the principal
+components of the training, and the squared residual Q outside it (Jackson & Mudholkar, Technometrics 21 (1979) 341).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Blocks = Mapping[str, NDArray[Any]]
+
+#: The block that is judged by itself: it says how strong an image is, and not what is in it.
+CONTRAST = "contrast"
+STATISTICS = ("contrast", "T²", "Q")
+#: Share of the variance that the components keep; what they leave to the residual is mostly counting noise.
+KEPT = 0.95
+#: Share of the variance below which a residual is rounding.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Where the windows of a training lie: scaled blocks, and the principal components of all but the contrast.
+
+    ``scaling`` holds mean and scale (length,) of each block, of which the contrast is one; ``components`` (length of
+    the other blocks together, rank), ``variances`` (rank,) along them, ``thresholds`` (3,) of the ``STATISTICS``.
+    """
+
+    scaling: dict[str, tuple[Array, Array]]
+    components: Array
+    variances: Array
+    thresholds: Array
+
+    def distances(self, blocks: Blocks) -> Array:
+        """The ``STATISTICS`` of windows, (windows, 3), for blocks (windows, length)."""
+        structure = [scaled(blocks[name], of) for name, of in self.scaling.items() if name != CONTRAST]
+        vectors = np.hstack(structure)
+        scores = vectors @ self.components
+        residual = vectors - scores @ self.components.T
+        return np.stack(
+            [
+                (scaled(blocks[CONTRAST], self.scaling[CONTRAST]) ** 2).sum(axis=1),
+                (scores**2 / self.variances).sum(axis=1),
+                (residual**2).sum(axis=1),
+            ],
+            axis=1,
+        )
+
+
+def scaling(block: NDArray[Any]) -> tuple[Array, Array]:
+    """Mean and scale (length,) that bring a block (windows, length) to zero mean and a total variance of 1.
+
+    The scale is the standard deviation times the root of the number of features that vary; a constant one keeps its
+    unit (as ``evaluation.models.block_scaled``, which scales training and test at once).
+    """
+    exact = np.asarray(block, float)
+    varies = exact.max(axis=0) > exact.min(axis=0)
+    root = np.sqrt(max(int(np.count_nonzero(varies)), 1))
+    return exact.mean(axis=0), np.where(varies, exact.std(axis=0), 1.0) * root
+
+
+def scaled(block: NDArray[Any], by: tuple[Array, Array]) -> Array:
+    """A block (windows, length) with the mean taken off and divided by the scale."""
+    mean, scale = by
+    return (np.asarray(block, float) - mean) / scale
+
+
+def distribution(blocks: Blocks, rank: int | None = None) -> Distribution:
+    """The distribution of training windows, with thresholds of 1; ``rank`` components, or as many as hold ``KEPT``."""
+    by = {name: scaling(block) for name, block in blocks.items()}
+    vectors = np.hstack([scaled(blocks[name], of) for name, of in by.items() if name != CONTRAST])
+    variances, components = np.linalg.eigh(vectors.T @ vectors / len(vectors))
+    variances, components = np.maximum(variances[::-1], 0), components[:, ::-1]
+    if rank is None:
+        rank = int(np.searchsorted(np.cumsum(variances), KEPT * variances.sum())) + 1
+    rank = min(rank, int(np.count_nonzero(variances > ROUNDING * variances.sum())))
+    # the sign of an eigenvector is that of whichever library computed it
+    largest = np.abs(components).argmax(axis=0)
+    components = components * np.sign(components[largest, np.arange(len(largest))])
+    return Distribution(by, components[:, :rank].copy(), variances[:rank].copy(), np.ones(len(STATISTICS)))
+
+
+def thresholds(distances: Array, outside: float) -> Array:
+    """Thresholds (3,) that the share ``outside`` of windows is beyond in one statistic or another.
+
+    Each statistic has its quantile at 1 - ``outside``, and all are raised by the factor that makes the share of windows
+    beyond any of them that of one.
+    """
+    each = np.maximum(np.quantile(distances, 1 - outside, axis=0), ROUNDING)
+    together = float(np.quantile((distances / each).max(axis=1), 1 - outside))
+    return np.asarray(each * together)
+
+
+def left_out(blocks: Blocks, seed: NDArray[Any], rank: int) -> dict[tuple[int, ...], tuple[NDArray[np.intp], Array]]:
+    """Distances of the windows of every seed, and pair of seeds, from those of all others, and which windows they are.
+
+    Needs three seeds or more.
+    """
+    seeds = np.unique(seed).tolist()
+    found = {}
+    for left in [*((s,) for s in seeds), *combinations(seeds, 2)]:
+        test = np.isin(seed, left)
+        near = distribution({name: block[~test] for name, block in blocks.items()}, rank)
+        found[left] = np.flatnonzero(test), near.distances({name: block[test] for name, block in blocks.items()})
+    return found
+
+
+def abstained(
+    of: Mapping[tuple[int, ...], tuple[NDArray[np.intp], Array]], seed: NDArray[Any], outside: float
+) -> Sequence[tuple[int, float]]:
+    """Each seed, and the share of its windows beyond thresholds that neither it nor its windows have set.
+
+    They are set by each of the other seeds, seen from the training without both; ``of`` is that of ``left_out``.
+    """
+    seeds = np.unique(seed).tolist()
+    shares = []
+    for one in seeds:
+        others = []
+        for other in (s for s in seeds if s != one):
+            rows, distances = of[min(one, other), max(one, other)]
+            others.append(distances[seed[rows] == other])
+        beyond = of[one,][1] / thresholds(np.concatenate(others), outside)
+        shares.append((int(one), float((beyond.max(axis=1) > 1).mean())))
+    return shares

@@ -1,0 +1,95 @@
+"""From a study to its model: the micrographs that train it, of other thicknesses through variants of the study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem import learning, micrographs, paths, windows
+from persistem.evaluation import validation
+from persistem.model import bundle, training
+from persistem.plan_evaluation import records
+from persistem.specimens import states_of
+from persistem.variants import variant, with_seeds
+
+if TYPE_CHECKING:
+    from persistem.plan import Plan
+    from persistem.study import Study
+
+#: The lens, and how its defocus is counted; of the rest of the imaging the micrographs know.
+MICROSCOPE = tuple(key for key in micrographs.KEYS if key not in ("field", "thickness", "pixels", "margin"))
+
+
+@dataclass(frozen=True)
+class Modelled:
+    """The model of a study: its bundle's index, or nothing where the study has none."""
+
+    index: str = ""
+
+    @property
+    def files(self) -> list[str]:
+        """Every file of the bundle."""
+        return [str(Path(self.index).with_name(name)) for name in bundle.FILES] if self.index else []
+
+
+def plan_model(plan: Plan) -> Modelled:
+    """Add the steps of the model to a plan; nothing where the study has none."""
+    from persistem.plan import part
+
+    study = plan.study
+    if study.model is None:
+        return Modelled()
+    settings = {
+        "states": states_of(study),
+        "model": part(study.model),
+        "imaging": part(study.imaging, MICROSCOPE),
+        "material": _material(study),
+        "preparation": study.preparation.method,
+        "sources": [source for thin in _thicknesses(plan) for source in _sources(thin)],
+    }
+    # the model describes windows and classifies by itself
+    versions = {"classifiers": learning.VERSION, "validation": validation.SHARED_VERSION, "windows": windows.VERSION}
+    return Modelled(paths.path("models", plan.add("models", training.VERSION, settings, **versions)))
+
+
+def _thicknesses(plan: Plan) -> list[Plan]:
+    """A plan for each thickness that is trained at: that of the study itself, or of a variant."""
+    from persistem.plan import Plan
+
+    assert plan.study.model is not None
+    if not plan.study.model.thicknesses:
+        return [plan]
+    without: dict[str, Any] = {"evaluation": None, "model": None}
+    plain = with_seeds(variant(plan.study, without, "model"), (), "model")
+    plans = []
+    for k, thickness in enumerate(plan.study.model.thicknesses):
+        if thickness == plan.study.imaging.thickness:
+            plans.append(plan)
+            continue
+        study = variant(plain, {"imaging.thickness": thickness}, f"model.thicknesses[{k}]")
+        same = (other for other in plan.plans if other.study == study and not other.recipes)
+        plans.append(next(same, None) or Plan(study, of=plan, learned=False))
+    return plans
+
+
+def _sources(plan: Plan) -> list[dict[str, Any]]:
+    """Every micrograph of a classified specimen."""
+    return [
+        record
+        | {
+            "thickness": plan.study.imaging.thickness,
+            "defocus": value,
+            "path": paths.path("micrographs", plan.digest("micrographs", record["specimen"]), record["specimen"], name),
+            "summary": plan.summary(record["specimen"]),
+        }
+        for record in records(plan)
+        for name, value in plan.defoci.items()
+    ]
+
+
+def _material(study: Study) -> str:
+    """The material in words, for the card."""
+    if study.structures:
+        return "own structures"
+    return study.material.file or study.material.crystal.formula
