@@ -12,8 +12,8 @@ from persistem.cli import main
 
 VERBS = [
     "heat", "treat", "prepare", "structure", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
-    "persistence-images", "learn", "diagram-3d", "state-checks", "optimal-volumes", "weights", "inverse", "report",
-    "figure", "publish", "publish-report", "check", "accuracy", "record", "reference",
+    "persistence-images", "learn", "train", "diagram-3d", "state-checks", "optimal-volumes", "weights", "inverse",
+    "report", "figure", "publish", "publish-report", "publish-model", "check", "accuracy", "record", "reference", "map",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"
 CROPS = "{intensity: {method: window}, crops: {size: 32, stride: 32}}"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from persistem import verbs
+from persistem import verbs, verbs_map
 from persistem.errors import PersistemError
 from persistem.figures import CHAPTER, FIGURES
 from persistem.protocol import protocol_of
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add(verbs.describe, required=True)
     command.add_argument("micrographs", nargs="+", type=Path, help="one for each defocus")
     command.add_argument("--out", type=Path, required=True)
-    for learner in (verbs.evaluate, verbs.controls):
+    for learner in (verbs.evaluate, verbs.controls, verbs.train):
         command = root(add(learner, "out", required=True))
         command.add_argument("--jobs", type=int, default=1, help="processes")
     root(add(verbs.sweep, "out", required=True))
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     command = root(add(verbs.figure, required=True))
     command.add_argument("name", choices=(*FIGURES, *CHAPTER))
     command.add_argument("out", type=Path)
-    for publisher in (verbs.publish, verbs.publish_report):
+    for publisher in (verbs.publish, verbs.publish_report, verbs.publish_model):
         command = root(add(publisher, protocol=False))
         command.add_argument("study", help="study file, or a study as an inline mapping")
     command = add(verbs.check, protocol=False)
@@ -112,4 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     add(verbs.accuracy, "table", protocol=False)
     add(verbs.record, "study", "docs", protocol=False)
     add(verbs.reference, "folder", protocol=False)
+    command = add(verbs_map.map, protocol=False)
+    command.add_argument("images", nargs="+", type=Path, help="DM3, DM4, EMD, MRC, SER, TIFF, HDF5")
+    command.add_argument("--model", type=Path, required=True, help="bundle folder")
+    command.add_argument("--out", type=Path, required=True, help="folder; each image gets one in it")
+    command.add_argument("--step", type=float, default=3.0, help="distance of the windows, Å; by default 3")
+    for option, unit in (("--pixel-size", "Å"), ("--voltage", "kV"), ("--defocus", "Å, underfocus positive")):
+        command.add_argument(option, type=float, help=f"{unit}; where the files do not say, or say wrong")
+    command.add_argument("--jobs", type=int, default=1, help="processes")
     return parser

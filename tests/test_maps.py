@@ -1,0 +1,597 @@
+"""Maps: what a model of known judgement says of micrographs of known content, and the folder it is written as."""
+
+import csv
+import io
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tifffile
+from matplotlib.colors import to_rgb
+from persistem import api
+from persistem.cli import main
+from persistem.errors import PersistemError
+from persistem.figures.drawing import COLOURS
+from persistem.maps import Map, files, map_image, mapping, write
+from persistem.maps.overlay import STRONGEST, blend, draw
+from persistem.maps.regions import regions
+from persistem.model.classifier import Verdict
+from persistem.reading import Image
+from persistem.study import Windows
+from persistem.verbs_map import names
+
+#: Å; a window has 16 pixels, a step is 5.
+SAMPLING, STEP, SIDE = 0.2, 1.0, 16
+STATES = ("amorphous", "liquid")
+FILES = ["map.hspy", "map.json", "map.tif", "overlay.png", "regions.csv"]
+GIVEN = ["--pixel-size", "0.2", "--voltage", "200", "--defocus", "0"]
+
+
+class Model:
+    """Liquid, by 0.9, where the contrast is above 0.1; amorphous, by 0.8, below; unlike the training above 0.5."""
+
+    states = STATES
+    windows = Windows(sampling=SAMPLING, size=SIDE * SAMPLING)
+    blocks = ("contrast",)
+    voltage = 200.0
+    defoci = (-100.0, 100.0)
+    card: dict = {}  # noqa: RUF012
+
+    def classify(self, blocks, valid):
+        contrast = np.where(valid, np.exp(blocks["contrast"][..., 0]), 0.0)
+        liquid = np.where(valid, np.where(contrast > 0.1, 0.9, 0.2), 0.5)
+        reason = np.select([~valid, contrast > 0.5], [1, 2], 0)
+        return Verdict(np.stack([1 - liquid, liquid], -1).astype(np.float32), contrast, reason.astype(np.uint8))
+
+    def coefficients(self):
+        return {"contrast": np.array([[-1.0], [1.0]])}, np.zeros(2)
+
+
+@pytest.fixture(scope="module")
+def image():
+    """240 x 320 px: columns 0 to 159 of little contrast, the others of more, in them a hole without noise and dirt."""
+    noise = np.random.default_rng(1).standard_normal((240, 320))
+    pixels = 100 + noise * np.where(np.arange(320) < 160, 4, 25)
+    pixels[20:60, 200:240] = 100
+    pixels[150:190, 240:290] = 100 + 90 * noise[150:190, 240:290]
+    return Image(Path("half.tif"), None, "half", pixels.astype(np.float32), SAMPLING, 200.0, 0.0, {"format": "TIFF"})
+
+
+@pytest.fixture(scope="module")
+def found(image):
+    return map_image(image, Model(), STEP)
+
+
+def drawn(state, probability=0.75, step=2.0, origin=(6.0, 6.0)):
+    """A map of states by label, -1 where it abstains."""
+    state = np.asarray(state)
+    sure = np.broadcast_to(probability, state.shape)[..., None]
+    probability = np.where(np.arange(2) == state[..., None], sure, 1 - sure)
+    facts = {"image": {"file": "drawn.tif", "title": "", "voltage_kV": 200.0, "pixel_size_A": 0.5}}
+    probability = probability.astype(np.float32)
+    reason = np.where(state < 0, 3, 0).astype(np.uint8)
+    return Map(probability, probability.max(-1), state < 0, reason, step, origin, STATES, facts)
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def bundle(monkeypatch):
+    """The command line's way to a model, to this file's."""
+    from persistem.model import bundle
+
+    monkeypatch.setattr(bundle, "load", lambda path: Model())
+    return "bundle"
+
+
+@pytest.fixture
+def shots(image, tmp_path):
+    """Files: a good one in each of two folders, under one name; a stack of two; and one that is no image."""
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "shot.tif", image.pixels)
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack([image.pixels, image.pixels[:, ::-1]]), photometric="minisblack")
+    (tmp_path / "bad.tif").write_text("not an image")
+    return tmp_path
+
+
+# what is where
+
+
+def test_every_window_on_one_side_has_that_sides_state(found):
+    """And those that show nothing, or what the model does not know, abstain, each for its reason."""
+    first = 5 * np.arange(found.abstain.shape[1])
+    top = 5 * np.arange(found.abstain.shape[0])
+    assert found.abstain.shape == ((240 - SIDE) // 5 + 1, (320 - SIDE) // 5 + 1)
+    assert (found.state[:, first + SIDE <= 160] == 0).all()
+    clean = found.state[np.ix_((top >= 60) & (top + SIDE <= 150), first >= 160)]
+    assert clean.size > 100 and (clean == 1).all()
+    hole = np.ix_((top >= 20) & (top + SIDE <= 60), (first >= 200) & (first + SIDE <= 240))
+    dirt = np.ix_((top >= 150) & (top + SIDE <= 190), (first >= 240) & (first + SIDE <= 290))
+    assert (found.reason[hole] == 1).all() and (found.reason[dirt] == 2).all()
+    assert found.abstain[hole].all() and found.abstain[dirt].all()
+    np.testing.assert_array_equal(found.abstain, found.reason > 0)
+    np.testing.assert_array_equal(found.confidence, found.probability.max(-1))
+    np.testing.assert_allclose(found.probability.sum(-1), 1, rtol=1e-6)
+
+
+def test_the_shares_are_of_all_windows(found):
+    assert found.shares == {
+        "amorphous": pytest.approx((found.state == 0).mean()),
+        "liquid": pytest.approx((found.state == 1).mean()),
+        "abstained": pytest.approx(found.abstain.mean()),
+    }
+    assert sum(found.shares.values()) == pytest.approx(1)
+
+
+def test_the_grid_starts_at_the_centre_of_the_first_window(image):
+    """The asked step is rounded to pixels of the model's sampling."""
+    found = map_image(image, Model(), 1.07)
+    assert (found.step, found.origin) == (pytest.approx(1.0), pytest.approx((1.6, 1.6)))
+    coarse = map_image(image, Model(), 3.2)
+    np.testing.assert_array_equal(coarse.probability, map_image(image, Model(), 0.2).probability[::16, ::16])
+
+
+def test_a_finer_micrograph_has_the_same_map_in_ångström(image, found):
+    """Twice as many pixels of half the size: the same specimen in the same places."""
+    fine = replace(image, pixels=image.pixels.repeat(2, 0).repeat(2, 1), pixel_size=SAMPLING / 2)
+    again = map_image(fine, Model(), STEP)
+    assert again.abstain.shape == found.abstain.shape
+    assert again.origin[0] == pytest.approx(found.origin[0] - SAMPLING / 4)  # the first pixel's centre is nearer
+    centre = again.origin[1] + again.step * np.arange(again.abstain.shape[1])
+    assert (again.state[:, centre + SIDE * SAMPLING / 2 < 31] == 0).all()
+
+
+def test_a_large_micrograph_passes_through_a_temporary_file(image, found, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(mapping, "IN_MEMORY", 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    again = map_image(image, Model(), STEP, progress=lambda *_: seen.extend(tmp_path.iterdir()))
+    assert seen and not [*tmp_path.iterdir()]
+    np.testing.assert_array_equal(again.probability, found.probability)
+    np.testing.assert_array_equal(again.reason, found.reason)
+
+
+def test_the_facts_say_what_the_map_is_of(found):
+    facts = json.loads(json.dumps(found.facts))
+    assert facts["image"] | {"rows": 240, "columns": 320, "voltage_kV": 200.0, "defocus_A": 0.0} == facts["image"]
+    assert facts["image"]["file_says"] == {"format": "TIFF"}
+    assert facts["parameters"] == {"step_A": 1.0, "window_A": pytest.approx(3.2), "sampling_A": 0.2}
+    assert len(facts["model"]["digest"]) == 12 and "numpy" in facts["versions"] and facts["warnings"] == []
+
+
+# regions
+
+
+def test_regions_have_their_area_probability_and_place():
+    """A step of 2 Å: a window counts for 0.04 nm²."""
+    found = drawn(
+        [[0, 0, -1, 1], [0, 0, -1, 1], [1, -1, 0, -1]], [[0.6, 0.8, 1, 0.9], [0.6, 0.8, 1, 0.7], [1, 1, 1, 1]]
+    )
+    square, column, corner, alone = regions(found)
+    assert (square["region"], square["state"], square["area_nm2"]) == (1, "amorphous", pytest.approx(4 * 0.04))
+    assert square["mean_probability"] == pytest.approx(0.7)
+    assert (square["x_nm"], square["y_nm"]) == (pytest.approx(0.7), pytest.approx(0.7))
+    edges = [square[edge] for edge in ("left_nm", "top_nm", "right_nm", "bottom_nm")]
+    assert edges == pytest.approx([0.5, 0.5, 0.9, 0.9])
+    assert {r["state"]: r["area_nm2"] for r in (column, corner, alone)} == {
+        "liquid": pytest.approx(0.04),
+        "amorphous": pytest.approx(0.04),
+    }
+    assert column["area_nm2"] == pytest.approx(0.08) and column["mean_probability"] == pytest.approx(0.8)
+    assert (column["x_nm"], column["y_nm"]) == (pytest.approx(1.2), pytest.approx(0.7))
+
+
+def test_regions_touch_by_edges_and_never_through_what_abstains():
+    assert len(regions(drawn([[0, 1], [1, 0]]))) == 4
+    assert len(regions(drawn([[0, -1, 0]]))) == 2
+    assert regions(drawn([[-1, -1]])) == []
+
+
+def test_regions_and_abstention_cover_the_map(found):
+    area = sum(region["area_nm2"] for region in regions(found))
+    assert area == pytest.approx((~found.abstain).sum() * (found.step / 10) ** 2)
+
+
+# the folder
+
+
+@pytest.fixture(scope="module")
+def folder(found, image, tmp_path_factory):
+    out = tmp_path_factory.mktemp("maps") / "half"
+    write(found, image, Model(), out)
+    return out
+
+
+def test_the_folder_holds_every_file_and_nothing_else(folder):
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert [*folder.parent.iterdir()] == [folder]
+
+
+def test_the_stack_opens_in_imagej_calibrated_and_named(folder, found):
+    with tifffile.TiffFile(folder / "map.tif") as file:
+        stack, about, page = file.asarray(), file.imagej_metadata, file.pages[0]
+        x, y = (np.divide(*page.tags[name].value) for name in ("XResolution", "YResolution"))
+    assert stack.dtype == np.float32 and about["Labels"] == [*STATES, "confidence", "abstain"]
+    np.testing.assert_array_equal(stack[:2], found.probability.transpose(2, 0, 1))
+    np.testing.assert_array_equal(stack[2:], [found.confidence, found.abstain])
+    assert about["unit"] == "nm" and x == pytest.approx(10) and y == pytest.approx(10)
+    # ImageJ: position = (pixel - origin) * size, and a pixel's centre is half a pixel further
+    assert (0.5 - about["xorigin"]) * 0.1 == pytest.approx(found.origin[1] / 10)
+    assert json.loads(about["Info"])["states"] == list(STATES)
+
+
+@pytest.mark.parametrize("name", ["map.tif", "map.hspy"])
+def test_hyperspy_places_the_map_on_the_micrograph(folder, found, name):
+    from rsciio import hspy, tiff
+
+    (signal,) = (tiff if name.endswith("tif") else hspy).file_reader(folder / name)
+    page, y, x = signal["axes"]
+    for axis in (y, x):
+        assert axis["units"] == "nm" and axis["scale"] == pytest.approx(0.1)
+        # the first pixel's centre is where HyperSpy counts from
+        assert axis["offset"] == pytest.approx((SIDE - 1) / 2 * SAMPLING / 10)
+    assert page["navigate"] and signal["data"].shape == (4, y["size"], x["size"]) == (4, *found.abstain.shape)
+    np.testing.assert_array_equal(signal["data"][3], found.abstain)
+
+
+def test_rows_and_columns_keep_their_own_origin(tmp_path):
+    from rsciio import hspy, tiff
+
+    found = drawn([[0, 1, 1], [0, 1, 1]], origin=(6.0, 8.0))
+    files.write_tiff(found, tmp_path / "map.tif")
+    files.write_hyperspy(found, tmp_path / "map.hspy")
+    for (signal,) in (tiff.file_reader(tmp_path / "map.tif"), hspy.file_reader(tmp_path / "map.hspy")):
+        assert [axis["offset"] for axis in signal["axes"][1:]] == pytest.approx([0.575, 0.775])
+    with tifffile.TiffFile(tmp_path / "map.tif") as file:
+        assert (file.imagej_metadata["yorigin"], file.imagej_metadata["xorigin"]) == (-2.5, -3.5)
+    assert regions(found)[0]["x_nm"] == pytest.approx(1.1) and regions(found)[0]["y_nm"] == pytest.approx(0.7)
+
+
+def test_the_signal_carries_what_is_known_of_the_micrograph(folder, found):
+    from rsciio import hspy
+
+    (signal,) = hspy.file_reader(folder / "map.hspy")
+    assert signal["metadata"]["General"]["title"] == "Map of half"
+    assert signal["metadata"]["Acquisition_instrument"]["TEM"]["beam_energy"] == 200
+    assert signal["metadata"]["PersisTEM"]["pages"] == [*STATES, "confidence", "abstain"]
+    assert signal["original_metadata"]["image"]["file_says"] == {"format": "TIFF"}
+    assert [axis["navigate"] for axis in signal["axes"]] == [True, False, False]
+    own = found.to_hyperspy_dict()
+    np.testing.assert_array_equal(own["data"], signal["data"])
+    assert [axis["scale"] for axis in own["axes"]] == [axis["scale"] for axis in signal["axes"]]
+
+
+def test_the_facts_and_the_table_agree_with_the_map(folder, found):
+    facts = json.loads((folder / "map.json").read_text())
+    assert facts["shares"] == found.shares and facts["states"] == list(STATES)
+    assert sum(facts["abstained_windows"].values()) == found.abstain.sum()
+    assert facts["grid"] | {"step_A": found.step, "origin_A": list(found.origin)} == facts["grid"]
+    with open(folder / "regions.csv", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert [row["state"] for row in rows] == [region["state"] for region in regions(found)]
+    assert [float(row["area_nm2"]) for row in rows] == pytest.approx([r["area_nm2"] for r in regions(found)], rel=1e-5)
+
+
+def test_the_same_map_is_the_same_bytes(folder, found, image, tmp_path):
+    write(found, image, Model(), tmp_path / "half")
+    for name in FILES:
+        assert (tmp_path / "half" / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("writer", ["write_tiff", "write_hyperspy", "write_overlay", "write_regions", "facts_of"])
+def test_a_failure_in_the_middle_leaves_what_was_there(writer, there, found, image, tmp_path, monkeypatch):
+    out = tmp_path / "half"
+    if there:
+        write(found, image, Model(), out)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, writer, full)
+    with pytest.raises(OSError, match="No space left"):
+        write(found, image, Model(), out)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert out.exists() == there and len([*tmp_path.iterdir()]) == there
+
+
+def test_a_map_that_cannot_be_put_in_place_leaves_the_one_before(found, image, tmp_path, monkeypatch):
+    write(found, image, Model(), tmp_path / "half")
+    move = files.os.replace
+
+    def stuck(source, target):
+        if str(source).endswith(".part"):
+            raise OSError(5, "Input/output error")
+        move(source, target)
+
+    monkeypatch.setattr(files.os, "replace", stuck)
+    with pytest.raises(OSError, match="Input/output"):
+        write(found, image, Model(), tmp_path / "half")
+    assert [*tmp_path.iterdir()] == [tmp_path / "half"]
+    assert sorted(path.name for path in (tmp_path / "half").iterdir()) == FILES
+
+
+def test_only_a_map_is_replaced(found, image, tmp_path):
+    out = tmp_path / "half"
+    out.mkdir()
+    write(found, image, Model(), out)
+    (out / "old").touch()
+    write(found, image, Model(), out)
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("mine")
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for mine in (other, file):
+        with pytest.raises(PersistemError, match=f"{mine}: is there already"):
+            write(found, image, Model(), mine)
+    assert file.read_text() == (other / "thesis.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "half", "other"]
+
+
+# the overlay
+
+
+def test_the_overlay_shows_states_by_colour_and_confidence_by_opacity():
+    """A grey micrograph of 0.5 Å pixels under windows 2 Å apart; the first window's centre is at 6 Å."""
+    grey = np.full((64, 64), 0.5)
+    found = drawn([[0, 1, 0, 1], [0, 1, 0, 1]], [[1, 1, 0.5, 0.75]] * 2)
+    seen = blend(found, grey, 0.5)
+    at = [(12, 12 + 4 * column) for column in range(4)]
+    for (row, column), label, sure in zip(at, (0, 1, 0, 1), (1, 1, 0, 0.5), strict=True):
+        opacity = STRONGEST * sure
+        expected = (1 - opacity) * 0.5 + opacity * np.array(to_rgb(COLOURS[label]))
+        np.testing.assert_allclose(seen[row, column], expected, atol=1e-6)
+    coloured = np.ptp(seen, axis=-1) > 0.01
+    rows, columns = np.nonzero(coloured)
+    assert (rows.min(), rows.max() + 1, columns.min()) == (10, 18, 10)  # 5 Å to 9 Å, from 5 Å
+
+
+def test_what_abstains_is_hatched_in_grey():
+    seen = blend(drawn(np.full((8, 8), -1)), np.full((64, 64), 0.5), 0.5)
+    inside = seen[12:40, 12:40]
+    assert np.ptp(inside, axis=-1).max() < 1e-9 and len(np.unique(inside.round(6))) == 2
+    np.testing.assert_array_equal(seen[:9], 0.5)
+
+
+def test_the_overlay_says_the_states_their_shares_and_what_the_image_is(found, image, folder):
+    import matplotlib.pyplot as plt
+
+    figure = draw(found, replace(image, title="50 $ shot_1", defocus=-120.0, frame=3))
+    (legend,) = figure.legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said == [f"{what} {share:.0%}" for what, share in found.shares.items()]
+    assert figure.axes[0].get_title().startswith(r"50 \$ shot_1")
+    assert "frame 3" in figure.axes[0].get_title() and "200 kV" in figure.axes[0].get_title()
+    figure.savefig(io.BytesIO())
+    plt.close(figure)
+    assert plt.imread(folder / "overlay.png").shape[1] > 500
+
+
+@pytest.mark.parametrize("shape", [(40, 1200), (1200, 40), (64, 64)])
+@pytest.mark.filterwarnings("error")
+def test_an_overlay_has_room_for_any_shape_and_title(shape, tmp_path):
+    """Nothing is warned of, so nothing collapsed; a title may be long, and in any letters."""
+    import matplotlib.pyplot as plt
+    from persistem.maps.overlay import write_overlay
+
+    pixels = np.random.default_rng(2).random(shape)
+    found = drawn(np.zeros([size // 4 for size in shape], int))
+    found.facts["image"]["title"] = title = "$非晶質$ \udce9\0" * 40
+    write_overlay(found, Image(Path("x.tif"), None, title, pixels, 0.5, 200.0, 0.0, {}), tmp_path / "overlay.png")
+    rows, columns, _ = plt.imread(tmp_path / "overlay.png").shape
+    assert 300 < columns < 1600 and 100 < rows < 2200
+
+
+def test_a_large_micrograph_is_drawn_small_and_to_scale(image, found):
+    import matplotlib.pyplot as plt
+
+    big = replace(image, pixels=np.kron(image.pixels, np.ones((10, 10), np.float32)), pixel_size=SAMPLING / 10)
+    figure = draw(found, big)
+    shown = figure.axes[0].images[0].get_array()
+    assert max(shown.shape) <= 1400 and shown.shape[1] / shown.shape[0] == pytest.approx(4 / 3, rel=0.01)
+    tint = (shown[..., 0] - shown[..., 2]).mean(axis=0)  # vermilion against blue
+    boundary = np.argmax(tint[100:] > 0) + 100
+    assert boundary / shown.shape[1] == pytest.approx(0.5, abs=0.03)
+    plt.close(figure)
+
+
+# what is refused
+
+
+@pytest.mark.parametrize(
+    ("missing", "option"),
+    [("pixel_size", "--pixel-size"), ("voltage", "--voltage"), ("defocus", "--defocus")],
+)
+def test_what_is_not_known_is_asked_for_by_its_option(image, missing, option):
+    with pytest.raises(PersistemError, match=option) as refused:
+        map_image(replace(image, **{missing: None}), Model(), STEP)
+    assert str(refused.value).count("--") == 1 and "half.tif" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "step", "said"),
+    [
+        ({"voltage": 203.0}, STEP, "taken at 203 kV, but the model is of 200 kV"),
+        ({"voltage": 80.0}, STEP, "taken at 80 kV"),
+        ({"pixel_size": 0.3}, STEP, "coarse"),
+        ({"pixels": np.ones((15, 400), np.float32)}, STEP, "smaller than a window"),
+        ({"pixels": np.ones((1, 1), np.float32)}, STEP, "smaller than a window"),
+        ({"pixels": np.full((64, 64), 7.0)}, STEP, "no part of it shows anything"),
+        ({}, 0.1, "--step 0.1"),
+        ({}, float("nan"), "--step"),
+        ({}, -3.0, "--step"),
+    ],
+)
+def test_what_the_model_cannot_judge_is_refused(image, change, step, said):
+    with pytest.raises(PersistemError, match=said) as refused:
+        map_image(replace(image, **change), Model(), step)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_voltage_within_a_percent_is_the_models(image, found):
+    again = map_image(replace(image, voltage=201.9), Model(), STEP)
+    np.testing.assert_array_equal(again.probability, found.probability)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [({"defocus": 150.0}, "-100 to 100 Å"), ({"facts": {"mode": "STEM"}}, "STEM")]
+)
+def test_what_was_not_trained_is_warned_of(image, change, said):
+    (warning,) = map_image(replace(image, **change), Model(), STEP).facts["warnings"]
+    assert said in warning and "half.tif" in warning
+
+
+# the command line
+
+
+def test_a_micrograph_by_the_command_line(shots, bundle, found, capsys):
+    assert run("map", shots / "a/shot.tif", "--model", bundle, "--out", shots / "out", "--step", STEP, *GIVEN) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and said.out.count("\n") == 1 and f"liquid {found.shares['liquid']:.0%}" in said.out
+    assert sorted(path.name for path in (shots / "out/shot").iterdir()) == FILES
+    with tifffile.TiffFile(shots / "out/shot/map.tif") as file:
+        np.testing.assert_array_equal(file.asarray()[:2], found.probability.transpose(2, 0, 1))
+
+
+def test_a_bad_file_does_not_keep_the_others(shots, bundle, capsys):
+    """A folder for each image and frame, whatever shares a name; one sentence for what cannot be read."""
+    images = [shots / name for name in ("bad.tif", "a/shot.tif", "stack.tif", "absent.tif", "b/shot.tif", "a/shot.tif")]
+    assert run("map", *images, "--model", bundle, "--out", shots / "out", "--step", 3, *GIVEN) == 1
+    said = capsys.readouterr()
+    assert [line.split(":")[0] for line in said.err.splitlines()] == ["persistem"] * 2
+    assert "bad.tif" in said.err and "absent.tif" in said.err and "Traceback" not in said.err
+    made = ["shot", "shot-2", "stack-frame-0", "stack-frame-1"]
+    assert sorted(path.name for path in (shots / "out").iterdir()) == made
+    left, right = (tifffile.imread(shots / f"out/stack-frame-{n}/map.tif") for n in (0, 1))
+    assert left[1].mean(0).argmax() > right[1].mean(0).argmax()
+
+
+@pytest.mark.parametrize("option", ["--pixel-size", "--voltage", "--defocus"])
+def test_the_command_line_never_asks(shots, bundle, option, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    given = dict(zip(GIVEN[::2], GIVEN[1::2], strict=True))
+    del given[option]
+    arguments = [word for pair in given.items() for word in pair]
+    assert run("map", shots / "stack.tif", "--model", bundle, "--out", shots / "out", *arguments) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and option in said.err
+    assert not (shots / "out").exists()
+
+
+def test_a_name_in_another_encoding_is_no_obstacle(image, tmp_path, bundle, capfd):
+    path = tmp_path / os.fsdecode(b"caf\xe9.tif")
+    tifffile.imwrite(path, image.pixels)
+    assert run("map", path, "--model", bundle, "--out", tmp_path / "out", "--step", 5, *GIVEN) == 0
+    (folder,) = (tmp_path / "out").iterdir()
+    assert os.fsencode(folder.name) == b"caf\xe9" and sorted(file.name for file in folder.iterdir()) == FILES
+    assert json.loads((folder / "map.json").read_text("utf-8"))["image"]["file"] == "caf?.tif"
+    assert "caf?: amorphous" in capfd.readouterr().out
+
+
+def test_the_command_line_warns_of_a_defocus_that_was_not_trained(shots, bundle, capsys):
+    given = [*GIVEN[:-1], "900"]
+    assert run("map", shots / "stack.tif", "--model", bundle, "--out", shots / "out", *given) == 0
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith("persistem: warning: ") and "900 Å" in said
+    assert json.loads((shots / "out/stack-frame-1/map.json").read_text())["warnings"] == [
+        said[len("persistem: warning: ") : -1]
+    ]
+
+
+def test_what_is_in_the_way_is_said_before_anything_is_computed(shots, bundle, capsys, monkeypatch):
+    (shots / "out/shot").mkdir(parents=True)
+    (shots / "out/shot/thesis.txt").write_text("mine")
+    monkeypatch.setattr(mapping, "_resampled", None)
+    assert run("map", shots / "a/shot.tif", "--model", bundle, "--out", shots / "out", *GIVEN) == 1
+    assert "holds no map" in capsys.readouterr().err
+    assert [*(shots / "out/shot").iterdir()] == [shots / "out/shot/thesis.txt"]
+
+
+def test_names_are_unique(tmp_path):
+    images = [Path(name) for name in ("x.dm4", "x.tif", "x-2.dm4", "b/X.mrc", "x.dm4")]
+    assert [*names(images).values()] == ["x", "x-2", "x-2-2", "X-3"]
+
+
+def test_progress_is_for_terminals(shots, bundle, monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert run("map", shots / "a/shot.tif", "--model", bundle, "--out", shots / "out", *GIVEN) == 0
+    said = terminal.getvalue()
+    assert "100%" in said and "0:00 left" in said and "\n" not in said and said.endswith("\r\x1b[K")
+
+
+# three lines of Python
+
+
+def test_an_array_and_a_signal_and_a_file_have_the_same_map(shots, image, found):
+    axis = SimpleNamespace(scale=0.02, units="nm", size=320)
+    metadata = {"Acquisition_instrument": {"TEM": {"beam_energy": 200}}, "General": {"title": "mine"}}
+    signal = SimpleNamespace(
+        data=image.pixels,
+        axes_manager=SimpleNamespace(signal_axes=(axis, axis), navigation_axes=()),
+        metadata=SimpleNamespace(as_dictionary=lambda: metadata),
+    )
+    given = {"pixel_size": 0.2, "voltage": 200, "defocus": 0}
+    for source, options in [
+        (image.pixels, given),
+        (signal, {"defocus": 0}),
+        (shots / "a/shot.tif", given),
+        (image, {}),
+    ]:
+        again = api.map(source, Model(), step=STEP, **options)
+        np.testing.assert_array_equal(again.probability, found.probability)
+    assert api.map(signal, Model(), defocus=0).facts["image"]["title"] == "mine"
+    axis.units = "px"
+    with pytest.raises(PersistemError, match="--pixel-size"):
+        api.map(signal, Model(), defocus=0)
+
+
+def test_a_map_is_plotted_over_its_micrograph(image, found):
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    before = matplotlib.get_backend()
+    figure = api.plot(found, image.pixels)
+    assert figure.axes[0].images[0].get_array().shape == (240, 320, 3)
+    assert matplotlib.get_backend() == before
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros((2, 32, 32)), "3-dimensional"),
+        (np.zeros((32, 32), complex), "complex"),
+        (np.full((32, 32), "a"), "<U1"),
+        (np.full((32, 32), np.nan), "not finite"),
+    ],
+)
+def test_an_array_that_is_no_image_is_refused(array, said):
+    with pytest.raises(PersistemError) as refused:
+        api.map(array, Model(), pixel_size=0.2, voltage=200, defocus=0)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("given", [{"pixel_size": -0.2}, {"voltage": float("inf")}, {"defocus": float("nan")}])
+def test_an_option_that_is_no_number_of_its_kind_is_refused(image, given):
+    with pytest.raises(PersistemError, match=next(iter(given))):
+        api.map(image.pixels, Model(), **{"pixel_size": 0.2, "voltage": 200, "defocus": 0} | given)
+
+
+def test_a_stack_is_mapped_image_by_image(shots):
+    with pytest.raises(PersistemError, match="2 images"):
+        api.map(shots / "stack.tif", Model(), pixel_size=0.2, voltage=200, defocus=0)

@@ -1,0 +1,137 @@
+"""Maps in three lines of Python::
+
+    model = api.load("results/demo/model")
+    found = api.map(signal, model, defocus=0)
+    api.plot(found, signal)
+
+``signal`` is a HyperSpy signal, a NumPy array (then with ``pixel_size`` and ``voltage``) or the path of a file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem.errors import PersistemError
+from persistem.maps import Map, map_image, write
+from persistem.maps.mapping import STEP
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from persistem.model.classifier import Model
+    from persistem.reading import Image
+
+__all__ = ["Map", "image", "load", "map", "plot", "write"]
+
+
+def load(bundle: str | Path) -> Model:
+    """The model in a bundle folder; PersistemError where it cannot be used."""
+    from persistem.model import bundle as bundles
+
+    return bundles.load(Path(bundle))
+
+
+def map(
+    source: Any,
+    model: Model,
+    *,
+    pixel_size: float | None = None,
+    voltage: float | None = None,
+    defocus: float | None = None,
+    step: float = STEP,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Map:
+    """Map one micrograph: which state is where.
+
+    Parameters
+    ----------
+    source
+        a HyperSpy signal, an array (rows, columns), a file of one image, or what ``image`` gave
+    pixel_size, voltage, defocus
+        Å, kV, Å (underfocus positive): fill in or override what the source says
+    step, jobs, progress
+        as in ``persistem.maps.map_image``
+
+    Returns
+    -------
+    Map
+        with ``probability`` (rows, columns, states), ``abstain`` (rows, columns) and ``to_hyperspy_dict()``
+
+    Raises
+    ------
+    PersistemError
+        as ``image`` and ``persistem.maps.map_image``.
+    """
+    taken = image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus)
+    return map_image(taken, model, step, jobs, progress)
+
+
+def plot(found: Map, source: Any) -> Figure:
+    """The micrograph in grey with the map's states in colour: a Matplotlib figure.
+
+    ``source`` is what was mapped.
+    """
+    import matplotlib
+
+    from persistem.figures.drawing import STYLE
+    from persistem.maps.overlay import draw
+
+    said = found.facts["image"]
+    taken = image(source, pixel_size=said["pixel_size_A"], voltage=said["voltage_kV"], defocus=said["defocus_A"])
+    with matplotlib.rc_context(STYLE):
+        return draw(found, taken)
+
+
+def image(
+    source: Any,
+    *,
+    pixel_size: float | None = None,
+    voltage: float | None = None,
+    defocus: float | None = None,
+) -> Image:
+    """One micrograph from a HyperSpy signal, an array (rows, columns), a file or an image; options fill in or override.
+
+    A signal is known by its ``data`` and ``axes_manager``. PersistemError when it is not one image of finite numbers.
+    """
+    from persistem.reading import Image, read
+    from persistem.reading.found import BadImage, Found, angstrom, calibrated, kilovolts, mapped
+    from persistem.reading.pixels import frames
+
+    given = {"pixel_size": pixel_size, "voltage": voltage, "defocus": defocus}
+    if isinstance(source, Image):
+        stated: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return replace(source, **stated)
+    if isinstance(source, str | Path):
+        images = read(Path(source), **given)
+        if len(images) != 1:
+            raise PersistemError(f"{source}: {len(images)} images; persistem.reading.read gives them one by one")
+        return images[0]
+    for name, value in given.items():
+        if value is not None and not (math.isfinite(value) and (value > 0 or name == "defocus")):
+            raise PersistemError(f"{name} = {value:g}: must be a finite number, and but for a defocus positive")
+    title = "array"
+    if hasattr(source, "axes_manager"):
+        about = source.metadata.as_dictionary()
+        title = about.get("General", {}).get("title") or "signal"
+        given["voltage"] = kilovolts(mapped({"metadata": about}, "beam_energy")) if voltage is None else voltage
+        # HyperSpy lists x before y
+        axes = [{"scale": axis.scale, "units": axis.units} for axis in reversed(source.axes_manager.signal_axes)]
+        found = Found(np.asarray(source.data), axes, title)
+    else:
+        found = Found(np.asarray(source), [{}, {}], title)
+    try:
+        if found.data.ndim != 2:
+            raise BadImage(f"{found.data.ndim}-dimensional; one image, (rows, columns), is needed")
+        calibrated(found)
+        given["pixel_size"] = angstrom(found) if pixel_size is None else pixel_size
+        (pixels,) = frames(found)
+    except BadImage as error:
+        raise PersistemError(f"{title}: {error}") from error
+    return Image(path=Path(title), frame=None, title=title, pixels=pixels, facts={"format": "array"}, **given)

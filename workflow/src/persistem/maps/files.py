@@ -1,0 +1,177 @@
+"""The folder that a map is written as: for ImageJ, for HyperSpy, for reading, for tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem.errors import PersistemError
+from persistem.maps.overlay import write_overlay
+from persistem.maps.regions import write_regions
+from persistem.model.classifier import REASONS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persistem.maps.mapping import Map
+    from persistem.model.classifier import Model
+    from persistem.reading import Image
+
+#: The file that says that a folder is a map.
+FACTS = "map.json"
+
+
+def write(map: Map, image: Image, model: Model, out: Path) -> None:
+    """Write a map as the folder ``out``: whole, or not at all.
+
+    ``map.tif`` (ImageJ) and ``map.hspy`` (HyperSpy) hold an image for each state, then the confidence, then 0 and 1 for
+    abstained, float32, calibrated in nm; where a window abstains its probabilities stand there all the same, and are
+    not to be believed. ``overlay.png`` is to look at, ``regions.csv`` a table, ``map.json`` says what
+    the map is of. A map that is there already is replaced.
+
+    Raises
+    ------
+    PersistemError
+        when ``out`` is there and is not a map.
+    """
+    with _folder(Path(out)) as folder:
+        write_tiff(map, folder / "map.tif")
+        write_hyperspy(map, folder / "map.hspy")
+        write_overlay(map, image, folder / "overlay.png")
+        write_regions(map, folder / "regions.csv")
+        text = json.dumps(facts_of(map), indent=1, ensure_ascii=False)
+        (folder / FACTS).write_text(text + "\n", encoding="utf-8")
+
+
+def refuse_foreign(out: Path) -> None:
+    """PersistemError when ``out`` is there and is neither a map nor an empty folder: nothing of it is to be lost."""
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise PersistemError(f"{out}: is there already and is not a map; choose another --out")
+    if out.is_dir() and not (out / FACTS).is_file() and any(out.iterdir()):
+        raise PersistemError(f"{out}: is there already and holds no map ({FACTS}); choose another --out")
+
+
+def facts_of(map: Map) -> dict[str, Any]:
+    """What ``map.json`` says: plain values."""
+    rows, columns = map.abstain.shape
+    counts = np.bincount(map.reason.ravel(), minlength=len(REASONS)).tolist()
+    return {
+        **map.facts,
+        "states": list(map.states),
+        "grid": {"rows": rows, "columns": columns, "step_A": map.step, "origin_A": list(map.origin)},
+        "shares": map.shares,
+        "abstained_windows": dict(zip(REASONS[1:], counts[1:], strict=True)),
+    }
+
+
+def pages(map: Map) -> dict[str, NDArray[np.float32]]:
+    """The images that the files hold, by name: (rows, columns) each."""
+    probabilities = {state: map.probability[..., label] for label, state in enumerate(map.states)}
+    named = {**probabilities, "confidence": map.confidence, "abstain": map.abstain}
+    return {name: np.ascontiguousarray(page, dtype=np.float32) for name, page in named.items()}
+
+
+def write_tiff(map: Map, out: Path) -> None:
+    """Write the pages as a TIFF stack that ImageJ opens with its slices named, and scale and origin in nm.
+
+    The scale stands where ImageJ looks for it, and where RosettaSciIO does: in DigitalMicrograph's tags (unit, offset,
+    scale; of x and y), since it leaves ImageJ's unit aside.
+    """
+    from tifffile import imwrite
+
+    named = pages(map)
+    step = map.step / 10
+    corner = [(origin / map.step) - 0.5 for origin in map.origin]  # of the first window's square, in steps
+    imwrite(
+        out,
+        np.stack([*named.values()]),
+        imagej=True,
+        resolution=(1 / step, 1 / step),
+        extratags=[
+            *((tag, "s", 0, "nm", False) for tag in (65003, 65004)),
+            *((tag, "d", 1, offset, False) for tag, offset in zip((65007, 65006), _offsets(map), strict=True)),
+            *((tag, "d", 1, step, False) for tag in (65009, 65010)),
+        ],
+        metadata={
+            "axes": "ZYX",
+            "unit": "nm",
+            "xorigin": -corner[1],
+            "yorigin": -corner[0],
+            "min": 0.0,
+            "max": 1.0,
+            "Labels": [*named],
+            "Info": json.dumps(facts_of(map), indent=1),
+        },
+    )
+
+
+def write_hyperspy(map: Map, out: Path) -> None:
+    """Write the pages as a HyperSpy signal (HDF5), through RosettaSciIO."""
+    from rsciio.hspy import file_writer
+
+    file_writer(out, signal(map), show_progressbar=False)
+
+
+def signal(map: Map) -> dict[str, Any]:
+    """The dictionary that HyperSpy and RosettaSciIO hand a signal about in."""
+    from importlib.metadata import version
+
+    named = pages(map)
+    about = facts_of(map)
+    image = about["image"]
+    axes = [{"name": "page", "size": len(named), "scale": 1.0, "offset": 0.0, "units": "", "navigate": True}]
+    for name, offset, size in zip("yx", _offsets(map), map.abstain.shape, strict=True):
+        axes.append(
+            {"name": name, "size": size, "scale": map.step / 10, "offset": offset, "units": "nm", "navigate": False}
+        )
+    axes = [axis | {"_type": "UniformDataAxis", "is_binned": False} for axis in axes]
+    title = f"Map of {image['title'] or image['file']}"
+    return {
+        "data": np.stack([*named.values()]),
+        "axes": axes,
+        "metadata": {
+            "General": {"title": title, "original_filename": image["file"]},
+            "Signal": {"signal_type": "", "quantity": "probability"},
+            "Acquisition_instrument": {"TEM": {"beam_energy": image["voltage_kV"]}},
+            "PersisTEM": {"pages": [*named]},
+            "_HyperSpy": {},
+        },
+        "original_metadata": about,
+        "attributes": {"_lazy": False, "ragged": False},
+        "tmp_parameters": {},
+        "package_info": {"package": "persistem", "package_version": version("persistem")},
+        "learning_results": {},
+        "models": {},
+    }
+
+
+def _offsets(map: Map) -> list[float]:
+    """Centre of the first window in nm from the centre of the micrograph's first pixel: y, x."""
+    return [(origin - map.facts["image"]["pixel_size_A"] / 2) / 10 for origin in map.origin]
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``out`` that takes its place when the block ends without an error."""
+    refuse_foreign(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part, old = (out.with_name(f".{os.getpid()}.{out.name}.{kind}") for kind in ("part", "old"))
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        if out.exists():
+            os.replace(out, old)
+        os.replace(part, out)
+    finally:
+        if old.exists() and not out.exists():
+            os.replace(old, out)
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

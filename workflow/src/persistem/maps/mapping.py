@@ -1,0 +1,235 @@
+"""The map of a micrograph: every window that a model's description slides over it, classified."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem import windows
+from persistem.digests import digest_of
+from persistem.errors import PersistemError
+from persistem.reading import needs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persistem.model.classifier import Model
+    from persistem.reading import Image
+
+#: Raised when the results of this stage change for the same study.
+VERSION = 1
+
+#: Distance of the windows, Å, where none is asked for.
+STEP = 3.0
+#: Largest difference of the accelerating voltage from the model's, relative: the wavelength enters every phase.
+VOLTAGE_TOLERANCE = 0.01
+#: A resampled micrograph of more bytes than this lies in a temporary file.
+IN_MEMORY = 64_000_000
+
+
+@dataclass(frozen=True)
+class Map:
+    """Probabilities of the states on the grid of windows.
+
+    Entry [i, j] is of the window whose centre lies at ``origin + (i, j) * step``; Å, rows and columns, counted from the
+    micrograph's upper left corner.
+    """
+
+    probability: NDArray[np.float32]  # (rows, columns, states); all equal where a window is not valid
+    confidence: NDArray[np.float32]  # (rows, columns): probability of the most probable state
+    abstain: NDArray[np.bool_]  # (rows, columns): unlike the training
+    reason: NDArray[np.uint8]  # (rows, columns): index into persistem.model.classifier.REASONS
+    step: float
+    origin: tuple[float, float]
+    states: tuple[str, ...]
+    facts: dict[str, Any]  # of the image, the model and the parameters; plain values
+
+    @property
+    def state(self) -> NDArray[np.intp]:
+        """(rows, columns): index of the most probable state, -1 where the window abstains."""
+        return np.where(self.abstain, -1, self.probability.argmax(axis=-1))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the windows that each state has, and ``abstained``; they add up to 1."""
+        counts = np.bincount(self.state.ravel() + 1, minlength=len(self.states) + 1) / self.abstain.size
+        return {**dict(zip(self.states, counts[1:].tolist(), strict=True)), "abstained": float(counts[0])}
+
+    def to_hyperspy_dict(self) -> dict[str, Any]:
+        """What ``hyperspy.api.signals.Signal2D(**map.to_hyperspy_dict())`` takes, and RosettaSciIO's writers.
+
+        One image for each state, then the confidence, then 0 and 1 for abstained; calibrated in nm, an offset counts
+        from the centre of the micrograph's first pixel, as HyperSpy has it.
+        """
+        from persistem.maps.files import signal
+
+        return signal(self)
+
+
+def map_image(
+    image: Image,
+    model: Model,
+    step: float = STEP,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Map:
+    """Say for every window of a micrograph which state it shows.
+
+    Parameters
+    ----------
+    image
+        with pixel size (Å), voltage (kV) and defocus (Å)
+    model
+        of the same voltage; its windows slide over the image at its own sampling
+    step
+        distance of the windows, Å; rounded to pixels of the model's sampling
+    jobs
+        processes
+    progress
+        is told how much is done, and of how much
+
+    Returns
+    -------
+    Map
+        ``facts["warnings"]`` says in sentences what the training did not cover, such as the defocus.
+
+    Raises
+    ------
+    PersistemError
+        when the pixel size, voltage or defocus is not known, the voltage is another than the model's, the pixels are
+        too coarse for it, the image is smaller than a window, or no window holds an image.
+    """
+    from persistem.model.bundle import versions
+
+    name = name_of(image)
+    warnings = _check(image, model)
+    sampling = model.windows.sampling
+    if not (math.isfinite(step) and step >= sampling):
+        raise PersistemError(f"--step {step:g} Å: must be at least a pixel of the model, {sampling:g} Å")
+    stride, side = windows.step(model.windows, step), windows.side(model.windows)
+    with _resampled(image, sampling) as pixels:
+        if min(pixels.shape) < side:
+            rows, columns = (size * sampling / 10 for size in pixels.shape)
+            raise PersistemError(
+                f"{name}: {columns:.3g} x {rows:.3g} nm is smaller than a window of the model,"
+                f" {model.windows.size / 10:g} nm wide"
+            )
+        shape = tuple((size - side) // stride + 1 for size in pixels.shape)
+        probability = np.empty((*shape, len(model.states)), dtype=np.float32)
+        reason = np.empty(shape, dtype=np.uint8)
+        for first, part in windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress=progress):
+            verdict = model.classify(part.blocks, part.valid)
+            here = slice(first, first + len(part.valid))
+            probability[here], reason[here] = verdict.probability, verdict.reason
+    if (reason == 1).all():
+        raise PersistemError(f"{name}: no part of it shows anything: constant, saturated or not finite throughout")
+    assert image.pixel_size is not None
+    # the first pixel of the resampled image has its centre where that of the micrograph has it
+    centre = ((side - 1) * sampling + image.pixel_size) / 2
+    return Map(
+        probability=probability,
+        confidence=probability.max(axis=-1),
+        abstain=reason > 0,
+        reason=reason,
+        step=stride * sampling,
+        origin=(centre, centre),
+        states=tuple(model.states),
+        facts={
+            "image": facts_of(image),
+            "model": _facts_of_model(model),
+            "parameters": {"step_A": stride * sampling, "window_A": side * sampling, "sampling_A": sampling},
+            "versions": versions(),
+            "warnings": warnings,
+        },
+    )
+
+
+def name_of(image: Image) -> str:
+    """What messages call an image: its file, and which of the file's frames."""
+    return str(image.path) if image.frame is None else f"{image.path}, frame {image.frame}"
+
+
+def facts_of(image: Image) -> dict[str, Any]:
+    """What is known of an image: plain values."""
+    return {
+        "file": readable(image.path.name),
+        "frame": image.frame,
+        "title": readable(image.title),
+        "rows": image.pixels.shape[0],
+        "columns": image.pixels.shape[1],
+        "pixel_size_A": image.pixel_size,
+        "voltage_kV": image.voltage,
+        "defocus_A": image.defocus,
+        "file_says": _readable(image.facts),
+    }
+
+
+def readable(text: str) -> str:
+    """Text that every file can hold and every terminal show: a name may be in another encoding, a title in none."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {readable(str(key)): _readable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_readable(item) for item in value]
+    return readable(value) if isinstance(value, str) else value
+
+
+def _facts_of_model(model: Model) -> dict[str, Any]:
+    weights, constant = model.coefficients()
+    what: dict[str, Any] = {
+        "states": list(model.states),
+        "voltage_kV": model.voltage,
+        "defoci_A": list(model.defoci),
+        "windows": model.windows.model_dump(mode="json"),
+    }
+    numbers = {"weights": {block: part.tolist() for block, part in weights.items()}, "constant": constant.tolist()}
+    digest = digest_of("model", VERSION, what | numbers, [])
+    return {"digest": digest, **what, "blocks": list(model.blocks)}
+
+
+def _check(image: Image, model: Model) -> list[str]:
+    """Refuse what the model cannot judge; sentences on what it was not trained for but may judge all the same."""
+    needs(image)
+    name = str(image.path)  # the file's, for what is so of all its frames
+    assert image.voltage is not None and image.defocus is not None
+    if abs(image.voltage / model.voltage - 1) > VOLTAGE_TOLERANCE:
+        raise PersistemError(
+            f"{name}: taken at {image.voltage:g} kV, but the model is of {model.voltage:g} kV; train one for"
+            f" {image.voltage:g} kV, or correct a wrong file with --voltage"
+        )
+    warnings = []
+    low, high = model.defoci
+    if not low <= image.defocus <= high:
+        trained = f"{low:g} Å" if low == high else f"{low:g} to {high:g} Å"
+        warnings.append(f"{name}: a defocus of {image.defocus:g} Å, but the model was trained at {trained}")
+    if image.facts.get("mode") == "STEM":
+        warnings.append(f"{name}: a scanned image (STEM), but the model was trained on TEM images")
+    return warnings
+
+
+@contextmanager
+def _resampled(image: Image, sampling: float) -> Iterator[NDArray[np.float32]]:
+    """The micrograph at a sampling (Å): in memory, or in a temporary file where it is large."""
+    assert image.pixel_size is not None
+    try:
+        pixels = windows.resample(image.pixels, image.pixel_size, sampling)
+    except PersistemError as error:
+        raise PersistemError(f"{name_of(image)}: {error}") from error
+    if pixels.nbytes <= IN_MEMORY:
+        yield pixels
+        return
+    with TemporaryDirectory(prefix="persistem-map-") as folder:
+        path, shape = Path(folder) / "pixels", pixels.shape
+        pixels.tofile(path)
+        del pixels
+        yield np.memmap(path, dtype=np.float32, mode="r", shape=shape)
