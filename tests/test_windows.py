@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from persistem.errors import PersistemError
 from persistem.study import Band, Windows
-from persistem.windows import contributions, describe, pairs, pairs_of_image, resample, side, step, strips
-from persistem.windows.pairs import Pairs, kinds
+from persistem.windows import contributions, describe, pair_table, pairs, resample, side, step, strips
 from persistem.windows.sums import entries, length
 from scipy.ndimage import gaussian_filter
 
@@ -30,23 +29,41 @@ def wave(shape, period, axis=1):
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_resampling_keeps_what_the_coarser_grid_holds_and_nothing_else(axis):
-    kept = resample(wave((200, 240), 12, axis), 0.05, 0.1)
-    assert kept.shape == (100, 120)
-    middle = kept[20:-20, 20:-20]
-    assert middle.std() * np.sqrt(2) == pytest.approx(1, abs=0.01)
-    np.testing.assert_allclose(middle, wave((100, 120), 6, axis)[20:-20, 20:-20], atol=0.02)
-    gone = resample(wave((200, 240), 3, axis), 0.05, 0.1)[20:-20, 20:-20]
-    assert abs(gone).max() < 0.02  # 3 px of 0.05 Å: beyond the Nyquist frequency of 0.1 Å
+    coarse, middle = (200, 240), (slice(40, -40), slice(40, -40))
+    for period in (12, 6, 2.3):  # px of the coarser grid
+        kept = resample(wave((400, 480), 2 * period, axis), 0.05, 0.1)
+        assert kept.shape == coarse and kept.dtype == np.float32
+        np.testing.assert_allclose(kept[middle], wave(coarse, period, axis)[middle], atol=0.01)
+    for period in (1.95, 1.5, 1.1):  # beyond the Nyquist frequency
+        gone = resample(wave((400, 480), 2 * period, axis), 0.05, 0.1)
+        assert abs(gone[middle]).max() < 0.01
 
 
-def test_resampling_keeps_mean_constant_and_the_same_grid():
+@pytest.mark.parametrize("pixel_size", [0.137, 0.2, 0.24])
+def test_resampling_keeps_the_mean_and_where_things_are(pixel_size):
+    image = 1000 + blobs((310, 248))
+    found = resample(image, pixel_size, 0.2)
+    assert found.mean(dtype=float) - 1000 == pytest.approx((image - 1000).mean(dtype=float), rel=0.05)
+    centre = np.array([15, 46]) * pixel_size / 0.2
+    corner = np.rint(centre).astype(int) - 9
+    around = found[corner[0] : corner[0] + 19, corner[1] : corner[1] + 19] - 1000
+    found_at = [(around.sum(axis=1 - axis) @ np.arange(19)) / around.sum() + corner[axis] for axis in (0, 1)]
+    np.testing.assert_allclose(found_at, centre, atol=0.05)
+    # a saturated part is still one
+    saturated = np.random.default_rng(0).poisson(100, (300, 300)).astype(np.uint16)
+    saturated[:, :200] = 65535
+    inner = resample(saturated, pixel_size, 0.2)[:, : round(120 * pixel_size / 0.2)]
+    np.testing.assert_allclose(inner, 65535, rtol=1e-7)
+    assert not describe(inner, WINDOWS, 10, ["contrast"]).valid.any()
+
+
+def test_resampling_leaves_the_same_grid_alone_and_refuses_what_it_cannot():
     image = grain()
     np.testing.assert_array_equal(resample(image, 0.2, 0.2), image)
-    np.testing.assert_allclose(resample(np.full((90, 80), 3.0), 0.13, 0.2), 3, rtol=1e-3)
-    assert resample(image, 0.17, 0.2).mean() == pytest.approx(image.mean(), rel=1e-3)
-    assert resample(image, 0.24, 0.2).shape == (360, 408)  # a little coarser is allowed
     with pytest.raises(PersistemError, match=r"pixels of 0.3 Å are too coarse: the model needs 0.25 Å or finer"):
         resample(image, 0.3, 0.2)
+    with pytest.raises(PersistemError, match=r"pixels of 2e-05 Å are too fine: the model can use 0.0002 Å or coarser"):
+        resample(image, 2e-5, 0.2)
 
 
 def test_contrast_is_the_logarithm_of_sd_over_mean_of_the_window():
@@ -67,13 +84,16 @@ def test_spectrum_shows_a_period_in_its_ring_and_neither_gain_nor_offset():
     one = describe(image, WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
     other = describe(7 * image + 3, WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
     np.testing.assert_allclose(one, other, atol=1e-3)
+    turned = describe(image.T, WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
+    np.testing.assert_allclose(turned.swapaxes(0, 1), one, atol=1e-4)  # rings know no direction
+    alone = describe(image[40 : 40 + size, 80 : 80 + size], WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
+    np.testing.assert_allclose(alone[0, 0], one[1, 2], atol=1e-6)
 
 
 def test_spectrum_of_white_noise_is_flat_and_its_power_the_variance():
-    image = np.random.default_rng(2).normal(size=(400, 400)).astype(np.float32)
-    found = np.exp(describe(image, WINDOWS, 31, ["spectrum"]).blocks["spectrum"]).mean(axis=(0, 1))
-    # of each of size² frequencies a share of 1 / size² of the variance, times size² here
-    assert found[1:] == pytest.approx(np.full(len(found) - 1, found[1:].mean()), rel=0.1)
+    image = np.random.default_rng(2).normal(size=(800, 800)).astype(np.float32)
+    found = np.exp(describe(image, WINDOWS, 62, ["spectrum"]).blocks["spectrum"]).mean(axis=(0, 1))
+    np.testing.assert_allclose(found[1:], 1, atol=0.08)  # the slowest ring loses what the mean takes
 
 
 def blobs(shape=(434, 434), period=31):
@@ -100,51 +120,68 @@ def test_persistence_knows_neither_gain_nor_offset():
     assert abs(one - other).mean() < 2e-3 * one.mean()
 
 
-def test_windows_add_up_the_pairs_that_are_born_in_them():
+def test_windows_add_up_the_pairs_that_are_born_in_them(monkeypatch):
+    monkeypatch.setattr(pairs, "TILE", 128)  # windows across rows of tiles
     image, size = grain(), side(WINDOWS)
-    found = pairs_of_image(image, WINDOWS)
-    for stride in (15, 31, 62):  # edges of windows between, at and on those of others
+    found = pair_table(image, WINDOWS)
+    for stride in (25, 31, 62, 100):  # edges of windows between and on those of others, and gaps
         described = describe(image, WINDOWS, stride, ["persistence"]).blocks["persistence"]
-        for i, j in [(0, 0), (1, 2), (described.shape[0] - 1, described.shape[1] - 1)]:
-            inside = (found.row >= i * stride) & (found.row < i * stride + size)
-            inside &= (found.column >= j * stride) & (found.column < j * stride + size)
-            places, weights = entries(found.where(inside), WINDOWS)
+        for i, j in np.ndindex(described.shape[:2]):
+            inside = (found["row"] >= i * stride) & (found["row"] < i * stride + size)
+            inside &= (found["column"] >= j * stride) & (found["column"] < j * stride + size)
+            places, weights = entries(found[inside], WINDOWS)
             direct = np.bincount(places.ravel(), weights.ravel(), minlength=length(WINDOWS)) / (size * 0.02) ** 2
             np.testing.assert_allclose(described[i, j], direct, atol=1e-4)
 
 
-def test_strips_are_the_whole_image_bit_for_bit_and_so_are_processes(monkeypatch):
+def test_strips_are_the_whole_image_bit_for_bit(monkeypatch, tmp_path):
     monkeypatch.setattr(pairs, "TILE", 128)
     image = grain((420, 200))
     whole = describe(image, WINDOWS, 15)
+    assert {name: block.shape for name, block in whole.blocks.items()} == {
+        "contrast": (24, 10, 1),
+        "spectrum": (24, 10, 15),
+        "persistence": (24, 10, length(WINDOWS)),
+    }
+    image.tofile(tmp_path / "pixels")
+    lazy = np.memmap(tmp_path / "pixels", dtype=np.float32, mode="r", shape=image.shape)
     monkeypatch.setattr("persistem.windows.description.ROWS", 3)
-    rows = 0
-    for first, part in strips(image, WINDOWS, 15):
+    rows, told = 0, []
+    for first, part in strips(lazy, WINDOWS, 15, progress=lambda done, of: told.append((done, of))):
         assert first == rows
         rows += len(part.valid)
         for name, block in part.blocks.items():
             np.testing.assert_array_equal(block, whole.blocks[name][first:rows])
     assert rows == len(whole.valid)
-    # more rows below change nothing above them, but where tiles end elsewhere
-    upper = describe(image[: 2 * 128], WINDOWS, 15, ["contrast", "spectrum"])
-    np.testing.assert_array_equal(upper.blocks["spectrum"], whole.blocks["spectrum"][: len(upper.valid)])
+    assert told == [(done, 8) for done in range(1, 9)]
+    # what lies further below than tiles reach changes nothing
+    upper = describe(image[:384], WINDOWS, 15)
+    for name, block in upper.blocks.items():
+        np.testing.assert_array_equal(block[:5], whole.blocks[name][:5])
+
+
+def test_processes_change_nothing(monkeypatch):
+    monkeypatch.setattr(pairs, "TILE", 128)
+    image = grain((150, 260))
+    np.testing.assert_array_equal(pair_table(image, WINDOWS, jobs=2), pair_table(image, WINDOWS))
 
 
 def test_every_pair_is_counted_once_whatever_the_tiles(monkeypatch):
     image = grain((330, 330), width=2.5)
-    one = pairs_of_image(image, WINDOWS)
+    one = pair_table(image, WINDOWS)
     monkeypatch.setattr(pairs, "TILE", 128)
-    many = pairs_of_image(image, WINDOWS)
+    many = pair_table(image, WINDOWS)
 
-    def born(found: Pairs):
-        short = abs(found.birth - found.death) < 1.0
-        return set(
-            zip(found.row[short].tolist(), found.column[short].tolist(), found.kind[short].tolist(), strict=True)
-        )
+    def born(found):
+        short = found[abs(found["birth"] - found["death"]) < 1.0]
+        names = ("row", "column", "band", "filtration", "degree")
+        listed = list(zip(*(short[name].tolist() for name in names), strict=True))
+        assert len(listed) == len(set(listed))  # a pixel gives birth once
+        return set(listed)
 
-    # births of short pairs are those of the whole image; a tile's edge moves few deaths
-    assert len(born(one) ^ born(many)) < 0.02 * len(born(one))
-    assert abs(len(one.row) - len(many.row)) < 0.01 * len(one.row)
+    # a tile's edge moves few deaths
+    assert len(born(one) ^ born(many)) < 0.005 * len(born(one))
+    assert abs(len(one) - len(many)) < 0.005 * len(one)
 
 
 def test_a_shifted_image_has_shifted_windows():
@@ -178,16 +215,25 @@ def test_contributions_of_pairs_add_up_to_the_score_of_their_window():
     image, size = grain(), side(WINDOWS)
     coefficients = np.random.default_rng(4).normal(size=length(WINDOWS))
     described = describe(image, WINDOWS, 40, ["persistence"]).blocks["persistence"]
-    found = pairs_of_image(image, WINDOWS)
-    inside = (found.row >= 40) & (found.row < 40 + size) & (found.column >= 80) & (found.column < 80 + size)
-    added = contributions(found.where(inside), WINDOWS, coefficients, size)
+    found = pair_table(image, WINDOWS)
+    inside = (found["row"] >= 40) & (found["row"] < 40 + size) & (found["column"] >= 80) & (found["column"] < 80 + size)
+    added = contributions(found[inside], WINDOWS, coefficients, size)
     assert added.sum() == pytest.approx(float(described[1, 2] @ coefficients), rel=1e-4)
 
 
-def test_kinds_name_every_number_of_a_pair():
-    found = pairs_of_image(grain(), WINDOWS)
-    assert set(found.kind.tolist()) == set(range(len(kinds(WINDOWS))))
-    for number, (_, filtration, _) in enumerate(kinds(WINDOWS)):
-        of = found.where(found.kind == number)
-        assert ((of.birth > of.death) if filtration == "superlevel" else (of.birth < of.death)).all()
+def test_pairs_say_of_which_diagram_they_are():
+    image = grain()
+    found = pair_table(image, WINDOWS)
+    diagrams = {(b, f, d) for b, f, d in zip(found["band"], found["filtration"], found["degree"], strict=True)}
+    assert diagrams == {(b, f, d) for b in range(2) for f in range(2) for d in range(2)}
+    down, up = found[found["filtration"] == 0], found[found["filtration"] == 1]  # superlevel, sublevel
+    assert (down["birth"] > down["death"]).all() and (up["birth"] < up["death"]).all()
+    # an island is born on a bright pixel or a dark one
+    for pairs_of, sign in ((down, 1), (up, -1)):
+        islands = pairs_of[(pairs_of["degree"] == 0) & (pairs_of["band"] == 0)]
+        assert sign * (image[islands["row"], islands["column"]].mean() - image.mean()) > 0.5 * image.std()
+
+
+def test_distances_are_whole_pixels():
+    assert side(WINDOWS) == 62
     assert step(WINDOWS, 3.0) == 15 and step(WINDOWS, 0.01) == 1

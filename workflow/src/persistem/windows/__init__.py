@@ -1,11 +1,11 @@
 """Windows that slide over a micrograph, and the numbers that describe them; the same in training and on a map."""
 
 from persistem.windows.description import Description, describe, side, step, strips
-from persistem.windows.pairs import Pairs, pairs_of_image
+from persistem.windows.pairs import pair_table
 from persistem.windows.sampling import resample
 from persistem.windows.sums import contributions
 
-#: Raised when descriptions change for the same windows.
+#: Raised when the results of this stage change for the same study.
 VERSION = 1
 
-__all__ = ["Description", "Pairs", "contributions", "describe", "pairs_of_image", "resample", "side", "step", "strips"]
+__all__ = ["VERSION", "Description", "contributions", "describe", "pair_table", "resample", "side", "step", "strips"]

@@ -9,8 +9,9 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.study.mapping import BLOCKS
-from persistem.windows.pairs import Pairs, rows_of_tiles
-from persistem.windows.spectrum import rings, spectra
+from persistem.windows.local import FLAT
+from persistem.windows.pairs import PAIR, rows_of_tiles
+from persistem.windows.spectrum import Rings, rings, spectra
 from persistem.windows.sums import window_sums
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Rows of windows that are described at a time.
 ROWS = 8
+#: Pixels of the windows that are in memory at a time.
+PIXELS = 2**21
 
 
 class Description(NamedTuple):
@@ -71,15 +74,23 @@ def strips(
     Parameters
     ----------
     image
-        (rows, columns) with pixels of ``windows.sampling``; may be a memory map, of which a row of tiles is read
+        (rows, columns) with pixels of ``windows.sampling``; of a memory map no more than a row of tiles is read at a
+        time
     windows, step
         the windows, and their distance in pixels
     only
-        the blocks to make: contrast, log(SD / mean); spectrum, see ``spectrum.spectra``; persistence, see ``sums``
+        the blocks to make: contrast, log(SD / mean), 0 where the mean is not positive; spectrum, see
+        ``spectrum.spectra``; persistence, see ``sums.window_sums``
     jobs
         processes, which do not change the result
     progress
-        called with how many rows of windows are done and how many there are
+        told how much is done, and of how much: tiles with diagrams, else rows of windows
+
+    Yields
+    ------
+    tuple of int and Description
+        a window is valid when all its pixels are finite and not all of them are the same; the blocks of the others
+        are finite and mean nothing.
 
     Raises
     ------
@@ -92,53 +103,43 @@ def strips(
             f"it shows {' x '.join(f'{n * windows.sampling:.3g}' for n in image.shape)} Å, but a window alone is"
             f" {windows.size:g} Å wide"
         )
-    shape = tuple((n - size) // step + 1 for n in image.shape)
-    wanted = set(only)
-    pairs: list[Pairs] = []
-    done, averaged = 0, rings(windows, size)
-    tiles: Iterable[tuple[int, Pairs | None]]
-    tiles = rows_of_tiles(image, windows, jobs) if "persistence" in wanted else [(image.shape[0], None)]
-    for bottom, found in tiles:
-        if found is not None:
-            pairs = [*(p.where(p.row >= done * step) for p in pairs), found]
-        ready = (bottom - size) // step + 1 if bottom < image.shape[0] else shape[0]
-        joined = Pairs.join(pairs) if pairs else None
+    shape = (image.shape[0] - size) // step + 1, (image.shape[1] - size) // step + 1
+    wanted, over, done = set(only), rings(windows, size), 0
+    persistence = "persistence" in wanted
+    pairs = np.empty(0, dtype=PAIR)
+    rows: Iterable[tuple[int, NDArray[np.void]]] = [(image.shape[0], pairs)]
+    for bottom, found in rows_of_tiles(image, windows, jobs, progress) if persistence else rows:
+        pairs = np.concatenate([pairs[pairs["row"] >= done * step], found])
+        ready = min(max((bottom - size) // step + 1, 0), shape[0])
         while done < ready:
             count = min(ROWS, ready - done)
-            blocks, valid = _plain(image, windows, step, done, (count, shape[1]), wanted, averaged)
-            if joined is not None:
-                blocks["persistence"] = window_sums(joined, windows, size, step, done, (count, shape[1]))
-            yield done, Description(blocks, valid, step, size)
+            parts = [_plain(image[row * step :][:size], size, step, wanted, over) for row in range(done, done + count)]
+            blocks = {name: np.stack([part[0][name] for part in parts]) for name in parts[0][0]}
+            if persistence:
+                blocks["persistence"] = window_sums(pairs, windows, size, step, done, (count, shape[1]))
+            yield done, Description(blocks, np.stack([part[1] for part in parts]), step, size)
             done += count
-            if progress:
+            if progress and not persistence:
                 progress(done, shape[0])
 
 
 def _plain(
-    image: NDArray[np.float32],
-    windows: Windows,
-    step: int,
-    first: int,
-    shape: tuple[int, int],
-    wanted: set[str],
-    averaged: NDArray[np.float64],
+    line: NDArray[np.float32], size: int, step: int, wanted: set[str], over: Rings
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.bool_]]:
-    """Blocks that need no diagrams, and which windows are finite and have contrast."""
-    size = side(windows)
+    """Blocks that need no diagrams of a row of windows, (columns, length), and which of the windows are valid."""
+    cuts = np.lib.stride_tricks.sliding_window_view(line, size, axis=1)[:, ::step].swapaxes(0, 1)
     blocks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ("contrast", "spectrum") if name in wanted}
     valid = []
-    for row in range(first, first + shape[0]):
-        line = np.asarray(image[row * step : row * step + size], dtype=float)
-        cut = np.lib.stride_tricks.sliding_window_view(line, size, axis=1)[:, ::step].swapaxes(0, 1)
-        finite = np.isfinite(cut).all(axis=(1, 2))
-        cut = np.where(finite[:, None, None], cut, 0)
+    few = max(PIXELS // size**2, 1)
+    for k in range(0, len(cuts), few):
+        cut = cuts[k : k + few].astype(np.float64)
+        finite = np.array([np.isfinite(window).all() for window in cut])
+        cut[~finite] = 0
         mean, deviation = cut.mean(axis=(1, 2)), cut.std(axis=(1, 2))
-        good = finite & (deviation > 1e-9 * np.abs(mean)) & (deviation > 0)
-        valid.append(good)
+        valid.append(finite & (deviation > FLAT * np.hypot(mean, deviation)))
         if "contrast" in blocks:
-            positive = good & (mean > 0)
-            ratio = np.divide(deviation, mean, out=np.ones_like(mean), where=positive)
+            ratio = np.divide(deviation, mean, out=np.ones_like(mean), where=valid[-1] & (mean > 0))
             blocks["contrast"].append(np.log(ratio)[:, None].astype(np.float32))
         if "spectrum" in blocks:
-            blocks["spectrum"].append(spectra(cut, averaged))
-    return {name: np.stack(rows) for name, rows in blocks.items()}, np.stack(valid)
+            blocks["spectrum"].append(spectra(cut, over))
+    return {name: np.concatenate(parts) for name, parts in blocks.items()}, np.concatenate(valid)

@@ -8,33 +8,31 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Below this share of the image's own SD a place counts as constant.
+#: A standard deviation below this share of the root mean square is the rounding of float32: nothing varies there.
 FLAT = 1e-6
 
 
-def filled(image: NDArray[Any]) -> NDArray[np.float32]:
-    """The image with the mean of its finite pixels in place of the others."""
-    import numpy as np
+def normalised(image: NDArray[Any], size: int) -> NDArray[np.float32]:
+    """(image - mean) / SD, both of the finite pixels in the square of ``size`` pixels about a pixel, (rows, columns).
 
-    finite = np.isfinite(image)
-    if finite.all():
-        return np.asarray(image, np.float32)
-    mean = image[finite].mean(dtype=float) if finite.any() else 0.0
-    return np.where(finite, image, mean).astype(np.float32)
-
-
-def normalised(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """(image - mean) / SD, both of the square of ``size`` pixels about a pixel, (rows, columns); 0 where SD is 0."""
+    0 where the square is constant and where the pixel itself is not finite. Beyond its edges the image is reflected.
+    """
     import numpy as np
     from scipy.ndimage import uniform_filter
 
-    exact = image.astype(np.float64)
-    exact -= exact.mean()
-    mean = uniform_filter(exact, size, mode="reflect")
-    variance = uniform_filter(exact**2, size, mode="reflect") - mean**2
-    constant = variance <= (FLAT * exact.std()) ** 2
-    variance[constant] = 1
+    finite = np.isfinite(image)
+    exact = np.where(finite, image, 0).astype(np.float64)
+    level = exact.sum() / max(finite.sum(), 1)
+    exact -= level  # squares of what is left lose no digits to the level
+    exact[~finite] = 0
+    mean, square = (uniform_filter(part, size, mode="reflect") for part in (exact, exact**2))
+    if not finite.all():
+        share = np.maximum(uniform_filter(finite.astype(float), size, mode="reflect"), 1 / size**2)
+        mean, square = mean / share, square / share
+    variance = square - mean**2
+    nothing = (variance <= FLAT**2 * (variance + (mean + level) ** 2)) | ~finite
+    variance[nothing] = 1
     result = (exact - mean) / np.sqrt(variance)
-    result[constant] = 0
+    result[nothing] = 0
     rounded: NDArray[np.float32] = result.astype(np.float32)
     return rounded

@@ -1,15 +1,18 @@
 """Birth-death pairs of a whole micrograph, by tiles; each pair once, where it is born.
 
 A pair needs the pixels between its birth and its death, so the diagrams of overlapping windows have most pairs in
-common: computed once for a tile they cost a fifteenth of what they cost window by window.
+common: found once for a tile they cost a small part of what they cost window by window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from persistem.windows.local import normalised
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,116 +21,103 @@ if TYPE_CHECKING:
 
 #: Side of a tile's core (px).
 TILE = 512
-#: Standard deviations of a Gaussian that reach beyond a tile's core.
+#: Standard deviations at which a band's Gaussians end.
 REACH = 4
-#: Shorter lifetimes (SD of the window) are rounding.
-SHORTEST = 1e-3
+#: Shorter lifetimes (SD of the window) are the rounding of a micrograph's file, as in the evaluation's diagrams.
+SHORTEST = 0.02
+
+#: A pair: pixel of its birth; its band and filtration, as numbered in the settings, and degree; birth and death (SD).
+PAIR = np.dtype(
+    [
+        ("row", np.int32),
+        ("column", np.int32),
+        ("band", np.int8),
+        ("filtration", np.int8),
+        ("degree", np.int8),
+        ("birth", np.float32),
+        ("death", np.float32),
+    ]
+)
 
 
-class Pairs(NamedTuple):
-    """Pairs, an array with one entry each: pixel of birth, kind (see ``kinds``), birth and death (SD)."""
-
-    row: NDArray[np.int32]
-    column: NDArray[np.int32]
-    kind: NDArray[np.int16]
-    birth: NDArray[np.float32]
-    death: NDArray[np.float32]
-
-    @classmethod
-    def join(cls, parts: list[Pairs]) -> Pairs:
-        """Several after each other."""
-        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-    def where(self, selected: NDArray[Any]) -> Pairs:
-        """Some of the pairs."""
-        return Pairs(*(column[selected] for column in self))
+def pair_table(image: NDArray[np.float32], windows: Windows, jobs: int = 1) -> NDArray[np.void]:
+    """All pairs of an image (rows, columns) with pixels of ``windows.sampling``: (pairs,) of ``PAIR``."""
+    return np.concatenate([pairs for _, pairs in rows_of_tiles(image, windows, jobs)])
 
 
-def kinds(windows: Windows) -> list[tuple[int, str, int]]:
-    """Band, filtration and degree that the numbers of ``Pairs.kind`` stand for."""
-    return [(b, f, d) for b in range(len(windows.bands)) for f in windows.filtrations for d in (0, 1)]
+def rows_of_tiles(
+    image: NDArray[np.float32], windows: Windows, jobs: int = 1, progress: Callable[[int, int], None] | None = None
+) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """Row after row of tiles: the row of the image at which it ends, and its pairs.
 
-
-def margin(windows: Windows) -> int:
-    """Pixels beyond a tile's core that its pairs are computed with: a window, and the reach of the bands."""
-    widest = max(band.wide or band.narrow for band in windows.bands)
-    return round(windows.size / windows.sampling) + int(np.ceil(REACH * widest / windows.sampling))
-
-
-def rows_of_tiles(image: NDArray[np.float32], windows: Windows, jobs: int = 1) -> Iterator[tuple[int, Pairs]]:
-    """Pairs of one row of tiles after the other, and the image's row at which it ends; ``jobs`` processes.
-
-    Tiles are counted from the image's first pixel, so the pairs do not depend on how many rows are asked for.
+    Tiles are counted from the image's first pixel, so pairs do not depend on what is asked for; nor on ``jobs``, the
+    processes. ``progress`` is told how many tiles are done, and of how many.
     """
     from joblib import Parallel, delayed
 
-    columns = range(0, image.shape[1], TILE)
-    with Parallel(n_jobs=jobs) as parallel:
-        for top in range(0, image.shape[0], TILE):
-            done = parallel(delayed(tile_pairs)(*_cut(image, top, left, windows), windows) for left in columns)
-            yield min(top + TILE, image.shape[0]), Pairs.join(list(done))
+    rows, columns = (range(0, side, TILE) for side in image.shape)
+    done, total = 0, len(rows) * len(columns)
+    with Parallel(n_jobs=jobs, return_as="generator", max_nbytes=None) as parallel:
+        for top in rows:
+            found = []
+            for pairs in parallel(delayed(_tile_pairs)(*_tile(image, top, left, windows), windows) for left in columns):
+                found.append(pairs)
+                done += 1
+                if progress:
+                    progress(done, total)
+            yield min(top + TILE, image.shape[0]), np.concatenate(found)
 
 
-def pairs_of_image(image: NDArray[np.float32], windows: Windows, jobs: int = 1) -> Pairs:
-    """All pairs of an image (rows, columns) with pixels of ``windows.sampling``."""
-    return Pairs.join([pairs for _, pairs in rows_of_tiles(image, windows, jobs)])
+def _tile(
+    image: NDArray[np.float32], top: int, left: int, windows: Windows
+) -> tuple[NDArray[np.float32], tuple[int, int], tuple[int, int, int, int]]:
+    """A tile: its core with a window and the reach of the bands about it, its first pixel, and the core's edges."""
+    widest = max(band.wide or band.narrow for band in windows.bands)
+    beyond = math.ceil((windows.size + REACH * widest) / windows.sampling)
+    bottom, right = min(top + TILE, image.shape[0]), min(left + TILE, image.shape[1])
+    first = max(top - beyond, 0), max(left - beyond, 0)
+    return np.array(image[first[0] : bottom + beyond, first[1] : right + beyond]), first, (top, bottom, left, right)
 
 
-def tile_pairs(
-    tile: NDArray[np.float32], corner: tuple[int, int], core: tuple[int, int, int, int], windows: Windows
-) -> Pairs:
-    """The pairs of a tile that are born in its core (rows and columns from, to); ``corner`` is the tile's first pixel.
-
-    Births and deaths are those of the bands of the locally normalised tile, by HomCloud.
-    """
+def _tile_pairs(
+    tile: NDArray[np.float32], first: tuple[int, int], core: tuple[int, int, int, int], windows: Windows
+) -> NDArray[np.void]:
+    """The pairs of the bands of a tile, its local mean and contrast removed, that are born in its core; sorted."""
     from scipy.ndimage import gaussian_filter
 
-    from persistem.windows.local import filled, normalised
-
-    image = normalised(filled(tile), round(windows.size / windows.sampling))
+    image = normalised(tile, round(windows.size / windows.sampling))
 
     def smooth(width: float) -> NDArray[np.float32]:
         return gaussian_filter(image, width / windows.sampling, mode="reflect", truncate=REACH) if width else image
 
     found = []
-    kind = 0
-    for band in windows.bands:
+    for number, band in enumerate(windows.bands):
         shown = smooth(band.narrow) - (0 if band.wide is None else smooth(band.wide))
-        # sampled at every second pixel a band that is smooth over several keeps nearly all its pairs
-        step = 2 if 2.25 * windows.sampling < band.narrow + 1e-9 else 1
-        first = [-corner % step for corner in corner]
-        thinned = np.ascontiguousarray(shown[first[0] :: step, first[1] :: step])
-        for filtration in windows.filtrations:
-            degree, row, column, birth, death = _diagram(thinned, filtration)
-            row = corner[0] + first[0] + row * step
-            column = corner[1] + first[1] + column * step
-            kept = (row >= core[0]) & (row < core[1]) & (column >= core[2]) & (column < core[3])
-            pairs = Pairs(
-                row.astype(np.int32), column.astype(np.int32), (kind + degree).astype(np.int16), birth, death
-            ).where(kept & (np.abs(birth - death) > SHORTEST))
-            found.append(pairs.where(np.lexsort((pairs.death, pairs.birth, pairs.kind, pairs.column, pairs.row))))
-            kind += 2
-    return Pairs.join(found)
-
-
-def _cut(
-    image: NDArray[np.float32], top: int, left: int, windows: Windows
-) -> tuple[NDArray[np.float32], tuple[int, int], tuple[int, int, int, int]]:
-    """A tile with its margin, its first pixel, and its core."""
-    beyond = margin(windows)
-    bottom, right = min(top + TILE, image.shape[0]), min(left + TILE, image.shape[1])
-    first = max(top - beyond, 0), max(left - beyond, 0)
-    tile = np.array(image[first[0] : bottom + beyond, first[1] : right + beyond])
-    return tile, first, (top, bottom, left, right)
+        # sampled at every second pixel a band that is smooth over several keeps nearly all its pairs; of all tiles
+        # these are the same pixels
+        step = 2 if band.narrow > 2.25 * windows.sampling else 1
+        start = [-corner % step for corner in first]
+        thinned = np.ascontiguousarray(shown[start[0] :: step, start[1] :: step])
+        for filtration, name in enumerate(windows.filtrations):
+            degree, row, column, birth, death = _diagram(thinned, name)
+            pairs = np.empty(len(degree), dtype=PAIR)
+            pairs["row"], pairs["column"] = first[0] + start[0] + row * step, first[1] + start[1] + column * step
+            pairs["band"], pairs["filtration"], pairs["degree"] = number, filtration, degree
+            pairs["birth"], pairs["death"] = birth, death
+            top, bottom, left, right = core
+            kept = (pairs["row"] >= top) & (pairs["row"] < bottom) & (np.abs(birth - death) > SHORTEST)
+            kept &= (pairs["column"] >= left) & (pairs["column"] < right)
+            pairs = pairs[kept]
+            found.append(pairs[np.lexsort([pairs[key] for key in ("death", "birth", "degree", "column", "row")])])
+    return np.concatenate(found)
 
 
 def _diagram(image: NDArray[np.float32], filtration: str) -> tuple[NDArray[Any], ...]:
-    """Degree, row and column of birth, birth, death of every pair of an image."""
+    """Degree, row and column of birth, birth and death of every pair of an image, by HomCloud."""
     from homcloud.bitmap import Bitmap
 
-    filtered = Bitmap((-image if filtration == "superlevel" else image).astype(float)).build_bitmap_filtration()
+    filtered = Bitmap(-image if filtration == "superlevel" else image).build_bitmap_filtration()
     found, _ = filtered.prefered_ph_routine().run()
     pairs = np.array([pair for pair in found if pair[2] is not None], dtype=np.int64).reshape(-1, 3)
-    pixels = np.asarray(filtered.index_to_pixel)
-    born, died = pixels[pairs[:, 1]], pixels[pairs[:, 2]]
+    born, died = filtered.index_to_pixel[pairs[:, 1]], filtered.index_to_pixel[pairs[:, 2]]
     return pairs[:, 0], born[:, 0], born[:, 1], image[tuple(born.T)], image[tuple(died.T)]

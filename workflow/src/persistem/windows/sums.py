@@ -10,88 +10,96 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.windows.pairs import kinds
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.study import Windows
-    from persistem.windows.pairs import Pairs
 
 #: What is counted of a pair.
 COUNTED = ("birth", "death", "lifetime")
 
 
+def kinds(windows: Windows) -> list[tuple[int, int, int]]:
+    """Band, filtration and degree of the diagrams of a window, in the order of its description."""
+    return [
+        (band, filtration, degree)
+        for band in range(len(windows.bands))
+        for filtration in range(len(windows.filtrations))
+        for degree in (0, 1)
+    ]
+
+
 def length(windows: Windows) -> int:
-    """Numbers that describe the pairs of a window."""
+    """Numbers that describe the pairs of a window: for each kind, of what is counted of a pair, the levels."""
     return len(kinds(windows)) * len(COUNTED) * windows.levels
 
 
-def entries(pairs: Pairs, windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Where each pair adds how much: positions in the description and weights, both (pairs, 6).
+def entries(pairs: NDArray[np.void], windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Where in the description each pair adds how much: positions and weights, both (pairs, 6).
 
-    Birth, death and lifetime each share a weight of 1 between the two levels next to them; beyond the first and the
-    last level it is that level's.
+    Births and deaths have levels from -window to +window of their band (SD), lifetimes from 0 to window. Each shares
+    a weight of 1 between the two levels next to it; beyond the first and the last level it is that level's.
     """
-    reach = np.array([windows.bands[band].window for band, _, _ in kinds(windows)])[pairs.kind]
-    last = windows.levels - 1
-    scaled = [
-        (pairs.birth / reach + 1) / 2 * last,
-        (pairs.death / reach + 1) / 2 * last,
-        np.abs(pairs.birth - pairs.death) / reach * last,
-    ]
-    start = pairs.kind.astype(np.int64) * len(COUNTED) * windows.levels
-    places, weights = [], []
-    for k, values in enumerate(scaled):
-        level = np.clip(values.astype(np.float64), 0, last)
-        below = np.minimum(level.astype(np.int64), last - 1)
-        share = level - below
-        places += [start + k * windows.levels + below, start + k * windows.levels + below + 1]
-        weights += [1 - share, share]
-    return np.stack(places, axis=1), np.stack(weights, axis=1)
+    band, last = pairs["band"].astype(np.int64), windows.levels - 1
+    window = np.array([band.window for band in windows.bands])[band]
+    birth, death = (pairs[name].astype(np.float64) / window for name in ("birth", "death"))
+    level = np.clip(np.stack([(birth + 1) / 2, (death + 1) / 2, np.abs(birth - death)], axis=1), 0, 1) * last
+    below = np.minimum(level.astype(np.int64), last - 1)
+    share = level - below
+    kind = (band * len(windows.filtrations) + pairs["filtration"]) * 2 + pairs["degree"]
+    start = (kind[:, None] * len(COUNTED) + np.arange(len(COUNTED))) * windows.levels
+    return np.concatenate([start + below, start + below + 1], axis=1), np.concatenate([1 - share, share], axis=1)
 
 
 def window_sums(
-    pairs: Pairs, windows: Windows, size: int, step: int, first: int, shape: tuple[int, int]
+    pairs: NDArray[np.void], windows: Windows, size: int, step: int, first: int, shape: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Histograms of the pairs of ``shape`` windows (rows, columns), from row ``first`` of windows: (…, length) per nm².
 
     ``pairs`` are all that are born in these windows, and may be more. A window's numbers do not depend on which other
-    windows are asked for: cells are added up in a fixed order.
+    windows are asked for: its pairs are added up in their order, and its cells in a fixed one.
     """
-    n = length(windows)
     whole, rest = divmod(size, step)
     per = 2 if rest else 1  # cells in a step
     span = per * whole + (1 if rest else 0)  # cells in a window
-    cells = [per * (count - 1) + span for count in shape]
+    rows, columns = (per * (count - 1) + span for count in shape)
 
-    def cell(pixel: NDArray[Any]) -> NDArray[np.int64]:
-        wide = pixel.astype(np.int64)
-        return per * (wide // step) + (wide % step >= rest if rest else 0)
+    def cell(pixel: NDArray[np.int64]) -> NDArray[np.int64]:
+        return per * (pixel // step) + (pixel % step >= rest if rest else 0)
 
-    row, column = cell(pairs.row) - per * first, cell(pairs.column)
-    inside = (row >= 0) & (row < cells[0]) & (column < cells[1])
-    places, weights = entries(pairs.where(inside), windows)
-    at = ((row * cells[1] + column)[inside] * n)[:, None] + places
-    flat = np.bincount(at.ravel(), weights.ravel(), minlength=cells[0] * cells[1] * n)
-    rows = _added(flat.reshape(*cells, n).astype(float), span, per, shape[0])
-    both = _added(rows.swapaxes(0, 1), span, per, shape[1]).swapaxes(0, 1)
-    area = (size * windows.sampling / 10) ** 2
-    return np.ascontiguousarray(both / area, dtype=np.float32)
+    row, column = cell(pairs["row"].astype(np.int64)) - per * first, cell(pairs["column"].astype(np.int64))
+    inside = (row >= 0) & (row < rows) & (column < columns)
+    pairs, place = pairs[inside], (row * columns + column)[inside]
+    area, n = _area(windows, size), len(COUNTED) * windows.levels
+    result = np.empty((*shape, length(windows)), dtype=np.float32)
+    for number, kind in enumerate(kinds(windows)):  # one after the other: cells of all need much memory
+        of = np.all([pairs[name] == k for name, k in zip(("band", "filtration", "degree"), kind, strict=True)], axis=0)
+        positions, weights = entries(pairs[of], windows)
+        at = place[of, None] * n + positions - number * n
+        cells = np.bincount(at.ravel(), weights.ravel(), minlength=rows * columns * n)
+        lines = _added(cells.reshape(rows, columns, n), span, per, shape[0]).swapaxes(0, 1)
+        result[..., number * n : (number + 1) * n] = _added(lines, span, per, shape[1]).swapaxes(0, 1) / area
+    return result
 
 
-def contributions(pairs: Pairs, windows: Windows, coefficients: NDArray[Any], size: int) -> NDArray[np.float64]:
+def contributions(
+    pairs: NDArray[np.void], windows: Windows, coefficients: NDArray[Any], size: int
+) -> NDArray[np.float64]:
     """What each pair adds to a linear score of the windows that it is born in, (pairs,).
 
-    ``coefficients`` (length,) are those of the persistence block.
+    ``coefficients`` (length,) are those of the persistence block; ``size`` is that of a window in pixels.
     """
-    places, weights = entries(pairs, windows)
-    area = (size * windows.sampling / 10) ** 2
-    total: NDArray[np.float64] = (np.asarray(coefficients)[places] * weights).sum(axis=1) / area
+    positions, weights = entries(pairs, windows)
+    total: NDArray[np.float64] = (np.asarray(coefficients)[positions] * weights).sum(axis=1) / _area(windows, size)
     return total
 
 
-def _added(cells: NDArray[np.float64], span: int, per: int, count: int) -> NDArray[np.float64]:
+def _area(windows: Windows, size: int) -> float:
+    """Of a window, nm²."""
+    return (size * windows.sampling / 10) ** 2
+
+
+def _added(cells: NDArray[Any], span: int, per: int, count: int) -> NDArray[np.float64]:
     """Sums over ``span`` cells of the first axis, every ``per`` cells, one after the other."""
     total = np.zeros((count, *cells.shape[1:]))
     for k in range(span):
