@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,13 +22,14 @@ from persistem import study
 from persistem.cli import main
 from persistem.combinations import MINIMUM_SEEDS
 from persistem.errors import PersistemError
-from persistem.evaluation.models import block_scaled, probabilities
+from persistem.evaluation.models import block_scaled, classifier, probabilities
 from persistem.evaluation.validation import Crops
 from persistem.load import make_study
 from persistem.micrographs import _write as write_micrograph
 from persistem.model import bundle, card, skops_files, unlike
 from persistem.model.classifier import Model, calibrated, calibrator
-from persistem.model.training import Training, binning, fit, train
+from persistem.model.training import Training, binning, fit, noise_alone, train
+from persistem.model.trees import Trees, trees_of
 from persistem.plan import Plan
 
 STATES = ["amorphous", "liquid", "crystal"]
@@ -53,7 +55,9 @@ def windows_of(states: int, seeds: int, apart: float, rng_seed: int = 0, told_by
     X = {name: rng.normal(size=(len(y), length)).astype(np.float32) for name, length in LENGTHS.items()}
     X[told_by][np.arange(len(y)), y] += apart
     crops = Crops(y, seed, defocus, micrograph, tuple(STATES[:states]))
-    return Training(X, crops, dose, np.full(len(y), 30.0))
+    # noise looks like nothing that trains, but in the spectrum only
+    noise = {"contrast": rng.normal(size=(200, 1)), "spectrum": rng.normal(size=(200, LENGTHS["spectrum"])) - 6}
+    return Training(X, crops, dose, np.full(len(y), 30.0), noise)
 
 
 def settings_of(states: int, seeds: int, root: Path) -> dict:
@@ -128,7 +132,7 @@ def test_the_inner_folds_choose_the_block_that_tells(tmp_path):
         training = windows_of(2, 3, 30.0, told_by=told_by)
         alone = [[name] for name in LENGTHS]
         classifier, _, assessment = fit(training, study.Model(candidates=alone))
-        assert assessment["chosen"].features == (told_by,) == tuple(classifier.scaling)
+        assert assessment["chosen"].features == (told_by,) == tuple(classifier.lengths)
         assert {c.features for c in assessment["nested"].chosen.values()} == {(told_by,)}
 
 
@@ -167,13 +171,24 @@ def test_probabilities_of_unseen_seeds_are_as_frequent_as_they_say(tmp_path):
 
 
 @pytest.mark.parametrize("states", [2, 3])
-def test_coefficients_in_the_blocks_own_units_give_the_scores(states, tmp_path):
-    model = trained(tmp_path, states=states, candidates=[["persistence", "spectrum"]])
-    X = windows_of(states, 2, 1.0, rng_seed=3).X
-    weights, constant = model.coefficients()
-    scores = constant + sum(X[name] @ of.T for name, of in weights.items())
-    np.testing.assert_allclose(scores, model.classifier.scores(X), atol=1e-5)
-    assert {name: of.shape for name, of in weights.items()} == {"persistence": (states, 20), "spectrum": (states, 8)}
+def test_the_arrays_of_the_trees_score_as_scikit_learn_does(states):
+    training = windows_of(states, 3, 1.0)
+    X, y = training.X["persistence"].astype(float), training.crops.y
+    fitted = classifier("trees", 0.1).fit(X, y)
+    new = np.vstack([windows_of(states, 3, 1.0, rng_seed=3).X["persistence"], X[:50]]).astype(float)
+    raw = trees_of(fitted).raw(new)
+    np.testing.assert_allclose(raw if states > 2 else raw[:, 0], fitted.decision_function(new), rtol=1e-12)
+    trees_of(fitted).check(X.shape[1])
+    with pytest.raises(ValueError, match="a feature that is not among 3"):
+        trees_of(fitted).check(3)
+
+
+def test_trees_ask_and_add_up():
+    """Two rounds: a stump that asks whether feature 1 is at most 0.5, and a tree that is a leaf."""
+    stump = {"feature": [1, 0, 0, 0], "left": [1, -1, -1, -1], "right": [2, -1, -1, -1], "roots": [[0], [3]]}
+    whole = {name: np.array(of, np.int32) for name, of in stump.items()}
+    trees = Trees(threshold=np.array([0.5, 0, 0, 0]), value=np.array([0, -1.0, 2.0, 10.0]), start=np.ones(1), **whole)
+    assert trees.raw(np.array([[9.0, 0.5], [9.0, 0.6]])).tolist() == [[10.0], [13.0]]
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -206,11 +221,16 @@ def test_it_abstains_on_an_outlier_and_says_why(model):
     X = windows_of(3, 1, 4.0, rng_seed=7).X
     dark = X | {"contrast": X["contrast"] - 20}
     other = X | {"spectrum": X["spectrum"] + 20}
-    for blocks, reason in ((dark, 2), (other, 3)):
+    vacuum = X | {"spectrum": X["spectrum"] - 6}
+    for blocks, reason in ((dark, 2), (other, 3), (vacuum, 4)):
         verdict = model.classify(blocks)
         assert (verdict.outside > 1).all() and (verdict.reason == reason).all()
     inside = model.classify(X)
     assert ((inside.reason == 0) == (inside.outside <= 1)).all() and (inside.reason == 0).mean() > 0.9
+
+
+#: No windows of noise.
+NOTHING = {"contrast": np.zeros((0, 1)), "spectrum": np.zeros((0, 2))}
 
 
 def test_a_direction_that_the_training_never_took_is_outside():
@@ -219,10 +239,8 @@ def test_a_direction_that_the_training_never_took_is_outside():
     along = rng.normal(size=(500, 1))
     noise = 0.01 * rng.normal(size=(500, 2))
     X = {"contrast": rng.normal(size=(500, 1)), "spectrum": np.hstack([along, along]) + noise}
-    near = unlike.distribution(X)
-    near = unlike.Distribution(
-        near.scaling, near.components, near.variances, unlike.thresholds(near.distances(X), 0.01)
-    )
+    near = unlike.distribution(X, NOTHING)
+    near = replace(near, thresholds=unlike.thresholds(near.distances(X), 0.01))
     assert near.components.shape == (2, 1)
     new = {"contrast": np.zeros((2, 1)), "spectrum": np.array([[1.0, 1.0], [0.5, -0.5]])}
     on, off = near.distances(new) / near.thresholds
@@ -232,13 +250,32 @@ def test_a_direction_that_the_training_never_took_is_outside():
 def test_distances_are_those_of_mahalanobis_where_nothing_is_left_to_the_residual():
     rng = np.random.default_rng(1)
     block = rng.normal(size=(300, 3)) @ rng.normal(size=(3, 3)) + 5
-    near = unlike.distribution({"contrast": block[:, :1], "spectrum": block}, rank=3)
+    X = {"contrast": block[:, :1], "spectrum": block}
+    near = unlike.distribution(X, {name: of[:0] for name, of in X.items()}, rank=3)
     deviation = block - block.mean(axis=0)
     squared = np.einsum("ni,ij,nj->n", deviation, np.linalg.inv(np.cov(block.T, bias=True)), deviation)
-    found = near.distances({"contrast": block[:, :1], "spectrum": block})
+    found = near.distances(X)
     np.testing.assert_allclose(found[:, 1], squared, rtol=1e-6)
     np.testing.assert_allclose(found[:, 2], 0, atol=1e-9)
     np.testing.assert_allclose(found[:, 0], (deviation[:, 0] / block[:, 0].std()) ** 2, rtol=1e-6)
+
+
+def test_counting_noise_alone_is_told_at_doses_between_those_trained():
+    """Noise is as white at any dose; where no dose was trained nothing is taken for it."""
+    asked = study.Model(doses=[None, 1600.0, 400.0], windows={"size": 6.0})
+    noise, rng = noise_alone(asked), np.random.default_rng(0)
+    # of a specimen low frequencies are stronger
+    falling = np.linspace(1, -1, noise["spectrum"].shape[1])
+    known = {"contrast": rng.normal(-3, 1, (500, 1)), "spectrum": falling + rng.normal(0, 0.5, (500, len(falling)))}
+    near = unlike.distribution(known, noise)
+    near = replace(near, thresholds=unlike.thresholds(near.distances(known), 0.01))
+    other = noise_alone(study.Model(doses=[800.0], windows={"size": 6.0}))
+    assert ((near.distances(other) / near.thresholds)[:, 3] > 1).mean() > 0.95
+    assert len(noise["contrast"]) == 2 * len(other["contrast"]) == 800
+    # contrast of counting noise: 1 / root of the electrons in a pixel of 0.2 Å
+    assert np.exp(other["contrast"]).mean() == pytest.approx(1 / np.sqrt(800 * 0.04), rel=0.02)
+    silent = unlike.distribution(known, noise_alone(study.Model(doses=[None], windows={"size": 6.0})))
+    assert silent.distances(other)[:, 3].max() < 1e-100
 
 
 def test_windows_that_are_not_valid_have_no_verdict(model):
@@ -275,8 +312,9 @@ def test_a_loaded_model_says_the_same_to_the_bit(states, tmp_path):
     X = windows_of(states, 5, 2.0, rng_seed=4).X
     for one, other in zip(model.classify(X), loaded.classify(X), strict=True):
         assert one.dtype == other.dtype and np.array_equal(one, other)
-    for name, of in model.coefficients()[0].items():
-        assert np.array_equal(of, loaded.coefficients()[0][name])
+    for name, of in vars(model.classifier.trees).items():
+        assert np.array_equal(of, getattr(loaded.classifier.trees, name))
+    assert len(loaded.digest) == 12
     assert (loaded.states, loaded.windows, loaded.blocks) == (model.states, model.windows, model.blocks)
     assert (loaded.voltage, loaded.defoci, loaded.card) == (model.voltage, model.defoci, model.card)
 
@@ -391,17 +429,35 @@ def hostile_files(folder: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(compressed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("schema.json", " " * 10_000_000)
     return {
-        "types": skops.io.dumps(honest | {"classifier": Hostile()}),
-        "SimpleNamespace": skops.io.dumps({"classifier": SimpleNamespace()}),
+        "types": skops.io.dumps(honest | {"trees": Hostile()}),
+        "SimpleNamespace": skops.io.dumps({"trees": SimpleNamespace()}),
         "not a skops file.*BadZipFile": pickle.dumps(Hostile()),
         "members are compressed": compressed.getvalue(),
         "not a skops file": b"",
         "holds list": skops_files.dumped([1, 2]),
-        "types: ": skops_files.dumped(honest | {"classifier": [1.0]}),
-        "KeyError": skops_files.dumped({"scaling": {}}),
-        "coefficients": skops_files.dumped(honest | {"classifier": honest["calibration"]}),
-        "scaling of spectrum": skops_files.dumped(honest | {"scaling": {"spectrum": np.zeros(4)}}),
+        "types: ": skops_files.dumped(honest | {"calibration": [1.0]}),
+        "KeyError": skops_files.dumped({"lengths": {}}),
+        "TypeError": skops_files.dumped(honest | {"trees": {"value": np.zeros(3)}}),
+        "lengths": skops_files.dumped(honest | {"lengths": {"spectrum": -4}}),
+        "feature that is not among 1": skops_files.dumped(honest | {"lengths": {"spectrum": 1}}),
+        **{match: skops_files.dumped(honest | {"trees": honest["trees"] | of}) for match, of in crooked(honest)},
     }
+
+
+def crooked(honest: dict) -> list[tuple[str, dict]]:
+    """What is wrong with trees that lead astray, and their arrays."""
+    trees = honest["trees"]
+    circle, beyond, roots = trees["left"].copy(), trees["right"].copy(), trees["roots"].copy()
+    inner = np.flatnonzero(circle >= 0)
+    circle[inner[-1]], beyond[inner[0]], roots[0, 0] = inner[0], len(beyond), -1
+    return [
+        ("a node leads nowhere", {"left": circle}),
+        ("a node leads nowhere.*", {"right": beyond}),
+        ("a tree has no first node", {"roots": roots}),
+        ("value is not finite", {"value": np.full_like(trees["value"], np.nan)}),
+        ("threshold has 2 nodes", {"threshold": np.zeros(2)}),
+        ("left is not an array of int32", {"left": trees["left"].astype(float)}),
+    ]
 
 
 def test_a_hostile_part_is_refused_and_nothing_of_it_is_executed(folder, tmp_path):
@@ -419,7 +475,13 @@ def test_a_hostile_part_is_refused_and_nothing_of_it_is_executed(folder, tmp_pat
 
 def test_numbers_that_no_training_gives_are_refused(folder):
     honest = skops_files.loaded(folder, (folder / "distribution.skops").read_bytes())
-    for name, value in (("variances", 0.0), ("thresholds", np.nan), ("thresholds", -1.0), ("components", np.inf)):
+    for name, value in (
+        ("variances", 0.0),
+        ("thresholds", np.nan),
+        ("thresholds", -1.0),
+        ("components", np.inf),
+        ("vacuum", np.nan),
+    ):
         changed = honest | {name: np.full_like(honest[name], value)}
         (folder / "distribution.skops").write_bytes(skops_files.dumped(changed))
         indexed(folder)

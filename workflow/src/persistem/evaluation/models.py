@@ -1,4 +1,4 @@
-"""Linear classifiers of blocks of features: their decision scores, and the probabilities that go with them."""
+"""Classifiers of blocks of features: their decision scores, and the probabilities that go with them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,31 @@ if TYPE_CHECKING:
     Labels = NDArray[np.int_]
     Rows = NDArray[np.intp]
 
-MODELS = ("LR", "SVC")
+TREES = "trees"
+MODELS = ("LR", "SVC", TREES)
+#: Rounds of the boosting, and leaves of a tree.
+ROUNDS, LEAVES = 100, 8
 
 
 def classifier(model: str, C: float) -> Any:
-    """LR: logistic regression with an L2 penalty; SVC: linear support vectors with the hinge loss, both unfitted."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.svm import SVC
+    """Unfitted: LR, logistic regression with an L2 penalty; SVC, linear support vectors with the hinge loss; trees.
 
+    The trees are grown by gradient boosting (Ke et al., NIPS 30, 2017, in scikit-learn's implementation), with an L2
+    penalty of 1/C on the values of their leaves.
+    """
     if model == "LR":
+        from sklearn.linear_model import LogisticRegression
+
         return LogisticRegression(C=C, max_iter=100_000)
-    return SVC(kernel="linear", C=C)
+    if model == "SVC":
+        from sklearn.svm import SVC
+
+        return SVC(kernel="linear", C=C)
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=ROUNDS, max_leaf_nodes=LEAVES, l2_regularization=1 / C, early_stopping=False, random_state=0
+    )
 
 
 def decisions(
@@ -55,12 +69,26 @@ def decisions(
     with threadpool_limits(1):
         for train, tested in strata(crops, split, training):
             blocks = [X[name] for name in candidates[0].features]
-            vectors = reduced(*block_scaled(blocks, train, split.test[tested]))
-            for i, model in enumerate(unfitted):
+            vectors = {
+                linear: _vectors(blocks, train, split.test[tested], linear)
+                for linear in {c.model != TREES for c in candidates}
+            }
+            for i, (candidate, model) in enumerate(zip(candidates, unfitted, strict=True)):
+                known, new = vectors[candidate.model != TREES]
                 for j, y in enumerate(labels):
-                    d = model.fit(vectors[0], y[train]).decision_function(vectors[1])
+                    d = model.fit(known, y[train]).decision_function(new)
                     result[i, j, tested] = np.stack([-d, d], axis=1) if d.ndim == 1 else d
     return result
+
+
+def _vectors(blocks: Sequence[NDArray[Any]], train: Rows, test: Rows, linear: bool) -> tuple[Array, Array]:
+    """Training and test crops for a linear model; or as they are, since a tree asks for one feature at a time."""
+    import numpy as np
+
+    if linear:
+        return reduced(*block_scaled(blocks, train, test))
+    whole = np.hstack([np.asarray(block, float) for block in blocks])
+    return whole[train], whole[test]
 
 
 def strata(crops: Crops, split: Split, training: str) -> list[tuple[Rows, Rows]]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem import windows
-from persistem.digests import digest_of
 from persistem.errors import PersistemError
 from persistem.reading import needs
 
@@ -185,16 +184,14 @@ def _readable(value: Any) -> Any:
 
 
 def _facts_of_model(model: Model) -> dict[str, Any]:
-    weights, constant = model.coefficients()
-    what: dict[str, Any] = {
+    return {
+        "digest": model.digest,
         "states": list(model.states),
         "voltage_kV": model.voltage,
         "defoci_A": list(model.defoci),
         "windows": model.windows.model_dump(mode="json"),
+        "blocks": list(model.blocks),
     }
-    numbers = {"weights": {block: part.tolist() for block, part in weights.items()}, "constant": constant.tolist()}
-    digest = digest_of("model", VERSION, what | numbers, [])
-    return {"digest": digest, **what, "blocks": list(model.blocks)}
 
 
 def _check(image: Image, model: Model) -> list[str]:

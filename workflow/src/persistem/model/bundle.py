@@ -15,6 +15,7 @@ from persistem.errors import PersistemError
 from persistem.files import read_json
 from persistem.model.classifier import Classifier, Model
 from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
+from persistem.model.trees import Trees
 from persistem.model.unlike import CONTRAST, STATISTICS, Distribution
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 #: What model.json says that it is, and the version of the format of the folder.
 KIND = "PersisTEM model"
 FORMAT = 1
+#: Arrays of the distribution beside its scaling.
+JUDGE = ("components", "variances", "vacuum", "thresholds")
 INDEX = "model.json"
 MOST_INDEX = 2**20
 #: The other files, whose checksums the index has; and all of them.
@@ -43,15 +46,10 @@ def write(out: Path, model: Model, card: str, about: Mapping[str, Any]) -> None:
     of, near = model.classifier, model.distribution
     contents = {
         "classifier.skops": dumped(
-            {"scaling": _arrays(of.scaling), "classifier": of.linear, "calibration": of.calibration}
+            {"lengths": of.lengths, "trees": dict(vars(of.trees)), "calibration": of.calibration}
         ),
         "distribution.skops": dumped(
-            {
-                "scaling": _arrays(near.scaling),
-                "components": near.components,
-                "variances": near.variances,
-                "thresholds": near.thresholds,
-            }
+            {"scaling": _arrays(near.scaling)} | {name: getattr(near, name) for name in JUDGE}
         ),
         "card.md": card.encode(),
         "card.json": _json(model.card),
@@ -157,33 +155,33 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
     near = loaded(path / "distribution.skops", contents["distribution.skops"])
     states, blocks = tuple(index["states"]), tuple(index["blocks"])
     low, high = map(float, index["defoci_A"])
-    linear, calibration = parts["classifier"], parts["calibration"]
-    classifier = Classifier(_scaling(parts["scaling"]), linear, calibration)
-    distribution = Distribution(
-        _scaling(near["scaling"]),
-        *(np.asarray(near[name], float) for name in ("components", "variances", "thresholds")),
-    )
+    _fit("lengths", all(type(of) is int and of > 0 for of in parts["lengths"].values()), True)
+    trees, calibration, seen = Trees(**parts["trees"]), parts["calibration"], sum(parts["lengths"].values())
+    trees.check(seen)
+    classifier = Classifier(dict(parts["lengths"]), trees, calibration)
+    distribution = Distribution(_scaling(near["scaling"]), *(np.asarray(near[name], float) for name in JUDGE))
     card = json.loads(contents["card.json"])
-    _fit("types", (type(linear), type(calibration), type(card)), (LogisticRegression, LogisticRegression, dict))
+    _fit("types", (type(calibration), type(card)), (LogisticRegression, dict))
     _fit("states", all(type(state) is str for state in states) and len(set(states)) == len(states) > 1, True)
     _fit("judged", CONTRAST in distribution.scaling and len(distribution.scaling) > 1, True)
     k, rows = len(states), 1 if len(states) == 2 else len(states)
-    seen = sum(len(mean) for mean, _ in classifier.scaling.values())
     structure = sum(len(mean) for name, (mean, _) in distribution.scaling.items() if name != CONTRAST)
-    _fit("classes", [list(of.classes_) for of in (linear, calibration)], [list(range(k))] * 2)
-    _fit("coefficients", (linear.coef_.shape, linear.intercept_.shape), ((rows, seen), (rows,)))
+    _fit("scores", trees.start.shape, (rows,))
+    _fit("classes", list(calibration.classes_), list(range(k)))
     _fit("calibration", (calibration.coef_.shape, calibration.intercept_.shape), ((rows, rows), (rows,)))
     _fit("components", distribution.components.shape, (structure, len(distribution.variances)))
+    _fit("vacuum", distribution.vacuum.shape, (structure + 1,))
     _fit("thresholds", distribution.thresholds.shape, (len(STATISTICS),))
-    scalings = [of for part in (classifier, distribution) for of in part.scaling.values()]
-    numbers = [linear.coef_, linear.intercept_, calibration.coef_, calibration.intercept_, distribution.components]
+    scalings = list(distribution.scaling.values())
+    numbers = [calibration.coef_, calibration.intercept_, distribution.components, distribution.vacuum]
     positive = [distribution.variances, distribution.thresholds, *(scale for _, scale in scalings)]
     finite = all(bool(np.isfinite(array).all()) for array in [*numbers, *positive, *(mean for mean, _ in scalings)])
     _fit("finite numbers", finite and all(bool((array > 0).all()) for array in positive), True)
     windows = Windows.model_validate(index["windows"])
-    model = Model(states, windows, float(index["voltage_kV"]), (low, high), card, classifier, distribution)
+    digest = _checksum(index)[:12]
+    model = Model(states, windows, float(index["voltage_kV"]), (low, high), card, classifier, distribution, digest)
     _fit("blocks", model.blocks, blocks)
-    _fit("blocks", {*classifier.scaling, *distribution.scaling} <= set(blocks), True)
+    _fit("blocks", {*classifier.lengths, *distribution.scaling} <= set(blocks), True)
     return model
 
 

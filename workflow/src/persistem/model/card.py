@@ -44,6 +44,7 @@ def facts(
     """
     import numpy as np
 
+    from persistem.evaluation.models import LEAVES, ROUNDS
     from persistem.model.unlike import STATISTICS
 
     sources, seeds = settings["sources"], assessment["seeds"]
@@ -77,8 +78,8 @@ def facts(
             },
         },
         "classifier": {
-            "model": "logistic regression",
-            "features": list(classifier.scaling),
+            "model": f"{ROUNDS} gradient boosted trees of {LEAVES} leaves",
+            "features": list(classifier.lengths),
             "C": assessment["chosen"].C,
             "candidates": [list(blocks) for blocks in asked.candidates],
             "C_candidates": sorted(asked.C),
@@ -117,7 +118,7 @@ def limits(
             f"Density differs between the states ({listed} g/cm³), and with it contrast and spectrum: part of what"
             " tells the states apart is how dense they are, not how they are arranged."
         )
-    uses = "uses the contrast" if "contrast" in classifier.scaling else "does not use the contrast"
+    uses = "uses the contrast" if "contrast" in classifier.lengths else "does not use the contrast"
     return [
         *([] if seeds >= MINIMUM_SEEDS else [
             f"Its accuracy is not known and its probabilities are too certain: {_count(seeds, 'seed')} of a state"
@@ -130,6 +131,7 @@ def limits(
         " Ultramicroscopy 53 (1994) 191), much of it by the detector's modulation transfer (Thust, Phys. Rev. Lett. 102"
         f" (2009) 220801). This classifier {uses}; whether a window is unlike the training is judged by its contrast"
         " too. On real images distrust both.",
+        "Every specimen was seen along the z axis of its cell alone: another orientation of a crystal is another pattern.",
         f"Trained on {settings['material']} alone. Windows of another material or state are put to one of"
         f" {', '.join(settings['states'])}, unless they are so unlike that the model abstains.",
         f"A window is {asked.windows.size:g} Å wide: where two states meet it holds both, and smaller regions are not"
@@ -166,7 +168,7 @@ def text(card: dict[str, Any]) -> str:
     lines += [f"| {name} | {value} |" for name, value in rows.items()]
     lines += ["", "## Classifier", ""]
     of = card["classifier"]
-    lines += [f"Logistic regression of {' + '.join(of['features'])}, C = {of['C']:g}.", "", "## Accuracy", ""]
+    lines += [f"{of['model']}, of {' + '.join(of['features'])}, C = {of['C']:g}.", "", "## Accuracy", ""]
     lines += [f"Assessed: {card['assessed']}.", ""]
     if card["accuracy"]:
         lines += ["| by | value | windows | 95 % | vote of a micrograph | 95 % |", "| --- " * 6 + "|"]

@@ -1,4 +1,4 @@
-"""The classifier of a model: linear in every block of features, so that what decided can be shown pair by pair."""
+"""The classifier of a model: boosted trees of the blocks of features, and the probabilities of their scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from persistem.model.unlike import CONTRAST, STATISTICS, scaled
+from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM
 from persistem.study.mapping import BLOCKS
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from persistem.model.trees import Trees
     from persistem.model.unlike import Distribution
     from persistem.study import Windows
 
@@ -27,6 +28,7 @@ REASONS = (
     "not valid: constant, saturated or not finite",
     "contrast unlike the training",
     "spectrum unlike the training",
+    "vacuum: counting noise alone",
 )
 
 
@@ -45,34 +47,23 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Classifier:
-    """Logistic regression of scaled blocks, and the calibration of its scores: scikit-learn's, fitted.
+    """Trees of the blocks side by side, and the calibration of their scores, a fitted logistic regression.
 
-    ``scaling`` holds mean and scale (length,) of each block that it sees, in the order of the coefficients.
+    ``lengths`` holds the length of each block that is seen, in the order in which they stand.
     """
 
-    scaling: dict[str, tuple[Array, Array]]
-    linear: Any
+    lengths: dict[str, int]
+    trees: Trees
     calibration: Any
 
     def scores(self, blocks: Blocks) -> Array:
         """Decision scores (windows, k) of blocks (windows, length); of two states -d and d."""
-        vectors = np.hstack([scaled(blocks[name], by) for name, by in self.scaling.items()])
-        return _decisions(self.linear, vectors)
+        raw = self.trees.raw(np.hstack([blocks[name] for name in self.lengths]))
+        return np.hstack([-raw, raw]) if raw.shape[1] == 1 else raw
 
     def probability(self, blocks: Blocks) -> Array:
         """Calibrated probabilities (windows, k) of blocks (windows, length)."""
         return calibrated(self.calibration, self.scores(blocks))
-
-    def coefficients(self) -> tuple[dict[str, Array], Array]:
-        """Coefficients (k, length) of the scores in every block's own units, and their constants (k,)."""
-        weights, constant = self.linear.coef_, self.linear.intercept_
-        if len(weights) == 1:
-            weights, constant = np.concatenate([-weights, weights]), np.concatenate([-constant, constant])
-        ends = np.cumsum([len(mean) for mean, _ in self.scaling.values()])[:-1]
-        parts = np.split(weights, ends, axis=1)
-        own = {name: part / scale for part, (name, (_, scale)) in zip(parts, self.scaling.items(), strict=True)}
-        moved = sum(own[name] @ mean for name, (mean, _) in self.scaling.items())
-        return own, constant - moved
 
 
 @dataclass(frozen=True)
@@ -90,15 +81,12 @@ class Model:
     card: dict[str, Any]
     classifier: Classifier
     distribution: Distribution
+    digest: str = ""  # checksum of the bundle that it was loaded from
 
     @property
     def blocks(self) -> tuple[str, ...]:
         """The blocks of features that a window has to be described by."""
         return tuple(name for name in BLOCKS if name in self._lengths())
-
-    def coefficients(self) -> tuple[dict[str, Array], Array]:
-        """Coefficients (k, length) of the scores in every block's own units, and their constants (k,)."""
-        return self.classifier.coefficients()
 
     def classify(self, blocks: Blocks, valid: NDArray[np.bool_] | None = None) -> Verdict:
         """What the model says of windows, for blocks (…, length) by name; ``valid`` (…) is True everywhere by default.
@@ -119,8 +107,9 @@ class Model:
             ratio[usable] = self.distribution.distances(known) / self.distribution.thresholds
         with np.errstate(over="ignore"):  # further away than float32 reaches
             outside = ratio.max(axis=1).astype(np.float32)
-        of_contrast = ratio.argmax(axis=1) == STATISTICS.index(CONTRAST)
-        reason = np.where(~usable, 1, np.where(outside <= 1, 0, np.where(of_contrast, 2, 3)))
+        largest = ratio.argmax(axis=1)
+        why = np.where(largest == STATISTICS.index(CONTRAST), 2, np.where(largest == STATISTICS.index(VACUUM), 4, 3))
+        reason = np.where(~usable, 1, np.where(outside <= 1, 0, why))
         return Verdict(
             probability.astype(np.float32).reshape(*shape, k),
             outside.reshape(shape),
@@ -129,9 +118,8 @@ class Model:
 
     def _lengths(self) -> dict[str, int]:
         """The length of each block that is classified or judged."""
-        return {
-            name: len(mean) for of in (self.distribution, self.classifier) for name, (mean, _) in of.scaling.items()
-        }
+        judged = {name: len(mean) for name, (mean, _) in self.distribution.scaling.items()}
+        return judged | self.classifier.lengths
 
 
 def calibrator(scores: Array, y: NDArray[np.int_]) -> Any:
@@ -156,12 +144,8 @@ def calibrator(scores: Array, y: NDArray[np.int_]) -> Any:
 def calibrated(calibration: Any, scores: Array) -> Array:
     """Probabilities (windows, k) of decision scores (windows, k); of two states the sigmoid, else the softmax."""
     k = scores.shape[1]
-    again = _decisions(calibration, scores[:, 1:] if k == 2 else scores)
-    exponential = np.exp((again - again.max(axis=1, keepdims=True)) * (0.5 if k == 2 else 1.0))
+    # of its attributes the coefficients alone are used
+    again = (scores[:, 1:] if k == 2 else scores) @ calibration.coef_.T + calibration.intercept_
+    again = np.hstack([0 * again, again]) if k == 2 else again
+    exponential = np.exp(again - again.max(axis=1, keepdims=True))
     return np.asarray(exponential / exponential.sum(axis=1, keepdims=True))
-
-
-def _decisions(model: Any, vectors: Array) -> Array:
-    """Scores (windows, k) of a logistic regression; of its attributes the coefficients alone are used."""
-    d = vectors @ model.coef_.T + model.intercept_
-    return np.hstack([-d, d]) if d.shape[1] == 1 else np.asarray(d)

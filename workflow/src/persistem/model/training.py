@@ -8,6 +8,7 @@ seed has taught.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,18 +35,22 @@ VERSION = 1
 #: the tails of the persistence block, where a level holds a pair in one window of a hundred, nothing else would show:
 #: with it vacuum and crystals lie ten times nearer, in units of the threshold, to amorphous and liquid GaN.
 JUDGED = ("contrast", "spectrum")
+#: Windows along a picture of vacuum, at each dose.
+VACUA = 20
 
 
 class Training(NamedTuple):
     """The windows of a training: blocks (windows, length), what they show, and how they were taken.
 
-    ``dose`` in e/Å², infinite without noise, and ``thickness`` in Å have one entry per window.
+    ``dose`` in e/Å², infinite without noise, and ``thickness`` in Å have one entry per window. ``noise`` has the blocks
+    that windows are judged by, of windows that show nothing but the counting noise of vacuum at these doses.
     """
 
     X: Blocks
     crops: Crops
     dose: NDArray[np.float64]
     thickness: NDArray[np.float64]
+    noise: Blocks
 
 
 def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
@@ -124,7 +129,26 @@ def described(settings: dict[str, Any], asked: Model, root: Path, jobs: int = 1)
         stacked.crops,
         np.repeat(np.asarray(doses, float), counts),
         np.repeat([float(s["thickness"]) for s, *_ in micrographs], counts),
+        noise_alone(asked),
     )
+
+
+def noise_alone(asked: Model) -> Blocks:
+    """Blocks (windows, length) of the noise of vacuum at every dose of a model; none where it has no noise."""
+    import numpy as np
+
+    from persistem import windows
+
+    wanted = asked.windows
+    across = windows.side(wanted) + (VACUA - 1) * windows.step(wanted, wanted.size)
+    found: dict[str, list[NDArray[Any]]] = {name: [np.zeros((0, 1))] for name in JUDGED}
+    for dose in asked.doses:
+        if dose is not None:
+            image = _image(np.ones((across, across)), wanted.sampling, asked, dose, 1)
+            made = windows.describe(image, wanted, windows.step(wanted, wanted.size), JUDGED)
+            for name in JUDGED:
+                found[name].append(made.blocks[name][made.valid])
+    return {name: np.concatenate(of[1:] or of) for name, of in found.items()}
 
 
 def fit(training: Training, asked: Model, jobs: int = 1) -> tuple[Classifier, Distribution, dict[str, Any]]:
@@ -138,13 +162,15 @@ def fit(training: Training, asked: Model, jobs: int = 1) -> tuple[Classifier, Di
     import numpy as np
     from threadpoolctl import threadpool_limits
 
+    from persistem.evaluation.models import TREES
     from persistem.evaluation.models import classifier as unfitted
     from persistem.evaluation.validation import Candidate, checked, nested
     from persistem.model import unlike
     from persistem.model.classifier import Classifier, calibrator
+    from persistem.model.trees import trees_of
 
     X, crops = training.X, training.crops
-    candidates = [Candidate(tuple(blocks), "LR", c) for blocks in asked.candidates for c in sorted(asked.C)]
+    candidates = [Candidate(tuple(blocks), TREES, c) for blocks in asked.candidates for c in sorted(asked.C)]
     X = X | checked(X, crops, candidates, "pooled")
     seeds = min(len(np.unique(crops.seed[crops.y == label])) for label in np.unique(crops.y))
     assessed = seeds >= MINIMUM_SEEDS
@@ -156,21 +182,20 @@ def fit(training: Training, asked: Model, jobs: int = 1) -> tuple[Classifier, Di
         assessment["chosen"], scores = chosen(X, crops, candidates, jobs)
     with threadpool_limits(1):
         features = assessment["chosen"].features
-        scaling = {name: unlike.scaling(X[name]) for name in features}
-        vectors = np.hstack([unlike.scaled(X[name], of) for name, of in scaling.items()])
-        linear = unfitted("LR", assessment["chosen"].C).fit(vectors, crops.y)
-        fitted = Classifier(scaling, linear, None)
-        fitted = Classifier(scaling, linear, calibrator(scores if assessed else fitted.scores(X), crops.y))
+        lengths = {name: X[name].shape[1] for name in features}
+        grown = unfitted(TREES, assessment["chosen"].C).fit(np.hstack([X[name] for name in features]), crops.y)
+        fitted = Classifier(lengths, trees_of(grown), None)
+        fitted = replace(fitted, calibration=calibrator(scores if assessed else fitted.scores(X), crops.y))
         judged = {name: X[name] for name in JUDGED}
-        near = unlike.distribution(judged)
+        near = unlike.distribution(judged, training.noise)
         if assessed:
-            of = unlike.left_out(judged, crops.seed, len(near.variances))
+            of = unlike.left_out(judged, training.noise, crops.seed, len(near.variances))
             distances = np.concatenate([found for left, (_, found) in of.items() if len(left) == 1])
             assessment["abstained"] = dict(unlike.abstained(of, crops.seed, asked.outside))
         else:
             distances = near.distances(judged)
     thresholds = unlike.thresholds(distances, asked.outside)
-    return fitted, unlike.Distribution(near.scaling, near.components, near.variances, thresholds), assessment
+    return fitted, replace(near, thresholds=thresholds), assessment
 
 
 def chosen(
@@ -210,24 +235,17 @@ def binning(pixel_size: float, sampling: float) -> int:
 def _described(path: Path, asked: Model, blocks: list[str]) -> list[tuple[float | None, Blocks]]:
     """Blocks (windows, length) of the valid windows of one micrograph at each dose."""
     from persistem import windows
-    from persistem.detector import detected
     from persistem.micrographs import read_micrograph
-    from persistem.study import Detector
 
     intensity, about = read_micrograph(path)
     wanted, size = asked.windows, about["pixel_size_A"]
     count = binning(size, wanted.sampling)
     rows, columns = (side - side % count for side in intensity.shape)
-    # the modulation is stated where the model's pixels end, and the detector's differ a little from them
-    mtf = None if asked.mtf is None else asked.mtf ** ((wanted.sampling / (count * size)) ** 2)
-    step = max(1, round(asked.stride / wanted.sampling))
+    step = windows.step(wanted, asked.stride)
     found: list[tuple[float | None, Blocks]] = []
     for dose in asked.doses:
-        detector = Detector(binning=count, dose=dose, mtf=mtf)
         try:
-            image = windows.resample(
-                detected(intensity[:rows, :columns], size, detector), count * size, wanted.sampling
-            )
+            image = _image(intensity[:rows, :columns], size, asked, dose, count)
             made = windows.describe(image, wanted, step, blocks)
         except PersistemError as error:
             raise PersistemError(f"{path}: {error}") from error
@@ -235,3 +253,18 @@ def _described(path: Path, asked: Model, blocks: list[str]) -> list[tuple[float 
             raise PersistemError(f"{path}: no window of {wanted.size:g} Å is valid; its micrograph is constant")
         found.append((dose, {name: of[made.valid] for name, of in made.blocks.items()}))
     return found
+
+
+def _image(
+    intensity: NDArray[Any], pixel_size: float, asked: Model, dose: float | None, binning: int
+) -> NDArray[np.float32]:
+    """What the detector gives of an intensity with pixels of ``pixel_size`` Å, at the sampling of the windows."""
+    from persistem import windows
+    from persistem.detector import detected
+    from persistem.study import Detector
+
+    # the modulation is stated where the model's pixels end, and the detector's differ a little from them
+    size, sampling = binning * pixel_size, asked.windows.sampling
+    mtf = None if asked.mtf is None else asked.mtf ** ((sampling / size) ** 2)
+    image = detected(intensity, pixel_size, Detector(binning=binning, dose=dose, mtf=mtf))
+    return windows.resample(image, size, sampling)

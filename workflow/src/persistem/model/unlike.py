@@ -1,8 +1,10 @@
 """How far a window is from those that a model was trained on.
 
-Three statistics, each with a threshold that windows of unseen seeds set: of the contrast its squared deviation, and of
-the other blocks, side by side, what multivariate process control watches: Hotelling's T² in the space of the principal
+Four statistics, each with a threshold that windows of unseen seeds set. Of the contrast its squared deviation; of the
+other blocks, side by side, what multivariate process control watches: Hotelling's T² in the space of the principal
 components of the training, and the squared residual Q outside it (Jackson & Mudholkar, Technometrics 21 (1979) 341).
+And since a training at low doses reaches to noise itself, the odds that a window shows counting noise alone, against
+those of the training: vacuum, or a hole.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 
 #: The block that is judged by itself: it says how strong an image is, and not what is in it.
 CONTRAST = "contrast"
-STATISTICS = ("contrast", "T²", "Q")
+VACUUM = "vacuum"
+STATISTICS = (CONTRAST, "T²", "Q", VACUUM)
+#: Logarithm of the least and the largest odds.
+SUREST = 300.0
 #: Share of the variance that the components keep; what they leave to the residual is mostly counting noise.
 KEPT = 0.95
 #: Share of the variance below which a residual is rounding.
@@ -35,18 +40,19 @@ class Distribution:
     """Where the windows of a training lie: scaled blocks, and the principal components of all but the contrast.
 
     ``scaling`` holds mean and scale (length,) of each block, of which the contrast is one; ``components`` (length of
-    the other blocks together, rank), ``variances`` (rank,) along them, ``thresholds`` (3,) of the ``STATISTICS``.
+    the other blocks together, rank), ``variances`` (rank,) along them, ``vacuum`` (length + 1,) the coefficients of the
+    logarithmic odds that a window shows noise alone, and their constant, ``thresholds`` (4,) of the ``STATISTICS``.
     """
 
     scaling: dict[str, tuple[Array, Array]]
     components: Array
     variances: Array
+    vacuum: Array
     thresholds: Array
 
     def distances(self, blocks: Blocks) -> Array:
-        """The ``STATISTICS`` of windows, (windows, 3), for blocks (windows, length)."""
-        structure = [scaled(blocks[name], of) for name, of in self.scaling.items() if name != CONTRAST]
-        vectors = np.hstack(structure)
+        """The ``STATISTICS`` of windows, (windows, 4), for blocks (windows, length)."""
+        vectors = _structure(blocks, self.scaling)
         scores = vectors @ self.components
         residual = vectors - scores @ self.components.T
         return np.stack(
@@ -54,6 +60,7 @@ class Distribution:
                 (scaled(blocks[CONTRAST], self.scaling[CONTRAST]) ** 2).sum(axis=1),
                 (scores**2 / self.variances).sum(axis=1),
                 (residual**2).sum(axis=1),
+                np.exp(np.clip(vectors @ self.vacuum[:-1] + self.vacuum[-1], -SUREST, SUREST)),
             ],
             axis=1,
         )
@@ -77,10 +84,18 @@ def scaled(block: NDArray[Any], by: tuple[Array, Array]) -> Array:
     return (np.asarray(block, float) - mean) / scale
 
 
-def distribution(blocks: Blocks, rank: int | None = None) -> Distribution:
-    """The distribution of training windows, with thresholds of 1; ``rank`` components, or as many as hold ``KEPT``."""
+def _structure(blocks: Blocks, by: Mapping[str, tuple[Array, Array]]) -> Array:
+    """All blocks but the contrast, scaled and side by side."""
+    return np.hstack([scaled(blocks[name], of) for name, of in by.items() if name != CONTRAST])
+
+
+def distribution(blocks: Blocks, noise: Blocks, rank: int | None = None) -> Distribution:
+    """The distribution of training windows, with thresholds of 1; ``rank`` components, or as many as hold ``KEPT``.
+
+    ``noise`` are windows of noise alone, of which there may be none: then nothing is taken for it.
+    """
     by = {name: scaling(block) for name, block in blocks.items()}
-    vectors = np.hstack([scaled(blocks[name], of) for name, of in by.items() if name != CONTRAST])
+    vectors = _structure(blocks, by)
     variances, components = np.linalg.eigh(vectors.T @ vectors / len(vectors))
     variances, components = np.maximum(variances[::-1], 0), components[:, ::-1]
     if rank is None:
@@ -89,11 +104,25 @@ def distribution(blocks: Blocks, rank: int | None = None) -> Distribution:
     # the sign of an eigenvector is that of whichever library computed it
     largest = np.abs(components).argmax(axis=0)
     components = components * np.sign(components[largest, np.arange(len(largest))])
-    return Distribution(by, components[:, :rank].copy(), variances[:rank].copy(), np.ones(len(STATISTICS)))
+    vacuum = _vacuum(vectors, _structure(noise, by))
+    return Distribution(by, components[:, :rank].copy(), variances[:rank].copy(), vacuum, np.ones(len(STATISTICS)))
+
+
+def _vacuum(vectors: Array, noise: Array) -> Array:
+    """Coefficients (length + 1,) of the logarithmic odds of noise, of equal weight, by logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    if not len(noise):
+        return np.append(np.zeros(vectors.shape[1]), -SUREST)
+    shows = np.repeat([0, 1], [len(vectors), len(noise)])
+    # vectors have a total variance of 1: a weak penalty, which only keeps what is separable from certainty
+    fitted = LogisticRegression(C=100.0, class_weight="balanced", max_iter=10_000)
+    fitted.fit(np.vstack([vectors, noise]), shows)
+    return np.append(fitted.coef_[0], fitted.intercept_)
 
 
 def thresholds(distances: Array, outside: float) -> Array:
-    """Thresholds (3,) that the share ``outside`` of windows is beyond in one statistic or another.
+    """Thresholds (4,) that the share ``outside`` of windows is beyond in one statistic or another.
 
     Each statistic has its quantile at 1 - ``outside``, and all are raised by the factor that makes the share of windows
     beyond any of them that of one.
@@ -103,7 +132,9 @@ def thresholds(distances: Array, outside: float) -> Array:
     return np.asarray(each * together)
 
 
-def left_out(blocks: Blocks, seed: NDArray[Any], rank: int) -> dict[tuple[int, ...], tuple[NDArray[np.intp], Array]]:
+def left_out(
+    blocks: Blocks, noise: Blocks, seed: NDArray[Any], rank: int
+) -> dict[tuple[int, ...], tuple[NDArray[np.intp], Array]]:
     """Distances of the windows of every seed, and pair of seeds, from those of all others, and which windows they are.
 
     Needs three seeds or more.
@@ -112,7 +143,7 @@ def left_out(blocks: Blocks, seed: NDArray[Any], rank: int) -> dict[tuple[int, .
     found = {}
     for left in [*((s,) for s in seeds), *combinations(seeds, 2)]:
         test = np.isin(seed, left)
-        near = distribution({name: block[~test] for name, block in blocks.items()}, rank)
+        near = distribution({name: block[~test] for name, block in blocks.items()}, noise, rank)
         found[left] = np.flatnonzero(test), near.distances({name: block[test] for name, block in blocks.items()})
     return found
 

@@ -72,8 +72,12 @@ class Model(Section):
         source=OURS,
         min_length=1,
     )
-    C: tuple[Real, ...] = assumed((1.0,), "regularisation parameters that inner folds choose from",
-                                  reason="accuracy is flat around it", min_length=1)  # fmt: skip
+    C: tuple[Real, ...] = assumed(
+        (0.1,),
+        "inverse of the L2 penalty on the leaves of the trees, that inner folds choose from",
+        reason="accuracy is flat around it",
+        min_length=1,
+    )
     outside: Real = assumed(
         0.01,
         "share of the windows of unseen seeds that may count as unlike the training",

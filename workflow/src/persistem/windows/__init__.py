@@ -3,9 +3,8 @@
 from persistem.windows.description import Description, describe, side, step, strips
 from persistem.windows.pairs import pair_table
 from persistem.windows.sampling import resample
-from persistem.windows.sums import contributions
 
 #: Raised when the results of this stage change for the same study.
 VERSION = 1
 
-__all__ = ["VERSION", "Description", "contributions", "describe", "pair_table", "resample", "side", "step", "strips"]
+__all__ = ["VERSION", "Description", "describe", "pair_table", "resample", "side", "step", "strips"]

@@ -82,18 +82,6 @@ def window_sums(
     return result
 
 
-def contributions(
-    pairs: NDArray[np.void], windows: Windows, coefficients: NDArray[Any], size: int
-) -> NDArray[np.float64]:
-    """What each pair adds to a linear score of the windows that it is born in, (pairs,).
-
-    ``coefficients`` (length,) are those of the persistence block; ``size`` is that of a window in pixels.
-    """
-    positions, weights = entries(pairs, windows)
-    total: NDArray[np.float64] = (np.asarray(coefficients)[positions] * weights).sum(axis=1) / _area(windows, size)
-    return total
-
-
 def _area(windows: Windows, size: int) -> float:
     """Of a window, nm²."""
     return (size * windows.sampling / 10) ** 2

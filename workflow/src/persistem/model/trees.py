@@ -1,0 +1,96 @@
+"""Gradient boosted trees as plain arrays: what scikit-learn learned, without its objects.
+
+Numbers alone can be read without trusting a file, checked before they are followed, and followed by the page of a map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Trees of all rounds, their nodes one after the other; k' scores: one for two states, else one for each.
+
+    ``feature`` (nodes,) and ``threshold`` (nodes,) say what a node asks: a window whose feature is at most the
+    threshold goes to node ``left`` (nodes,), else ``right`` (nodes,), both -1 in a leaf, which adds ``value`` (nodes,)
+    to the score. ``roots`` (rounds, k') are the trees' first nodes; ``start`` (k',) is where the scores begin.
+    """
+
+    feature: NDArray[np.int32]
+    threshold: Array
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    value: Array
+    roots: NDArray[np.int32]
+    start: Array
+
+    def raw(self, vectors: NDArray[Any]) -> Array:
+        """Scores (n, k') of feature vectors (n, length): those of scikit-learn's ``decision_function``."""
+        exact = np.asarray(vectors, float)
+        total = np.tile(self.start, (len(exact), 1))
+        rows = np.arange(len(exact))
+        for roots in self.roots:
+            for k, root in enumerate(roots):
+                node = np.full(len(exact), root)
+                asks = rows if self.left[root] >= 0 else rows[:0]
+                while len(asks):
+                    at = node[asks]
+                    low = exact[asks, self.feature[at]] <= self.threshold[at]
+                    node[asks] = np.where(low, self.left[at], self.right[at])
+                    asks = asks[self.left[node[asks]] >= 0]
+                total[:, k] += self.value[node]
+        return total
+
+    def check(self, length: int) -> None:
+        """Raise ValueError unless every window of ``length`` features finds its way to a leaf."""
+        nodes = len(self.feature)
+        for field in fields(self):
+            array, wanted = getattr(self, field.name), {"roots": 2}.get(field.name, 1)
+            kind = float if field.name in ("threshold", "value", "start") else np.int32
+            if array.ndim != wanted or array.dtype != kind:
+                raise ValueError(f"trees: {field.name} is not an array of {np.dtype(kind)}, {wanted}-dimensional")
+            if field.name not in ("roots", "start") and len(array) != nodes:
+                raise ValueError(f"trees: {field.name} has {len(array)} nodes, not {nodes}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"trees: {field.name} is not finite")
+        inner = self.left >= 0
+        at = np.arange(nodes)[inner]
+        # later nodes only: no way leads in a circle
+        ways = [of[inner] for of in (self.left, self.right)]
+        if any(((way <= at) | (way >= nodes)).any() for way in ways) or (self.right[~inner] >= 0).any():
+            raise ValueError("trees: a node leads nowhere")
+        if ((self.feature < 0) | (self.feature >= length)).any():
+            raise ValueError(f"trees: a node asks for a feature that is not among {length}")
+        if ((self.roots < 0) | (self.roots >= nodes)).any() or self.roots.shape[1] != len(self.start):
+            raise ValueError("trees: a tree has no first node")
+
+
+def trees_of(fitted: Any) -> Trees:
+    """The trees of a fitted ``sklearn.ensemble.HistGradientBoostingClassifier`` of numerical features."""
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("feature", "threshold", "left", "right", "value")}
+    roots, count = [], 0
+    for of_round in fitted._predictors:
+        of_classes = []
+        for predictor in of_round:
+            nodes, leaf = predictor.nodes, predictor.nodes["is_leaf"].astype(bool)
+            of_classes.append(count)
+            parts["feature"].append(np.where(leaf, 0, nodes["feature_idx"]))
+            parts["threshold"].append(np.where(leaf, 0.0, nodes["num_threshold"]))
+            for side in ("left", "right"):
+                parts[side].append(np.where(leaf, -1, nodes[side].astype(np.int64) + count))
+            parts["value"].append(np.where(leaf, nodes["value"], 0.0))
+            count += len(nodes)
+        roots.append(of_classes)
+    whole = {name: np.concatenate(of) for name, of in parts.items()}
+    for name in ("feature", "left", "right"):
+        whole[name] = whole[name].astype(np.int32)
+    return Trees(**whole, roots=np.array(roots, np.int32), start=np.array(fitted._baseline_prediction, float).ravel())
