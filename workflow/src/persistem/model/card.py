@@ -131,7 +131,8 @@ def limits(
         " Ultramicroscopy 53 (1994) 191), much of it by the detector's modulation transfer (Thust, Phys. Rev. Lett. 102"
         f" (2009) 220801). This classifier {uses}; whether a window is unlike the training is judged by its contrast"
         " too. On real images distrust both.",
-        "Every specimen was seen along the z axis of its cell alone: another orientation of a crystal is another pattern.",
+        "Every specimen was seen along the z axis of its cell alone: a crystal in another orientation is another"
+        " pattern.",
         f"Trained on {settings['material']} alone. Windows of another material or state are put to one of"
         f" {', '.join(settings['states'])}, unless they are so unlike that the model abstains.",
         f"A window is {asked.windows.size:g} Å wide: where two states meet it holds both, and smaller regions are not"
