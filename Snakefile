@@ -17,6 +17,7 @@ include: "workflow/rules/persistence_images.smk"
 include: "workflow/rules/learning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/model.smk"
+include: "workflow/rules/truth.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/publish.smk"
 
@@ -33,6 +34,7 @@ localrules:
     controlled,
     robustness,
     model,
+    truth,
     figures,
     report,
 
@@ -118,6 +120,12 @@ rule model:
     input:
         rules.publish_model.output,
         PLAN.modelled.files,
+
+
+rule truth:
+    """What the maps of the model are worth on composites whose regions are known."""
+    input:
+        asked("truth", PLAN.tried.files),
 
 
 rule figures:

@@ -155,7 +155,9 @@ def own_structure(wildcards):
     return str(Path(path).absolute())
 
 
-DEFOCI = {name: d for plan in PLAN.plans for name, d in plan.defoci.items()}
+DEFOCI = PLAN.tried.defoci | {
+    name: d for plan in PLAN.plans for name, d in plan.defoci.items()
+}
 TITLES = {name: figure(name).TITLE for name in PLAN.shown.figures}
 ABOUT = {name: figure(name).ABOUT for name in PLAN.shown.figures}
 

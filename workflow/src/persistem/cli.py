@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from persistem import verbs, verbs_map
+from persistem import verbs, verbs_map, verbs_truth
 from persistem.errors import PersistemError
-from persistem.figures import CHAPTER, FIGURES
+from persistem.figures import CHAPTER, FIGURES, TRIED
 from persistem.protocol import protocol_of
 
 
@@ -94,7 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     command = add(verbs.describe, required=True)
     command.add_argument("micrographs", nargs="+", type=Path, help="one for each defocus")
     command.add_argument("--out", type=Path, required=True)
-    for learner in (verbs.evaluate, verbs.controls, verbs.train):
+    command = add(verbs_truth.melt, "out", required=True)
+    command.add_argument("--seed", type=int, required=True)
+    root(add(verbs_truth.composite, "out", required=True))
+    for learner in (verbs.evaluate, verbs.controls, verbs.train, verbs_truth.judge):
         command = root(add(learner, "out", required=True))
         command.add_argument("--jobs", type=int, default=1, help="processes")
     root(add(verbs.sweep, "out", required=True))
@@ -102,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     for verb in (verbs.state_checks, verbs.optimal_volumes, verbs.weights, verbs.inverse, verbs.report):
         root(add(verb, "out", required=True))
     command = root(add(verbs.figure, required=True))
-    command.add_argument("name", choices=(*FIGURES, *CHAPTER))
+    command.add_argument("name", choices=(*FIGURES, *CHAPTER, *TRIED))
     command.add_argument("out", type=Path)
     for publisher in (verbs.publish, verbs.publish_report, verbs.publish_model):
         command = root(add(publisher, protocol=False))

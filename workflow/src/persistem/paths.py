@@ -29,6 +29,12 @@ EVALUATED = {
 }
 #: The stage of the model for a microscope; the bundle is the folder that the file is in.
 MODELLED = {"models": "bundle/model.json"}
+#: The stages of the composites that a model is tried on.
+TRIED = {
+    "melts": "{specimen}/structure.extxyz",
+    "composites": "{specimen}/structure.extxyz",
+    "truth": "truth.json",
+}
 #: The stages of the figures and the report.
 SHOWN = {
     "state_checks": "{specimen}.json",
@@ -42,7 +48,7 @@ SHOWN = {
 #: A figure in vectors and in pixels, and its caption and numbers; tables that the report writes beside itself.
 FIGURE_SUFFIXES = (".json", ".png", ".pdf")
 REPORT_TABLES = ("paper.csv", "claims.csv", "timings.csv", "about.json")
-FILES = LEARNED | EVALUATED | MODELLED | SHOWN
+FILES = LEARNED | EVALUATED | MODELLED | TRIED | SHOWN
 STAGES = tuple(FILES)
 
 
@@ -123,6 +129,11 @@ def specimen_id(temperature: int, rt: bool, seed: int) -> str:
 def structure_id(state: str, seed: int) -> str:
     """Identifier of a specimen from a user's own structure, e.g. ``liquid-s01``."""
     return f"{state}-s{seed:02d}"
+
+
+def melt_id(seed: int) -> str:
+    """Identifier of a half-melted crystal, e.g. ``melt-s01``."""
+    return f"melt-s{seed:02d}"
 
 
 def defocus_id(defocus: float) -> str:

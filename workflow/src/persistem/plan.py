@@ -28,6 +28,7 @@ from persistem.errors import PersistemError
 from persistem.plan_evaluation import plan_evaluation
 from persistem.plan_figures import files_in, plan_figures
 from persistem.plan_model import plan_model
+from persistem.plan_truth import plan_truth
 from persistem.specimens import Specimen, groups_of, specimens_of, states_of
 from persistem.study import Section, Structure, Study
 
@@ -95,6 +96,7 @@ class Plan:
         if not of:
             self.evaluated = plan_evaluation(self)
             self.modelled = plan_model(self)
+            self.tried = plan_truth(self)
             self.shown = plan_figures(self)
 
     def plan_of(self, specimen: str, stage: str, digest: str) -> Plan:

@@ -71,7 +71,7 @@ class _Planning:
 
         self.plan, self.asked, self.study = plan, asked, plan.study
         self.plain = with_seeds(
-            variant(self.study, {"evaluation": None, "model": None}, "evaluation"), (), "evaluation"
+            variant(self.study, {"evaluation": None, "model": None, "truth": None}, "evaluation"), (), "evaluation"
         )
         self.describing = part(asked.describing)
         self.sources = self._described(plan, self.describing)

@@ -15,6 +15,7 @@ from persistem.crops import positions
 from persistem.digests import digest_of
 from persistem.figures import FIGURES, module
 from persistem.plan_evaluation import chapter
+from persistem.plan_truth import chapter as trial
 from persistem.specimens import Specimen, states_of
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class _Drawing:
         """Add every step, from the checks to the report."""
         checks = {name: self._check(specimen) for name, specimen in self.plan.specimens.items()}
         figures = {}
-        asked = {name: getattr(self, f"_{name.replace('-', '_')}")() for name in FIGURES} | chapter(self.plan)
+        asked = {name: getattr(self, f"_{name.replace('-', '_')}")() for name in FIGURES}
+        asked |= chapter(self.plan) | trial(self.plan)
         for name, settings in asked.items():
             also = {"classifiers": learning_stage.VERSION} if name == "figure-3" else {}
             digest = self.plan.add("figures", module(name).VERSION, {"figure": name} | settings, **also)

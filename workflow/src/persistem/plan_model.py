@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from persistem.variants import variant, with_seeds
 
 if TYPE_CHECKING:
     from persistem.plan import Plan
-    from persistem.study import Study
+    from persistem.study import Model, Study
 
 #: The lens, and how its defocus is counted; of the rest of the imaging the micrographs know.
 MICROSCOPE = tuple(key for key in micrographs.KEYS if key not in ("field", "thickness", "pixels", "margin"))
@@ -23,14 +23,21 @@ MICROSCOPE = tuple(key for key in micrographs.KEYS if key not in ("field", "thic
 
 @dataclass(frozen=True)
 class Modelled:
-    """The model of a study: its bundle's index, or nothing where the study has none."""
+    """The model of a study: its bundle's index, and what it is trained from; or nothing where the study has none."""
 
     index: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def files(self) -> list[str]:
         """Every file of the bundle."""
         return [str(Path(self.index).with_name(name)) for name in bundle.FILES] if self.index else []
+
+    def of(self, plan: Plan, asked: Model) -> str:
+        """The index of a bundle that is trained from the same micrographs as another model asks; adds its step."""
+        from persistem.plan import part
+
+        return _trained(plan, self.settings | {"model": part(asked)})
 
 
 def plan_model(plan: Plan) -> Modelled:
@@ -48,9 +55,18 @@ def plan_model(plan: Plan) -> Modelled:
         "preparation": study.preparation.method,
         "sources": [source for thin in _thicknesses(plan) for source in _sources(thin)],
     }
+    return Modelled(_trained(plan, settings), settings)
+
+
+def underfocus(study: Study, defocus: float) -> float:
+    """A defocus of the study, Å, as models and maps count it: underfocus positive."""
+    return defocus if study.imaging.defocus_sign == "underfocus-positive" else -defocus
+
+
+def _trained(plan: Plan, settings: dict[str, Any]) -> str:
     # the model describes windows and classifies by itself
     versions = {"classifiers": learning.VERSION, "validation": validation.SHARED_VERSION, "windows": windows.VERSION}
-    return Modelled(paths.path("models", plan.add("models", training.VERSION, settings, **versions)))
+    return paths.path("models", plan.add("models", training.VERSION, settings, **versions))
 
 
 def _thicknesses(plan: Plan) -> list[Plan]:
@@ -60,7 +76,7 @@ def _thicknesses(plan: Plan) -> list[Plan]:
     assert plan.study.model is not None
     if not plan.study.model.thicknesses:
         return [plan]
-    without: dict[str, Any] = {"evaluation": None, "model": None}
+    without: dict[str, Any] = {"evaluation": None, "model": None, "truth": None}
     plain = with_seeds(variant(plan.study, without, "model"), (), "model")
     plans = []
     for k, thickness in enumerate(plan.study.model.thicknesses):
@@ -74,7 +90,9 @@ def _thicknesses(plan: Plan) -> list[Plan]:
 
 
 def _sources(plan: Plan) -> list[dict[str, Any]]:
-    """Every micrograph of a classified specimen."""
+    """Every micrograph of a classified specimen, but of those that composites are made of."""
+    truth = plan.study.truth
+    kept = {seed for one in truth.splices for seed in one.seeds} if truth else set()
     return [
         record
         | {
@@ -84,6 +102,7 @@ def _sources(plan: Plan) -> list[dict[str, Any]]:
             "summary": plan.summary(record["specimen"]),
         }
         for record in records(plan)
+        if kept.isdisjoint(record["seeds"])
         for name, value in plan.defoci.items()
     ]
 

@@ -14,6 +14,8 @@ from types import ModuleType
 FIGURES = tuple(f"figure-{k}" for k in range(1, 9))
 #: Those of a study with an evaluation: what the accuracy means.
 CHAPTER = ("leak", "baselines", "curves", "calibration", "multiverse", "controls", "robustness")
+#: That of a study with composites: what the maps of its model are worth.
+TRIED = ("composites",)
 
 
 def module(name: str) -> ModuleType:

@@ -144,7 +144,7 @@ def noise_alone(asked: Model) -> Blocks:
     found: dict[str, list[NDArray[Any]]] = {name: [np.zeros((0, 1))] for name in JUDGED}
     for dose in asked.doses:
         if dose is not None:
-            image = _image(np.ones((across, across)), wanted.sampling, asked, dose, 1)
+            image = as_trained(np.ones((across, across)), wanted.sampling, asked, dose)
             made = windows.describe(image, wanted, windows.step(wanted, wanted.size), JUDGED)
             for name in JUDGED:
                 found[name].append(made.blocks[name][made.valid])
@@ -232,20 +232,36 @@ def binning(pixel_size: float, sampling: float) -> int:
     return max(1, min(round(sampling / pixel_size), int(1.25 * sampling / pixel_size)))
 
 
+def as_trained(intensity: NDArray[Any], pixel_size: float, asked: Model, dose: float | None) -> NDArray[np.float32]:
+    """What the model's detector gives of an intensity (rows, columns) with pixels of ``pixel_size`` Å.
+
+    Its pixels are as near to the sampling of the windows as whole simulated pixels make them, then resampled to it.
+    """
+    from persistem import windows
+    from persistem.detector import detected
+    from persistem.study import Detector
+
+    sampling = asked.windows.sampling
+    count = binning(pixel_size, sampling)
+    rows, columns = (side - side % count for side in intensity.shape)
+    # the modulation is stated where the model's pixels end, and the detector's differ a little from them
+    mtf = None if asked.mtf is None else asked.mtf ** ((sampling / (count * pixel_size)) ** 2)
+    image = detected(intensity[:rows, :columns], pixel_size, Detector(binning=count, dose=dose, mtf=mtf))
+    return windows.resample(image, count * pixel_size, sampling)
+
+
 def _described(path: Path, asked: Model, blocks: list[str]) -> list[tuple[float | None, Blocks]]:
     """Blocks (windows, length) of the valid windows of one micrograph at each dose."""
     from persistem import windows
     from persistem.micrographs import read_micrograph
 
     intensity, about = read_micrograph(path)
-    wanted, size = asked.windows, about["pixel_size_A"]
-    count = binning(size, wanted.sampling)
-    rows, columns = (side - side % count for side in intensity.shape)
+    wanted = asked.windows
     step = windows.step(wanted, asked.stride)
     found: list[tuple[float | None, Blocks]] = []
     for dose in asked.doses:
         try:
-            image = _image(intensity[:rows, :columns], size, asked, dose, count)
+            image = as_trained(intensity, about["pixel_size_A"], asked, dose)
             made = windows.describe(image, wanted, step, blocks)
         except PersistemError as error:
             raise PersistemError(f"{path}: {error}") from error
@@ -253,18 +269,3 @@ def _described(path: Path, asked: Model, blocks: list[str]) -> list[tuple[float 
             raise PersistemError(f"{path}: no window of {wanted.size:g} Å is valid; its micrograph is constant")
         found.append((dose, {name: of[made.valid] for name, of in made.blocks.items()}))
     return found
-
-
-def _image(
-    intensity: NDArray[Any], pixel_size: float, asked: Model, dose: float | None, binning: int
-) -> NDArray[np.float32]:
-    """What the detector gives of an intensity with pixels of ``pixel_size`` Å, at the sampling of the windows."""
-    from persistem import windows
-    from persistem.detector import detected
-    from persistem.study import Detector
-
-    # the modulation is stated where the model's pixels end, and the detector's differ a little from them
-    size, sampling = binning * pixel_size, asked.windows.sampling
-    mtf = None if asked.mtf is None else asked.mtf ** ((sampling / size) ** 2)
-    image = detected(intensity, pixel_size, Detector(binning=binning, dose=dose, mtf=mtf))
-    return windows.resample(image, size, sampling)

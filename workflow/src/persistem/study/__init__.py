@@ -28,6 +28,7 @@ from persistem.study.specimens import (
     State,
     Structure,
 )
+from persistem.study.truth import Melt, Splice, Stranger, Truth
 
 __all__ = [
     "Alternative",
@@ -46,6 +47,7 @@ __all__ = [
     "Inherent",
     "Learning",
     "Material",
+    "Melt",
     "Mesh",
     "Model",
     "MolecularDynamics",
@@ -58,12 +60,15 @@ __all__ = [
     "Section",
     "Series",
     "Snapshots",
+    "Splice",
     "Stack",
     "Standardised",
     "State",
+    "Stranger",
     "Structure",
     "Study",
     "Sweep",
+    "Truth",
     "Weight",
     "Window",
     "Windows",
@@ -120,6 +125,7 @@ class Study(Section):
     learning: Learning = Field(Learning(), description="classification")
     evaluation: Evaluation | None = given(None, "what the accuracy means, by seeds; null: not evaluated", source=OURS)
     model: Model | None = given(None, "a model of the states for this microscope; null: none", source=OURS)
+    truth: Truth | None = given(None, "composites that its maps are compared with; null: none", source=OURS)
     diagrams_3d: Diagrams3D = Field(Diagrams3D(), description="3D diagrams of the specimens")
     figures: Figures = Field(Figures(), description="what the figures show")
     run: Run = Field(Run(), description="how to run")

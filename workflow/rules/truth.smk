@@ -1,0 +1,78 @@
+# Composites, specimens of two states whose regions are known, and what a model's maps of them are worth.
+
+
+rule melt:
+    """A crystal of which a part was melted and quenched beside the rest."""
+    output:
+        structure=paths.pattern("melts"),
+        summary=paths.beside("melts", "summary.json"),
+    log:
+        paths.log(paths.pattern("melts")),
+    benchmark:
+        paths.benchmark(paths.pattern("melts"))
+    wildcard_constraints:
+        specimen=r"melt-s\d+",
+    conda:
+        "../../envs/specimens.yaml"
+    threads: ranks("melts")
+    resources:
+        mpi="mpiexec",
+        tasks=ranks("melts"),
+        cpus_per_task=1,
+        mem_mb=1000,
+        runtime=240,
+    params:
+        protocol=protocol("melts"),
+        seed=lambda wildcards: int(wildcards.specimen.rpartition("s")[2]),
+        folder=lambda wildcards, output: str(Path(output.structure).parent),
+    shell:
+        "{resources.mpi} -n {resources.tasks} python -m mpi4py -m persistem melt {params.folder:q}"
+        " --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+rule composite:
+    """Two states beside each other in a field of several windows, or a crystal that no model knows."""
+    input:
+        files_of("composites"),
+    output:
+        structure=paths.pattern("composites"),
+        summary=paths.beside("composites", "summary.json"),
+    log:
+        paths.log(paths.pattern("composites")),
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=10,
+    params:
+        protocol=settings_of("composites"),
+        root=root,
+        folder=lambda wildcards, output: str(Path(output.structure).parent),
+    shell:
+        "python -m persistem composite {params.folder:q} --root {params.root:q}"
+        " --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+rule judging:
+    """What the maps of one model are worth."""
+    input:
+        files_of("truth"),
+    output:
+        scores=paths.pattern("truth"),
+        maps=paths.beside("truth", "truth.npz"),
+    log:
+        paths.log(paths.pattern("truth")),
+    benchmark:
+        paths.benchmark(paths.pattern("truth"))
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        protocol=settings_of("truth"),
+        root=root,
+    shell:
+        "python -m persistem judge {output.scores:q} --root {params.root:q} --jobs {threads}"
+        " --protocol {params.protocol:q} > {log:q} 2>&1"

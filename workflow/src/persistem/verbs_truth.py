@@ -1,0 +1,45 @@
+"""The verbs of composites, whose regions are known: their specimens, and what a model's maps of them are worth.
+
+The first line of each docstring is the verb's help.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from persistem.protocol import given, sections
+
+
+def melt(protocol: dict[str, Any], seed: int, out: Path) -> None:
+    """melt and quench a part of a crystal beside the rest by molecular dynamics (LAMMPS), under mpiexec"""
+    from persistem.composites import melted
+    from persistem.study import Material, MolecularDynamics, Potential
+
+    asked = given(protocol)["melt"]
+    rest = {key: value for key, value in protocol.items() if key != "melt"}
+    study = sections(rest, material=Material, potential=Potential, md=MolecularDynamics)
+    melted.melt_half(
+        study["material"],
+        study["potential"],
+        study["md"],
+        asked["temperature"],
+        asked["density"],
+        seed,
+        out,
+        asked["share"],
+    )
+
+
+def composite(protocol: dict[str, Any], out: Path, root: Path) -> None:
+    """put a composite together from end states or half-melted crystals, and write what is where in it"""
+    from persistem.composites.making import make
+
+    make(given(protocol), root, out)
+
+
+def judge(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
+    """map composites, vacuum and foreign crystals with a model, and compare the maps with the truth"""
+    from persistem.composites.judging import judge
+
+    judge(given(protocol), root, out, jobs)
