@@ -125,7 +125,9 @@ rule model:
 rule truth:
     """What the maps of the model are worth on composites whose regions are known."""
     input:
-        asked("truth", PLAN.tried.files),
+        rules.publish_truth.output,
+        PLAN.tried.files,
+        PLAN.truth_files().keys(),
 
 
 rule figures:

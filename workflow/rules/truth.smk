@@ -76,3 +76,23 @@ rule judging:
     shell:
         "python -m persistem judge {output.scores:q} --root {params.root:q} --jobs {threads}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+rule publish_truth:
+    """The figure of the composites, where people open it."""
+    input:
+        asked("truth", list(PLAN.truth_files())),
+    output:
+        paths.study_file(PLAN.study.name, "truth/composites.json"),
+    log:
+        f"{paths.RESULTS}/logs/publish_truth/{PLAN.study.name}.log",
+    conda:
+        "../../envs/learning.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        study=PLAN.study.model_dump_json(exclude_unset=True),
+        root=lambda wildcards, output: root(wildcards, output),
+    shell:
+        "python -m persistem publish-truth {params.study:q} --root {params.root:q} > {log:q} 2>&1"

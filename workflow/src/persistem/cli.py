@@ -107,13 +107,14 @@ def _parser() -> argparse.ArgumentParser:
     command = root(add(verbs.figure, required=True))
     command.add_argument("name", choices=(*FIGURES, *CHAPTER, *TRIED))
     command.add_argument("out", type=Path)
-    for publisher in (verbs.publish, verbs.publish_report, verbs.publish_model):
+    for publisher in (verbs.publish, verbs.publish_report, verbs.publish_model, verbs_truth.publish_truth):
         command = root(add(publisher, protocol=False))
         command.add_argument("study", help="study file, or a study as an inline mapping")
     command = add(verbs.check, protocol=False)
     command.add_argument("studies", nargs="+", type=Path)
     add(verbs.accuracy, "table", protocol=False)
     add(verbs.record, "study", "docs", protocol=False)
+    add(verbs_truth.record_maps, "study", "docs", protocol=False)
     add(verbs.reference, "folder", protocol=False)
     command = add(verbs_map.map, protocol=False)
     command.add_argument("images", nargs="+", type=Path, help="DM3, DM4, EMD, MRC, SER, TIFF, HDF5")

@@ -143,6 +143,14 @@ class Plan:
         name = self.study.name
         return {path: paths.model_file(name, Path(path).name) for path in self.modelled.files}
 
+    def truth_files(self) -> dict[str, str]:
+        """The figure of the composites under its digest, and where the study's folder shows it."""
+        if not self.tried.judged:
+            return {}
+        drawn = Path(self.shown.figures["composites"])
+        figure = {str(drawn.with_suffix(s)): drawn.with_suffix(s).name for s in paths.FIGURE_SUFFIXES}
+        return {path: paths.study_file(self.study.name, f"truth/{name}") for path, name in figure.items()}
+
     def _step(self, stage: str, digest: str) -> Step:
         if digest not in self.steps[stage]:
             known = ", ".join(self.steps[stage])

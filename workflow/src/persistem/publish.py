@@ -59,13 +59,18 @@ def publish_model(plan: Plan, root: Path = Path()) -> None:
     _copy(plan.model_files(), root)
 
 
+def publish_truth(plan: Plan, root: Path = Path()) -> None:
+    """Copy the figure of the composites into the study's folder."""
+    _copy(plan.truth_files(), root)
+
+
 def refresh(plan: Plan, root: Path = Path()) -> None:
     """Let the study's folder show the study's results where all of them exist already.
 
     After a setting, or the content of a file, is changed back nothing has to run, so no rule would notice that the
     folder shows other results.
     """
-    for files in (plan.report_files(), plan.model_files()):
+    for files in (plan.report_files(), plan.model_files(), plan.truth_files()):
         if all((root / path).exists() for path in files) and not all(
             (root / shown).exists() and filecmp.cmp(root / source, root / shown, shallow=False)
             for source, shown in files.items()

@@ -44,7 +44,7 @@ def record(study: Path, docs: Path) -> None:
     text = (evaluation if evaluated else reproduction)(study, figures, about)
     for name in figures:
         if not figures[name]["reason"]:
-            _shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{name}.png")
+            shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{name}.png")
     with atomic(docs / ("evaluation.md" if evaluated else "reproduction.md")) as part:
         part.write_text(text)
     if evaluated:
@@ -177,7 +177,7 @@ def _tables(study: Path) -> list[str]:
     ]
 
 
-def _shrink(source: Path, out: Path) -> None:
+def shrink(source: Path, out: Path) -> None:
     """A PNG at reading size."""
     import cv2
 

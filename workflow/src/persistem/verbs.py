@@ -239,7 +239,7 @@ def publish(study: str, root: Path) -> None:
     """write results/<study>/ from the results of the stages"""
     from persistem.publish import describe, publish
 
-    plan = _plan(study)
+    plan = plan_of(study)
     describe(plan, root)
     publish(plan, root)
 
@@ -248,14 +248,14 @@ def publish_report(study: str, root: Path) -> None:
     """copy the report and the figures into results/<study>/"""
     from persistem.publish import publish_report
 
-    publish_report(_plan(study), root)
+    publish_report(plan_of(study), root)
 
 
 def publish_model(study: str, root: Path) -> None:
     """copy the bundle of the model into results/<study>/model/"""
     from persistem.publish import publish_model
 
-    publish_model(_plan(study), root)
+    publish_model(plan_of(study), root)
 
 
 def check(studies: list[Path]) -> None:
@@ -294,7 +294,7 @@ def reference(folder: Path) -> None:
     write_reference(folder)
 
 
-def _plan(study: str) -> Plan:
+def plan_of(study: str) -> Plan:
     """The plan of a study file, or of a study as an inline mapping."""
     from persistem.load import load_study, make_study
     from persistem.plan import Plan

@@ -43,3 +43,18 @@ def judge(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
     from persistem.composites.judging import judge
 
     judge(given(protocol), root, out, jobs)
+
+
+def publish_truth(study: str, root: Path) -> None:
+    """copy the figure of the composites into results/<study>/truth/"""
+    from persistem.publish import publish_truth
+    from persistem.verbs import plan_of
+
+    publish_truth(plan_of(study), root)
+
+
+def record_maps(study: Path, docs: Path) -> None:
+    """write the dated record of a study's composites and model, docs/maps.md and its figure"""
+    from persistem.record_maps import record_maps
+
+    record_maps(study, docs)

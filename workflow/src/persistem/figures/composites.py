@@ -71,7 +71,12 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     _legend(below, pairs)
     _calibration(sure, pairs, model)
 
-    rows = [_row(one, name["name"]) for one in found for name in settings["composites"] if name["states"]]
+    rows = [
+        _row(one, composite["name"]) | {"chooses": composite["chooses"]}
+        for one in found
+        for composite in settings["composites"]
+        if composite["states"]
+    ]
     finding = _finding(rows, pairs, size, model, settings)
     numbers = {
         "finding": finding,
