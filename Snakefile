@@ -17,6 +17,7 @@ include: "workflow/rules/persistence_images.smk"
 include: "workflow/rules/learning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/model.smk"
+include: "workflow/rules/maps.smk"
 include: "workflow/rules/truth.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/publish.smk"
@@ -34,6 +35,7 @@ localrules:
     controlled,
     robustness,
     model,
+    maps,
     truth,
     figures,
     report,
@@ -48,6 +50,7 @@ rule all:
         PLAN.files("learning"),
         PLAN.files("specimens"),
         [*rules.publish_model.output, *PLAN.modelled.files] if PLAN.study.model else [],
+        [*PLAN.mapped.folders.values(), *PLAN.mapped.shown.values()],
 
 
 rule report:
@@ -127,7 +130,16 @@ rule truth:
     input:
         rules.publish_truth.output,
         PLAN.tried.files,
-        PLAN.truth_files().keys(),
+        pictures(PLAN).keys(),
+
+
+rule maps:
+    """Where on the study's own micrographs which state is: results/<study>/maps/."""
+    input:
+        asked(
+            "micrographs",
+            [*PLAN.mapped.folders.values(), *PLAN.mapped.shown.values()],
+        ),
 
 
 rule figures:

@@ -21,6 +21,10 @@ STAGES = {
         "abtem", "ase", "homcloud", "joblib", "numpy", "opencv-python-headless", "pyarrow", "pydantic", "pyyaml",
         "scikit-image", "scikit-learn", "scipy", "skops", "threadpoolctl", "tifffile", "zarr",
     ],
+    "maps": [
+        "dask", "h5py", "homcloud", "joblib", "matplotlib", "numpy", "opencv-python-headless", "pydantic", "pyyaml",
+        "rosettasciio", "scikit-learn", "scipy", "skops", "threadpoolctl", "tifffile",
+    ],
     "figures": [
         "ase", "homcloud", "jinja2", "joblib", "matplotlib", "numpy", "opencv-python-headless", "pandas", "plotly",
         "pyarrow", "pydantic", "pyvista", "pyyaml", "scikit-learn", "scipy", "threadpoolctl", "tifffile",

@@ -98,7 +98,7 @@ def finished(resolve):
             path = Path(name)
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.mkdir() if path.suffix == ".zarr" else path.touch()
+                path.mkdir() if path.suffix in {"", ".zarr"} else path.touch()
                 os.utime(path, (1_700_000_000, 1_700_000_000))
         assert not resolve(study, target=target).jobs
 

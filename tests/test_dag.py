@@ -5,6 +5,7 @@ import re
 
 import pytest
 from conftest import ROOT, TINY, changed
+from persistem.model.bundle import FILES as BUNDLE
 from persistem.study import Evaluation, Model, Section, Study
 
 BELOW = [
@@ -113,6 +114,8 @@ VALUES = {
     "model.C": [3.0],
     "model.outside": 0.05,
     "model.thicknesses": [6.0],
+    "model.step": 2.0,
+    "map_with": "bundle",
     "evaluation.describing.detector.binning": 1,
     "evaluation.describing.detector.dose": 1000.0,
     "evaluation.describing.detector.mtf": 0.5,
@@ -143,7 +146,7 @@ def table(column):
     text = (ROOT / "docs/re-execution.md").read_text()
     for keys, *rules in re.findall(r"^\| (`.+?) \| (.+?) \| (.+?) \|$", text, re.M):
         for key in re.findall(r"`([\w.]+)`", keys):
-            if "." in key or key in ("name", "preparation"):
+            if "." in key or key in ("name", "preparation", "map_with"):
                 yield key, set() if rules[column - 1] == "nothing" else set(rules[column - 1].split(", "))
 
 
@@ -165,7 +168,7 @@ def settings(model, prefix=""):
 def test_the_table_has_every_setting():
     from persistem.study import Recipe
 
-    listed = {"md.series", "imaging.defoci", "structures", "states", "features"}  # the second table
+    listed = {"md.series", "imaging.defoci", "structures", "states", "features", "micrographs"}  # the second table
     every = {*settings(Study), *(f"features.paper.{name}" for name in Recipe.model_fields)} - listed
     assert every == set(ROWS)
     assert set(VALUES) == set(ROWS)
@@ -181,6 +184,8 @@ def base(key):
     }
     if key.startswith("evaluation."):
         return EVALUATED
+    if key in ("model.step", "map_with"):
+        return TINY | {"model": {"windows": {"size": 6.0}}, "micrographs": [{"path": "film.tif"}]}
     if key.startswith("model."):
         return TINY | {"model": {"windows": {"size": 6.0}}}
     return changed(TINY, *also[key]) if key in also else TINY
@@ -188,12 +193,15 @@ def base(key):
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """A crystal and a potential of the user's own, which two rows of the table refer to."""
+    """A crystal, a potential, a micrograph and a model of the user's own, which rows of the table refer to."""
     from persistem.structures import crystal_of, potential_path
     from persistem.study import Material
 
     crystal_of(Material(repetitions=(1, 1, 1))).write(tmp_path / "crystal.xyz", format="extxyz")
     (tmp_path / "mine.tersoff").write_text(potential_path("GaN.tersoff").read_text() + "\n# mine\n")
+    (tmp_path / "bundle").mkdir()
+    for name in ("film.tif", *(f"bundle/{name}" for name in BUNDLE)):
+        (tmp_path / name).write_text(name)
     monkeypatch.chdir(tmp_path)
 
 
@@ -390,8 +398,8 @@ def test_settings_that_came_later_leave_the_digests_of_results_as_they_were():
 
 def test_a_stage_receives_later_settings_where_they_differ_from_the_default():
     from persistem.micrographs import KEYS
-    from persistem.plan import part
     from persistem.study import Imaging
+    from persistem.study.fields import part
 
     assert "astigmatism" not in part(Imaging(), KEYS)
     assert part(Imaging(astigmatism=12.0), KEYS)["astigmatism"] == 12.0

@@ -51,6 +51,7 @@ wildcard_constraints:
     first=r"\d+",
     last=r"\d+",
     figure=r"[a-z]+(-\d)?",
+    micrograph=r"[\w+-]+",
 
 
 def protocol(stage):
@@ -153,6 +154,11 @@ def own_structure(wildcards):
     """The user's file behind a specimen; absolute, as a module's prefix is not where it lies."""
     path = PLAN.settings("specimens", wildcards.digest)["path"]
     return str(Path(path).absolute())
+
+
+def own_micrograph(wildcards):
+    """The user's file; absolute, as a module's prefix is not where it lies."""
+    return PLAN.mapped.files[wildcards.micrograph]
 
 
 DEFOCI = PLAN.tried.defoci | {

@@ -1,5 +1,7 @@
 # Composites, specimens of two states whose regions are known, and what a model's maps of them are worth.
 
+from persistem.plan_truth import pictures
+
 
 rule melt:
     """A crystal of which a part was melted and quenched beside the rest."""
@@ -81,7 +83,7 @@ rule judging:
 rule publish_truth:
     """The figure of the composites, where people open it."""
     input:
-        asked("truth", list(PLAN.truth_files())),
+        asked("truth", list(pictures(PLAN))),
     output:
         paths.study_file(PLAN.study.name, "truth/composites.json"),
     log:

@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add(verbs_truth.melt, "out", required=True)
     command.add_argument("--seed", type=int, required=True)
     root(add(verbs_truth.composite, "out", required=True))
-    for learner in (verbs.evaluate, verbs.controls, verbs.train, verbs_truth.judge):
+    for learner in (verbs.evaluate, verbs.controls, verbs_map.train, verbs_truth.judge):
         command = root(add(learner, "out", required=True))
         command.add_argument("--jobs", type=int, default=1, help="processes")
     root(add(verbs.sweep, "out", required=True))
@@ -124,4 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     for option, unit in (("--pixel-size", "Å"), ("--voltage", "kV"), ("--defocus", "Å, underfocus positive")):
         command.add_argument(option, type=float, help=f"{unit}; where the files do not say, or say wrong")
     command.add_argument("--jobs", type=int, default=1, help="processes")
+    command = add(verbs_map.map_micrograph, "micrograph", "out")
+    command.add_argument("--model", type=Path, required=True, help="bundle folder")
+    command.add_argument("--jobs", type=int, default=1, help="processes")
+    add(verbs_map.publish_map, "source", "out", protocol=False)
     return parser

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from persistem import paths
+from persistem.combinations_model import check_micrographs, check_model, check_truth
 from persistem.crops import check_detector, positions
 from persistem.errors import PersistemError
 from persistem.exit_waves import check_fits
@@ -37,7 +38,9 @@ def check_combinations(study: Study) -> None:
     _check_crops(study)
     _check_figures(study)
     _check_evaluation(study)
-    _check_model(study)
+    check_model(study)
+    check_micrographs(study)
+    check_truth(study)
     check_device(study.run.device)
     if study.structures:
         _check_structures(study)
@@ -163,37 +166,6 @@ def _check_evaluation(study: Study) -> None:
             check_detector(describing.detector, sides, (pixels, pixels), study.imaging.field / pixels)
         except PersistemError as error:
             raise ValueError(f"evaluation.describing.{error}") from error
-
-
-def _check_model(study: Study) -> None:
-    """A model needs states to tell apart, micrographs that hold its windows, and doses and candidates that differ."""
-    from persistem.model.training import binning
-
-    if study.model is None:
-        return
-    if len(states_of(study)) < 2:
-        raise ValueError(f"model: needs two states or more; there is {', '.join(states_of(study))}")
-    model, windows, imaging = study.model, study.model.windows, study.imaging
-    pixel_size = imaging.field / imaging.pixels
-    if pixel_size * binning(pixel_size, windows.sampling) > 1.25 * windows.sampling:
-        raise ValueError(
-            f"model.windows.sampling = {windows.sampling:g}: the micrographs have pixels of {pixel_size:g} Å, which may"
-            f" be at most {1.25 * windows.sampling:g} Å; raise imaging.pixels or the sampling"
-        )
-    if windows.size > imaging.field:
-        raise ValueError(
-            f"model.windows.size = {windows.size:g}: larger than the micrograph; at most imaging.field ="
-            f" {imaging.field:g} Å"
-        )
-    listed = {"doses": model.doses, "thicknesses": model.thicknesses, "C": model.C}
-    for name, values in listed.items():
-        if len(set(values)) < len(values):
-            raise ValueError(f"model.{name} = {list(values)}: a value is listed twice")
-        if any(value is not None and value <= 0 for value in values):
-            raise ValueError(f"model.{name} = {list(values)}: all have to be above 0")
-    for k, blocks in enumerate(model.candidates):
-        if not blocks or len(set(blocks)) < len(blocks):
-            raise ValueError(f"model.candidates[{k}] = {list(blocks)}: needs one block or more, each once")
 
 
 def _check_structures(study: Study) -> None:

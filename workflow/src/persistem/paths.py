@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 RESULTS = "results"
@@ -29,6 +31,8 @@ EVALUATED = {
 }
 #: The stage of the model for a microscope; the bundle is the folder that the file is in.
 MODELLED = {"models": "bundle/model.json"}
+#: The stage of the maps of a microscopist's own micrographs: folders, with a map or one for each frame of the file.
+MAPPED = {"maps": "{micrograph}"}
 #: The stages of the composites that a model is tried on.
 TRIED = {
     "melts": "{specimen}/structure.extxyz",
@@ -48,7 +52,7 @@ SHOWN = {
 #: A figure in vectors and in pixels, and its caption and numbers; tables that the report writes beside itself.
 FIGURE_SUFFIXES = (".json", ".png", ".pdf")
 REPORT_TABLES = ("paper.csv", "claims.csv", "timings.csv", "about.json")
-FILES = LEARNED | EVALUATED | MODELLED | TRIED | SHOWN
+FILES = LEARNED | EVALUATED | MODELLED | MAPPED | TRIED | SHOWN
 STAGES = tuple(FILES)
 
 
@@ -57,9 +61,10 @@ def pattern(stage: str) -> str:
     return f"{RESULTS}/{stage}/{{digest}}/{FILES[stage]}"
 
 
-def path(stage: str, digest: str, specimen: str = "", defocus: str = "", figure: str = "") -> str:
+def path(stage: str, digest: str, specimen: str = "", defocus: str = "", figure: str = "", micrograph: str = "") -> str:
     """The path of one file of a stage."""
-    return pattern(stage).format(digest=digest, specimen=specimen, defocus=defocus, figure=figure)
+    names = {"specimen": specimen, "defocus": defocus, "figure": figure, "micrograph": micrograph}
+    return pattern(stage).format(digest=digest, **names)
 
 
 def beside(stage: str, name: str) -> str:
@@ -121,6 +126,11 @@ def model_file(study: str, name: str) -> str:
     return study_file(study, f"model/{name}")
 
 
+def map_folder(study: str, micrograph: str) -> str:
+    """The folder of the map of a micrograph, ``results/<study>/maps/<micrograph>/``."""
+    return study_file(study, f"maps/{micrograph}")
+
+
 def specimen_id(temperature: int, rt: bool, seed: int) -> str:
     """Identifier of a simulated specimen, e.g. ``T6000-rt1-s01``."""
     return f"T{temperature}-rt{rt:d}-s{seed:02d}"
@@ -141,3 +151,24 @@ def defocus_id(defocus: float) -> str:
     tenths = round(defocus * 10)
     text = f"df{'-' if tenths < 0 else '+'}{abs(tenths) // 10:03d}"
     return text + (f"p{abs(tenths) % 10}" if tenths % 10 else "")
+
+
+def micrograph_id(file: str, taken: Collection[str]) -> str:
+    """Identifier of a micrograph of one's own: the file's stem, numbered where one of ``taken`` is the same.
+
+    What is neither a letter, a digit nor one of ``_+-`` becomes ``_``.
+    """
+    return free(re.sub(r"[^\w+-]", "_", Path(file).stem), taken)
+
+
+def free(name: str, taken: Collection[str]) -> str:
+    """The name, or with the first number from 2 on that makes it another than those taken.
+
+    Names that differ only in upper and lower case are the same to some file systems, so they are numbered too.
+    """
+    lower = {other.lower() for other in taken}
+    number, found = 1, name
+    while found.lower() in lower:
+        number += 1
+        found = f"{name}-{number}"
+    return found

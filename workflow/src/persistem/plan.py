@@ -27,10 +27,12 @@ from persistem.digests import content, digest_of
 from persistem.errors import PersistemError
 from persistem.plan_evaluation import plan_evaluation
 from persistem.plan_figures import files_in, plan_figures
+from persistem.plan_maps import plan_maps
 from persistem.plan_model import plan_model
 from persistem.plan_truth import plan_truth
 from persistem.specimens import Specimen, groups_of, specimens_of, states_of
-from persistem.study import Section, Structure, Study
+from persistem.study import Structure, Study
+from persistem.study.fields import part
 
 MD_KEYS = [
     "timestep",
@@ -96,6 +98,7 @@ class Plan:
         if not of:
             self.evaluated = plan_evaluation(self)
             self.modelled = plan_model(self)
+            self.mapped = plan_maps(self)
             self.tried = plan_truth(self)
             self.shown = plan_figures(self)
 
@@ -142,14 +145,6 @@ class Plan:
         """Every file of the model's bundle under its digest, and where the study's folder shows it."""
         name = self.study.name
         return {path: paths.model_file(name, Path(path).name) for path in self.modelled.files}
-
-    def truth_files(self) -> dict[str, str]:
-        """The figure of the composites under its digest, and where the study's folder shows it."""
-        if not self.tried.judged:
-            return {}
-        drawn = Path(self.shown.figures["composites"])
-        figure = {str(drawn.with_suffix(s)): drawn.with_suffix(s).name for s in paths.FIGURE_SUFFIXES}
-        return {path: paths.study_file(self.study.name, f"truth/{name}") for path, name in figure.items()}
 
     def _step(self, stage: str, digest: str) -> Step:
         if digest not in self.steps[stage]:
@@ -298,17 +293,3 @@ def _simulated(study: Study) -> dict[str, Specimen]:
             name = paths.specimen_id(s.temperature, False, s.seed)
             found.setdefault(name, replace(s, name=name, state=None, rt=False))
     return found
-
-
-def part(section: Section, keys: tuple[str, ...] | list[str] | None = None) -> dict[str, Any]:
-    """Some fields of a section as plain built-in values, without ``later`` ones that are at their default."""
-    include = None if keys is None else set(keys)
-    return section.model_dump(mode="json", include=include, exclude=_neutral(section))
-
-
-def _neutral(section: Section) -> dict[str, Any]:
-    """Later settings at their default, in a section and those in it, as pydantic's ``exclude`` wants them."""
-    fields = type(section).model_fields
-    neutral: dict[str, Any] = {name: True for name in section.later if getattr(section, name) == fields[name].default}
-    inner = {name: _neutral(value) for name, value in section if isinstance(value, Section)}
-    return {name: names for name, names in inner.items() if names} | neutral

@@ -15,6 +15,7 @@ from persistem.errors import PersistemError
 from persistem.evaluation import controls, descriptors, evaluate, sweeps, validation
 from persistem.figures import CHAPTER
 from persistem.specimens import states_of
+from persistem.study.fields import part
 from persistem.variants import variant, with_seeds
 
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ class _Planning:
     """What the parts of one evaluation have in common."""
 
     def __init__(self, plan: Plan, asked: Evaluation) -> None:
-        from persistem.plan import part
-
         self.plan, self.asked, self.study = plan, asked, plan.study
         self.plain = with_seeds(
             variant(self.study, {"evaluation": None, "model": None, "truth": None}, "evaluation"), (), "evaluation"
@@ -85,8 +84,6 @@ class _Planning:
 
     def evaluation(self) -> str:
         """The evaluation of the study itself."""
-        from persistem.plan import part
-
         settings = self.common | {
             "sizes": list(self.asked.describing.sizes),
             "pixel_size_A": self.study.imaging.field / self.study.imaging.pixels,
@@ -111,8 +108,6 @@ class _Planning:
 
     def sweep(self, k: int) -> str:
         """One sweep: the exit waves, lens and detector of each of its conditions."""
-        from persistem.plan import part
-
         sweep = self.asked.sweeps[k]
         where = f"evaluation.sweeps[{k}] ({sweep.name})"
         rows = [row for row in self.common["rows"] if row["main"]]

@@ -11,6 +11,8 @@ from persistem.evaluation import validation
 from persistem.model import bundle, training
 from persistem.plan_evaluation import records
 from persistem.specimens import states_of
+from persistem.study import Model
+from persistem.study.fields import part
 from persistem.variants import variant, with_seeds
 
 if TYPE_CHECKING:
@@ -20,13 +22,21 @@ if TYPE_CHECKING:
 #: The lens, and how its defocus is counted; of the rest of the imaging the micrographs know.
 MICROSCOPE = tuple(key for key in micrographs.KEYS if key not in ("field", "thickness", "pixels", "margin"))
 
+#: What the training sees; the step is of the maps.
+TRAINED = tuple(key for key in Model.model_fields if key != "step")
+
 
 @dataclass(frozen=True)
 class Modelled:
-    """The model of a study: its bundle's index, and what it is trained from; or nothing where the study has none."""
+    """The model of a study and what it is trained from; without a digest where the study has none."""
 
-    index: str = ""
+    digest: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def index(self) -> str:
+        """The bundle's index."""
+        return paths.path("models", self.digest) if self.digest else ""
 
     @property
     def files(self) -> list[str]:
@@ -35,21 +45,17 @@ class Modelled:
 
     def of(self, plan: Plan, asked: Model) -> str:
         """The index of a bundle that is trained from the same micrographs as another model asks; adds its step."""
-        from persistem.plan import part
-
-        return _trained(plan, self.settings | {"model": part(asked)})
+        return paths.path("models", _trained(plan, self.settings | {"model": part(asked, TRAINED)}))
 
 
 def plan_model(plan: Plan) -> Modelled:
     """Add the steps of the model to a plan; nothing where the study has none."""
-    from persistem.plan import part
-
     study = plan.study
     if study.model is None:
         return Modelled()
     settings = {
         "states": states_of(study),
-        "model": part(study.model),
+        "model": part(study.model, TRAINED),
         "imaging": part(study.imaging, MICROSCOPE),
         "material": _material(study),
         "preparation": study.preparation.method,
@@ -66,7 +72,7 @@ def underfocus(study: Study, defocus: float) -> float:
 def _trained(plan: Plan, settings: dict[str, Any]) -> str:
     # the model describes windows and classifies by itself
     versions = {"classifiers": learning.VERSION, "validation": validation.SHARED_VERSION, "windows": windows.VERSION}
-    return paths.path("models", plan.add("models", training.VERSION, settings, **versions))
+    return plan.add("models", training.VERSION, settings, **versions)
 
 
 def _thicknesses(plan: Plan) -> list[Plan]:

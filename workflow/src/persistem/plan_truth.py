@@ -6,6 +6,7 @@ Composites are imaged as the study's specimens are, through the same stages, in 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem import exit_waves, micrographs, paths
@@ -16,9 +17,10 @@ from persistem.digests import content
 from persistem.errors import PersistemError
 from persistem.maps import mapping
 from persistem.plan_evaluation import records
-from persistem.plan_model import underfocus
+from persistem.plan_model import TRAINED, underfocus
 from persistem.specimens import states_of
 from persistem.structures import potential_path
+from persistem.study.fields import part
 
 if TYPE_CHECKING:
     from persistem.plan import Plan
@@ -71,12 +73,18 @@ def chapter(plan: Plan) -> dict[str, dict[str, Any]]:
     return {"composites": about | {"judged": plan.tried.judged, "composites": plan.tried.composites}}
 
 
+def pictures(plan: Plan) -> dict[str, str]:
+    """The figure of the composites under its digest, and where the study's folder shows it."""
+    if not plan.tried.judged:
+        return {}
+    drawn = [Path(plan.shown.figures["composites"]).with_suffix(suffix) for suffix in paths.FIGURE_SUFFIXES]
+    return {str(path): paths.study_file(plan.study.name, f"truth/{path.name}") for path in drawn}
+
+
 class _Planning:
     """What the parts of one trial have in common."""
 
     def __init__(self, plan: Plan, asked: Truth) -> None:
-        from persistem.plan import part
-
         self.plan, self.asked, self.study = plan, asked, plan.study
         try:
             self.imaging = enlarged(self.study.imaging, asked.field)
@@ -99,29 +107,25 @@ class _Planning:
 
     def judged(self, model: Model, size: float, features: str, shown: list[dict[str, Any]]) -> dict[str, Any]:
         """What the maps of a model are worth that has windows of one size and some features."""
-        from persistem.plan import part
-
         update: dict[str, Any] = {"windows": model.windows.model_copy(update={"size": size})}
         if alone := FEATURES[features]:
             update["candidates"] = (alone,)
         asked = model.model_copy(update=update)
         settings = {
             "model": self.plan.modelled.of(self.plan, asked),
-            "asked": part(asked),
+            "asked": part(asked, TRAINED),
             "states": states_of(self.study),
             "composites": [{key: one[key] for key in one if key != "chooses"} for one in shown],
             "imaging": part(self.imaging, ("field", "pixels", "voltage")),
             "dose": self.asked.dose,
             "defocus": underfocus(self.study, self.asked.defocus),
-            "step": mapping.STEP,
+            "step": model.step,
         }
         digest = self.plan.add("truth", judging.VERSION, settings, maps=mapping.VERSION)
         return {"size": size, "features": features, "path": paths.path("truth", digest)}
 
     def _imaged(self, name: str, kind: str, states: tuple[str, ...], made_of: dict[str, Any]) -> dict[str, Any]:
         """A composite, and its micrograph by the stages that the specimens go through."""
-        from persistem.plan import part
-
         structure = self.plan.add("composites", making.VERSION, self.of_field | made_of, splice=splice.VERSION)
         device = {"device": "gpu"} if self.study.run.device == "gpu" else {}
         wave = self.plan.add("exit_waves", exit_waves.VERSION, part(self.imaging, exit_waves.KEYS), structure, **device)
@@ -151,7 +155,7 @@ class _Planning:
 
     def _molten(self, one: Melt) -> dict[str, Any]:
         """The trajectories of a melt."""
-        from persistem.plan import MATERIAL_KEYS, MD_KEYS, part
+        from persistem.plan import MATERIAL_KEYS, MD_KEYS
 
         material = part(self.study.material, MATERIAL_KEYS) | {"repetitions": list(one.repetitions)}
         if not material["crystal"]["cubic"]:

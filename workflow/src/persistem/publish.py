@@ -13,9 +13,10 @@ from typing import Any
 import yaml
 
 from persistem import paths
-from persistem.files import atomic
+from persistem.files import atomic, atomic_folder
 from persistem.learning import COLUMNS
 from persistem.plan import Plan
+from persistem.plan_truth import pictures
 
 
 def describe(plan: Plan, root: Path = Path()) -> None:
@@ -61,7 +62,13 @@ def publish_model(plan: Plan, root: Path = Path()) -> None:
 
 def publish_truth(plan: Plan, root: Path = Path()) -> None:
     """Copy the figure of the composites into the study's folder."""
-    _copy(plan.truth_files(), root)
+    _copy(pictures(plan), root)
+
+
+def publish_map(source: Path, out: Path) -> None:
+    """Copy the folder of a map; the time stamps that Snakemake leaves in folders stay behind."""
+    with atomic_folder(out) as part:
+        shutil.copytree(source, part, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
 
 
 def refresh(plan: Plan, root: Path = Path()) -> None:
@@ -70,12 +77,17 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
     After a setting, or the content of a file, is changed back nothing has to run, so no rule would notice that the
     folder shows other results.
     """
-    for files in (plan.report_files(), plan.model_files(), plan.truth_files()):
+    for files in (plan.report_files(), plan.model_files(), pictures(plan)):
         if all((root / path).exists() for path in files) and not all(
             (root / shown).exists() and filecmp.cmp(root / source, root / shown, shallow=False)
             for source, shown in files.items()
         ):
             _copy(files, root)
+    for name, folder in plan.mapped.folders.items():
+        source, out = root / folder, root / plan.mapped.shown[name]
+        if source.is_dir() and not _same(source, out):
+            shutil.rmtree(out, ignore_errors=True)
+            publish_map(source, out)
     shown = {paths.study_file(plan.study.name, "study.yaml"): settings(plan), paths.index(plan.study.name): index(plan)}
     if all((root / path).exists() and (root / path).read_text() == text for path, text in shown.items()):
         return
@@ -92,6 +104,14 @@ def index(plan: Plan) -> str:
 def settings(plan: Plan) -> str:
     """Every setting of the study that a result can depend on, as YAML."""
     return yaml.safe_dump(plan.study.model_dump(mode="json", exclude={"run"}), sort_keys=False)
+
+
+def _same(source: Path, out: Path) -> bool:
+    """Whether two folders hold the same files, hidden ones apart."""
+    names = {path.relative_to(source) for path in source.rglob("[!.]*") if path.is_file()}
+    return names == {path.relative_to(out) for path in out.rglob("[!.]*") if path.is_file()} and all(
+        filecmp.cmp(source / name, out / name, shallow=False) for name in names
+    )
 
 
 def _copy(files: dict[str, str], root: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 #: What a variant has in common with its study: how it runs, what it is called and shows, and whose structures it has.
-FIXED = ("run", "name", "figures", "structures")
+FIXED = ("run", "name", "figures", "structures", "micrographs", "map_with")
 
 
 def variant(study: Study, changes: Mapping[str, Any], where: str) -> Study:
@@ -33,7 +33,7 @@ def variant(study: Study, changes: Mapping[str, Any], where: str) -> Study:
 def _changed(study: Study, changes: Mapping[str, Any], where: str) -> Study:
     from persistem.load import make_study
 
-    settings = study.model_dump(mode="json", exclude_unset=True, exclude={"figures"})
+    settings = study.model_dump(mode="json", exclude_unset=True, exclude={"figures", "micrographs", "map_with"})
     for key, value in changes.items():
         _set(settings, key.split("."), deepcopy(value), study, f"{where}: {key}")
     try:

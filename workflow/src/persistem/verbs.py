@@ -178,13 +178,6 @@ def sweep(protocol: dict[str, Any], out: Path, root: Path) -> None:
     sweep_file(given(protocol), root, out)
 
 
-def train(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
-    """train a model of the states for a microscope, and write its bundle into a folder (scikit-learn)"""
-    from persistem.model.training import train
-
-    train(given(protocol), root, out, jobs)
-
-
 def state_checks(protocol: dict[str, Any], out: Path, root: Path) -> None:
     """check whether a specimen is in the state that it is taken for: g(r), displacements, contacts, drift"""
     from persistem.state_checks import state_checks_file

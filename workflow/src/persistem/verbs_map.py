@@ -1,22 +1,32 @@
-"""The verb that maps a microscopist's own micrographs.
+"""The verbs of the model and of the maps that it makes of a microscopist's own micrographs.
 
-The first line of its docstring is its help.
+The first line of a verb's docstring is its help.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
+from persistem.paths import free
+from persistem.protocol import given, section
 
 if TYPE_CHECKING:
     from persistem.model.classifier import Model
     from persistem.reading import Image
+
+
+def train(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
+    """train a model of the states for a microscope, and write its bundle into a folder (scikit-learn)"""
+    from persistem.model.training import train
+
+    train(given(protocol), root, out, jobs)
 
 
 def map(
@@ -45,7 +55,7 @@ def map(
             failures[_sentence(path, error)] = None
             continue
         for image in frames:
-            folder = name if image.frame is None else _free(f"{name}-frame-{image.frame}", named.values())
+            folder = name if image.frame is None else free(f"{name}-frame-{image.frame}", named.values())
             try:
                 _map(image, trained, out / folder, step, jobs, warned)
             except (PersistemError, OSError) as error:
@@ -54,45 +64,67 @@ def map(
         raise PersistemError("\npersistem: ".join(failures))
 
 
-def names(images: list[Path]) -> dict[Path, str]:
-    """A folder's name for each image: its stem, numbered where another image has it; an image listed twice counts once.
+def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model: Path, jobs: int) -> None:
+    """map a micrograph of a study into a folder of its own, or each frame of it into a folder in that"""
+    from persistem.files import atomic_folder
+    from persistem.maps.mapping import STEP, name_of
+    from persistem.model import bundle
+    from persistem.reading import read
+    from persistem.study import Micrograph
 
-    Names that differ only in upper and lower case are the same to some file systems, so they are numbered too.
-    """
+    says = {key: value for key, value in protocol.items() if key not in ("step", "bundle")}
+    step = protocol.get("step", STEP)
+    if not isinstance(step, int | float):
+        raise PersistemError(f"--protocol: step = {step!r}: a distance in Å")
+    asked = section(Micrograph, says | {"path": str(micrograph)})
+    trained = bundle.load(model)
+    warned: set[str] = set()
+    try:
+        with atomic_folder(out) as folder:
+            for image in read(micrograph, pixel_size=asked.pixel_size, voltage=asked.voltage, defocus=asked.defocus):
+                part = folder if image.frame is None else folder / f"frame-{image.frame}"
+                _map(image, trained, part, step, jobs, warned, name_of(image))
+    except PersistemError as error:  # a study has settings for the options that sentences name
+        sentence = re.sub(r"--(pixel-size|voltage|defocus|step)\b", lambda o: o[1].replace("-", "_"), str(error))
+        raise PersistemError(sentence) from error
+
+
+def publish_map(source: Path, out: Path) -> None:
+    """copy the folder of a map into results/<study>/maps/"""
+    from persistem.publish import publish_map
+
+    publish_map(source, out)
+
+
+def names(images: list[Path]) -> dict[Path, str]:
+    """A folder's name for each image: its stem, numbered where another has it; an image listed twice counts once."""
     found: dict[Path, str] = {}
     known = set()
     for path in images:
         if path.resolve() not in known:
             known.add(path.resolve())
-            found[path] = _free(path.stem, found.values())
+            found[path] = free(path.stem, found.values())
     return found
 
 
-def _free(name: str, taken: Collection[str]) -> str:
-    """The name, or with the first number from 2 on that makes it another than those taken."""
-    lower = {other.lower() for other in taken}
-    number, free = 1, name
-    while free.lower() in lower:
-        number += 1
-        free = f"{name}-{number}"
-    return free
-
-
-def _map(image: Image, model: Model, out: Path, step: float, jobs: int, warned: set[str]) -> None:
+def _map(
+    image: Image, model: Model, out: Path, step: float, jobs: int, warned: set[str], title: str | None = None
+) -> None:
     """Map one image into one folder; new warnings on standard error, one line of what was found on standard output."""
     from persistem.maps import map_image, write
     from persistem.maps.files import refuse_foreign
     from persistem.maps.mapping import readable
 
     refuse_foreign(out)
-    with _progress(out.name) as progress:
+    title = title or str(out)
+    with _progress(Path(title).name) as progress:
         found = map_image(image, model, step, jobs, progress)
     for warning in found.facts["warnings"]:
         if warning not in warned:
             warned.add(warning)
             print(f"persistem: warning: {warning}", file=sys.stderr, flush=True)
     write(found, image, model, out)
-    print(readable(f"{out}: ") + ", ".join(f"{what} {share:.0%}" for what, share in found.shares.items()), flush=True)
+    print(readable(f"{title}: ") + ", ".join(f"{what} {share:.0%}" for what, share in found.shares.items()), flush=True)
 
 
 def _sentence(path: Path, error: PersistemError | OSError) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from persistem.errors import PersistemError
 from persistem.study.evaluation import Alternative, Band, Control, Describing, Evaluation, Mesh, Multiverse, Row, Sweep
@@ -16,7 +16,7 @@ from persistem.study.features import Clahe, Crops, Detector, Learning, Recipe, S
 from persistem.study.fields import OURS, Name, Section, Whole, given
 from persistem.study.figures import Diagrams3D, Figures
 from persistem.study.imaging import Imaging
-from persistem.study.mapping import Model, Windows
+from persistem.study.mapping import Micrograph, Model, Windows, expanded
 from persistem.study.preparation import EndState, Inherent, Preparation, Snapshots, Stack
 from persistem.study.specimens import (
     Crystal,
@@ -49,6 +49,7 @@ __all__ = [
     "Material",
     "Melt",
     "Mesh",
+    "Micrograph",
     "Model",
     "MolecularDynamics",
     "Multiverse",
@@ -126,9 +127,15 @@ class Study(Section):
     evaluation: Evaluation | None = given(None, "what the accuracy means, by seeds; null: not evaluated", source=OURS)
     model: Model | None = given(None, "a model of the states for this microscope; null: none", source=OURS)
     truth: Truth | None = given(None, "composites that its maps are compared with; null: none", source=OURS)
+    micrographs: tuple[Micrograph, ...] = Field((), description="own micrographs, which a model maps")
+    map_with: str | None = given(
+        None, "folder of a finished model (bundle) that maps `micrographs`; null: the study's own `model`", source=OURS
+    )
     diagrams_3d: Diagrams3D = Field(Diagrams3D(), description="3D diagrams of the specimens")
     figures: Figures = Field(Figures(), description="what the figures show")
     run: Run = Field(Run(), description="how to run")
+
+    _expanded = field_validator("micrographs")(expanded)
 
     @model_validator(mode="after")
     def _combinations(self) -> Study:

@@ -46,3 +46,17 @@ class Section(BaseModel):
 
     #: Settings that came later and change nothing at their default: there a digest is what it was without them.
     later: ClassVar[tuple[str, ...]] = ()
+
+
+def part(section: Section, keys: tuple[str, ...] | list[str] | None = None) -> dict[str, Any]:
+    """Some fields of a section as plain built-in values, without ``later`` ones that are at their default."""
+    include = None if keys is None else set(keys)
+    return section.model_dump(mode="json", include=include, exclude=_neutral(section))
+
+
+def _neutral(section: Section) -> dict[str, Any]:
+    """Later settings at their default, in a section and those in it, as pydantic's ``exclude`` wants them."""
+    fields = type(section).model_fields
+    neutral: dict[str, Any] = {name: True for name in section.later if getattr(section, name) == fields[name].default}
+    inner = {name: _neutral(value) for name, value in section if isinstance(value, Section)}
+    return {name: names for name, names in inner.items() if names} | neutral

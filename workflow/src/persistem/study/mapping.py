@@ -1,7 +1,9 @@
-"""Settings of a model of the states for a microscope."""
+"""Settings of a model of the states for a microscope, and of the micrographs that it maps."""
 
 from __future__ import annotations
 
+from glob import glob, has_magic
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -85,3 +87,41 @@ class Model(Section):
         gt=0,
         lt=0.5,
     )
+    step: Real = assumed(
+        3.0,
+        "distance of the windows of a map",
+        unit="Å",
+        reason="a quarter of a window; the time goes with 1/step²",
+        gt=0,
+    )
+
+    @model_validator(mode="after")
+    def _steps(self) -> Model:
+        if self.step < self.windows.sampling:
+            raise ValueError(
+                f"step = {self.step:g} Å: at least a pixel of windows.sampling, {self.windows.sampling:g} Å"
+            )
+        return self
+
+
+class Micrograph(Section):
+    """A micrograph of one's own, or several by a pattern, to be mapped: which state is where."""
+
+    path: str = given(
+        ..., "file: DM3, DM4, EMD, MRC, SER, TIFF, HDF5; or a pattern of files, data/*.dm4, each mapped", source=OURS
+    )
+    pixel_size: Real | None = given(None, "pixel size; null: what the file says", unit="Å", source=OURS, gt=0)
+    voltage: Real | None = given(None, "accelerating voltage; null: what the file says", unit="kV", source=OURS, gt=0)
+    defocus: Real | None = given(None, "defocus, underfocus positive; null: what the file says", unit="Å", source=OURS)
+
+
+def expanded(micrographs: tuple[Micrograph, ...]) -> tuple[Micrograph, ...]:
+    """Micrographs with each pattern replaced by the files that it matches, sorted; one that matches none stays."""
+    found: list[Micrograph] = []
+    for one in micrographs:
+        # a file's own name may look like a pattern: film[1].dm4
+        pattern = has_magic(one.path) and not Path(one.path).is_file()
+        files = glob(one.path, recursive=True) if pattern else []  # noqa: PTH207 (Path's takes no absolute pattern)
+        listed = sorted(file for file in files if Path(file).is_file())
+        found += [one.model_copy(update={"path": file}) for file in listed] or [one]
+    return tuple(found)

@@ -1,0 +1,44 @@
+# Maps of a microscopist's own micrographs: which state is where.
+
+
+rule map_micrograph:
+    """The map of one micrograph, or of each of its frames, whose number is not known before the file is read."""
+    input:
+        # their contents are in the digest; when they were saved says nothing
+        micrograph=ancient(own_micrograph),
+        bundle=ancient(list(PLAN.mapped.bundle)),
+    output:
+        directory(paths.pattern("maps")),
+    log:
+        paths.log(paths.pattern("maps")),
+    benchmark:
+        paths.benchmark(paths.pattern("maps"))
+    conda:
+        "../../envs/maps.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        protocol=protocol("maps"),
+        model=lambda wildcards, input: str(Path(input.bundle[0]).parent),
+    shell:
+        "python -m persistem map-micrograph {input.micrograph:q} {output:q} --model {params.model:q} --jobs {threads}"
+        " --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+rule publish_map:
+    """One map where people open it: each by itself, so that a micrograph that cannot be mapped holds up no other."""
+    input:
+        lambda wildcards: PLAN.mapped.folders[wildcards.micrograph],
+    output:
+        directory(paths.map_folder(PLAN.study.name, "{micrograph}")),
+    log:
+        f"{paths.RESULTS}/logs/publish_map/{PLAN.study.name}/{{micrograph}}.log",
+    conda:
+        "../../envs/learning.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    shell:
+        "python -m persistem publish-map {input:q} {output:q} > {log:q} 2>&1"
