@@ -28,7 +28,7 @@ from persistem.verbs_map import names
 #: Å; a window has 16 pixels, a step is 5.
 SAMPLING, STEP, SIDE = 0.2, 1.0, 16
 STATES = ("amorphous", "liquid")
-FILES = ["map.hspy", "map.json", "map.tif", "overlay.png", "regions.csv"]
+FILES = ["map.hspy", "map.html", "map.json", "map.tif", "overlay.png", "regions.csv"]
 GIVEN = ["--pixel-size", "0.2", "--voltage", "200", "--defocus", "0"]
 
 
@@ -42,6 +42,20 @@ class Model:
     defoci = (-100.0, 100.0)
     card: dict = {}  # noqa: RUF012
     digest = "0" * 12
+    # one tree, of a root and two leaves
+    classifier = SimpleNamespace(
+        lengths={"contrast": 1},
+        trees=SimpleNamespace(
+            feature=np.array([0, 0, 0]),
+            threshold=np.array([np.log(0.1), 0, 0]),
+            left=np.array([1, -1, -1]),
+            right=np.array([2, -1, -1]),
+            value=np.array([0, np.log(0.2 / 0.8), np.log(0.9 / 0.1)]),
+            roots=np.array([[0]]),
+            start=np.zeros(1),
+        ),
+        calibration=SimpleNamespace(coef_=np.ones((1, 1)), intercept_=np.zeros(1)),
+    )
 
     def classify(self, blocks, valid):
         contrast = np.where(valid, np.exp(blocks["contrast"][..., 0]), 0.0)
@@ -285,7 +299,9 @@ def test_the_same_map_is_the_same_bytes(folder, found, image, tmp_path):
 
 
 @pytest.mark.parametrize("there", [False, True])
-@pytest.mark.parametrize("writer", ["write_tiff", "write_hyperspy", "write_overlay", "write_regions", "facts_of"])
+@pytest.mark.parametrize(
+    "writer", ["write_tiff", "write_hyperspy", "write_overlay", "write_regions", "write_page", "facts_of"]
+)
 def test_a_failure_in_the_middle_leaves_what_was_there(writer, there, found, image, tmp_path, monkeypatch):
     out = tmp_path / "half"
     if there:

@@ -39,7 +39,7 @@ def map(
     defocus: float | None,
     jobs: int,
 ) -> None:
-    """say where on micrographs which state is: a map, an overlay and a table of regions for each"""
+    """say where on micrographs which state is: a map, a page, an overlay and a table of regions for each"""
     from persistem.model import bundle
     from persistem.reading import read
 

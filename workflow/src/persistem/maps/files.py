@@ -1,4 +1,4 @@
-"""The folder that a map is written as: for ImageJ, for HyperSpy, for reading, for tables."""
+"""The folder that a map is written as: for ImageJ, for HyperSpy, for a browser, for reading, for tables."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.maps.overlay import write_overlay
+from persistem.maps.page import write_page
 from persistem.maps.regions import write_regions
 from persistem.model.classifier import REASONS
 
@@ -33,8 +34,9 @@ def write(map: Map, image: Image, model: Model, out: Path) -> None:
 
     ``map.tif`` (ImageJ) and ``map.hspy`` (HyperSpy) hold an image for each state, then the confidence, then 0 and 1 for
     abstained, float32, calibrated in nm; where a window abstains its probabilities stand there all the same, and are
-    not to be believed. ``overlay.png`` is to look at, ``regions.csv`` a table, ``map.json`` says what
-    the map is of. A map that is there already is replaced.
+    not to be believed. ``overlay.png`` is to look at, ``regions.csv`` a table, ``map.html`` a page
+    that shows the map and what decided in each window, ``map.json`` says what the map is of. A map that is there
+    already is replaced.
 
     Raises
     ------
@@ -46,6 +48,7 @@ def write(map: Map, image: Image, model: Model, out: Path) -> None:
         write_hyperspy(map, folder / "map.hspy")
         write_overlay(map, image, folder / "overlay.png")
         write_regions(map, folder / "regions.csv")
+        write_page(map, image, model, folder / "map.html")
         text = json.dumps(facts_of(map), indent=1, ensure_ascii=False)
         (folder / FACTS).write_text(text + "\n", encoding="utf-8")
 

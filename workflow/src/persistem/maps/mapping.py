@@ -14,6 +14,7 @@ import numpy as np
 
 from persistem import windows
 from persistem.errors import PersistemError
+from persistem.maps.detail import Collector, Detail
 from persistem.reading import needs
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Map:
     origin: tuple[float, float]
     states: tuple[str, ...]
     facts: dict[str, Any]  # of the image, the model and the parameters; plain values
+    detail: Detail | None = None  # what the windows were judged by
 
     @property
     def state(self) -> NDArray[np.intp]:
@@ -123,7 +125,10 @@ def map_image(
         shape = tuple((size - side) // stride + 1 for size in pixels.shape)
         probability = np.empty((*shape, len(model.states)), dtype=np.float32)
         reason = np.empty(shape, dtype=np.uint8)
-        for first, part in windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress=progress):
+        collected = Collector((shape[0], shape[1]))
+        found = windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress, pairs=collected.add_pairs)
+        for first, part in found:
+            collected.add_windows(first, part.blocks)
             verdict = model.classify(part.blocks, part.valid)
             here = slice(first, first + len(part.valid))
             probability[here], reason[here] = verdict.probability, verdict.reason
@@ -147,6 +152,7 @@ def map_image(
             "versions": versions(),
             "warnings": warnings,
         },
+        detail=collected.detail(),
     )
 
 

@@ -68,6 +68,7 @@ def strips(
     only: Iterable[str] = BLOCKS,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    pairs: Callable[[NDArray[np.void]], None] | None = None,
 ) -> Iterator[tuple[int, Description]]:
     """The windows of an image, a few rows of them after the other: the first row, and their description.
 
@@ -85,6 +86,8 @@ def strips(
         processes, which do not change the result
     progress
         told how much is done, and of how much: tiles with diagrams, else rows of windows
+    pairs
+        given the pairs (of ``pairs.PAIR``) that are found, all that are born in a row of tiles at a time
 
     Yields
     ------
@@ -106,17 +109,19 @@ def strips(
     shape = (image.shape[0] - size) // step + 1, (image.shape[1] - size) // step + 1
     wanted, over, done = set(only), rings(windows, size), 0
     persistence = "persistence" in wanted
-    pairs = np.empty(0, dtype=PAIR)
-    rows: Iterable[tuple[int, NDArray[np.void]]] = [(image.shape[0], pairs)]
+    near = np.empty(0, dtype=PAIR)
+    rows: Iterable[tuple[int, NDArray[np.void]]] = [(image.shape[0], near)]
     for bottom, found in rows_of_tiles(image, windows, jobs, progress) if persistence else rows:
-        pairs = np.concatenate([pairs[pairs["row"] >= done * step], found])
+        if pairs and persistence:
+            pairs(found)
+        near = np.concatenate([near[near["row"] >= done * step], found])
         ready = min(max((bottom - size) // step + 1, 0), shape[0])
         while done < ready:
             count = min(ROWS, ready - done)
             parts = [_plain(image[row * step :][:size], size, step, wanted, over) for row in range(done, done + count)]
             blocks = {name: np.stack([part[0][name] for part in parts]) for name in parts[0][0]}
             if persistence:
-                blocks["persistence"] = window_sums(pairs, windows, size, step, done, (count, shape[1]))
+                blocks["persistence"] = window_sums(near, windows, size, step, done, (count, shape[1]))
             yield done, Description(blocks, np.stack([part[1] for part in parts]), step, size)
             done += count
             if progress and not persistence:

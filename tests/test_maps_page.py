@@ -1,0 +1,606 @@
+"""The page of a map: it holds what the map was made from, computes as the model does, and is used as a person would."""
+
+import base64
+import json
+import re
+import zlib
+from dataclasses import dataclass, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from persistem.maps import detail, map_image, page, write
+from persistem.maps.detail import FINE, MIDDLE, quantised
+from persistem.model.classifier import Verdict, calibrated
+from persistem.reading import Image
+from persistem.study import Windows
+from persistem.windows import describe, pair_table, pairs, side
+from persistem.windows.sums import entries, length
+from scipy.ndimage import gaussian_filter
+from test_page_browser import ARGUMENTS, CHROMIUM, SIZES, opened
+
+WINDOWS = Windows()
+SIZE = side(WINDOWS)
+#: Å; of windows, 10 pixels.
+STEP = 2.0
+#: Widths of the grains of the states, pixels.
+STATES = {"fine": 1.5, "middle": 2.1, "coarse": 3.0}
+EVIL = '</script><img src=x onerror="document.title=1"><b>&amp;'
+
+
+@dataclass(frozen=True)
+class Trees:
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    value: np.ndarray
+    roots: np.ndarray
+    start: np.ndarray
+
+    def raw(self, vectors):
+        total = np.tile(self.start, (len(vectors), 1))
+        for number, root in np.ndenumerate(self.roots):
+            node = np.full(len(vectors), root)
+            while (inner := self.left[node] >= 0).any():
+                low = vectors[np.arange(len(vectors)), self.feature[node]] <= self.threshold[node]
+                node = np.where(inner, np.where(low, self.left[node], self.right[node]), node)
+            total[:, number[1]] += self.value[node]
+        return total
+
+
+@dataclass(frozen=True)
+class Classifier:
+    lengths: dict
+    trees: Trees
+    calibration: SimpleNamespace
+
+    def probability(self, blocks):
+        raw = self.trees.raw(np.hstack([np.asarray(blocks[name], float) for name in self.lengths]))
+        return calibrated(self.calibration, np.hstack([-raw, raw]) if raw.shape[1] == 1 else raw)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Judges by its classifier; unlike the training where the contrast is above 1."""
+
+    states: tuple
+    classifier: Classifier
+    windows: Windows = WINDOWS
+    blocks: tuple = ("contrast", "spectrum", "persistence")
+    voltage: float = 200.0
+    defoci: tuple = (-100.0, 100.0)
+
+    def classify(self, blocks, valid):
+        flat = {name: block.reshape(-1, block.shape[-1]) for name, block in blocks.items()}
+        probability = self.classifier.probability(flat).reshape(*valid.shape, -1)
+        probability[~valid] = 1 / len(self.states)
+        reason = np.select([~valid, blocks["contrast"][..., 0] > 0], [1, 2], 0)
+        return Verdict(probability.astype(np.float32), probability[..., 0], reason.astype(np.uint8))
+
+    def coefficients(self):
+        return {}, np.zeros(1)
+
+
+def grain(width, shape, seed):
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=shape), width)
+    return (1 + 0.1 * noise / noise.std()).astype(np.float32)
+
+
+def learned(states, used):
+    """A model of so many states by boosted trees, from one image of each."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    parts = [describe(grain(width, (250, 250), k), WINDOWS, 10).blocks for k, width in enumerate(STATES.values())]
+    parts = [{name: block.reshape(-1, block.shape[-1]) for name, block in part.items()} for part in parts[:states]]
+    vectors = np.concatenate([np.hstack([part[name] for name in used]) for part in parts]).astype(float)
+    y = np.repeat(np.arange(states), len(vectors) // states)
+    fitted = HistGradientBoostingClassifier(
+        max_iter=15, learning_rate=0.3, max_leaf_nodes=8, max_features=0.03, random_state=0
+    ).fit(vectors, y)
+    nodes, roots, count = [], [], 0
+    for round_ in fitted._predictors:
+        roots.append([])
+        for tree in round_:
+            roots[-1].append(count)
+            nodes.append((tree.nodes, count))
+            count += len(tree.nodes)
+    joined = {
+        name: np.concatenate([of[field] + (first if name in ("left", "right") else 0) for of, first in nodes])
+        for name, field in {
+            "feature": "feature_idx",
+            "threshold": "num_threshold",
+            "left": "left",
+            "right": "right",
+            "value": "value",
+            "leaf": "is_leaf",
+        }.items()
+    }
+    leaf = joined.pop("leaf").astype(bool)
+    joined |= {name: np.where(leaf, -1, joined[name].astype(np.int64)) for name in ("left", "right")}
+    joined["value"] = np.where(leaf, joined["value"], 0)
+    trees = Trees(**joined, roots=np.array(roots), start=np.ravel(fitted._baseline_prediction))
+    np.testing.assert_allclose(trees.raw(vectors).ravel(), fitted.decision_function(vectors).ravel(), atol=1e-9)
+    k = trees.roots.shape[1]
+    calibration = SimpleNamespace(coef_=0.8 * np.eye(k) + 0.05, intercept_=np.linspace(-0.1, 0.2, k))
+    lengths = {name: parts[0][name].shape[1] for name in used}
+    return Model(tuple(STATES)[:states], Classifier(lengths, trees, calibration))
+
+
+@pytest.fixture(scope="module")
+def image():
+    """220 x 300 px: fine grain on the left, coarser on the right, in it a hole; and dirt below."""
+    pixels = np.hstack([grain(1.5, (220, 150), 7), grain(3.0, (220, 150), 8)])
+    pixels[20:110, 190:280] = 1
+    pixels[150:, 190:] *= np.random.default_rng(9).exponential(1, (70, 110)) ** 3
+    return Image(Path("<b>half<b>.tif"), None, EVIL, pixels, 0.2, 200.0, -50.0, {"format": "TIFF", "<i>": EVIL})
+
+
+@pytest.fixture(scope="module")
+def models():
+    both = ("persistence", "spectrum")
+    return {"two": learned(2, both), "three": learned(3, both), "spectrum": learned(2, ("spectrum",))}
+
+
+@pytest.fixture(scope="module")
+def made(image, models, tmp_path_factory):
+    """Map and page by each model."""
+    root, found = tmp_path_factory.mktemp("pages"), {}
+    for name, model in models.items():
+        found[name] = map_image(image, model, STEP), root / name / "map.html"
+        write(found[name][0], image, model, root / name)
+    return found
+
+
+def stored(file):
+    """The page's data and its arrays, read from its text."""
+    text = file.read_text("utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+    found = re.findall(r'data-array="(.*?)" data-type="(.*?)">(.*?)</script>', text, re.S)
+    return data, {
+        name: np.frombuffer(zlib.decompress(base64.b64decode(code)), dtype=kind) for name, kind, code in found
+    }
+
+
+def unpacked(arrays, windows):
+    """Pairs from a page's arrays."""
+    starts, kind = arrays["pairs.starts"].astype(int), arrays["pairs.kind"].astype(int)
+    found = np.empty(len(kind), dtype=pairs.PAIR)
+    found["row"] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    found["column"], found["degree"] = arrays["pairs.column"], kind % 2
+    found["filtration"], found["band"] = kind // 2 % len(windows.filtrations), kind // 2 // len(windows.filtrations)
+    unit = np.array([band.window for band in windows.bands])[found["band"]] / FINE
+    for name in ("birth", "death"):
+        found[name] = (arrays[f"pairs.{name}"].astype(float) - MIDDLE) * unit
+    return found
+
+
+def exact(arrays, windows):
+    """The histograms' entries of a page's pairs, and their pixels; births are doubles, as a browser has them."""
+    found = unpacked(arrays, windows)
+    wide = found.astype([(name, "f8" if kind == "<f4" else kind) for name, kind in pairs.PAIR.descr])
+    unit = np.array([band.window for band in windows.bands])[found["band"]] / FINE
+    for name in ("birth", "death"):
+        wide[name] = (arrays[f"pairs.{name}"].astype(float) - MIDDLE) * unit
+    return wide, *entries(wide, windows)
+
+
+def judged(found, model, arrays):
+    """Probabilities of every window from a page's arrays, and what each pair of the windows decides, by window."""
+    windows, stride = model.windows, round(found.step / model.windows.sampling)
+    wide, positions, weights = exact(arrays, windows)
+    spectrum = arrays["blocks.spectrum"].reshape(*found.abstain.shape, -1)
+    probability = np.empty(found.probability.shape)
+    decides = {}
+    for i, j in np.ndindex(found.abstain.shape):
+        inside = (wide["row"] >= i * stride) & (wide["row"] < i * stride + SIZE)
+        inside &= (wide["column"] >= j * stride) & (wide["column"] < j * stride + SIZE)
+        vectors = np.bincount(positions[inside].ravel(), weights[inside].ravel(), minlength=length(windows))[None]
+        if (i, j) in ((0, 0), (3, 3)):
+            without = np.zeros((inside.sum(), length(windows)))
+            np.add.at(without, (np.arange(inside.sum())[:, None], positions[inside]), weights[inside])
+            vectors = np.concatenate([vectors, vectors - without])
+        histograms = (vectors / (SIZE * windows.sampling / 10) ** 2).astype(np.float32)
+        blocks = {"persistence": histograms, "spectrum": np.tile(spectrum[i, j], (len(histograms), 1))}
+        p = model.classifier.probability(blocks)
+        probability[i, j] = p[0]
+        if len(p) > 1:
+            scores = np.log(p[:, 0] / (1 - p[:, 0]))
+            decides[i, j] = scores[0] - scores[1:]
+    return probability, decides
+
+
+# what is kept
+
+
+def test_the_pairs_of_a_map_are_those_that_it_was_made_from(image, models, made, monkeypatch):
+    """All of them, each found once."""
+    whole = pair_table(image.pixels, WINDOWS)
+    np.testing.assert_array_equal(made["two"][0].detail.pairs, whole)
+    calls = []
+    diagram = pairs._diagram
+    monkeypatch.setattr(pairs, "_diagram", lambda *given: calls.append(1) or diagram(*given))
+    map_image(image, models["two"], STEP)
+    assert len(calls) == len(WINDOWS.bands) * len(WINDOWS.filtrations)  # of one tile
+
+
+def test_the_other_blocks_are_kept_and_thinned_where_windows_are_too_many(image, models, made, monkeypatch):
+    kept = made["two"][0].detail
+    wanted = describe(image.pixels, WINDOWS, 10, ["contrast", "spectrum"]).blocks
+    assert kept.every == 1 and kept.blocks.keys() == wanted.keys()
+    for name, block in wanted.items():
+        np.testing.assert_array_equal(kept.blocks[name], block)
+    monkeypatch.setattr(detail, "MOST_WINDOWS", 60)
+    thin = map_image(image, models["two"], STEP)
+    assert thin.detail.every == 3  # 16 x 24 windows
+    np.testing.assert_array_equal(thin.probability, made["two"][0].probability)
+    for name, block in wanted.items():
+        np.testing.assert_array_equal(thin.detail.blocks[name], block[::3, ::3])
+    data, arrays = page.about(thin, image, models["two"]), page.arrays(thin, models["two"])
+    assert (data["grid"]["rows"], data["grid"]["columns"], data["stride"]) == (6, 8, 30)
+    assert data["grid"]["step"] == pytest.approx(0.6)
+    assert arrays["probability"].shape == (6, 8, 2) and arrays["reason"].shape == (6, 8)
+
+
+def test_stored_pairs_are_the_pairs_but_for_rounding(made):
+    found = made["two"][0].detail.pairs
+    found = found[np.lexsort([found["column"], found["row"]])]
+    again = unpacked({f"pairs.{name}": part for name, part in quantised(found, WINDOWS).items()}, WINDOWS)
+    for name in ("row", "column", "band", "filtration", "degree"):
+        np.testing.assert_array_equal(again[name], found[name])
+    window = np.array([band.window for band in WINDOWS.bands])[found["band"]]
+    for name in ("birth", "death"):
+        inside = np.abs(found[name]) < window
+        assert inside.any() and np.abs(again[name] - found[name])[inside].max() <= 3 / FINE
+        assert (np.abs(again[name])[~inside] >= window[~inside]).all()
+
+
+@pytest.mark.parametrize("name", ["two", "three"])
+def test_the_stored_pairs_say_what_the_map_says(made, models, name):
+    found, file = made[name]
+    data, arrays = stored(file)
+    probability, _ = judged(found, models[name], arrays)
+    valid = found.reason != 1
+    assert valid.any() and not valid.all() and len(np.unique(found.state)) > 2
+    assert np.abs(probability - found.probability)[valid].max() < 0.01
+    shown = arrays["probability"].reshape(found.probability.shape) / 65535
+    np.testing.assert_allclose(shown, found.probability, atol=1e-5)
+    np.testing.assert_array_equal(arrays["reason"].reshape(found.reason.shape), found.reason)
+    assert data["reasonCounts"] == np.bincount(found.reason.ravel(), minlength=4).tolist()
+
+
+def test_without_pairs_where_there_are_too_many(image, models, monkeypatch, tmp_path):
+    monkeypatch.setattr(detail, "MOST_PAIRS", 100)
+    found = map_image(image, models["two"], STEP)
+    assert found.detail.pairs is None
+    write(found, image, models["two"], tmp_path / "out")
+    data, arrays = stored(tmp_path / "out/map.html")
+    assert data["pairs"] == "many" and not [name for name in arrays if name.startswith("pairs")]
+
+
+@pytest.mark.parametrize(("pixel_size", "side_", "pixel"), [(0.2, 60, 0.2), (0.07, 30, 0.14), (0.24, 60, 0.24)])
+def test_the_picture_is_the_micrograph_at_the_sampling_of_the_model(pixel_size, side_, pixel):
+    """Of a ramp from black to white, with a pixel that is not finite."""
+    ramp = np.broadcast_to(np.arange(60.0), (60, 60)).copy()
+    ramp[40:43, 40:43] = np.nan
+    jpeg, size = page.picture(Image(Path("x.tif"), None, "", ramp, pixel_size, 200.0, 0.0, {}), 0.2)
+    grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert grey.shape == (side_, side_) and size == pytest.approx(pixel)
+    steps = np.diff(grey[: side_ // 2].mean(axis=0))
+    assert (
+        grey[0, 0] < 10
+        and grey[0, -1] > 245
+        and steps.min() > -2
+        and steps.mean() == pytest.approx(255 / side_, rel=0.1)
+    )
+    assert grey[41 * side_ // 60, 41 * side_ // 60] < 40
+
+
+def test_a_large_picture_is_no_larger_than_it_may_be(monkeypatch):
+    monkeypatch.setattr(page, "LARGEST", 50)
+    pixels = grain(2, (90, 120), 0)
+    jpeg, size = page.picture(Image(Path("x.tif"), None, "", pixels, 0.2, 200.0, 0.0, {}), 0.2)
+    grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert grey.shape == (30, 40) and size == pytest.approx(0.6)
+    mean = pixels.reshape(30, 3, 40, 3).mean(axis=(1, 3))
+    assert np.corrcoef(mean.ravel(), grey.ravel())[0, 1] > 0.99
+
+
+class Elements(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+def test_text_from_files_stays_text_and_nothing_is_loaded(made):
+    """A title that would end a script, a file that is named like an element."""
+    text = made["two"][1].read_text("utf-8")
+    parser = Elements()
+    parser.feed(text)
+    assert "<img src=x" not in text and "<b>half" not in text and "&lt;b&gt;half" in text
+    assert [attributes["id"] for tag, attributes in parser.found if tag == "img"] == ["micrograph"]
+    assert not [tag for tag, attributes in parser.found if tag in ("link", "iframe", "b", "i")]
+    for _, attributes in parser.found:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+
+
+def test_the_page_says_the_warnings_of_the_map(image, models, tmp_path):
+    shot = replace(image, title="shot", defocus=-900.0)
+    write(map_image(shot, models["two"], STEP), shot, models["two"], tmp_path / "out")
+    assert "the model was trained at -100 to 100 Å" in (tmp_path / "out/map.html").read_text("utf-8")
+
+
+# in a browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def ready(browser, file, size="desktop", **more):
+    shown, complaints, _ = opened(browser, file, size, **more)
+    shown.wait_for_selector("body[data-ready]", timeout=60_000)
+    return shown, complaints
+
+
+@pytest.fixture
+def shown(browser, made):
+    shown, complaints = ready(browser, made["two"][1])
+    yield shown
+    assert not complaints
+    shown.context.close()
+
+
+def role(shown, name):
+    return shown.locator(f'[data-role="{name}"]')
+
+
+def at(shown, i, j):
+    """Where on the screen the centre of a window is."""
+    x, y = shown.evaluate("([i, j]) => { const c = centre({ i, j }); return toScreen(c.x, c.y); }", [i, j])
+    box = shown.locator("#view").bounding_box()
+    return box["x"] + x, box["y"] + y
+
+
+def seen(shown):
+    """What the map's canvas shows, (rows, columns, 3)."""
+    shown.evaluate("draw()")
+    url = shown.locator("#view").evaluate("canvas => canvas.toDataURL()")
+    return cv2.imdecode(np.frombuffer(base64.b64decode(url.split(",")[1]), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["two", "three"])
+def test_the_page_computes_what_the_model_computes(browser, made, models, name):
+    """Probabilities of all windows, and what each pair decides, to 1e-6."""
+    found, file = made[name]
+    wanted, decides = judged(found, models[name], stored(file)[1])
+    shown, complaints = ready(browser, file)
+    computed = shown.evaluate(
+        """() => Array.from({ length: grid.rows }, (_, i) => Array.from({ length: grid.columns }, (_, j) =>
+            probabilities(DATA, blocksOf(DATA, i, j, pairsOf({ i, j })))))"""
+    )
+    np.testing.assert_allclose(computed, wanted, atol=1e-6)
+    for (i, j), of in decides.items():
+        effects = shown.evaluate(
+            """([i, j]) => { const pairs = pairsOf({ i, j });
+                return decided(DATA, blocksOf(DATA, i, j, pairs), pairs, 0); }""",
+            [i, j],
+        )
+        np.testing.assert_allclose(effects, of, atol=1e-6)
+        assert np.count_nonzero(np.abs(of) > 1e-6) > 3
+    assert not complaints
+    shown.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", SIZES)
+def test_it_opens_and_fits_and_nobody_complains(browser, made, size):
+    shown, complaints = ready(browser, made["two"][1], size, has_touch=size == "phone")
+    press = shown.touchscreen.tap if size == "phone" else shown.mouse.click
+    shown.locator("#view").scroll_into_view_if_needed()
+    press(*at(shown, 3, 3))
+    assert role(shown, "answer").is_visible() and shown.locator(".pairs tbody tr").count() > 3
+    shown.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert shown.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    assert shown.title() == f"PersisTEM: map of {EVIL}"
+    assert not complaints
+    shown.context.close()
+
+
+@pytest.mark.slow
+def test_pointing_at_a_window_shows_its_probabilities_and_its_diagrams(shown, made):
+    found = made["two"][0]
+    shown.mouse.move(*at(shown, 5, 4))
+    position = role(shown, "where").inner_text()
+    centre = [(origin + number * found.step) / 10 for origin, number in zip(found.origin, (5, 4), strict=True)]
+    assert [float(x) for x in re.findall(r"[\d.]+", position)] == pytest.approx(centre[::-1], abs=0.02)
+    widths = shown.locator(".states .fill").evaluate_all("all => all.map(e => parseFloat(e.style.width) / 100)")
+    assert widths == pytest.approx(found.probability[5, 4].tolist(), abs=1e-4)
+    born = found.detail.pairs
+    born = born[(born["row"] >= 50) & (born["row"] < 50 + SIZE) & (born["column"] >= 40) & (born["column"] < 40 + SIZE)]
+    labels = shown.locator(".diagrams canvas").evaluate_all("all => all.map(e => e.getAttribute('aria-label'))")
+    counts = [[int(n) for n in re.findall(r"(\d+) (?:island|ring)", label)] for label in labels]
+    wanted = [
+        [int(((born["band"] == band) & (born["filtration"] == f) & (born["degree"] == d)).sum()) for d in (0, 1)]
+        for band in (0, 1)
+        for f in (0, 1)
+    ]
+    assert counts == wanted and sum(map(sum, counts)) == len(born) > 50
+    assert not role(shown, "reason").is_visible()
+    # in the hole
+    i, j = np.argwhere(found.reason == 1)[0].tolist()
+    shown.mouse.move(*at(shown, i, j))
+    assert "not valid" in role(shown, "reason").inner_text()
+
+
+@pytest.mark.slow
+def test_a_click_says_what_decided(shown, made, models):
+    found, file = made["two"]
+    _, decides = judged(found, models["two"], stored(file)[1])
+    shown.locator('[data-role="what"]').select_option("p:0")
+    shown.mouse.click(*at(shown, 3, 3))
+    first, change = shown.locator(".pairs tbody tr").first.locator("td").all_inner_texts()[-2:]
+    assert float(first.replace("−", "-")) == pytest.approx(
+        np.abs(decides[3, 3]).max() * np.sign(float(first.replace("−", "-"))), abs=6e-4
+    )
+    parts = role(shown, "parts").inner_text()
+    p = found.probability[3, 3, 0]
+    own = float(re.search(r"is ([+−][\d.]+)\.", parts)[1].replace("−", "-"))
+    assert own == pytest.approx(np.log(p / (1 - p)), abs=0.05)
+    without = 1 / (1 + np.exp(float(first.replace("−", "-")) - own))
+    assert float(change.replace("−", "-")) == pytest.approx(100 * (p - without), abs=0.2)
+    assert "pairs of the diagrams" in parts and "spectrum" in parts
+    detail_ = role(shown, "detail")
+    before = detail_.evaluate("canvas => canvas.toDataURL()")
+    shown.locator(".pairs button").nth(1).focus()
+    assert detail_.evaluate("canvas => canvas.toDataURL()") != before  # the pair is marked
+
+
+@pytest.mark.slow
+def test_births_are_marked_where_they_are(shown, made):
+    """On the picture of a window, enlarged: the centre of the most decisive pair's pixel has its colour."""
+    shown.mouse.click(*at(shown, 3, 3))
+    row, column, colour, scale = shown.evaluate(
+        """() => {
+            const pairs = pairsOf(asked), s = stateOf(asked);
+            const e = decided(DATA, blocksOf(DATA, 3, 3, pairs), pairs, s);
+            const k = e.reduce((b, x, n) => (Math.abs(x) >= Math.abs(e[b]) ? n : b), 0); // the last is on top
+            return [pairs[k].row, pairs[k].column, rgb(colourOf(e[k], s)), find("detail").width / DATA.size];
+        }"""
+    )
+    found = made["two"][0].detail.pairs
+    assert ((found["row"] == row) & (found["column"] == column)).any()
+    pixel = role(shown, "detail").evaluate(
+        "(canvas, [x, y]) => [...canvas.getContext('2d').getImageData(x, y, 1, 1).data].slice(0, 3)",
+        [(column - 30 + 0.5) * scale, (row - 30 + 0.5) * scale],
+    )
+    assert np.abs(np.array(pixel) - colour).max() < 40
+
+
+@pytest.mark.slow
+def test_zooming_by_wheel_buttons_and_keys_keeps_the_bar_true(shown):
+    bar, view = role(shown, "bar"), shown.locator("#view")
+
+    def scale():
+        """Screen pixels in a nm: the page's, which the bar has to agree with."""
+        shown.evaluate("draw()")
+        length = float(bar.inner_text().split()[0]) * (1 if bar.inner_text().endswith("nm") else 0.1)
+        across = bar.evaluate("bar => parseFloat(bar.style.width)")
+        assert across / length == pytest.approx(shown.evaluate("view.scale"), rel=1e-3)
+        assert 0.05 < across / view.bounding_box()["width"] < 0.25
+        return across / length
+
+    whole = scale()
+    x, y = at(shown, 5, 4)
+    shown.mouse.move(x, y)
+    shown.mouse.wheel(0, -300)
+    shown.wait_for_function("was => view.scale > was", arg=whole)
+    assert at(shown, 5, 4) == (pytest.approx(x, abs=0.5), pytest.approx(y, abs=0.5))  # stays under the pointer
+    wheeled = scale()
+    shown.mouse.down()
+    shown.mouse.move(x - 60, y - 40, steps=4)
+    shown.mouse.up()
+    assert at(shown, 5, 4) == (pytest.approx(x - 60, abs=0.5), pytest.approx(y - 40, abs=0.5))
+    assert not role(shown, "answer").is_visible()  # a drag is no click
+    view.focus()
+    shown.keyboard.press("+")
+    assert scale() == pytest.approx(1.5 * wheeled, rel=1e-4)
+    shown.locator("[data-zoom=out]").click()
+    assert scale() == pytest.approx(wheeled, rel=1e-4)
+    shown.locator("[data-zoom=all]").click()
+    assert scale() == pytest.approx(whole, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_windows_are_reached_and_asked_by_keyboard(shown, made):
+    found = made["two"][0]
+    shown.locator("#view").focus()
+    shown.evaluate("point({ i: 3, j: 3 })")
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft"):
+        shown.keyboard.press(key)
+    assert shown.evaluate("[current.i, current.j]") == [5, 3]
+    state = found.states[found.probability[5, 3].argmax()]
+    assert state in role(shown, "heard").inner_text()
+    shown.keyboard.press("Enter")
+    assert state in role(shown, "asked").inner_text() and role(shown, "answer").is_visible()
+
+
+@pytest.mark.slow
+def test_colours_follow_what_is_shown_and_how_opaque(shown, made):
+    found = made["two"][0]
+    i, j = np.argwhere((found.state == 1) & (found.confidence > 0.9))[0].tolist()
+    x, y = map(round, shown.evaluate("([i, j]) => { const c = centre({ i, j }); return toScreen(c.x, c.y); }", [i, j]))
+
+    def tint():
+        patch = seen(shown)[y - 3 : y + 4, x - 3 : x + 4].astype(int)
+        return float((patch[..., 0] - patch[..., 2]).mean())  # vermilion against blue
+
+    assert tint() > 50
+    role(shown, "what").select_option("p:0")
+    assert abs(tint()) < 15  # hardly probable, hardly coloured
+    role(shown, "what").select_option("p:1")
+    strong = tint()
+    slider = role(shown, "opacity")
+    slider.focus()
+    shown.keyboard.press("Home")
+    assert role(shown, "opacity-value").inner_text() == "0 %"
+    assert abs(tint()) < 5 < strong
+    for what in ("confidence", "abstain"):
+        role(shown, "what").select_option(what)
+        assert role(shown, "scale").inner_text()
+    assert f"{(found.reason == 1).sum()} window" in role(shown, "scale").inner_text()
+
+
+@pytest.mark.slow
+def test_a_region_is_zoomed_to(shown, made):
+    from persistem.maps.regions import regions
+
+    first = regions(made["two"][0])[1]
+    shown.locator("[data-region='1']").click()
+    left, top, right, bottom = shown.evaluate(
+        "[view.x, view.y, view.x + width / view.scale, view.y + height / view.scale]"
+    )
+    assert left <= first["left_nm"] and right >= first["right_nm"]
+    assert top <= first["top_nm"] and bottom >= first["bottom_nm"]
+    assert shown.evaluate("view.scale > whole()")
+
+
+@pytest.mark.slow
+def test_a_model_without_pairs_and_a_map_with_too_many_say_so(browser, image, models, made, monkeypatch, tmp_path):
+    monkeypatch.setattr(detail, "MOST_PAIRS", 100)
+    write(map_image(image, models["two"], STEP), image, models["two"], tmp_path / "out")
+    for file, note in {
+        made["spectrum"][1]: "decides by the spectrum alone; it does not use the pairs",
+        tmp_path / "out/map.html": "has too many pairs for a page",
+    }.items():
+        shown, complaints = ready(browser, file)
+        shown.mouse.click(*at(shown, 3, 3))
+        assert note in role(shown, "parts").inner_text()
+        assert role(shown, "detail").is_visible()
+        assert not complaints
+        shown.context.close()
+
+
+@pytest.mark.slow
+def test_without_script_the_picture_and_the_tables_are_there(browser, made):
+    shown, complaints, _ = opened(browser, made["two"][1], "desktop", java_script_enabled=False)
+    assert shown.locator("#micrograph").is_visible() and shown.locator(".regions").is_visible()
+    assert "needs JavaScript" in shown.locator("#map").inner_text()
+    assert not shown.locator("#view").is_visible() and not complaints
+    shown.context.close()

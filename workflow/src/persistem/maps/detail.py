@@ -1,0 +1,99 @@
+"""What the windows of a map were judged by: kept for the page that shows a window and what decided in it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem.windows.pairs import PAIR
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persistem.study import Windows
+
+#: Pairs beyond which none are kept, and windows beyond which only every second, third… row and column is.
+MOST_PAIRS = 4_000_000
+MOST_WINDOWS = 400_000
+#: Stored births and deaths: the level that is 0, and levels from there to the end of the band's window, which is one of
+#: them, so that what lies beyond the window still does.
+MIDDLE, FINE = 2**15, 2**14
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What the windows of a map were judged by.
+
+    ``pairs`` are all of the micrograph, (pairs,) of ``windows.pairs.PAIR``; None where they are more than
+    ``MOST_PAIRS``. ``blocks`` (rows, columns, length) float32 are those but the persistence, of every ``every``-th row
+    and column of windows.
+    """
+
+    pairs: NDArray[np.void] | None
+    blocks: dict[str, NDArray[np.float32]]
+    every: int
+
+
+class Collector:
+    """Collects the detail of a map of ``shape`` windows (rows, columns) while it is made."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._every = thinning(shape)
+        self._pairs: list[NDArray[np.void]] | None = [np.empty(0, dtype=PAIR)]
+        self._blocks: dict[str, list[NDArray[np.float32]]] = {}
+
+    def add_pairs(self, found: NDArray[np.void]) -> None:
+        """Add pairs of ``PAIR``."""
+        if self._pairs is not None:
+            self._pairs.append(found)
+            if sum(map(len, self._pairs)) > MOST_PAIRS:
+                self._pairs = None
+
+    def add_windows(self, first: int, blocks: dict[str, NDArray[np.float32]]) -> None:
+        """Add rows of windows, of which ``first`` is the number of the first one, as ``windows.strips`` gives them."""
+        for name, block in blocks.items():
+            if name != "persistence":
+                self._blocks.setdefault(name, []).append(block[-first % self._every :: self._every, :: self._every])
+
+    def detail(self) -> Detail:
+        """What was collected."""
+        pairs = None if self._pairs is None else np.concatenate(self._pairs)
+        return Detail(pairs, {name: np.concatenate(parts) for name, parts in self._blocks.items()}, self._every)
+
+
+def thinning(shape: tuple[int, ...]) -> int:
+    """Of ``shape`` (rows, columns) windows, how many rows and columns lie from one that is kept to the next."""
+    return max(1, math.ceil(math.sqrt(shape[0] * shape[1] / MOST_WINDOWS)))
+
+
+def quantised(pairs: NDArray[np.void], windows: Windows) -> dict[str, NDArray[Any]]:
+    """Pairs in few bytes, sorted by the pixel of their birth: arrays of the smallest whole numbers that hold them.
+
+    ``starts`` (last row + 2,) says for each row of pixels which is its first pair; ``column``, ``kind`` (its number in
+    ``windows.sums.kinds``), ``birth`` and ``death`` (pairs,) are those of each pair. Births and deaths are
+    ``MIDDLE`` + ``FINE`` * value / window of the band, rounded, and end at twice the window: the histograms of a
+    window hardly change, since what lies beyond the band's window counts for its last level.
+    """
+    pairs = pairs[np.lexsort([pairs["column"], pairs["row"]])]
+    unit = FINE / np.array([band.window for band in windows.bands])[pairs["band"]]
+
+    def level(name: str) -> NDArray[Any]:
+        found: NDArray[Any] = np.clip(np.rint(pairs[name] * unit) + MIDDLE, 0, 2 * MIDDLE - 1).astype(np.uint16)
+        return found
+
+    rows = int(pairs["row"].max(initial=0)) + 1
+    kind = (pairs["band"].astype(np.int64) * len(windows.filtrations) + pairs["filtration"]) * 2 + pairs["degree"]
+    return {
+        "starts": _small(np.searchsorted(pairs["row"], np.arange(rows + 1))),
+        "column": _small(pairs["column"]),
+        "kind": _small(kind),
+        "birth": level("birth"),
+        "death": level("death"),
+    }
+
+
+def _small(numbers: NDArray[Any]) -> NDArray[Any]:
+    return numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))))

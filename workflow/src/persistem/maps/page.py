@@ -1,0 +1,178 @@
+"""The page of a map: one HTML file, opened without network, to look at a map and at what decided in each window.
+
+``page/map.html``, ``page/map.css`` and ``page/map.js`` show it; ``page/evaluation.js`` computes what the model says of
+a window with and without one of its pairs, as ``windows.sums`` and ``model.classifier`` do.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem.figures.drawing import COLOURS
+from persistem.files import atomic
+from persistem.maps.detail import FINE, MIDDLE, quantised, thinning
+from persistem.maps.overlay import HATCHING, RANGE, STRONGEST
+from persistem.maps.regions import regions
+from persistem.model.classifier import REASONS
+from persistem.page import inline_json, inline_script
+from persistem.windows import side
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persistem.maps.mapping import Map
+    from persistem.model.classifier import Model
+    from persistem.reading import Image
+    from persistem.study.evaluation import Band
+
+#: Longest side of the micrograph on the page, pixels, and its quality as JPEG.
+LARGEST, QUALITY = 4096, 85
+#: Regions that the page lists, the largest; the others are in the table.
+LISTED = 200
+
+
+def write_page(map: Map, image: Image, model: Model, out: Path) -> None:
+    """Write the page of a map, of an image, by a model. The same map gives the same bytes."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("persistem.page", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    package = files("persistem.page")
+    jpeg, pixel = picture(image, model.windows.sampling)
+    data = about(map, image, model) | {"picture": pixel / 10}
+    text = environment.get_template("map.html").render(
+        title=map.facts["image"]["title"] or map.facts["image"]["file"],
+        facts=map.facts,
+        model=model,
+        states=list(zip(map.states, data["colours"], map.shares.values(), strict=False)),
+        abstained=map.shares["abstained"],
+        data=data,
+        json=inline_json(data),
+        arrays={name: (array.dtype.name, packed(array)) for name, array in arrays(map, model).items()},
+        picture="data:image/jpeg;base64," + base64.b64encode(jpeg).decode(),
+        style="".join((package / name).read_text("utf-8") for name in ("page.css", "map.css")),
+        script=inline_script("".join((package / name).read_text("utf-8") for name in ("evaluation.js", "map.js"))),
+    )
+    with atomic(out) as part:
+        part.write_text(text, "utf-8")
+
+
+def about(map: Map, image: Image, model: Model) -> dict[str, Any]:
+    """What the page's script needs beside the arrays: plain values; lengths in nm."""
+    assert image.pixel_size is not None
+    windows, classifier = model.windows, model.classifier
+    every = thinning(map.abstain.shape)
+    rows, columns = map.abstain[::every, ::every].shape
+    found = regions(map)
+    return {
+        "states": list(map.states),
+        "colours": [COLOURS[k % len(COLOURS)] for k in range(len(map.states))],
+        "reasons": list(REASONS),
+        "reasonCounts": np.bincount(map.reason.ravel(), minlength=len(REASONS)).tolist(),
+        "opacity": STRONGEST,
+        "hatching": HATCHING,
+        "field": [size * image.pixel_size / 10 for size in image.pixels.shape],
+        "grid": {
+            "rows": rows,
+            "columns": columns,
+            "every": every,
+            "step": map.step * every / 10,
+            "origin": [origin / 10 for origin in map.origin],
+        },
+        "sampling": windows.sampling / 10,
+        "first": image.pixel_size / 20,
+        "size": side(windows),
+        "stride": round(map.step / windows.sampling) * every,
+        "bands": [{"name": _band(band), "window": band.window} for band in windows.bands],
+        "filtrations": list(windows.filtrations),
+        "levels": windows.levels,
+        "stored": [MIDDLE, FINE],
+        "lengths": classifier.lengths,
+        "calibration": {
+            "coefficients": np.asarray(classifier.calibration.coef_).tolist(),
+            "intercepts": np.asarray(classifier.calibration.intercept_).tolist(),
+        },
+        "pairs": _pairs_kept(map, model),
+        "regions": found[:LISTED],
+        "regionCount": len(found),
+    }
+
+
+def arrays(map: Map, model: Model) -> dict[str, NDArray[Any]]:
+    """The arrays of the page by name: the grid, what each window was judged by, and the classifier's trees.
+
+    ``probability`` (rows, columns, states) is 0 to 65535 for 0 to 1, ``reason`` (rows, columns) a number in
+    ``REASONS``; blocks are named as they are, arrays of pairs and trees ``pairs.…`` and ``trees.…``.
+    """
+    every, trees = thinning(map.abstain.shape), model.classifier.trees
+    found: dict[str, NDArray[Any]] = {
+        "probability": np.rint(map.probability[::every, ::every] * 65535).astype(np.uint16),
+        "reason": map.reason[::every, ::every].astype(np.uint8),
+    }
+    for name in ("feature", "left", "right", "roots"):
+        found[f"trees.{name}"] = np.asarray(getattr(trees, name), dtype=np.int32)
+    for name in ("threshold", "value", "start"):
+        found[f"trees.{name}"] = np.asarray(getattr(trees, name), dtype=np.float64)
+    if map.detail:
+        found |= {
+            f"blocks.{name}": map.detail.blocks[name] for name in model.classifier.lengths if name != "persistence"
+        }
+        if map.detail.pairs is not None and "persistence" in model.blocks:
+            found |= {f"pairs.{name}": part for name, part in quantised(map.detail.pairs, model.windows).items()}
+    return found
+
+
+def packed(array: NDArray[Any]) -> str:
+    """The bytes of an array, in C order and the smallest first, deflated (zlib), as base64."""
+    content = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return base64.b64encode(zlib.compress(content.tobytes(), 9 if content.nbytes < 2**20 else 6)).decode()
+
+
+def picture(image: Image, sampling: float) -> tuple[bytes, float]:
+    """The micrograph as a grey JPEG, and the size of its pixels, Å.
+
+    Whole squares of pixels are averaged so that they are no larger than ``sampling`` Å, or larger where the picture
+    would have a side of more than ``LARGEST``. Black and white are the percentiles ``RANGE``; what is not finite is
+    black.
+    """
+    import cv2
+
+    assert image.pixel_size is not None
+    factor = max(1, int(sampling / image.pixel_size * (1 + 1e-9)), -(-max(image.pixels.shape) // LARGEST))
+    rows, columns = (size // factor for size in image.pixels.shape)
+    small = np.empty((rows, columns), dtype=np.float32)
+    for row in range(rows):
+        strip = np.asarray(image.pixels[row * factor :][:factor, : columns * factor], dtype=np.float64)
+        small[row] = strip.reshape(factor, columns, factor).mean(axis=(0, 2))
+    finite = np.isfinite(small)
+    low, high = np.percentile(small[finite], RANGE) if finite.any() else (0.0, 1.0)
+    small[~finite] = low
+    grey = np.clip((small - low) * (255 / ((high - low) or 1)), 0, 255).round().astype(np.uint8)
+    _, jpeg = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return jpeg.tobytes(), image.pixel_size * factor
+
+
+def _band(band: Band) -> str:
+    if band.wide is not None:
+        return f"{band.narrow:g} to {band.wide:g} Å"
+    return f"from {band.narrow:g} Å on" if band.narrow else "as it is"
+
+
+def _pairs_kept(map: Map, model: Model) -> str:
+    """Whether the page has the pairs: ``here``, else why not: ``none``, ``unknown`` or ``many``."""
+    if "persistence" not in model.blocks:
+        return "none"
+    if map.detail is None:
+        return "unknown"
+    return "many" if map.detail.pairs is None else "here"
