@@ -394,16 +394,18 @@ def test_the_crystal_keeps_its_density_and_the_melt_takes_more_room(composite):
     assert summary["temperature_K"] == pytest.approx(300, rel=0.15)
 
 
-def test_the_boundary_of_a_melted_composite_is_the_middle_of_its_micrograph(composite):
+def test_crystal_and_melt_share_a_field_as_they_share_the_composite(composite):
     atoms = read_structure(composite / "structure.extxyz")
-    imaging = Imaging(field=12.0, thickness=10.0, pixels=64, margin=1.0)
-    halves = melted.halves(atoms, imaging)
+    imaging = Imaging(field=30.0, thickness=10.0, pixels=64, margin=0.0)
+    crystal, molten = melted.parts(atoms)
+    halves = melted.halves([atoms], imaging)
+    assert halves.boundary == pytest.approx(30 * crystal / (crystal + molten))
     x = atoms.positions[:, 0] - (atoms.cell.lengths()[0] - imaging.field) / 2
-    seen = (x > 0) & (x < imaging.field) & (np.abs(x - imaging.field / 2) > 1.5)
+    seen = (x > 0) & (x < imaging.field) & (np.abs(x - halves.boundary) > 1.5)
     assert seen.sum() > 50
     assert (halves.state(x[seen], 0) == atoms.arrays["state"][seen]).mean() > 0.97
-    with pytest.raises(PersistemError, match="a field of 50 Å: the narrower part of the composite is"):
-        melted.halves(atoms, imaging.model_copy(update={"field": 50.0}))
+    with pytest.raises(PersistemError, match="a field of 50 Å: a composite has"):
+        melted.halves([atoms], imaging.model_copy(update={"field": 50.0}))
 
 
 def test_what_cannot_be_half_melted_is_refused(tmp_path):

@@ -53,7 +53,7 @@ def make(settings: dict[str, Any], root: Path, out: Path) -> None:
         atoms = splice([[read_structure(root / path) for path in of] for of in settings["states"]], halves, imaging)
     elif "melts" in settings:
         melts = [read_structure(root / path) for path in settings["melts"]]
-        (halves,) = {melted.halves(melt, imaging) for melt in melts}  # all in the middle
+        halves = melted.halves(melts, imaging)
         atoms = stacked(melts, imaging)
     else:
         atoms = _filling(section(study.Crystal, settings["crystal"]), imaging)

@@ -19,6 +19,8 @@ from persistem.simulation import hold, set_forces, start_lammps, state_of, world
 from persistem.structures import crystal_of, write_structure, write_summary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ase import Atoms
     from numpy.typing import NDArray
 
@@ -48,9 +50,9 @@ def melt_half(
     The crystal is held at ``md.rt.temperature`` for a fifth of ``md.rt.steps``. Then its lower part along x stands
     still where it is, while the other ``share`` is held at ``temperature`` (K) for ``md.steps``. In the first quarter
     of the melting the cell is drawn out along x, which the standing atoms do not follow, until what melts has the
-    ``density`` (g/cm³), best that of specimens of its state: at the paper's 6000 K a melt without pressure boils. At
+    ``density`` (g/cm³): at the paper's 6000 K a melt without pressure boils. At
     last all atoms move at ``md.rt.temperature`` for ``md.rt.steps``, as in the RT treatment, with a barostat for each
-    axis where the study has one.
+    axis where the study has one, and what melted contracts.
 
     Written: ``structure.extxyz`` (positions in Å, cell, array ``state``: 0 crystal, 1 melted; the boundary between
     them, crystal to the left, is the plane at half the cell) and ``summary.json``, with the widths ``crystal_A`` and
@@ -100,18 +102,24 @@ def centre(atoms: Atoms) -> None:
     atoms.wrap()
 
 
-def halves(atoms: Atoms, imaging: Imaging) -> Halves:
-    """Which state is where in the micrograph of a composite that ``melt_half`` wrote.
+def halves(melts: Sequence[Atoms], imaging: Imaging) -> Halves:
+    """Which state is where in the micrograph of composites that ``melt_half`` wrote; moves each, to have it there.
 
-    Raises PersistemError where the field of view reaches beyond one of the parts to the next boundary.
+    Crystal and melt share the field as they share the first of them. Raises PersistemError where one is narrower than
+    its share, so that the next boundary would be seen.
     """
-    narrowest = min(parts(atoms))
-    if imaging.field > 2 * narrowest:
-        raise PersistemError(
-            f"a field of {imaging.field:g} Å: the narrower part of the composite is {narrowest:.4g} Å wide; allowed is"
-            f" an imaging.field of at most {2 * narrowest:.4g} Å, or more repetitions along a"
-        )
-    return Halves(boundary=imaging.field / 2)
+    widths = [parts(melt) for melt in melts]
+    crystal, molten = widths[0]
+    boundary = imaging.field * crystal / (crystal + molten)
+    for width, melt in zip(widths, melts, strict=True):
+        if width[0] < boundary or width[1] < imaging.field - boundary:
+            raise PersistemError(
+                f"a field of {imaging.field:g} Å: a composite has {width[0]:.4g} Å of crystal and {width[1]:.4g} Å of"
+                f" melt along x; allowed is a field of at most {min(map(sum, widths)):.4g} Å, or more repetitions"
+            )
+        melt.positions[:, 0] += boundary - imaging.field / 2
+        melt.wrap()
+    return Halves(boundary=boundary)
 
 
 def _parted(material: Material, share: float) -> tuple[Atoms, int]:

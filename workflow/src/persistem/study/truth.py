@@ -38,12 +38,16 @@ class Melt(Section):
     )
     temperature: Whole = given(6000, "of the part that melts, for md.steps steps", unit="K", ge=1, le=99999)
     density: Real = assumed(
-        3.53, "of the part that melts", unit="g/cm³", reason="that of amorphous specimens of the paper's study", gt=0
+        3.53,
+        "of the melt while it is held at the temperature; it then contracts",
+        unit="g/cm³",
+        reason="without pressure it boils",
+        gt=0,
     )
     repetitions: tuple[Whole, Whole, Whole] = assumed(
         (41, 15, 10),
         "repetitions of the rectangular cell",
-        reason="131 x 83 x 52 Å of GaN, which becomes 165 Å long; two fill a field",
+        reason="131 x 83 x 52 Å of GaN, which becomes 155 Å long; two fill a field",
     )
     share: Real = assumed(0.366, "of the crystal that melts", reason="15 of 41 cells, which become as wide", gt=0, lt=1)
 
