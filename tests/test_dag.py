@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import ROOT, TINY, changed
 from persistem.model.bundle import FILES as BUNDLE
-from persistem.study import Evaluation, Model, Section, Study
+from persistem.study import Evaluation, Model, Section, Study, Truth
 
 BELOW = [
     "heating",
@@ -116,6 +116,13 @@ VALUES = {
     "model.thicknesses": [6.0],
     "model.step": 2.0,
     "map_with": "bundle",
+    "truth.field": 120.0,
+    "truth.defocus": 25.0,
+    "truth.dose": 800.0,
+    "truth.splices": [{"name": "halves", "states": ["amorphous", "liquid"], "seeds": [1]}],
+    "truth.melts": [{"name": "melt", "states": ["liquid", "amorphous"], "seeds": [1]}],
+    "truth.strangers": [{"name": "gold", "crystal": {"formula": "Au", "structure": "fcc", "a": 4.08}}],
+    "truth.sizes": [5.0],
     "evaluation.describing.detector.binning": 1,
     "evaluation.describing.detector.dose": 1000.0,
     "evaluation.describing.detector.mtf": 0.5,
@@ -153,12 +160,15 @@ def table(column):
 ROWS, REPORT_ROWS = dict(table(1)), dict(table(2))
 
 
+OPTIONAL = {"evaluation": Evaluation, "model": Model, "truth": Truth}
+
+
 def settings(model, prefix=""):
     """Every setting of the study, sections opened, those of recipes under ``features.paper``."""
     for name, field in model.model_fields.items():
         section = isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-        if name in ("evaluation", "model"):
-            yield from settings(Evaluation if name == "evaluation" else Model, f"{name}.")
+        if name in OPTIONAL:
+            yield from settings(OPTIONAL[name], f"{name}.")
         elif section and name != "crystal":
             yield from settings(field.annotation, f"{prefix}{name}.")
         else:
@@ -186,6 +196,9 @@ def base(key):
         return EVALUATED
     if key in ("model.step", "map_with"):
         return TINY | {"model": {"windows": {"size": 6.0}}, "micrographs": [{"path": "film.tif"}]}
+    if key.startswith("truth."):
+        splice = {"name": "halves", "states": ["amorphous", "liquid"], "seeds": [2]}
+        return TINY | {"model": {"windows": {"size": 6.0}}, "truth": {"splices": [splice]}}
     if key.startswith("model."):
         return TINY | {"model": {"windows": {"size": 6.0}}}
     return changed(TINY, *also[key]) if key in also else TINY

@@ -24,7 +24,7 @@ from persistem.publish import refresh
 from test_environments import ALONE, closure, generate
 from test_model import STUDY, blobs, study_root, written  # noqa: F401 (fixtures)
 
-MAP = {"map.tif", "map.hspy", "overlay.png", "regions.csv", "map.json"}
+MAP = {"map.tif", "map.hspy", "map.html", "overlay.png", "regions.csv", "map.json"}
 MODEL = {"windows": {"size": 4.0}, "stride": 4.0}
 MAPPED = TINY | {"model": MODEL, "micrographs": [{"path": "data/*.dm4"}, {"path": "films/a.tif", "defocus": 500.0}]}
 FINISHED = {key: value for key, value in MAPPED.items() if key != "model"} | {"map_with": "bundle"}
