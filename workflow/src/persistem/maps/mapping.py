@@ -15,6 +15,7 @@ import numpy as np
 from persistem import windows
 from persistem.errors import PersistemError
 from persistem.maps.detail import Collector, Detail
+from persistem.model.classifier import REASONS
 from persistem.reading import needs
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ VERSION = 1
 STEP = 3.0
 #: Largest difference of the accelerating voltage from the model's, relative: the wavelength enters every phase.
 VOLTAGE_TOLERANCE = 0.01
+#: A window is not surer than this of a state that it speaks against, so that it alone cannot rule it out for a place.
+LEAST = 1e-4
 #: A resampled micrograph of more bytes than this lies in a temporary file.
 IN_MEMORY = 64_000_000
 
@@ -38,11 +41,11 @@ IN_MEMORY = 64_000_000
 class Map:
     """Probabilities of the states on the grid of windows.
 
-    Entry [i, j] is of the window whose centre lies at ``origin + (i, j) * step``; Å, rows and columns, counted from the
-    micrograph's upper left corner.
+    Entry [i, j] is of the place at ``origin + (i, j) * step``, the centre of window [i, j], as all windows that hold it
+    judge it (``together``); Å, rows and columns, counted from the micrograph's upper left corner.
     """
 
-    probability: NDArray[np.float32]  # (rows, columns, states); all equal where a window is not valid
+    probability: NDArray[np.float32]  # (rows, columns, states); all equal where the window about it is not valid
     confidence: NDArray[np.float32]  # (rows, columns): probability of the most probable state
     abstain: NDArray[np.bool_]  # (rows, columns): unlike the training
     reason: NDArray[np.uint8]  # (rows, columns): index into persistem.model.classifier.REASONS
@@ -81,7 +84,7 @@ def map_image(
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Map:
-    """Say for every window of a micrograph which state it shows.
+    """Say for every place of a micrograph which state it shows, by the windows that hold it.
 
     Parameters
     ----------
@@ -132,6 +135,7 @@ def map_image(
             verdict = model.classify(part.blocks, part.valid)
             here = slice(first, first + len(part.valid))
             probability[here], reason[here] = verdict.probability, verdict.reason
+    probability, reason = together(probability, reason, side // 2 // stride)
     if (reason == 1).all():
         raise PersistemError(f"{name}: no part of it shows anything: constant, saturated or not finite throughout")
     assert image.pixel_size is not None
@@ -153,6 +157,37 @@ def map_image(
             "warnings": warnings,
         },
         detail=collected.detail(),
+    )
+
+
+def together(
+    probability: NDArray[np.float32], reason: NDArray[np.uint8], reach: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """What all windows that hold a place say of it: those up to ``reach`` rows and columns from the one about it.
+
+    Of the probabilities (rows, columns, states) the geometric mean, normalised: the product of experts that see much of
+    the same and so count as one. Of the reasons to abstain (rows, columns), where most of them abstain, the most
+    frequent; and that of the window about the place where it is not valid.
+    """
+    from scipy.ndimage import uniform_filter
+
+    across = 2 * reach + 1
+
+    def mean(of: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[Any] = uniform_filter(of, across, mode="constant") / held
+        return found
+
+    held = uniform_filter(np.ones(reason.shape), across, mode="constant")
+    logs = np.log(np.clip(probability, LEAST, 1).astype(np.float64))
+    logs = np.stack([mean(logs[..., state]) for state in range(logs.shape[-1])], axis=-1)
+    pooled = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    shares = np.stack([mean((reason == number).astype(float)) for number in range(1, len(REASONS))])
+    abstain = (shares.sum(axis=0) > 0.5 + 1e-9) | (reason == 1)
+    most = np.where(reason == 1, 1, 1 + shares.argmax(axis=0))
+    pooled[reason == 1] = 1
+    return (
+        (pooled / pooled.sum(axis=-1, keepdims=True)).astype(np.float32),
+        np.where(abstain, most, 0).astype(np.uint8),
     )
 
 

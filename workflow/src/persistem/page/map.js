@@ -352,7 +352,7 @@ function ask(at) {
   const state = stateOf(at), pairs = pairsOf(at), valid = reasonOf(at) !== 1;
   find("answer").hidden = false;
   const { x, y } = centre(at);
-  find("asked").textContent = `The window at x ${x.toFixed(2)} nm, y ${y.toFixed(2)} nm: ${states[state]} ${percent(probability(at, state))}${reasonOf(at) ? `, but it abstains: ${DATA.reasons[reasonOf(at)]}` : ""}.`;
+  find("asked").textContent = `At x ${x.toFixed(2)} nm, y ${y.toFixed(2)} nm, by all windows that hold this place: ${states[state]} ${percent(probability(at, state))}${reasonOf(at) ? `, but most abstain: ${DATA.reasons[reasonOf(at)]}` : ""}. Of the window about it:`;
   const parts = find("parts"), table = find("pairs");
   parts.replaceChildren();
   table.replaceChildren();
