@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ STEP = 3.0
 VOLTAGE_TOLERANCE = 0.01
 #: A window is not surer than this of a state that it speaks against, so that it alone cannot rule it out for a place.
 LEAST = 1e-4
-#: A resampled micrograph of more bytes than this lies in a temporary file.
+#: A resampled micrograph of more bytes than this lies in temporary files.
 IN_MEMORY = 64_000_000
 
 
@@ -257,17 +258,17 @@ def _check(image: Image, model: Model) -> list[str]:
 
 @contextmanager
 def _resampled(image: Image, sampling: float) -> Iterator[NDArray[np.float32]]:
-    """The micrograph at a sampling (Å): in memory, or in a temporary file where it is large."""
+    """The micrograph at a sampling (Å): in memory, or in temporary files where it is large."""
     assert image.pixel_size is not None
-    try:
-        pixels = windows.resample(image.pixels, image.pixel_size, sampling)
-    except PersistemError as error:
-        raise PersistemError(f"{name_of(image)}: {error}") from error
-    if pixels.nbytes <= IN_MEMORY:
-        yield pixels
-        return
+    large = image.pixels.size * max(1.0, image.pixel_size / sampling) ** 2 * 4 > IN_MEMORY
     with TemporaryDirectory(prefix="persistem-map-") as folder:
-        path, shape = Path(folder) / "pixels", pixels.shape
-        pixels.tofile(path)
-        del pixels
-        yield np.memmap(path, dtype=np.float32, mode="r", shape=shape)
+        numbers = count()
+
+        def in_file(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+            return np.memmap(Path(folder) / str(next(numbers)), dtype=dtype, mode="w+", shape=shape)
+
+        try:
+            pixels = windows.resample(image.pixels, image.pixel_size, sampling, in_file if large else None)
+        except PersistemError as error:
+            raise PersistemError(f"{name_of(image)}: {error}") from error
+        yield pixels

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from persistem.errors import PersistemError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -21,8 +23,13 @@ HALF_LENGTH, CUTOFF, BETA = 32, 0.94, 6.0
 LINES = 256
 
 
-def resample(pixels: NDArray[Any], pixel_size: float, sampling: float) -> NDArray[np.float32]:
+def resample(
+    pixels: NDArray[Any], pixel_size: float, sampling: float, empty: Callable[..., NDArray[Any]] | None = None
+) -> NDArray[np.float32]:
     """An image (rows, columns) with pixels of ``pixel_size`` Å, at ``sampling`` Å: float32, band limited.
+
+    ``empty`` makes arrays of a shape and type, as ``numpy.empty`` does, which is the default; where it makes them in
+    files, no more than some lines of the image are in memory.
 
     What the coarser of the two grids cannot hold is filtered out first (sinc with a Kaiser window, SciPy's
     ``resample_poly``); beyond the edges goes on what is at the edge. The first pixels coincide. The ratio of the pixel
@@ -42,24 +49,42 @@ def resample(pixels: NDArray[Any], pixel_size: float, sampling: float) -> NDArra
             " look at the unit of the pixel size"
         )
     ratio = Fraction(pixel_size / sampling).limit_denominator(FINEST)
+    empty = empty or np.empty
     if ratio == 1:
-        return np.array(pixels, dtype=np.float32)
-    lines = _along_rows(pixels, ratio)
-    return np.ascontiguousarray(_along_rows(lines.T, ratio).T)
+        result = empty(pixels.shape, np.float32)
+        for k in range(0, len(pixels), LINES):
+            result[k : k + LINES] = pixels[k : k + LINES]
+        return result
+    taps = _taps(ratio)
+    rows, columns = (-(-side * ratio.numerator // ratio.denominator) for side in pixels.shape)
+    lines = empty((len(pixels), columns), np.float32)
+    for k in range(0, len(pixels), LINES):
+        lines[k : k + LINES] = _along_rows(pixels[k : k + LINES], ratio, taps)
+    result = empty((rows, columns), np.float32)
+    for k in range(0, columns, LINES):
+        result[:, k : k + LINES] = _along_rows(lines[:, k : k + LINES].T, ratio, taps).T
+    return result
 
 
-def _along_rows(image: NDArray[Any], ratio: Fraction) -> NDArray[np.float32]:
-    """The image with ``ratio`` times as many columns."""
-    import numpy as np
-    from scipy.signal import firwin, resample_poly
+def _taps(ratio: Fraction) -> NDArray[Any]:
+    """The filter."""
+    from scipy.signal import firwin
 
-    up, down = ratio.numerator, ratio.denominator
-    coarser = max(up, down)
-    taps = firwin(2 * HALF_LENGTH * coarser + 1, CUTOFF / coarser, window=("kaiser", BETA))
+    up = ratio.numerator
+    coarser = max(up, ratio.denominator)
+    taps: NDArray[Any] = firwin(2 * HALF_LENGTH * coarser + 1, CUTOFF / coarser, window=("kaiser", BETA))
     for k in range(up):  # every pixel is a mean, so that what is constant (saturated, vacuum) stays so to the last bit
         taps[k::up] /= taps[k::up].sum() * up
-    result = np.empty((len(image), -(-image.shape[1] * up // down)), dtype=np.float32)
-    for k in range(0, len(image), LINES):
-        part = np.asarray(image[k : k + LINES], dtype=np.float64)
-        result[k : k + LINES] = resample_poly(part, up, down, axis=1, window=taps, padtype="edge")
-    return result
+    return taps
+
+
+def _along_rows(lines: NDArray[Any], ratio: Fraction, taps: NDArray[Any]) -> NDArray[Any]:
+    """Lines with ``ratio`` times as many columns."""
+    import numpy as np
+    from scipy.signal import resample_poly
+
+    exact = np.asarray(lines, dtype=np.float64)
+    filtered: NDArray[Any] = resample_poly(
+        exact, ratio.numerator, ratio.denominator, axis=1, window=taps, padtype="edge"
+    )
+    return filtered
