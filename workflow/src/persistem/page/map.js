@@ -333,13 +333,22 @@ function references() {
   return Array.from({ length: Math.min(from.length, REFERENCES) }, (_, k) => from[Math.floor((k + 0.5) * step)]);
 }
 
-/** Mean score of a state where a window has, of each block in turn, that of other windows instead of its own. */
+/** Mean score of a state where a window has, of each block and each diagram in turn, that of other windows. */
 function exchanged(blocks, state) {
   DATA.references ??= references().map((at) => blocksOf(DATA, at.i, at.j, pairsOf(at)));
-  return Object.keys(DATA.lengths).map((name) => {
-    const scores = DATA.references.map((other) => score(DATA, { ...blocks, [name]: other[name] }, state));
-    return [name, scores.reduce((a, b) => a + b, 0) / scores.length];
-  });
+  const mean = (having) => {
+    const scores = DATA.references.map((other) => score(DATA, { ...blocks, ...having(other) }, state));
+    return scores.reduce((a, b) => a + b, 0) / scores.length;
+  };
+  const rows = Object.keys(DATA.lengths).map((name) => [NAMES[name] || name, mean((other) => ({ [name]: other[name] }))]);
+  if (!("persistence" in DATA.lengths)) return rows;
+  const kinds = DATA.bands.flatMap((_, band) => DATA.filtrations.flatMap((_, filtration) => [0, 1].map((degree) => ({ band, filtration, degree }))));
+  const long = blocks.persistence.length / kinds.length;
+  return rows.concat(kinds.map((kind, k) => [`of the pairs: ${describe(kind)}`, mean((other) => {
+    const mixed = blocks.persistence.slice();
+    mixed.set(other.persistence.slice(k * long, (k + 1) * long), k * long);
+    return { persistence: mixed };
+  })]));
 }
 
 const NAMES = { contrast: "contrast", spectrum: "spectrum", persistence: "pairs of the diagrams" };
@@ -376,7 +385,7 @@ const leftOut = () => (DATA.pairs === "many"
   ? "The micrograph has too many pairs for a page, so what decided in a window cannot be computed here."
   : "What the windows were judged by was not kept with this map, so what decided cannot be computed here.");
 
-/** How much of the decision each block makes. */
+/** How much of the decision each block makes, and each diagram. */
 function weigh(into, blocks, state, own) {
   const names = Object.keys(DATA.lengths);
   const say = make("p", into);
@@ -395,7 +404,7 @@ function weigh(into, blocks, state, own) {
   const body = make("tbody", among);
   for (const [name, mean] of rows) {
     const row = make("tr", body);
-    make("th", row, { textContent: NAMES[name] || name, scope: "row" });
+    make("th", row, { textContent: name, scope: "row" });
     make("td", row, { textContent: signed(mean, 2), className: "r" });
     make("td", row, { textContent: signed(own - mean, 2), className: "r" });
   }
