@@ -82,7 +82,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
         "16 rows and columns": folder / "one.tif",
         "no such file": folder / "absent.dm4",
         "empty": folder / "empty.mrc",
-        "truncated": folder / "header.mrc",
+        "declares 60000": folder / "header.mrc",
     }
     files["TIFF"].write_text("Tuesday: the filament is old. " * 50)
     tifffile.imwrite(files["colour"], np.zeros((64, 64, 3), np.uint8), photometric="rgb")
@@ -90,10 +90,10 @@ def bad_files(folder: Path) -> dict[str, Path]:
     tifffile.imwrite(files["constant"], np.full_like(grey, 7))
     tifffile.imwrite(files["16 rows and columns"], grey[:1, :1])
     files["empty"].write_bytes(b"")
-    write_mrc(files["truncated"])
-    header = bytearray(files["truncated"].read_bytes()[:1024])
+    write_mrc(files["declares 60000"])
+    header = bytearray(files["declares 60000"].read_bytes()[:1024])
     header[:8] = (60000).to_bytes(4, "little") * 2
-    files["truncated"].write_bytes(header)
+    files["declares 60000"].write_bytes(header)
     return files
 
 

@@ -454,7 +454,8 @@ def test_as_a_module_with_a_prefix_and_a_study_of_its_own_beside_it(tmp_path):
     assert (tmp_path / "inner/results/silicon/study.yaml").exists()
     assert len(list((tmp_path / "inner/results").glob("*/*/stage.yaml"))) == 32
     stages = {p.parent.parent.name for p in (tmp_path / "inner/results").glob("*/*/stage.yaml")}
-    assert stages == set(paths.STAGES) - {"prepared", *paths.EVALUATED, *paths.MODELLED}  # it images end states
+    others = paths.EVALUATED | paths.MODELLED | paths.MAPPED | paths.TRIED
+    assert stages == set(paths.STAGES) - {"prepared", *others}  # it images end states
     snakemake(tmp_path, "persistem_report", "--configfile", "outer.yaml", snakefile=snakefile)
     assert not (tmp_path / "results").exists()
     assert all(not figure["reason"] for figure in shown(tmp_path / "inner", "silicon").values())
