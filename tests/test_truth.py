@@ -1,0 +1,106 @@
+"""The trial of a model: composites whose regions are known are scored, drawn and recorded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from persistem.cli import main
+from persistem.errors import PersistemError
+from persistem.figures.drawing import write as draw
+from persistem.micrographs import _write as write_micrograph
+from persistem.record_maps import record_maps
+from test_model import STUDY, blobs, study_root, written  # noqa: F401 (fixtures)
+
+STATES = ["amorphous", "liquid"]
+SIDE, FIELD = 256, 51.2
+#: Where the boundary lies, Å.
+BOUNDARY = 25.6
+
+
+def composite(root, name, states, chooses=False):
+    """A micrograph of two kinds of blobs side by side, its layout, and its record."""
+    rng = np.random.default_rng(len(name))
+    distance = {"amorphous": 2.6, "liquid": 1.8}
+    halves = [np.vstack([blobs(distance[state], rng) for _ in range(2)]) for state in states]
+    folder = root / "results/composites" / name
+    folder.mkdir(parents=True)
+    where = {"boundary": BOUNDARY, "amplitude": 0.0, "period": 50.0, "vacuum": None}
+    (folder / "layout.json").write_text(json.dumps(where))
+    write_micrograph(folder / "image.tif", np.hstack(halves), {"pixel_size_A": FIELD / SIDE, "defocus_A": 0.0})
+    paths = {what: str((folder / file).relative_to(root)) for what, file in FILES.items()}
+    return {"name": name, "kind": "splice", "states": states, "chooses": chooses} | paths
+
+
+FILES = {"structure": "structure.extxyz", "micrograph": "image.tif"}
+
+
+@pytest.fixture(scope="module")
+def trial(written, tmp_path_factory):  # noqa: F811
+    """A folder with the scores of one model, and the settings of the figure."""
+    root = tmp_path_factory.mktemp("trial")
+    shutil.copytree(written, root / "bundle")
+    composites = [
+        composite(root, "choosing", STATES, chooses=True),
+        composite(root, "reported", STATES[::-1]),
+    ]
+    settings = {
+        "model": "bundle/model.json",
+        "asked": STUDY["model"],
+        "states": STATES,
+        "composites": [{key: one[key] for key in one if key != "chooses"} for one in composites],
+        "imaging": {"field": FIELD, "pixels": SIDE, "voltage": 200.0},
+        "dose": 5000.0,
+        "defocus": 0.0,
+        "step": 1.6,
+    }
+    out = root / "results/truth/one/truth.json"
+    assert main(["judge", str(out), "--root", str(root), "--protocol", json.dumps(settings)]) == 0
+    judged = [
+        {"size": 6.4, "features": features, "path": str(out.relative_to(root))}
+        for features in ("chosen", "local standard deviation", "local spectrum")
+    ]
+    shown = {"states": STATES, "judged": judged, "composites": composites, "dose": 5000.0, "defocus": 0.0, "size": 6.4}
+    return root, json.loads(out.read_text()), shown
+
+
+def test_a_map_that_finds_the_regions_scores_high_whichever_side_they_are_on(trial):
+    _, found, _ = trial
+    scores = {score["name"]: score for score in found["scores"]}
+    for name in ("choosing", "reported"):
+        score = scores[name]
+        assert score["overlap"]["mean"] > 0.85 and min(score["overlap"].values()) > 0.8
+        assert score["boundary_A"]["mean"] < 3
+        assert sum(score["shares"].values()) == pytest.approx(1)
+    assert scores["vacuum"]["shares"]["abstained"] == 1.0
+
+
+def test_the_figure_says_what_the_scores_say(trial, tmp_path):
+    root, found, shown = trial
+    draw("composites", shown, root, tmp_path)
+    about = json.loads((tmp_path / "composites.json").read_text())
+    assert about["reason"] is None and (tmp_path / "composites.png").stat().st_size > 20_000
+    numbers = about["numbers"]
+    assert numbers["chosen"] == 6.4 and numbers["abstained"] == {"vacuum": 1.0}
+    (row,) = [row for row in numbers["rows"] if row["composite"] == "reported" and row["features"] == "chosen"]
+    of = next(score for score in found["scores"] if score["name"] == "reported")
+    assert row["overlap"] == of["overlap"] and f"overlap {of['overlap']['mean']:.2f}" in about["caption"]
+    only = shown | {"composites": shown["composites"][:1]}
+    draw("composites", only, root, tmp_path / "only")
+    assert "one more is needed" in json.loads((tmp_path / "only" / "composites.json").read_text())["reason"]
+
+
+def test_the_record_has_the_scores_and_the_card(trial, written, tmp_path):  # noqa: F811
+    root, _, shown = trial
+    study, docs = tmp_path / "results/mine", tmp_path / "docs"
+    draw("composites", shown, root, study / "truth")
+    with pytest.raises(PersistemError, match="make it first: snakemake model"):
+        record_maps(study, docs)
+    shutil.copytree(written, study / "model")
+    record_maps(study, docs)
+    text = (docs / "maps.md").read_text()
+    assert "| reported | **6.4** | chosen |" in text and "| choosing (chooses) |" in text
+    assert "## Its card: model of amorphous, liquid" in text and "Abstained on what was never trained" in text
+    assert (docs / "figures/composites.png").exists()
