@@ -160,6 +160,21 @@ def test_a_place_abstains_where_most_of_its_windows_do():
     assert (pooled[5:15, 30:35] == 1).all()
 
 
+def test_what_abstains_has_no_vote_and_what_is_not_valid_hides_nothing():
+    alone = np.full((9, 9, 2), [0.8, 0.2], np.float32)
+    reason = np.zeros((9, 9), np.uint8)
+    alone[:, 5:], reason[:, 5:] = [0.001, 0.999], 4  # beside vacuum, which is called the other state
+    pooled, why = mapping.together(alone, reason, 2)
+    believed = why == 0
+    assert believed[:, :5].all() and not believed[:, 7:].any()
+    np.testing.assert_allclose(pooled[believed], np.broadcast_to([0.8, 0.2], (believed.sum(), 2)), atol=1e-6)
+    reason[:], reason[4, 4] = 1, 0
+    alone[4, 4] = [0.7, 0.3]
+    pooled, why = mapping.together(alone, reason, 2)
+    assert why[4, 4] == 0 and pooled[4, 4].tolist() == pytest.approx([0.7, 0.3])
+    assert (pooled[why == 1] == 0.5).all() and (why == 1).sum() == 80
+
+
 def test_the_shares_are_of_all_windows(found):
     assert found.shares == {
         "amorphous": pytest.approx((found.state == 0).mean()),

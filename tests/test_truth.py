@@ -7,10 +7,13 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import TINY
 from persistem.cli import main
 from persistem.errors import PersistemError
 from persistem.figures.drawing import write as draw
+from persistem.load import make_study
 from persistem.micrographs import _write as write_micrograph
+from persistem.plan import Plan
 from persistem.record_maps import record_maps
 from test_model import STUDY, blobs, study_root, written  # noqa: F401 (fixtures)
 
@@ -64,6 +67,15 @@ def trial(written, tmp_path_factory):  # noqa: F811
     ]
     shown = {"states": STATES, "judged": judged, "composites": composites, "dose": 5000.0, "defocus": 0.0, "size": 6.4}
     return root, json.loads(out.read_text()), shown
+
+
+def test_no_seed_of_a_splice_trains_at_any_thickness():
+    splice = {"name": "halves", "states": STATES, "seeds": [2]}
+    model = {"windows": {"size": 6.0}, "thicknesses": [8.0, 6.0]}
+    plan = Plan(make_study(TINY | {"model": model, "truth": {"splices": [splice], "sizes": [5.0]}}))
+    trained = [source for step in plan.steps["models"].values() for source in step.settings["sources"]]
+    assert {source["thickness"] for source in trained} == {8.0, 6.0}
+    assert {seed for source in trained for seed in source["seeds"]} == {1}
 
 
 def test_a_map_that_finds_the_regions_scores_high_whichever_side_they_are_on(trial):

@@ -79,8 +79,11 @@ def check_truth(study: Study) -> None:
             raise ValueError(f"truth.{where}.states = {list(pair)}: needs two different ones of {', '.join(states)}")
     if asked.melts and (study.material.file or study.structures):
         raise ValueError("truth.melts: melts the crystal of material.crystal; not with material.file or structures")
-    if asked.splices and study.preparation.method == "stack":
-        raise ValueError("truth.splices: splices specimens of one seed; not with preparation.method = stack")
+    if asked.splices and study.preparation.method in ("stack", "snapshots"):
+        raise ValueError(
+            "truth.splices: splices one arrangement of the atoms of a seed; not with preparation.method ="
+            f" {study.preparation.method}"
+        )
     kept = {seed for one in asked.splices for seed in one.seeds}
     for state in states:
         seeds = {s.seed for s in specimens_of(study) if s.state == state}

@@ -53,13 +53,14 @@ def plan_model(plan: Plan) -> Modelled:
     study = plan.study
     if study.model is None:
         return Modelled()
+    kept = {seed for one in study.truth.splices for seed in one.seeds} if study.truth else set()
     settings = {
         "states": states_of(study),
         "model": part(study.model, TRAINED),
         "imaging": part(study.imaging, MICROSCOPE),
         "material": _material(study),
         "preparation": study.preparation.method,
-        "sources": [source for thin in _thicknesses(plan) for source in _sources(thin)],
+        "sources": [source for thin in _thicknesses(plan) for source in _sources(thin, kept)],
     }
     return Modelled(_trained(plan, settings), settings)
 
@@ -95,10 +96,8 @@ def _thicknesses(plan: Plan) -> list[Plan]:
     return plans
 
 
-def _sources(plan: Plan) -> list[dict[str, Any]]:
-    """Every micrograph of a classified specimen, but of those that composites are made of."""
-    truth = plan.study.truth
-    kept = {seed for one in truth.splices for seed in one.seeds} if truth else set()
+def _sources(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
+    """Every micrograph of a classified specimen, but of those of the seeds ``kept``, which composites are made of."""
     return [
         record
         | {

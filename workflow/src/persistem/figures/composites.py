@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TITLE = "Maps of composites whose regions are known"
 ABOUT = (
     "Composites: half-melted crystals by molecular dynamics (melt), and end states spliced together (splice), of seeds"
-    " that no model was trained on. Above, maps with windows of the size that the first splice chose: states in their"
+    " that no model was trained on. Above, maps with windows of the size that other splices chose: states in their"
     " colours, what abstains hatched, the true boundary dashed. Below, against the size of the window: how far maps and"
     " truth overlap (intersection over union, mean of the states; what abstains counts as not found), and how far apart"
     " their boundaries are; persistence and spectrum as the inner folds chose, beside maps made of the local standard"

@@ -124,8 +124,6 @@ def write_hyperspy(map: Map, out: Path) -> None:
 
 def signal(map: Map) -> dict[str, Any]:
     """The dictionary that HyperSpy and RosettaSciIO hand a signal about in."""
-    from importlib.metadata import version
-
     named = pages(map)
     about = facts_of(map)
     image = about["image"]
@@ -149,7 +147,7 @@ def signal(map: Map) -> dict[str, Any]:
         "original_metadata": about,
         "attributes": {"_lazy": False, "ragged": False},
         "tmp_parameters": {},
-        "package_info": {"package": "persistem", "package_version": version("persistem")},
+        "package_info": {"package": "persistem", "package_version": about.get("versions", {}).get("persistem", "")},
         "learning_results": {},
         "models": {},
     }

@@ -34,6 +34,8 @@ STEP = 3.0
 VOLTAGE_TOLERANCE = 0.01
 #: A window is not surer than this of a state that it speaks against, so that it alone cannot rule it out for a place.
 LEAST = 1e-4
+#: Shares below this are rounding.
+SOME = 1e-9
 #: A resampled micrograph of more bytes than this lies in temporary files.
 IN_MEMORY = 64_000_000
 
@@ -136,9 +138,9 @@ def map_image(
             verdict = model.classify(part.blocks, part.valid)
             here = slice(first, first + len(part.valid))
             probability[here], reason[here] = verdict.probability, verdict.reason
-    probability, reason = together(probability, reason, side // 2 // stride)
     if (reason == 1).all():
         raise PersistemError(f"{name}: no part of it shows anything: constant, saturated or not finite throughout")
+    probability, reason = together(probability, reason, side // 2 // stride)
     assert image.pixel_size is not None
     # the first pixel of the resampled image has its centre where that of the micrograph has it
     centre = ((side - 1) * sampling + image.pixel_size) / 2
@@ -166,29 +168,34 @@ def together(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """What all windows that hold a place say of it: those up to ``reach`` rows and columns from the one about it.
 
-    Of the probabilities (rows, columns, states) the geometric mean, normalised: the product of experts that see much of
-    the same and so count as one. Of the reasons to abstain (rows, columns), where most of them abstain, the most
-    frequent; and that of the window about the place where it is not valid.
+    Of the probabilities (rows, columns, states) of those that do not abstain the geometric mean, normalised: the
+    product of experts that see much of the same and so count as one; where all abstain, those of the window about the
+    place. A place abstains where most of the windows that are valid do, for the most frequent reason; and where the
+    window about it is not valid, with equal probabilities.
     """
     from scipy.ndimage import uniform_filter
 
     across = 2 * reach + 1
 
-    def mean(of: NDArray[Any]) -> NDArray[Any]:
-        found: NDArray[Any] = uniform_filter(of, across, mode="constant") / held
+    def mean(of: NDArray[Any], among: NDArray[np.bool_]) -> NDArray[Any]:
+        """Mean over the windows in reach ``among`` which are some, else 0."""
+        count = uniform_filter(among.astype(float), across, mode="constant")
+        total = uniform_filter(np.where(among, of, 0.0), across, mode="constant")
+        found: NDArray[Any] = np.divide(total, count, out=np.zeros_like(total), where=count > SOME)
         return found
 
-    held = uniform_filter(np.ones(reason.shape), across, mode="constant")
-    logs = np.log(np.clip(probability, LEAST, 1).astype(np.float64))
-    logs = np.stack([mean(logs[..., state]) for state in range(logs.shape[-1])], axis=-1)
+    believed, valid = reason == 0, reason != 1
+    alone = np.log(np.clip(probability, LEAST, 1).astype(np.float64))
+    logs = np.stack([mean(alone[..., state], believed) for state in range(alone.shape[-1])], axis=-1)
+    some = uniform_filter(believed.astype(float), across, mode="constant") > SOME
+    logs = np.where(some[..., None], logs, alone)
     pooled = np.exp(logs - logs.max(axis=-1, keepdims=True))
-    shares = np.stack([mean((reason == number).astype(float)) for number in range(1, len(REASONS))])
-    abstain = (shares.sum(axis=0) > 0.5 + 1e-9) | (reason == 1)
-    most = np.where(reason == 1, 1, 1 + shares.argmax(axis=0))
-    pooled[reason == 1] = 1
+    pooled[~valid] = 1
+    shares = np.stack([mean(reason == number, valid) for number in range(2, len(REASONS))])
+    most = np.where(shares.sum(axis=0) > 0.5 + SOME, 2 + shares.argmax(axis=0), 0)
     return (
         (pooled / pooled.sum(axis=-1, keepdims=True)).astype(np.float32),
-        np.where(abstain, most, 0).astype(np.uint8),
+        np.where(valid, most, 1).astype(np.uint8),
     )
 
 

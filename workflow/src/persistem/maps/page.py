@@ -54,7 +54,6 @@ def write_page(map: Map, image: Image, model: Model, out: Path) -> None:
     text = environment.get_template("map.html").render(
         title=map.facts["image"]["title"] or map.facts["image"]["file"],
         facts=map.facts,
-        model=model,
         states=list(zip(map.states, data["colours"], map.shares.values(), strict=False)),
         abstained=map.shares["abstained"],
         data=data,

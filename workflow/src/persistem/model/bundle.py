@@ -224,5 +224,7 @@ def _replace(out: Path, contents: Mapping[str, bytes]) -> None:
             os.replace(out, old)
         os.replace(part, out)
     finally:
+        if old.exists() and not out.exists():
+            os.replace(old, out)
         for folder in (part, old):
             shutil.rmtree(folder, ignore_errors=True)

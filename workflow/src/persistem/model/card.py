@@ -137,7 +137,7 @@ def limits(
         f" {', '.join(settings['states'])}, unless they are so unlike that the model abstains.",
         f"A window is {asked.windows.size:g} Å wide: where two states meet it holds both, and smaller regions are not"
         " seen.",
-        "Probabilities are those of windows taken from the states in equal parts as trained, at defoci and doses as"
+        "Probabilities are those of windows taken from the states as often as trained (above), at defoci and doses as"
         " trained; they say nothing of others. A map joins those of all windows that hold a place: it is right more"
         " often than a window, and rather too unsure.",
     ]  # fmt: skip
