@@ -361,14 +361,14 @@ def test_a_failure_in_the_middle_leaves_what_was_there(writer, there, found, ima
 
 def test_a_map_that_cannot_be_put_in_place_leaves_the_one_before(found, image, tmp_path, monkeypatch):
     write(found, image, Model(), tmp_path / "half")
-    move = files.os.replace
+    move = os.replace
 
     def stuck(source, target):
         if str(source).endswith(".part"):
             raise OSError(5, "Input/output error")
         move(source, target)
 
-    monkeypatch.setattr(files.os, "replace", stuck)
+    monkeypatch.setattr(os, "replace", stuck)
     with pytest.raises(OSError, match="Input/output"):
         write(found, image, Model(), tmp_path / "half")
     assert [*tmp_path.iterdir()] == [tmp_path / "half"]

@@ -30,22 +30,37 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def replaced_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path`` that takes its place when the block ends without an error.
 
-    PersistemError where something is there already: a folder may hold what nothing can make again.
+    What is there is replaced, and stays where the new folder cannot be put in its place; whether it may be replaced is
+    the caller's to say.
     """
     path = Path(path)
-    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
-        raise PersistemError(f"{path}: is there already; remove it, or choose another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}.{path.name}")
+    part, old = (path.with_name(f".{os.getpid()}.{path.name}.{kind}") for kind in ("part", "old"))
+    shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
         yield part
+        if path.exists():
+            os.replace(path, old)
         os.replace(part, path)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        for folder in (part, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """As ``replaced_folder``; PersistemError where something is there, which nothing may be able to make again."""
+    path = Path(path)
+    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+        raise PersistemError(f"{path}: is there already; remove it, or choose another folder")
+    with replaced_folder(path) as part:
+        yield part
 
 
 def read_json(path: Path) -> dict[str, Any]:

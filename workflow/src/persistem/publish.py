@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from persistem import paths
-from persistem.files import atomic, atomic_folder
+from persistem.files import atomic, new_folder
 from persistem.learning import COLUMNS
 from persistem.plan import Plan
 from persistem.plan_truth import pictures
@@ -67,7 +67,7 @@ def publish_truth(plan: Plan, root: Path = Path()) -> None:
 
 def publish_map(source: Path, out: Path) -> None:
     """Copy the folder of a map; the time stamps that Snakemake leaves in folders stay behind."""
-    with atomic_folder(out) as part:
+    with new_folder(out) as part:
         shutil.copytree(source, part, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
 
 

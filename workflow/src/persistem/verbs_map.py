@@ -66,7 +66,7 @@ def map(
 
 def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model: Path, jobs: int) -> None:
     """map a micrograph of a study into a folder of its own, or each frame of it into a folder in that"""
-    from persistem.files import atomic_folder
+    from persistem.files import new_folder
     from persistem.maps.mapping import STEP, name_of
     from persistem.model import bundle
     from persistem.reading import read
@@ -80,7 +80,7 @@ def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model:
     trained = bundle.load(model)
     warned: set[str] = set()
     try:
-        with atomic_folder(out) as folder:
+        with new_folder(out) as folder:
             for image in read(micrograph, pixel_size=asked.pixel_size, voltage=asked.voltage, defocus=asked.defocus):
                 part = folder if image.frame is None else folder / f"frame-{image.frame}"
                 _map(image, trained, part, step, jobs, warned, name_of(image))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from persistem.errors import PersistemError
+from persistem.files import replaced_folder
 from persistem.maps.overlay import write_overlay
 from persistem.maps.page import write_page
 from persistem.maps.regions import write_regions
@@ -43,7 +40,8 @@ def write(map: Map, image: Image, model: Model, out: Path) -> None:
     PersistemError
         when ``out`` is there and is not a map.
     """
-    with _folder(Path(out)) as folder:
+    refuse_foreign(Path(out))
+    with replaced_folder(out) as folder:
         write_tiff(map, folder / "map.tif")
         write_hyperspy(map, folder / "map.hspy")
         write_overlay(map, image, folder / "overlay.png")
@@ -156,23 +154,3 @@ def signal(map: Map) -> dict[str, Any]:
 def _offsets(map: Map) -> list[float]:
     """Centre of the first window in nm from the centre of the micrograph's first pixel: y, x."""
     return [(origin - map.facts["image"]["pixel_size_A"] / 2) / 10 for origin in map.origin]
-
-
-@contextmanager
-def _folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``out`` that takes its place when the block ends without an error."""
-    refuse_foreign(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part, old = (out.with_name(f".{os.getpid()}.{out.name}.{kind}") for kind in ("part", "old"))
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
-        yield part
-        if out.exists():
-            os.replace(out, old)
-        os.replace(part, out)
-    finally:
-        if old.exists() and not out.exists():
-            os.replace(old, out)
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from persistem.errors import PersistemError
-from persistem.files import read_json
+from persistem.files import read_json, replaced_folder
 from persistem.model.classifier import Classifier, Model
 from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
 from persistem.model.trees import Trees
@@ -214,17 +212,6 @@ def _replace(out: Path, contents: Mapping[str, bytes]) -> None:
     """Let a folder of these files take the place of ``out``, which has to be a bundle, empty, or not there."""
     if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - set(FILES)):
         raise PersistemError(f"{out}: there is something else than a model bundle; choose another folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part, old = (out.with_name(f".{os.getpid()}.{what}.{out.name}") for what in ("part", "old"))
-    try:
-        part.mkdir()
+    with replaced_folder(out) as part:
         for name, content in contents.items():
             (part / name).write_bytes(content)
-        if out.exists():
-            os.replace(out, old)
-        os.replace(part, out)
-    finally:
-        if old.exists() and not out.exists():
-            os.replace(old, out)
-        for folder in (part, old):
-            shutil.rmtree(folder, ignore_errors=True)
