@@ -21,7 +21,7 @@ from persistem.study import Windows
 from persistem.windows import describe, pair_table, pairs, side
 from persistem.windows.sums import entries, length
 from scipy.ndimage import gaussian_filter
-from test_page_browser import ARGUMENTS, CHROMIUM, SIZES, opened
+from test_page_browser import SIZES, opened
 
 WINDOWS = Windows()
 SIZE = side(WINDOWS)
@@ -290,17 +290,6 @@ def test_the_page_says_the_warnings_of_the_map(image, models, tmp_path):
 
 
 # in a browser
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 def ready(browser, file, size="desktop", **more):

@@ -45,9 +45,13 @@ def focal_sigma(imaging: Imaging) -> float:
 
 def defocus_at_exit(imaging: Imaging, defocus: float) -> float:
     """abTEM's defocus (Å; underfocus positive, from the exit face) for a defocus as the study counts it."""
-    sign = 1.0 if imaging.defocus_sign == "underfocus-positive" else -1.0
     origin = imaging.thickness / 2 if imaging.defocus_origin == "centre" else 0.0
-    return sign * defocus + origin
+    return underfocus(defocus, imaging.defocus_sign) + origin
+
+
+def underfocus(defocus: float, sign: str | None) -> float:
+    """A defocus, underfocus positive, of one counted by a study's ``defocus_sign``; as it is where none is known."""
+    return -defocus if sign == "overfocus-positive" else defocus
 
 
 def check_device(device: str) -> None:

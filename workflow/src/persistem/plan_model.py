@@ -65,11 +65,6 @@ def plan_model(plan: Plan) -> Modelled:
     return Modelled(_trained(plan, settings), settings)
 
 
-def underfocus(study: Study, defocus: float) -> float:
-    """A defocus of the study, Å, as models and maps count it: underfocus positive."""
-    return defocus if study.imaging.defocus_sign == "underfocus-positive" else -defocus
-
-
 def _trained(plan: Plan, settings: dict[str, Any]) -> str:
     # the model describes windows and classifies by itself
     versions = {"classifiers": learning.VERSION, "validation": validation.SHARED_VERSION, "windows": windows.VERSION}

@@ -16,8 +16,9 @@ from persistem.composites.layout import Halves
 from persistem.digests import content
 from persistem.errors import PersistemError
 from persistem.maps import mapping
+from persistem.optics import underfocus
 from persistem.plan_evaluation import records
-from persistem.plan_model import TRAINED, underfocus
+from persistem.plan_model import TRAINED
 from persistem.specimens import states_of
 from persistem.structures import potential_path
 from persistem.study.fields import part
@@ -118,7 +119,7 @@ class _Planning:
             "composites": [{key: one[key] for key in one if key != "chooses"} for one in shown],
             "imaging": part(self.imaging, ("field", "pixels", "voltage")),
             "dose": self.asked.dose,
-            "defocus": underfocus(self.study, self.asked.defocus),
+            "defocus": underfocus(self.asked.defocus, self.imaging.defocus_sign),
             "step": model.step,
         }
         digest = self.plan.add("truth", judging.VERSION, settings, maps=mapping.VERSION)

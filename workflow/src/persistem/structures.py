@@ -18,7 +18,7 @@ from persistem.files import atomic
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from persistem.study import Material
+    from persistem.study import Crystal, Material
 
 #: Raised when the results of this stage change for the same file.
 VERSION = 1
@@ -36,9 +36,13 @@ def unit_cell(material: Material) -> Atoms:
 
         cell: Atoms = read(material.file, parallel=False)
         return cell
+    return crystal_cell(material.crystal)
+
+
+def crystal_cell(c: Crystal) -> Atoms:
+    """The unit cell of a crystal, as ``ase.build.bulk`` makes it."""
     from ase.build import bulk
 
-    c = material.crystal
     return bulk(c.formula, c.structure, a=c.a, c=c.c, u=c.u, cubic=c.cubic, orthorhombic=c.orthorhombic)
 
 

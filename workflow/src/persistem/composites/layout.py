@@ -31,10 +31,15 @@ class Halves:
     period: float = 50.0
     vacuum: tuple[float, float] | None = None
 
+    def edge(self, y: ArrayLike) -> NDArray[np.float64]:
+        """Where the boundary is (x, Å) at each y (Å)."""
+        along = np.asarray(y, float)
+        return self.boundary + self.amplitude * np.sin(2 * np.pi * along / self.period)
+
     def state(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.int8]:
         """The state at points (Å): 0, 1, or ``VACUUM``; of the shape that ``x`` and ``y`` broadcast to."""
         across, along = np.asarray(x, float), np.asarray(y, float)
-        right = across >= self.boundary + self.amplitude * np.sin(2 * np.pi * along / self.period)
+        right = across >= self.edge(along)
         state = right.astype(np.int8)
         if self.vacuum is not None:
             state[np.broadcast_to((along >= self.vacuum[0]) & (along < self.vacuum[1]), state.shape)] = VACUUM

@@ -76,14 +76,13 @@ def layout(structure: Path) -> Halves:
 def _filling(crystal: Any, imaging: Imaging) -> Atoms:
     """A crystal that fills the field, seen along z. Raises PersistemError where ASE cannot build it."""
     import numpy as np
-    from ase.build import bulk
 
     from persistem.exit_waves import cut, grid
+    from persistem.structures import crystal_cell
 
-    c = crystal
     try:
-        cell = bulk(c.formula, c.structure, a=c.a, c=c.c, u=c.u, cubic=c.cubic, orthorhombic=c.orthorhombic)
+        cell = crystal_cell(crystal)
     except Exception as error:
-        raise PersistemError(f"crystal {c.formula}: ASE cannot build it ({error})") from error
+        raise PersistemError(f"crystal {crystal.formula}: ASE cannot build it ({error})") from error
     width = grid(imaging).width
     return cut(cell, np.array([width, width, imaging.thickness]))

@@ -142,8 +142,7 @@ def _map(axis: Axes, one: Found, model: Found, states: list[str], root: Path) ->
     axis.contourf(state < 0, levels=[0.5, 1.5], colors="none", hatches=["////"], extent=extent, origin="upper")
     halves = layout(Path(root) / one["structure"])
     y = np.arange(rows) * pixel_size
-    x = halves.boundary + halves.amplitude * np.sin(2 * np.pi * y / halves.period)
-    axis.plot(x / pixel_size, y / pixel_size, color="white", lw=1.2, ls="--")
+    axis.plot(halves.edge(y) / pixel_size, y / pixel_size, color="white", lw=1.2, ls="--")
     axis.set(xticks=[], yticks=[], xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     scale_bar(axis, grey.shape, pixel_size)
     axis.set_title(f"{one['states'][0]} | {one['states'][1]} ({one['kind']}): {score['overlap']['mean']:.2f}")

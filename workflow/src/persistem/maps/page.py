@@ -20,7 +20,7 @@ from persistem.maps.detail import FINE, MIDDLE, quantised, thinning
 from persistem.maps.overlay import HATCHING, RANGE, STRONGEST
 from persistem.maps.regions import regions
 from persistem.model.classifier import REASONS
-from persistem.page import inline_json, inline_script
+from persistem.page import inline_json, inline_script, template
 from persistem.windows import side
 
 if TYPE_CHECKING:
@@ -39,19 +39,10 @@ LISTED = 200
 
 def write_page(map: Map, image: Image, model: Model, out: Path) -> None:
     """Write the page of a map, of an image, by a model. The same map gives the same bytes."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("persistem.page", ""),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     package = files("persistem.page")
     jpeg, pixel = picture(image, model.windows.sampling)
     data = about(map, image, model) | {"picture": pixel / 10}
-    text = environment.get_template("map.html").render(
+    text = template("map.html").render(
         title=map.facts["image"]["title"] or map.facts["image"]["file"],
         facts=map.facts,
         states=list(zip(map.states, data["colours"], map.shares.values(), strict=False)),

@@ -78,6 +78,7 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
     from persistem.digests import digest_of
     from persistem.model import bundle, card
     from persistem.model.classifier import Model
+    from persistem.optics import underfocus
     from persistem.protocol import section
 
     started = time.monotonic()
@@ -88,7 +89,7 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
     print(f"{time.monotonic() - started:6.0f} s  trained and assessed", flush=True)
     facts = card.facts(settings, asked, training, classifier, distribution, assessment, root)
     voltage, sign = settings["imaging"]["voltage"], settings["imaging"]["defocus_sign"]
-    defoci = [d if sign == "underfocus-positive" else -d for d in (s["defocus"] for s in settings["sources"])]
+    defoci = [underfocus(s["defocus"], sign) for s in settings["sources"]]
     model = Model(
         tuple(settings["states"]),
         asked.windows,

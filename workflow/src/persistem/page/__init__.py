@@ -10,9 +10,12 @@ import json
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from persistem.files import atomic
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
@@ -39,22 +42,14 @@ def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
     PersistemError
         when a file that the settings name cannot be read.
     """
-    import jinja2
     from plotly.offline import get_plotlyjs
 
     from persistem.page.content import content
     from persistem.page.explore import explore
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("persistem.page", ""),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     package = files("persistem.page")
     data = explore(settings, Path(root))
-    text = environment.get_template("template.html").render(
+    text = template("template.html").render(
         **content(settings, Path(root)),
         explore=data,
         data=inline_json(data),
@@ -64,6 +59,20 @@ def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
     )
     with atomic(out) as part:
         part.write_text(text, "utf-8")
+
+
+def template(name: str) -> Template:
+    """A page's template; what it fills in is escaped, and must be there."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("persistem.page", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(name)
 
 
 def inline_json(value: Any) -> str:

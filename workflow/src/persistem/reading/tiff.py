@@ -87,11 +87,12 @@ def _put_right(axes: list[dict[str, Any]], said: dict[str, Any]) -> None:
 def _own(path: Path, found: Found) -> None:
     """What this package says about its own micrographs."""
     from persistem.micrographs import read_micrograph
+    from persistem.optics import underfocus
 
     found.data, about = read_micrograph(path)
     pixel_size, defocus = number(about.get("pixel_size_A")), number(about.get("defocus_A"))
     found.axes = [{"scale": pixel_size, "units": "Å"}] * 2
     found.voltage = kilovolts(about.get("voltage_kV"))
     if defocus is not None:
-        found.defocus = -defocus if about.get("defocus_sign") == "overfocus-positive" else defocus
+        found.defocus = underfocus(defocus, about.get("defocus_sign"))
     found.facts = {"mode": "TEM", "instrument": "simulation", "defocus_origin": str(about.get("defocus_origin"))}
