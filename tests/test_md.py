@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
-from persistem import md
+from persistem import md, segments
 from persistem.errors import PersistemError
 from persistem.structures import crystal_of, density, potential_path, read_structure
 from persistem.study import Material, MolecularDynamics, Potential, RoomTemperature
@@ -100,13 +101,14 @@ def test_a_run_writes_its_end_state_and_thermo_series(specimen):
     # atoms stay in the order of the crystal
     assert list(atoms.symbols) == list(crystal_of(SMALL).symbols)
     assert atoms.arrays["velocities_A_per_ps"].shape == (300, 3)
-    rows = md.read_thermo([specimen / "thermo.csv"])
+    rows = segments.read_thermo([specimen / "thermo.csv"])
     assert [row["step"] for row in rows] == list(range(0, 61, 10))
     assert rows[-1]["density_g_cm3"] == pytest.approx(density(atoms), rel=1e-5)
     assert rows[-1]["volume_A3"] == pytest.approx(atoms.get_volume(), rel=1e-5)
     summary = json.loads((specimen / "summary.json").read_text())
     assert summary["atoms"] == 300
-    assert not (specimen / "segments").exists()
+    kept = {path.name for path in (specimen / "segments").iterdir()}
+    assert kept == {".lock", "001.csv", "002.csv", "002.restart", "003.csv", "003.restart"}
     # kinetic energy of the written velocities is the thermo table's last temperature
     speed2 = (atoms.arrays["velocities_A_per_ps"] ** 2).sum(axis=1)
     kinetic = 0.5 * (atoms.get_masses() * speed2).sum() * 1.0364269e-4  # u Å²/ps² in eV
@@ -181,25 +183,62 @@ def test_two_ranks_give_the_same_bytes_again_and_after_a_kill(tmp_path):
     assert ends[0] == ends[1] == ends[2]
 
 
-@pytest.mark.parametrize("step", ["end.restart", "finished"])
-def test_a_kill_while_a_finished_run_is_tidied_leaves_a_segment_at_most(tmp_path, step, specimen):
-    out = heated(tmp_path, "x")
-    if step == "end.restart":  # killed after the last restart file got its name, before the segments went
-        again = heated(tmp_path, "y", steps=40)
-        (out / "segments").mkdir()
-        (out / "segments/002.restart").write_bytes((again / "end.restart").read_bytes())
-        (out / "segments/001.restart").write_bytes((again / "end.restart").read_bytes())
-        thermo = (again / "thermo.csv").read_text().splitlines()
-        (out / "segments/001.csv").write_text("\n".join(thermo[:4]) + "\n")
-        (out / "segments/002.csv").write_text("\n".join([thermo[0], *thermo[3:]]) + "\n")
-    else:  # killed while the finished segments were being removed
-        (out / "segments.finished").mkdir()
-        (out / "segments.finished/002.restart").touch()
-    done = in_process("heat", SMALL, Potential(), protocol(), 300, 1, out)
-    assert done.returncode == 0, done.stderr
-    assert ("resuming after segment 2 of 3" in done.stdout) == (step == "end.restart")
-    for name in ("structure.extxyz", "end.restart", "thermo.csv"):
-        assert (out / name).read_bytes() == (specimen / name).read_bytes()
+def test_an_end_state_is_written_again_without_dynamics_and_a_damaged_restart_repeats_one_segment(specimen, tmp_path):
+    out = heated(tmp_path, "results/specimens/0123456789ab/T300-rt0-s01")
+    names = ("structure.extxyz", "end.restart", "thermo.csv", "summary.json")
+
+    def again():
+        done = in_process("heat", SMALL, Potential(), protocol(), 300, 1, out)
+        assert done.returncode == 0, done.stderr
+        assert all((out / name).read_bytes() == (specimen / name).read_bytes() for name in names)
+        return done.stdout
+
+    for name in names:
+        (out / name).unlink()
+    assert "resuming after segment 3 of 3" in again()
+    whole = (out / "segments/003.restart").read_bytes()
+    flipped = whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]
+    for damaged in (b"", whole[:5000], flipped):
+        (out / "segments/003.restart").write_bytes(damaged)
+        said = again()
+        assert "003.restart: damaged; renamed to 003.restart.damaged" in said
+        assert "resuming after segment 2 of 3" in said
+        assert (out / "segments/003.restart").read_bytes() == whole
+    for name in ("002.restart", "003.restart"):
+        (out / "segments" / name).write_bytes(b"")
+    assert "resuming" not in again()
+
+
+def test_what_lammps_could_not_write_is_not_taken_for_written(tmp_path):
+    """LAMMPS does not look whether the disk is full."""
+    table, restart = tmp_path / "1.csv", tmp_path / "1.restart"
+    row = ",".join("1" * len(segments.THERMO))
+    for lines, whole in ((3, True), (2, False), (4, False)):
+        table.write_text("\n".join([",".join(segments.THERMO), *[row] * lines]) + "\n")
+        with nullcontext() if whole else pytest.raises(PersistemError, match=f"{lines} of 3 rows .* room on the disk"):
+            segments._check_table(table, 10, 0, 20)
+    table.write_text(table.read_text()[:-20])
+    with pytest.raises(PersistemError, match="room on the disk"):
+        segments._check_table(table, 10, 0, 30)
+    for content in (b"", b"abc", segments.MAGIC + b"abc"):
+        restart.write_bytes(content)
+        with pytest.raises(PersistemError, match="not written to its end"):
+            segments._check_restart(restart)
+
+
+def test_a_second_process_of_a_trajectory_waits_and_repeats_nothing(tmp_path):
+    settings = protocol(steps=1500, segment_steps=500, thermo_every=500)
+    out = tmp_path / "x"
+    code = (
+        "from pathlib import Path; from persistem import md; from persistem.study import *\n"
+        f"md.heat({SMALL!r}, {Potential()!r}, {settings!r}, 300, 1, Path({str(out)!r}))"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = sorted((job.communicate(timeout=240)[0] for job in both), key=lambda text: "waiting" in text)
+    assert [job.returncode for job in both] == [0, 0]
+    assert "another process runs this trajectory; waiting" in said[1] and "waiting" not in said[0]
+    assert "resuming after segment 3 of 3" in said[1]
+    assert segments.read_thermo([out / "thermo.csv"])[-1]["step"] == 1500
 
 
 def test_rt_treatment_continues_the_hot_state(specimen, tmp_path):
@@ -212,7 +251,7 @@ def test_rt_treatment_continues_the_hot_state(specimen, tmp_path):
         done = in_process("treat", SMALL, Potential(), protocol(rt=rt, thermo_every=1), 1, start, out)
         assert done.returncode == 0, done.stderr
         results[velocities] = read_structure(out / "structure.extxyz")
-        assert md.read_thermo([out / "thermo.csv"])[0]["step"] == 60
+        assert segments.read_thermo([out / "thermo.csv"])[0]["step"] == 60
     moved = results["continued"].get_distances(0, 1) - hot.get_distances(0, 1)
     assert abs(moved) < 0.05  # one femtosecond
     v = "velocities_A_per_ps"
@@ -223,7 +262,7 @@ def test_rt_treatment_continues_the_hot_state(specimen, tmp_path):
 
 def test_fixed_density_holds_it(tmp_path):
     out = heated(tmp_path, barostat="none", density=5.0)
-    rows = md.read_thermo([out / "thermo.csv"])
+    rows = segments.read_thermo([out / "thermo.csv"])
     assert {round(row["density_g_cm3"], 6) for row in rows} == {5.0}
 
 
@@ -284,7 +323,7 @@ def test_lost_atoms_are_the_reason_of_the_failure(tmp_path):
 
 
 def test_thermo_that_is_not_finite_is_refused():
-    row = dict.fromkeys(md.THERMO, 1.0) | {"temperature_K": 300.0}
+    row = dict.fromkeys(segments.THERMO, 1.0) | {"temperature_K": 300.0}
     assert md.check([row] * 5, 300, 0.1)["temperature_K"] == 300
     with pytest.raises(PersistemError, match="pressure_bar is nan at step 1"):
         md.check([row] * 4 + [row | {"pressure_bar": math.nan}], 300, 0.1)
@@ -292,9 +331,9 @@ def test_thermo_that_is_not_finite_is_refused():
 
 def test_segments_cover_the_trajectory():
     for steps, each in [(10000, 2500), (10001, 2500), (5, 10), (10, 10)]:
-        run = md.Trajectory(SMALL, Potential(), protocol(segment_steps=each), 300, steps, Path("x"), None, None)
-        assert sum(run.segments) == steps
-        assert max(run.segments) <= each
+        found = segments.lengths(steps, each)
+        assert sum(found) == steps
+        assert max(found) <= each
 
 
 def test_velocity_seeds_are_distinct_and_allowed_by_lammps():

@@ -12,9 +12,9 @@ from conftest import ROOT, TINY, changed
 from persistem import paths
 from persistem.errors import PersistemError
 from persistem.load import load_study, make_study
+from persistem.paths import files_in
 from persistem.plan import Plan
 from persistem.plan_evaluation import chapter
-from persistem.plan_figures import files_in
 from persistem.specimens import specimens_of
 from persistem.variants import variant, with_seeds
 

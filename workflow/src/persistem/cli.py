@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from persistem import verbs, verbs_map, verbs_truth
+from persistem import seals, verbs, verbs_map, verbs_truth
 from persistem.errors import PersistemError
 from persistem.figures import CHAPTER, FIGURES, TRIED
+from persistem.paths import files_in
 from persistem.protocol import protocol_of
 
 
@@ -18,12 +19,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = vars(_parser().parse_args(arguments))
     verb = options.pop("verb")
     try:
+        for path in _inputs(options):
+            seals.check(path)
         verb(**options)
     except PersistemError as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
     return 0
+
+
+def _inputs(options: dict[str, Any]) -> list[Path]:
+    """The files that a verb is given to read, and those that its settings name."""
+    given = [value for name, value in options.items() if name not in ("out", "root", "docs", "folder")]
+    files = [path for value in given for path in (value if isinstance(value, list) else [value])]
+    named = files_in(options.get("protocol", {})) if "root" in options else []
+    return [path for path in files if isinstance(path, Path)] + [options["root"] / name for name in named]
 
 
 def _fail(message: str) -> int:

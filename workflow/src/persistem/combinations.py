@@ -30,7 +30,7 @@ MINIMUM_SEEDS = 3
 
 def check_combinations(study: Study) -> None:
     """Refuse a study whose settings contradict each other."""
-    if study.name in {*paths.STAGES, "logs", "benchmarks"}:
+    if study.name in {*paths.STAGES, *paths.RECORDS}:
         raise ValueError(f"name = {study.name!r}: results/{study.name} is a folder of the workflow; choose another")
     _check_states(study)
     _check_preparation(study)

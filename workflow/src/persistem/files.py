@@ -2,55 +2,83 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from persistem import seals
+from persistem.environment import process
 from persistem.errors import PersistemError
+
+#: Names of what is being written; of a process that is gone, of what was.
+TEMPORARY = re.compile(r"\.[^/]+-\d+\.[^/]+")
+
+
+def temporary(path: Path) -> Path:
+    """A path beside ``path`` that is this process's own, so that two writers of one file cannot mix their bytes."""
+    return path.with_name(f".{process()}.{path.name}")
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block ends without an error.
+    """Yield a temporary path beside ``path`` that is sealed and takes its place when the block ends without an error.
 
-    The name is this process's own, so two writers of one file cannot mix their bytes.
+    Raises OSError, naming ``path``, where it cannot be written, as on a full disk.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}.{path.name}")
+    part = temporary(path)
     try:
-        yield part
-        os.replace(part, path)
+        with _named(path):
+            yield part
+            seals.seal(part, path)
+            os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path`` that takes its place when the block ends without an error.
+    """Yield a temporary folder beside ``path`` that is sealed and takes its place when the block ends without an error.
 
     What is there is replaced, and stays where the new folder cannot be put in its place; whether it may be replaced is
-    the caller's to say.
+    the caller's to say. Raises OSError as ``atomic``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part, old = (path.with_name(f".{os.getpid()}.{path.name}.{kind}") for kind in ("part", "old"))
+    part, old = (temporary(path.with_name(f"{path.name}.{kind}")) for kind in ("part", "old"))
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
-        yield part
-        if path.exists():
-            os.replace(path, old)
-        os.replace(part, path)
+        with _named(path):
+            yield part
+            seals.seal(part, path)
+            _swap(part, path, old)
     finally:
         if old.exists() and not path.exists():
             os.replace(old, path)
         for folder in (part, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _swap(part: Path, path: Path, old: Path) -> None:
+    """Put a folder in its place, what is there, perhaps put there by another process meanwhile, out of the way."""
+    while True:
+        try:
+            os.replace(part, path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        shutil.rmtree(old, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            os.replace(path, old)
 
 
 @contextmanager
@@ -63,8 +91,20 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield part
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of the operating system that name no file, as those of a full disk, name the one that is written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """The mapping in a JSON file; PersistemError where there is none."""
+    """The mapping in a JSON file; PersistemError where there is none, or it is not what was written."""
+    seals.check(path)
     try:
         found = json.loads(Path(path).read_text())
     except OSError as error:

@@ -11,6 +11,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from persistem import seals
 from persistem.errors import PersistemError
 from persistem.files import atomic
 from persistem.splits import Split, leave_seed_out, percentiles, random_splits, t_interval
@@ -78,6 +79,7 @@ def read_features(sources: list[Source]) -> tuple[dict[int, Array], list[int]]:
     blocks: dict[int, list[Array]] = {}
     counts: list[int] = []
     for source in sources:
+        seals.check(source.path)
         crop, degree, images = (np.asarray(a) for a in read_images(source.path))
         found = sorted(set(degree.tolist()))
         if not found:

@@ -1,9 +1,4 @@
-"""Specimens: molecular dynamics with LAMMPS, as a chain of fixed segments.
-
-A trajectory is cut into segments of a fixed number of steps. Every segment starts by reading the restart file of
-the one before, whether or not anything was interrupted, so a resumed run walks through exactly the states of an
-undisturbed one: reading a restart changes the order of atoms and with it the rounding, and two trajectories that
-differ in the last bit are unrelated after 2,000 steps.
+"""Specimens: molecular dynamics with LAMMPS, as a chain of segments of a fixed number of steps.
 
 Units are those of LAMMPS ``units metal`` (Å, ps, eV, K, bar) inside this module; the study speaks of fs and GPa.
 """
@@ -12,34 +7,23 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persistem import segments
 from persistem.errors import PersistemError
 from persistem.files import atomic
-from persistem.simulation import BAR_PER_GPA, hold, set_forces, start_lammps, state_of, world_of
+from persistem.segments import THERMO
+from persistem.simulation import BAR_PER_GPA, hold, set_forces, world_of
 from persistem.structures import crystal_of, density, write_structure, write_summary
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
     from persistem.study import Material, MolecularDynamics, Potential
 
 #: Raised when the results of this stage change for the same study.
 VERSION = 1
-
-THERMO = {
-    "step": "step",
-    "temperature_K": "temp",
-    "pressure_bar": "press",
-    "density_g_cm3": "density",
-    "potential_energy_eV": "pe",
-    "total_energy_eV": "etotal",
-    "volume_A3": "vol",
-}
 
 
 @dataclass(frozen=True)
@@ -54,16 +38,6 @@ class Trajectory:
     out: Path
     start: Path | None
     draw: str | None
-
-    @property
-    def segments(self) -> list[int]:
-        """Lengths of the segments; the last one takes what is left."""
-        full, rest = divmod(self.steps, self.md.segment_steps)
-        return [self.md.segment_steps] * full + ([rest] if rest else [])
-
-    def restart(self, k: int) -> Path:
-        """The restart file after segment ``k``, counted from 1."""
-        return self.out / "segments" / f"{k:03d}.restart"
 
 
 def heat(
@@ -107,83 +81,31 @@ def velocity_seed(seed: int, stream: int = 0) -> int:
 
 def _run(run: Trajectory) -> None:
     """Run what is missing of a trajectory, segment after segment, and write its end state."""
+
+    def set_up(lmp: Any, k: int, restart: Path | None) -> None:
+        """Atoms (from a restart file, or the initial crystal), potential, velocities, thermostat and barostat."""
+        if source := restart or run.start:
+            lmp.command(f'read_restart "{source}"')
+        else:
+            _create_crystal(lmp, run)
+        set_forces(lmp, run.material, run.potential, run.md)
+        if run.draw and k == 1:
+            lmp.command(f"{run.draw} dist gaussian mom yes rot no loop all")
+        hold(lmp, run.md, run.temperature, treated=run.start is not None)
+
     world = world_of(run.md.ranks)
-    count = len(run.segments)
+    steps = segments.lengths(run.steps, run.md.segment_steps)
+    chain = segments.Chain(run.out, steps, run.md.thermo_every, set_up)
+    segments.run(chain, world)
+    atoms = segments.end_state(chain, run.material.species)
     if world.rank == 0:
-        run.restart(0).parent.mkdir(parents=True, exist_ok=True)
-    done = 0
-    while done < count and run.restart(done + 1).exists() and run.restart(done + 1).with_suffix(".csv").exists():
-        done += 1
-    done = world.bcast(done)
-    if world.rank == 0 and done:
-        print(f"resuming after segment {done} of {count}", flush=True)
-    for k in range(done + 1, count + 1):
-        _segment(run, k)
-    atoms = _end_state(run)
-    if world.rank == 0:
-        series = read_thermo([run.restart(k).with_suffix(".csv") for k in range(1, count + 1)])
+        series = segments.rows(chain)
         means = check(series, run.temperature, run.md.temperature_tolerance)
         write_thermo(run.out / "thermo.csv", series)
         write_summary(run.out / "summary.json", atoms, **means)
         write_structure(run.out / "structure.extxyz", atoms)
-        # a kill after any of these steps leaves at most one segment to repeat
-        os.replace(run.restart(count), run.out / "end.restart")
-        finished = run.out / "segments.finished"
-        shutil.rmtree(finished, ignore_errors=True)
-        os.replace(run.restart(0).parent, finished)
-        shutil.rmtree(finished)
-
-
-def _segment(run: Trajectory, k: int) -> None:
-    """Run segment ``k`` (counted from 1) from the restart file before it, and write its own atomically."""
-    lmp = start_lammps(screen=True)
-    try:
-        _set_up(lmp, run, run.restart(k - 1) if k > 1 else run.start, draw=run.draw if k == 1 else None)
-        _integrate(lmp, run, k)
-    except PersistemError:
-        raise
-    except Exception as error:  # the lammps module raises bare Exceptions with LAMMPS' own message
-        raise PersistemError(f"LAMMPS stopped: {str(error).strip()}") from error
-    rank = lmp.extract_setting("world_rank")
-    lmp.close()
-    if rank == 0:
-        os.replace(f"{run.restart(k)}.part", run.restart(k))
-
-
-def _set_up(lmp: Any, run: Trajectory, source: Path | None, draw: str | None) -> None:
-    """Atoms (from ``source``, or the initial crystal), potential, velocities, and the thermostat and barostat."""
-    if source is None:
-        _create_crystal(lmp, run)
-    else:
-        lmp.command(f'read_restart "{source}"')
-    set_forces(lmp, run.material, run.potential, run.md)
-    if draw:
-        lmp.command(f"{draw} dist gaussian mom yes rot no loop all")
-    hold(lmp, run.md, run.temperature, treated=run.start is not None)
-
-
-def _integrate(lmp: Any, run: Trajectory, k: int) -> None:
-    """Run the steps of segment ``k``; thermo lines show progress, a CSV table beside the restart file keeps them."""
-    end = int(lmp.get_thermo("step")) + sum(run.segments[k - 1 :])
-    for name in THERMO.values():
-        lmp.command(f"variable {name}_ equal {name}")
-    row = ",".join(f"${{{name}_}}" for name in THERMO.values())
-    every = run.md.thermo_every
-    lmp.commands_list(
-        [
-            # tpcpu and spcpu: picoseconds and steps per second of wall time since the last line
-            "variable rate equal tpcpu*86.4",
-            f"variable left equal ({end}-step)/(spcpu+(spcpu<1e-6)*1e30)",
-            "thermo_style custom step temp press density pe v_rate v_left",
-            'thermo_modify lost error flush yes colname v_rate "ns/day" colname v_left "seconds left"',
-            f"thermo {every}",
-            f'fix table all print {every} "{row}" file "{run.restart(k).with_suffix(".csv")}" screen no'
-            f' title "{",".join(THERMO)}"',
-            f"run {run.segments[k - 1]}",
-            "unfix table",
-            f'write_restart "{run.restart(k)}.part"',
-        ]
-    )
+        with atomic(run.out / "end.restart") as part:
+            shutil.copyfile(chain.end, part)
 
 
 def _create_crystal(lmp: Any, run: Trajectory) -> None:
@@ -200,25 +122,9 @@ def _create_crystal(lmp: Any, run: Trajectory) -> None:
             write_lammps_data(part, atoms, specorder=list(run.material.species), masses=True, units="metal")
     MPI.COMM_WORLD.Barrier()
     lmp.commands_list(["units metal", "atom_style atomic", "boundary p p p", f'read_data "{data}"'])
-
-
-def _end_state(run: Trajectory) -> Atoms:
-    """The end of the last segment, atoms in the order of the initial crystal, velocities in Å/ps; on every rank."""
-    lmp = start_lammps(screen=False)
-    lmp.command(f'read_restart "{run.restart(len(run.segments))}"')
-    atoms = state_of(lmp, run.material.species)
-    lmp.close()
-    return atoms
-
-
-def read_thermo(paths: list[Path]) -> list[dict[str, float]]:
-    """The rows of a chain's thermo tables as floats by column name; a step two segments share appears once."""
-    rows: dict[int, dict[str, float]] = {}
-    for path in paths:
-        with open(path, newline="") as file:
-            for row in csv.DictReader(file):
-                rows.setdefault(int(row["step"]), {key: float(value) for key, value in row.items()})
-    return [rows[step] for step in sorted(rows)]
+    MPI.COMM_WORLD.Barrier()
+    if MPI.COMM_WORLD.rank == 0:
+        data.unlink()
 
 
 def write_thermo(path: Path, rows: list[dict[str, float]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 RESULTS = "results"
 
@@ -54,6 +55,8 @@ FIGURE_SUFFIXES = (".json", ".png", ".pdf")
 REPORT_TABLES = ("paper.csv", "claims.csv", "timings.csv", "about.json")
 FILES = LEARNED | EVALUATED | MODELLED | MAPPED | TRIED | SHOWN
 STAGES = tuple(FILES)
+#: Folders beside those of the stages, in which what is known of a stage's files lies under the same path.
+RECORDS = ("logs", "benchmarks", "seals")
 
 
 def pattern(stage: str) -> str:
@@ -90,6 +93,26 @@ def log(pattern: str) -> str:
 def benchmark(pattern: str) -> str:
     """The timing of the job that makes a file (Snakemake's benchmark table)."""
     return _record("benchmarks", pattern, ".tsv")
+
+
+def files_in(settings: Any) -> list[str]:
+    """Every file of the results folder that settings name, once; what they quote of the ``study`` is not read."""
+    if isinstance(settings, str):
+        return [settings] if settings.startswith(f"{RESULTS}/") else []
+    items: Any = settings if isinstance(settings, list | tuple) else ()
+    if isinstance(settings, dict):
+        items = [value for key, value in settings.items() if key != "study"]
+    return list(dict.fromkeys(file for item in items for file in files_in(item)))
+
+
+def sealed(path: Path) -> tuple[str, Path] | None:
+    """What a seal calls a file of a stage, ``results/<stage>/<digest>/…``, and where the seal is; None of others."""
+    parts = Path(path).parts
+    for k in reversed(range(len(parts) - 3)):
+        if parts[k] == RESULTS and parts[k + 1] in FILES and re.fullmatch("[0-9a-f]{12}", parts[k + 2]):
+            inside = Path(*parts[k + 1 :])
+            return f"{RESULTS}/{inside.as_posix()}", Path(*parts[: k + 1], "seals", f"{inside}.json")
+    return None
 
 
 def _record(kind: str, pattern: str, suffix: str) -> str:

@@ -26,7 +26,7 @@ from persistem import (
 from persistem.digests import content, digest_of
 from persistem.errors import PersistemError
 from persistem.plan_evaluation import plan_evaluation
-from persistem.plan_figures import files_in, plan_figures
+from persistem.plan_figures import plan_figures
 from persistem.plan_maps import plan_maps
 from persistem.plan_model import plan_model
 from persistem.plan_truth import plan_truth
@@ -126,7 +126,7 @@ class Plan:
 
     def sources(self, stage: str, digest: str) -> list[str]:
         """The files that a step of a figure or of the report names in its settings."""
-        files = files_in(self.settings(stage, digest))
+        files = paths.files_in(self.settings(stage, digest))
         pictures = [str(Path(f).with_suffix(s)) for f in self.shown.figures.values() for s in paths.FIGURE_SUFFIXES]
         return list(dict.fromkeys(files + (pictures if stage == "report" else [])))
 

@@ -39,16 +39,6 @@ def plan_figures(plan: Plan) -> Shown:
     return _Drawing(plan).plan_all()
 
 
-def files_in(settings: Any) -> list[str]:
-    """Every file of the results folder that settings name, once; what they quote of the ``study`` is not read."""
-    if isinstance(settings, str):
-        return [settings] if settings.startswith(f"{paths.RESULTS}/") else []
-    items: Any = settings if isinstance(settings, list | tuple) else ()
-    if isinstance(settings, dict):
-        items = [value for key, value in settings.items() if key != "study"]
-    return list(dict.fromkeys(file for item in items for file in files_in(item)))
-
-
 class _Drawing:
     """What the figures of one study have in common."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from persistem import paths
+from persistem import paths, seals
 from persistem.files import atomic, new_folder
 from persistem.learning import COLUMNS
 from persistem.plan import Plan
@@ -24,7 +24,7 @@ def describe(plan: Plan, root: Path = Path()) -> None:
     for stage, steps in plan.steps.items():
         for digest, step in steps.items():
             path = root / paths.stage_path(stage, digest)
-            if not path.exists():
+            if not seals.intact(path):
                 about = {
                     "stage": stage,
                     "version": step.version,

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from persistem.environment import versions
 from persistem.errors import PersistemError
 from persistem.files import atomic, read_json
 from persistem.record import shrink
-from persistem.tables import markdown, versions
+from persistem.tables import markdown
 
 FIGURE = "truth/composites.json"
 

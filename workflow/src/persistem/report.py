@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from persistem import claims, page, paper
+from persistem.environment import versions
 from persistem.files import atomic, read_json
-from persistem.tables import read_accuracy, timings, versions, write_rows
+from persistem.tables import read_accuracy, timings, write_rows
 
 
 def write_report(settings: dict[str, Any], root: Path, out: Path) -> None:

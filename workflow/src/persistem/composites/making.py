@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persistem import seals
 from persistem.errors import PersistemError
 from persistem.files import atomic, read_json
 
@@ -69,7 +70,11 @@ def layout(structure: Path) -> Halves:
     """What is where in the composite with this structure."""
     from persistem.composites.layout import Halves
 
-    found = read_json(structure.with_name(LAYOUT))
+    try:
+        found = read_json(structure.with_name(LAYOUT))
+    except PersistemError:
+        seals.set_aside(structure)  # the rule that makes both is asked for this one
+        raise
     return Halves(**found | {"vacuum": tuple(found["vacuum"]) if found["vacuum"] else None})
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from persistem.composites.layout import Halves
 from persistem.errors import PersistemError
-from persistem.md import THERMO, check, velocity_seed
+from persistem.md import check, velocity_seed
+from persistem.segments import THERMO
 from persistem.simulation import hold, set_forces, start_lammps, state_of, world_of
 from persistem.structures import crystal_of, write_structure, write_summary
 
@@ -162,7 +163,7 @@ def _anneal(
 ) -> list[dict[str, float]]:
     """Run the protocol of ``melt_half``, of whose crystal the share ``below`` stands still.
 
-    Returns the thermo series (``md.THERMO``) of the last relaxation.
+    Returns the thermo series (``segments.THERMO``) of the last relaxation.
     """
     room, hot = md.rt.temperature, md.initial_temperature_factor
     free = md if md.barostat == "none" else md.model_copy(update={"barostat": "aniso"})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem import seals
 from persistem.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, scale_bar
 from persistem.files import read_json
 
@@ -130,7 +131,9 @@ def _map(axis: Axes, one: Found, model: Found, states: list[str], root: Path) ->
     low, high = np.percentile(grey, (1, 99))
     pixel_size = about["pixel_size_A"] * factor
     axis.imshow(grey, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-    with np.load(Path(root) / Path(model["path"]).with_suffix(".npz")) as maps:
+    npz = Path(root) / Path(model["path"]).with_suffix(".npz")
+    seals.check(npz)
+    with np.load(npz) as maps:
         state = maps[one["name"]]
     score, step = _score(model, one["name"]), model["step_A"]
     first = np.array(score["origin_A"]) / pixel_size - 0.5

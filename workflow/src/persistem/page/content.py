@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from persistem import seals
 from persistem.errors import PersistemError
 from persistem.files import read_json
 from persistem.tables import read_accuracy
@@ -91,6 +92,7 @@ def figure(name: str, path: Path) -> dict[str, Any]:
     numbers = dict(about.get("numbers") or {})
     picture = None
     if not about.get("reason"):
+        seals.check(prefix.with_name(f"{prefix.name}.png"))
         try:
             picture = prefix.with_name(f"{prefix.name}.png").read_bytes()
         except OSError as error:
