@@ -1,4 +1,7 @@
 # The study and what it asks for; every rule takes its paths and settings from PLAN.
+#
+# Inputs of the stages are `ancient`: what a file is made from is in its path, so that time stamps, which clocks of
+# several nodes set and which change where a damaged file is made again, say nothing.
 
 import json
 import sys
@@ -9,7 +12,7 @@ from snakemake.utils import update_config
 SOURCE = Path(workflow.current_basedir).parent / "src"
 sys.path.insert(0, str(SOURCE))
 
-from persistem import environment, paths
+from persistem import environment, paths, runs
 from persistem.errors import PersistemError
 from persistem.load import make_study, typed
 from persistem.figures import module as figure
@@ -41,7 +44,19 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
 
 
 onstart:
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
+    makes = {str(file) for job in jobs for file in job.output}
+    reads = {str(file) for job in jobs for file in job.input}
+    try:
+        runs.begin(HOME, PLAN.study.name, makes, reads)
+    except PersistemError as error:
+        sys.exit(f"persistem: {error}")
     describe(PLAN, HOME)
+
+
+onsuccess:
+    # what was published before results were made whose time stamps are older
+    refresh(PLAN, HOME)
 
 
 wildcard_constraints:

@@ -4,7 +4,7 @@
 rule micrograph:
     """One specimen at one defocus, as a calibrated 16-bit TIFF."""
     input:
-        input_of("micrographs", "exit_waves"),
+        ancient(input_of("micrographs", "exit_waves")),
     output:
         paths.pattern("micrographs"),
     log:
