@@ -144,8 +144,16 @@ def test_every_output_exists_and_the_index_leads_to_it(first):
         "accuracy.csv", "index.csv", "specimens.csv", "study.yaml",
     ]  # fmt: skip
     # no temporary file is left; .snakemake_timestamp is Snakemake's, in every folder that is an output
-    assert {p.name for p in (first / "results").rglob(".*")} == {".snakemake_timestamp"}
-    assert not list((first / "results/specimens").rglob("segments"))
+    assert {p.name for p in (first / "results").rglob(".*")} == {".snakemake_timestamp", ".lock", ".runs"}
+    # every file of a stage has its seal, and every seal its file
+    stages = [f for stage in paths.STAGES for f in (first / "results" / stage).rglob("*") if f.is_file()]
+    made = {f for f in stages if f.name not in (".snakemake_timestamp", ".lock")}
+    sealed = {f.relative_to(first / "results/seals") for f in (first / "results/seals").rglob("*.json")}
+    whole = {Path(*name.parts[:2], name.name.removesuffix(".json")) for name in sealed if ".zarr" in name.name}
+    names = {f.relative_to(first / "results") for f in made}
+    assert {n for n in names if not any(w in n.parents for w in whole)} | whole == {
+        name.with_name(name.name.removesuffix(".json")) for name in sealed
+    }
 
 
 def test_the_study_that_is_shown_is_complete_and_runs_again_as_it_is(first):
@@ -522,7 +530,7 @@ def test_a_failed_classification_shows_its_reason(copy):
     damage(copy / path("persistence_images", "T6000-rt1-s02", "df-100"))
     (copy / path("learning")).unlink()
     text = snakemake(copy, path("learning"), study=TINY, status=1)
-    assert f"{path('persistence_images', 'T6000-rt1-s02', 'df-100')}: not a Parquet file" in text
+    assert f"{path('persistence_images', 'T6000-rt1-s02', 'df-100')}: is not what was written there" in text
     assert "Traceback (most" not in text
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from persistem import segments
 from persistem.errors import PersistemError
-from persistem.files import atomic
+from persistem.files import atomic, temporary
 from persistem.segments import THERMO
 from persistem.simulation import BAR_PER_GPA, hold, set_forces, world_of
 from persistem.structures import crystal_of, density, write_structure, write_summary
@@ -113,17 +113,17 @@ def _create_crystal(lmp: Any, run: Trajectory) -> None:
     from ase.io.lammpsdata import write_lammps_data
     from mpi4py import MPI
 
-    data = run.out / "segments" / "crystal.data"
-    if MPI.COMM_WORLD.rank == 0:
+    world = MPI.COMM_WORLD
+    data = Path(world.bcast(str(temporary(run.out / "segments" / "crystal.data"))))
+    if world.rank == 0:
         atoms = crystal_of(run.material)
         if run.md.density is not None:
             atoms.set_cell(atoms.cell * (density(atoms) / run.md.density) ** (1 / 3), scale_atoms=True)
-        with atomic(data) as part:
-            write_lammps_data(part, atoms, specorder=list(run.material.species), masses=True, units="metal")
-    MPI.COMM_WORLD.Barrier()
+        write_lammps_data(data, atoms, specorder=list(run.material.species), masses=True, units="metal")
+    world.Barrier()
     lmp.commands_list(["units metal", "atom_style atomic", "boundary p p p", f'read_data "{data}"'])
-    MPI.COMM_WORLD.Barrier()
-    if MPI.COMM_WORLD.rank == 0:
+    world.Barrier()
+    if world.rank == 0:
         data.unlink()
 
 
