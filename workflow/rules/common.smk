@@ -1,7 +1,4 @@
 # The study and what it asks for; every rule takes its paths and settings from PLAN.
-#
-# Inputs of the stages are `ancient`: what a file is made from is in its path, so that time stamps, which clocks of
-# several nodes set and which change where a damaged file is made again, say nothing.
 
 import json
 import sys

@@ -4,7 +4,7 @@
 rule crops:
     """The small images of one micrograph."""
     input:
-        ancient(input_of("crops", "micrographs")),
+        input_of("crops", "micrographs"),
     output:
         paths.pattern("crops"),
     log:

@@ -9,7 +9,7 @@ BATCH_FILE = paths.pattern("diagrams") if WHOLE else paths.crop_batch()
 rule crop_diagrams:
     """The persistence diagrams of some crops of a micrograph; of all of them, unless run.crops_per_job is fewer."""
     input:
-        ancient(input_of("diagrams", "crops")),
+        input_of("diagrams", "crops"),
     output:
         BATCH_FILE if WHOLE else temp(BATCH_FILE),
     log:
@@ -34,7 +34,7 @@ if not WHOLE:
     rule join_diagrams:
         """The diagrams of a micrograph from those of its batches."""
         input:
-            ancient(lambda wildcards: batches(wildcards, BATCH)),
+            lambda wildcards: batches(wildcards, BATCH),
         output:
             paths.pattern("diagrams"),
         log:

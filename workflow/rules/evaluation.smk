@@ -4,7 +4,7 @@
 rule descriptors:
     """The descriptors of every crop of one specimen, at all defoci and crop sizes."""
     input:
-        ancient(micrographs_of_descriptors),
+        micrographs_of_descriptors,
     output:
         paths.pattern("descriptors"),
     log:
@@ -25,7 +25,7 @@ rule descriptors:
 rule evaluate:
     """Leak, baselines, nested cross-validation, learning curves and calibration."""
     input:
-        ancient(files_of("evaluation")),
+        files_of("evaluation"),
     output:
         paths.pattern("evaluation"),
     log:
@@ -49,7 +49,7 @@ rule evaluate:
 rule controls:
     """The accuracy where a difference between the states is taken away."""
     input:
-        ancient(files_of("controls")),
+        files_of("controls"),
     output:
         paths.pattern("controls"),
     log:
@@ -73,7 +73,7 @@ rule controls:
 rule sweep:
     """The accuracy along one setting of the microscope, the detector or the crops; from exit waves."""
     input:
-        ancient(files_of("sweeps")),
+        files_of("sweeps"),
     output:
         paths.pattern("sweeps"),
     log:

@@ -4,7 +4,7 @@
 rule exit_wave:
     """The electron wave behind a specimen; every defocus is imaged from it."""
     input:
-        ancient(input_of("exit_waves", "specimens", "prepared", "composites")),
+        input_of("exit_waves", "specimens", "prepared", "composites"),
     output:
         directory(paths.pattern("exit_waves")),
     log:

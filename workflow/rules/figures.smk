@@ -4,7 +4,7 @@
 rule state_checks:
     """Whether a specimen is in the state that it is taken for."""
     input:
-        ancient(files_of("state_checks")),
+        files_of("state_checks"),
     output:
         paths.pattern("state_checks"),
     log:
@@ -27,7 +27,7 @@ rule state_checks:
 rule diagram_3d:
     """The 3D persistence diagram of a specimen's slab."""
     input:
-        ancient(input_of("diagrams_3d", "specimens")),
+        input_of("diagrams_3d", "specimens"),
     output:
         diagram=paths.pattern("diagrams_3d"),
         pairs=paths.beside("diagrams_3d", "{specimen}.parquet"),
@@ -50,7 +50,7 @@ rule diagram_3d:
 rule optimal_volumes:
     """The optimal volumes behind a region of the 3D diagrams."""
     input:
-        ancient(files_of("optimal_volumes")),
+        files_of("optimal_volumes"),
     output:
         paths.pattern("optimal_volumes"),
     log:
@@ -73,7 +73,7 @@ rule optimal_volumes:
 rule weights:
     """What a classifier of all crops learned, on the plane of birth and death."""
     input:
-        ancient(files_of("weights")),
+        files_of("weights"),
     output:
         paths.pattern("weights"),
     log:
@@ -96,7 +96,7 @@ rule weights:
 rule inverse:
     """The regions of one crop that the pairs of its diagram stand for."""
     input:
-        ancient(files_of("inverse")),
+        files_of("inverse"),
     output:
         paths.pattern("inverse"),
     log:
@@ -119,7 +119,7 @@ rule inverse:
 rule figure:
     """One of the paper's figures."""
     input:
-        ancient(files_of("figures")),
+        files_of("figures"),
     output:
         multiext(paths.pattern("figures").removesuffix(".json"), *paths.FIGURE_SUFFIXES),
     log:
@@ -143,7 +143,7 @@ rule figure:
 rule report_page:
     """Everything on one page."""
     input:
-        ancient(files_of("report")),
+        files_of("report"),
     output:
         page=paths.pattern("report"),
         tables=[paths.beside("report", table) for table in paths.REPORT_TABLES],

@@ -4,7 +4,7 @@
 rule learning:
     """The accuracy table of one recipe."""
     input:
-        ancient(lambda wildcards: PLAN.images(wildcards.digest)),
+        lambda wildcards: PLAN.images(wildcards.digest),
     output:
         paths.pattern("learning"),
     log:

@@ -4,6 +4,7 @@
 rule map_micrograph:
     """The map of one micrograph, or of each of its frames, whose number is not known before the file is read."""
     input:
+        # their contents are in the digest; when they were saved says nothing
         micrograph=ancient(own_micrograph),
         bundle=ancient(list(PLAN.mapped.bundle)),
     output:

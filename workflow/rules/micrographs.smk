@@ -4,7 +4,7 @@
 rule micrograph:
     """One specimen at one defocus, as a calibrated 16-bit TIFF."""
     input:
-        ancient(input_of("micrographs", "exit_waves")),
+        input_of("micrographs", "exit_waves"),
     output:
         paths.pattern("micrographs"),
     log:

@@ -6,7 +6,7 @@ from persistem.model.bundle import FILES as BUNDLE
 rule training:
     """The bundle of the model: trained on windows of every micrograph at every dose and thickness."""
     input:
-        ancient(files_of("models")),
+        files_of("models"),
     output:
         [paths.beside("models", name) for name in BUNDLE],
     log:

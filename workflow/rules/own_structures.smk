@@ -4,6 +4,7 @@
 rule own_structure:
     """A structure of the user's, brought into the form of a specimen."""
     input:
+        # its content is in the digest; when it was saved says nothing
         ancient(own_structure),
     output:
         structure=paths.pattern("specimens"),

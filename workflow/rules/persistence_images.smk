@@ -4,7 +4,7 @@
 rule persistence_image:
     """The feature vectors of every crop of one micrograph."""
     input:
-        ancient(input_of("persistence_images", "diagrams")),
+        input_of("persistence_images", "diagrams"),
     output:
         paths.pattern("persistence_images"),
     log:

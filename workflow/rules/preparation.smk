@@ -4,7 +4,7 @@
 rule preparation:
     """The inherent structure of a specimen, snapshots of its trajectory, or a stack of several specimens."""
     input:
-        ancient(members),
+        members,
     output:
         structure=paths.pattern("prepared"),
         summary=paths.beside("prepared", "summary.json"),

@@ -40,7 +40,7 @@ rule heating:
 rule rt_treatment:
     """A heated specimen, continued at room temperature; the specimens with RT treatment."""
     input:
-        restart=ancient(hot_restart),
+        restart=hot_restart,
     output:
         structure=paths.pattern("specimens"),
         summary=paths.beside("specimens", "summary.json"),

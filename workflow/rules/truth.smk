@@ -35,7 +35,7 @@ rule melt:
 rule composite:
     """Two states beside each other in a field of several windows, or a crystal that no model knows."""
     input:
-        ancient(files_of("composites")),
+        files_of("composites"),
     output:
         structure=paths.pattern("composites"),
         summary=paths.beside("composites", "summary.json"),
@@ -58,7 +58,7 @@ rule composite:
 rule judging:
     """What the maps of one model are worth."""
     input:
-        ancient(files_of("truth")),
+        files_of("truth"),
     output:
         scores=paths.pattern("truth"),
         maps=paths.beside("truth", "truth.npz"),
