@@ -39,6 +39,12 @@ localrules:
     truth,
     figures,
     report,
+    # copies of files, a second each
+    publish,
+    publish_report,
+    publish_model,
+    publish_map,
+    publish_truth,
 
 
 rule all:

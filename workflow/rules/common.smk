@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.utils import update_config
@@ -9,7 +10,7 @@ from snakemake.utils import update_config
 SOURCE = Path(workflow.current_basedir).parent / "src"
 sys.path.insert(0, str(SOURCE))
 
-from persistem import environment, paths, runs
+from persistem import environment, paths, resources, runs
 from persistem.errors import PersistemError
 from persistem.load import make_study, typed
 from persistem.figures import module as figure
@@ -73,6 +74,21 @@ def protocol(stage):
         return json.dumps(PLAN.settings(stage, wildcards.digest))
 
     return settings
+
+
+@cache
+def work(stage, digest):
+    """The work of a step's jobs."""
+    return resources.work(PLAN, stage, digest)
+
+
+def asks(stage, name):
+    """A resource that a stage's job asks for: by its work, and more at every attempt."""
+
+    def resource(wildcards, attempt):
+        return getattr(resources.asked(work(stage, wildcards.digest), attempt), name)
+
+    return resource
 
 
 def input_of(stage, *sources):

@@ -14,8 +14,9 @@ rule crops:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=asks("crops", "mem_mb"),
+        runtime=asks("crops", "runtime"),
+        disk_mb=asks("crops", "disk_mb"),
     params:
         protocol=protocol("crops"),
     shell:

@@ -19,8 +19,9 @@ rule crop_diagrams:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=asks("diagrams", "mem_mb"),
+        runtime=asks("diagrams", "runtime"),
+        disk_mb=asks("diagrams", "disk_mb"),
     params:
         protocol=protocol("diagrams"),
         range="" if WHOLE else "--first {first} --last {last}",
@@ -42,7 +43,8 @@ if not WHOLE:
         conda:
             "../../envs/topology.yaml"
         resources:
-            mem_mb=1000,
-            runtime=10,
+            mem_mb=asks("diagrams", "mem_mb"),
+            runtime=asks("diagrams", "runtime"),
+            disk_mb=asks("diagrams", "disk_mb"),
         shell:
             "python -m persistem join-diagrams {input:q} --out {output:q} > {log:q} 2>&1"

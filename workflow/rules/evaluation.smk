@@ -14,8 +14,9 @@ rule descriptors:
     conda:
         "../../envs/evaluation.yaml"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=asks("descriptors", "mem_mb"),
+        runtime=asks("descriptors", "runtime"),
+        disk_mb=asks("descriptors", "disk_mb"),
     params:
         protocol=protocol("descriptors"),
     shell:
@@ -36,8 +37,9 @@ rule evaluate:
         "../../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=5000,
-        runtime=60,
+        mem_mb=asks("evaluation", "mem_mb"),
+        runtime=asks("evaluation", "runtime"),
+        disk_mb=asks("evaluation", "disk_mb"),
     params:
         protocol=settings_of("evaluation"),
         root=root,
@@ -60,8 +62,9 @@ rule controls:
         "../../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=5000,
-        runtime=60,
+        mem_mb=asks("controls", "mem_mb"),
+        runtime=asks("controls", "runtime"),
+        disk_mb=asks("controls", "disk_mb"),
     params:
         protocol=settings_of("controls"),
         root=root,
@@ -83,8 +86,9 @@ rule sweep:
     conda:
         "../../envs/evaluation.yaml"
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=asks("sweeps", "mem_mb"),
+        runtime=asks("sweeps", "runtime"),
+        disk_mb=asks("sweeps", "disk_mb"),
     params:
         protocol=settings_of("sweeps"),
         root=root,

@@ -14,8 +14,9 @@ rule exit_wave:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=3000,
-        runtime=10,
+        mem_mb=asks("exit_waves", "mem_mb"),
+        runtime=asks("exit_waves", "runtime"),
+        disk_mb=asks("exit_waves", "disk_mb"),
     params:
         protocol=protocol("exit_waves"),
         device=PLAN.study.run.device,

@@ -14,8 +14,9 @@ rule state_checks:
     conda:
         "../../envs/specimens.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=asks("state_checks", "mem_mb"),
+        runtime=asks("state_checks", "runtime"),
+        disk_mb=asks("state_checks", "disk_mb"),
     params:
         protocol=settings_of("state_checks"),
         root=root,
@@ -38,8 +39,9 @@ rule diagram_3d:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=asks("diagrams_3d", "mem_mb"),
+        runtime=asks("diagrams_3d", "runtime"),
+        disk_mb=asks("diagrams_3d", "disk_mb"),
     params:
         protocol=protocol("diagrams_3d"),
     shell:
@@ -60,8 +62,9 @@ rule optimal_volumes:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=asks("optimal_volumes", "mem_mb"),
+        runtime=asks("optimal_volumes", "runtime"),
+        disk_mb=asks("optimal_volumes", "disk_mb"),
     params:
         protocol=settings_of("optimal_volumes"),
         root=root,
@@ -83,8 +86,9 @@ rule weights:
     conda:
         "../../envs/learning.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=asks("weights", "mem_mb"),
+        runtime=asks("weights", "runtime"),
+        disk_mb=asks("weights", "disk_mb"),
     params:
         protocol=settings_of("weights"),
         root=root,
@@ -106,8 +110,9 @@ rule inverse:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=asks("inverse", "mem_mb"),
+        runtime=asks("inverse", "runtime"),
+        disk_mb=asks("inverse", "disk_mb"),
     params:
         protocol=settings_of("inverse"),
         root=root,
@@ -129,8 +134,9 @@ rule figure:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=asks("figures", "mem_mb"),
+        runtime=asks("figures", "runtime"),
+        disk_mb=asks("figures", "disk_mb"),
     params:
         protocol=settings_of("figures"),
         root=root,
@@ -152,8 +158,9 @@ rule report_page:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=asks("report", "mem_mb"),
+        runtime=asks("report", "runtime"),
+        disk_mb=asks("report", "disk_mb"),
     params:
         protocol=settings_of("report"),
         root=root,

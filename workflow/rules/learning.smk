@@ -14,8 +14,9 @@ rule learning:
     conda:
         "../../envs/learning.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=asks("learning", "mem_mb"),
+        runtime=asks("learning", "runtime"),
+        disk_mb=asks("learning", "disk_mb"),
     params:
         protocol=protocol("learning"),
         root=lambda wildcards, output: str(Path(output[0]).parents[3]),

@@ -17,8 +17,9 @@ rule map_micrograph:
         "../../envs/maps.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=asks("maps", "mem_mb"),
+        runtime=asks("maps", "runtime"),
+        disk_mb=asks("maps", "disk_mb"),
     params:
         protocol=protocol("maps"),
         model=lambda wildcards, input: str(Path(input.bundle[0]).parent),
@@ -39,6 +40,7 @@ rule publish_map:
         "../../envs/learning.yaml"
     resources:
         mem_mb=500,
+        disk_mb=100,
         runtime=10,
     shell:
         "python -m persistem publish-map {input:q} {output:q} > {log:q} 2>&1"

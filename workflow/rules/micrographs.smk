@@ -14,8 +14,9 @@ rule micrograph:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=asks("micrographs", "mem_mb"),
+        runtime=asks("micrographs", "runtime"),
+        disk_mb=asks("micrographs", "disk_mb"),
     params:
         protocol=protocol("micrographs"),
         defocus=lambda wildcards: DEFOCI[wildcards.defocus],

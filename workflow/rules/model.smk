@@ -17,8 +17,9 @@ rule training:
         "../../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=5000,
-        runtime=120,
+        mem_mb=asks("models", "mem_mb"),
+        runtime=asks("models", "runtime"),
+        disk_mb=asks("models", "disk_mb"),
     params:
         protocol=settings_of("models"),
         root=root,
@@ -51,6 +52,7 @@ rule publish_model:
         "../../envs/learning.yaml"
     resources:
         mem_mb=500,
+        disk_mb=100,
         runtime=10,
     params:
         study=PLAN.study.model_dump_json(exclude_unset=True),

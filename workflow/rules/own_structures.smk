@@ -16,8 +16,9 @@ rule own_structure:
     conda:
         "../../envs/specimens.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=asks("specimens", "mem_mb"),
+        runtime=asks("specimens", "runtime"),
+        disk_mb=asks("specimens", "disk_mb"),
     params:
         protocol=protocol("specimens"),
         folder=lambda wildcards, output: str(Path(output.structure).parent),

@@ -14,8 +14,9 @@ rule persistence_image:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=asks("persistence_images", "mem_mb"),
+        runtime=asks("persistence_images", "runtime"),
+        disk_mb=asks("persistence_images", "disk_mb"),
     params:
         protocol=protocol("persistence_images"),
     shell:

@@ -19,8 +19,9 @@ rule preparation:
         mpi="mpiexec",
         tasks=ranks("prepared"),
         cpus_per_task=1,
-        mem_mb=1500,
-        runtime=120,
+        mem_mb=asks("prepared", "mem_mb"),
+        runtime=asks("prepared", "runtime"),
+        disk_mb=asks("prepared", "disk_mb"),
     params:
         protocol=protocol("prepared"),
         held=held_at,

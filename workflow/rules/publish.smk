@@ -24,6 +24,7 @@ rule publish:
         "../../envs/learning.yaml"
     resources:
         mem_mb=500,
+        disk_mb=100,
         runtime=10,
     params:
         study=PLAN.study.model_dump_json(exclude_unset=True),
@@ -71,6 +72,7 @@ rule publish_report:
         "../../envs/learning.yaml"
     resources:
         mem_mb=500,
+        disk_mb=100,
         runtime=10,
     params:
         study=PLAN.study.model_dump_json(exclude_unset=True),

@@ -21,8 +21,9 @@ rule heating:
         mpi="mpiexec",
         tasks=ranks("specimens"),
         cpus_per_task=1,
-        mem_mb=1000,
-        runtime=120,
+        mem_mb=asks("specimens", "mem_mb"),
+        runtime=asks("specimens", "runtime"),
+        disk_mb=asks("specimens", "disk_mb"),
     params:
         protocol=protocol("specimens"),
         temperature=lambda wildcards: plan_of("specimens", wildcards)
@@ -59,8 +60,9 @@ rule rt_treatment:
         mpi="mpiexec",
         tasks=ranks("specimens"),
         cpus_per_task=1,
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=asks("specimens", "mem_mb"),
+        runtime=asks("specimens", "runtime"),
+        disk_mb=asks("specimens", "disk_mb"),
     params:
         protocol=protocol("specimens"),
         seed=lambda wildcards: plan_of("specimens", wildcards)

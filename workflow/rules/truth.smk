@@ -21,8 +21,9 @@ rule melt:
         mpi="mpiexec",
         tasks=ranks("melts"),
         cpus_per_task=1,
-        mem_mb=1000,
-        runtime=240,
+        mem_mb=asks("melts", "mem_mb"),
+        runtime=asks("melts", "runtime"),
+        disk_mb=asks("melts", "disk_mb"),
     params:
         protocol=protocol("melts"),
         seed=lambda wildcards: int(wildcards.specimen.rpartition("s")[2]),
@@ -44,8 +45,9 @@ rule composite:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=3000,
-        runtime=10,
+        mem_mb=asks("composites", "mem_mb"),
+        runtime=asks("composites", "runtime"),
+        disk_mb=asks("composites", "disk_mb"),
     params:
         protocol=settings_of("composites"),
         root=root,
@@ -70,8 +72,9 @@ rule judging:
         "../../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=asks("truth", "mem_mb"),
+        runtime=asks("truth", "runtime"),
+        disk_mb=asks("truth", "disk_mb"),
     params:
         protocol=settings_of("truth"),
         root=root,
@@ -92,6 +95,7 @@ rule publish_truth:
         "../../envs/learning.yaml"
     resources:
         mem_mb=500,
+        disk_mb=100,
         runtime=10,
     params:
         study=PLAN.study.model_dump_json(exclude_unset=True),
