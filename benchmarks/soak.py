@@ -162,6 +162,7 @@ def round_of(fault: object, wait: float) -> bool:
     try:
         over = run.wait(wait) == 0
     except subprocess.TimeoutExpired:
+        print(f"  {fault.__name__} after {wait:.1f} s", flush=True)  # type: ignore[attr-defined]
         fault(run)  # type: ignore[operator]
         try:
             run.wait(120)
@@ -242,14 +243,14 @@ def below(pid: int) -> list[int]:
 
 
 def one_of(run: subprocess.Popen[bytes], command: str) -> int:
-    """A job's process, at random; snakemake itself where no job runs."""
+    """A process of a job, at random; snakemake itself where no job runs."""
     jobs = []
     for pid in below(run.pid):
         try:
             line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if command in line and not line.startswith(("/bin/bash", "bash", "/bin/sh")):
+        if command in line and "python" in line.split(" ", 1)[0]:
             jobs.append(pid)
     return random.choice(jobs) if jobs else run.pid
 

@@ -41,6 +41,8 @@ def publish(plan: Plan, root: Path = Path()) -> None:
     and thermodynamic state, ``index.csv`` the path of every file, and ``study.yaml`` (written last) every setting.
     """
     name = plan.study.name
+    for path in plan.files("learning") + [plan.summary(specimen) for specimen in plan.specimens]:
+        seals.check(root / path)
     tables = [(root / path).read_text().splitlines() for path in plan.files("learning")]
     accuracy = [",".join(COLUMNS)] + [line for table in tables for line in table[1:]]
     _write(root / paths.accuracy(name), "\n".join(accuracy) + "\n")
