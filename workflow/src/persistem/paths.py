@@ -139,6 +139,11 @@ def index(study: str) -> str:
     return study_file(study, "index.csv")
 
 
+def provenance(study: str) -> str:
+    """What the study's results were made from and by: digest, seeds, versions."""
+    return study_file(study, "provenance.json")
+
+
 def report(study: str) -> str:
     """The study's report: one HTML file."""
     return study_file(study, "report.html")

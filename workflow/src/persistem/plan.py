@@ -83,8 +83,7 @@ class Plan:
         self.imaged = [self.specimens[name] for name in self.members]
         self.classified = [s for s in self.imaged if s.state is not None]
         self.defoci = {paths.defocus_id(d): d for d in study.imaging.defoci}
-        extent = (study.imaging.pixels, study.imaging.pixels)
-        self.crops_per_micrograph = len(crops.positions(extent, study.crops))
+        self.crops_per_micrograph = len(crops.positions((study.imaging.pixels,) * 2, study.crops))
         self.steps: dict[str, dict[str, Step]] = of.steps if of else {stage: {} for stage in paths.STAGES}
         #: this plan and those of variants, in the order in which they were made
         self.plans: list[Plan] = of.plans if of else []
@@ -101,6 +100,12 @@ class Plan:
             self.mapped = plan_maps(self)
             self.tried = plan_truth(self)
             self.shown = plan_figures(self)
+
+    @property
+    def study_digest(self) -> str:
+        """The digest of all that the study's results stand on, without the report, which quotes what changes none."""
+        steps = {stage: sorted(of) for stage, of in self.steps.items() if of and stage != "report"}
+        return digest_of("study", 1, steps, [])
 
     def plan_of(self, specimen: str, stage: str, digest: str) -> Plan:
         """The plan, of this study or of a variant, that has a specimen with this digest of a stage."""

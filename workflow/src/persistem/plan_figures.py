@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from persistem import diagrams, diagrams_3d, inverse, optimal_volumes, paths, state_checks, weights
 from persistem import learning as learning_stage
 from persistem.crops import positions
-from persistem.digests import digest_of
 from persistem.figures import FIGURES, module
 from persistem.plan_evaluation import chapter
 from persistem.plan_truth import chapter as trial
@@ -301,7 +300,7 @@ class _Drawing:
         return self._slab() | {
             "name": self.study.name,
             "study": study,
-            "digest": digest_of("study", 1, study, []),
+            "digest": plan.study_digest,
             "states": self.states,
             "recipe": self.recipe_name,
             "specimens": [

@@ -7,16 +7,18 @@ import filecmp
 import io
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from persistem import paths, seals
+from persistem import csvw, paths, seals
 from persistem.files import atomic, new_folder
 from persistem.learning import COLUMNS
 from persistem.plan import Plan
 from persistem.plan_truth import pictures
+from persistem.provenance import facts, flat, stamped
 
 
 def describe(plan: Plan, root: Path = Path()) -> None:
@@ -31,40 +33,32 @@ def describe(plan: Plan, root: Path = Path()) -> None:
                     "inputs": list(step.inputs),
                     "settings": step.settings,
                 }
-                _write(path, yaml.safe_dump(about, sort_keys=False))
+                _put(path, yaml.safe_dump(about, sort_keys=False).encode())
 
 
 def publish(plan: Plan, root: Path = Path()) -> None:
     """Write the study's folder from the results of its stages.
 
     ``tables/accuracy.csv`` joins the tables of all recipes, ``tables/specimens.csv`` lists the specimens' density
-    and thermodynamic state, ``index.csv`` the path of every file, and ``study.yaml`` (written last) every setting.
+    and thermodynamic state, ``index.csv`` the path of every file, ``provenance.json`` what made it, and ``study.yaml``
+    (written last) every setting. Raises PersistemError where a result is not what was written.
     """
-    name = plan.study.name
-    for path in plan.files("learning") + [plan.summary(specimen) for specimen in plan.specimens]:
-        seals.check(root / path)
-    tables = [(root / path).read_text().splitlines() for path in plan.files("learning")]
-    accuracy = [",".join(COLUMNS)] + [line for table in tables for line in table[1:]]
-    _write(root / paths.accuracy(name), "\n".join(accuracy) + "\n")
-    rows = [_specimen_row(plan, specimen, root) for specimen in plan.specimens]
-    _write(root / paths.specimens(name), _table(rows))
-    _write(root / paths.index(name), index(plan))
-    _write(root / paths.study_file(name, "study.yaml"), settings(plan))
+    _publish(tables(plan, root, facts(plan, root)), root)
 
 
 def publish_report(plan: Plan, root: Path = Path()) -> None:
-    """Copy the report, its tables and the figures into the study's folder."""
-    _copy(plan.report_files(), root)
+    """Copy the report, its tables and the figures into the study's folder, with their provenance."""
+    _publish(copies(plan.report_files(), root, facts(plan, root)), root)
 
 
 def publish_model(plan: Plan, root: Path = Path()) -> None:
-    """Copy the bundle of the model into the study's folder."""
-    _copy(plan.model_files(), root)
+    """Copy the bundle of the model into the study's folder; it says itself what it is of."""
+    _publish(copies(plan.model_files(), root), root)
 
 
 def publish_truth(plan: Plan, root: Path = Path()) -> None:
-    """Copy the figure of the composites into the study's folder."""
-    _copy(pictures(plan), root)
+    """Copy the figure of the composites into the study's folder, with its provenance."""
+    _publish(copies(pictures(plan), root, facts(plan, root)), root)
 
 
 def publish_map(source: Path, out: Path) -> None:
@@ -77,25 +71,64 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
     """Let the study's folder show the study's results where all of them exist already.
 
     After a setting, or the content of a file, is changed back nothing has to run, so no rule would notice that the
-    folder shows other results.
+    folder shows other results; nor that a file in it was damaged.
     """
-    for files in (plan.report_files(), plan.model_files(), pictures(plan)):
-        if all((root / path).exists() for path in files) and not all(
-            (root / shown).exists() and filecmp.cmp(root / source, root / shown, shallow=False)
-            for source, shown in files.items()
-        ):
-            _copy(files, root)
-    for name, folder in plan.mapped.folders.items():
-        source, out = root / folder, root / plan.mapped.shown[name]
-        if source.is_dir() and not _same(source, out):
+    for name, content in stale(plan, root):
+        _put(root / name, content)
+    for source, out in _maps(plan, root):
+        if not _same(source, out):
             shutil.rmtree(out, ignore_errors=True)
             publish_map(source, out)
-    shown = {paths.study_file(plan.study.name, "study.yaml"): settings(plan), paths.index(plan.study.name): index(plan)}
-    if all((root / path).exists() and (root / path).read_text() == text for path, text in shown.items()):
-        return
+
+
+def stale(plan: Plan, root: Path = Path()) -> Iterator[tuple[str, bytes]]:
+    """What the study's folder should show of the results that there are, and does not: path and content."""
+    files, model = plan.report_files() | pictures(plan), plan.model_files()
     summaries = [plan.summary(specimen) for specimen in plan.specimens]
-    if all((root / path).exists() for path in summaries + plan.files("learning")):
-        publish(plan, root)
+    groups = {
+        "report": [*plan.report_files()],
+        "truth": [*pictures(plan)],
+        "model": [*model],
+        "tables": summaries + plan.files("learning"),
+    }
+    there = [name for name, sources in groups.items() if sources and all(seals.intact(root / s) for s in sources)]
+    known = facts(plan, root) if there else {}
+    for group in there:
+        of = {source: (files | model)[source] for source in groups[group]} if group != "tables" else {}
+        shown = copies(of, root, known if group != "model" else None) if of else tables(plan, root, known)
+        for name, content in shown:
+            if not (root / name).is_file() or (root / name).read_bytes() != content:
+                yield name, content
+
+
+def tables(plan: Plan, root: Path, facts: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """The tables that are joined from results, and what is known of the study: path and content."""
+    name = plan.study.name
+    for path in (*plan.files("learning"), *map(plan.summary, plan.specimens)):
+        seals.check(root / path)
+    learned = [(root / path).read_text().splitlines() for path in plan.files("learning")]
+    accuracy = [",".join(COLUMNS)] + [line for table in learned for line in table[1:]]
+    rows = [_specimen_row(plan, specimen, root) for specimen in plan.specimens]
+    texts = {
+        paths.accuracy(name): "\n".join(accuracy) + "\n",
+        paths.specimens(name): _table(rows),
+        paths.index(name): index(plan),
+    }
+    for path, text in texts.items():
+        yield from _with_metadata(path, text.encode(), facts)
+    yield paths.provenance(name), (json.dumps(facts, indent=1) + "\n").encode()
+    yield paths.study_file(name, "study.yaml"), settings(plan).encode()
+
+
+def copies(files: dict[str, str], root: Path, facts: dict[str, Any] | None = None) -> Iterator[tuple[str, bytes]]:
+    """What is shown of files under digests, by source; with their provenance where there are ``facts``."""
+    for source, shown in files.items():
+        seals.check(root / source)
+        content = (root / source).read_bytes()
+        if facts is None:
+            yield shown, content
+        else:
+            yield from _with_metadata(shown, stamped(shown, content, facts), facts)
 
 
 def index(plan: Plan) -> str:
@@ -105,7 +138,9 @@ def index(plan: Plan) -> str:
 
 def settings(plan: Plan) -> str:
     """Every setting of the study that a result can depend on, as YAML."""
-    return yaml.safe_dump(plan.study.model_dump(mode="json", exclude={"run"}), sort_keys=False)
+    # a study of own structures has neither MD nor states but theirs, and could not be read again with any
+    own = {"states", "md", "potential"} if plan.study.structures else set[str]()
+    return yaml.safe_dump(plan.study.model_dump(mode="json", exclude={"run"} | own), sort_keys=False)
 
 
 def _same(source: Path, out: Path) -> bool:
@@ -116,10 +151,27 @@ def _same(source: Path, out: Path) -> bool:
     )
 
 
-def _copy(files: dict[str, str], root: Path) -> None:
-    for source, shown in files.items():
-        with atomic(root / shown) as part:
-            shutil.copyfile(root / source, part)
+def _with_metadata(path: str, content: bytes, facts: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """A file and, of a table, the metadata beside it."""
+    yield path, content
+    if path.endswith(".csv"):
+        yield f"{path}{csvw.SUFFIX}", csvw.metadata(Path(path).name, content, flat(facts))
+
+
+def _maps(plan: Plan, root: Path) -> list[tuple[Path, Path]]:
+    """The folders of the maps that there are, and where they are shown."""
+    folders = [(root / folder, root / plan.mapped.shown[name]) for name, folder in plan.mapped.folders.items()]
+    return [(source, out) for source, out in folders if source.is_dir()]
+
+
+def _publish(shown: Iterator[tuple[str, bytes]], root: Path) -> None:
+    for name, content in shown:
+        _put(root / name, content)
+
+
+def _put(path: Path, content: bytes) -> None:
+    with atomic(path) as part:
+        part.write_bytes(content)
 
 
 def _specimen_row(plan: Plan, name: str, root: Path) -> dict[str, Any]:
@@ -136,8 +188,3 @@ def _table(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic(path) as part:
-        part.write_text(text)

@@ -1,0 +1,329 @@
+"""A finished study as one file: what is in it, what is refused, what is noticed, and a run that starts from it."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+import yaml
+from conftest import ROOT, TINY, changed, pretend
+from persistem import archive as archiving
+from persistem import csvw, paths, seals
+from persistem.cli import main
+from persistem.errors import PersistemError
+from persistem.load import load_study, make_study
+from persistem.plan import Plan
+from persistem.publish import refresh
+from persistem.verify import varies, verify
+
+PLAN = Plan(make_study(TINY))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The tiny study, whose results are pretended."""
+    root = tmp_path_factory.mktemp("finished")
+    pretend(PLAN, root)
+    return root
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.fixture(scope="module")
+def packed(finished):
+    """Its archive."""
+    archiving.archive(PLAN, finished, finished / "tiny.zip", "snakemake")
+    return finished / "tiny.zip"
+
+
+@pytest.fixture
+def crate(packed, tmp_path):
+    """Its archive, unpacked."""
+    with zipfile.ZipFile(packed) as file:
+        file.extractall(tmp_path / "crate")
+    return tmp_path / "crate"
+
+
+def said(capsys, status, *arguments):
+    """What a verb prints."""
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == status
+    out = capsys.readouterr()
+    text = out.err if status else out.out
+    assert text.count("\n") == 1 and text.startswith("persistem: ") == bool(status)
+    return text
+
+
+# what is in it
+
+
+def test_it_has_the_workflow_the_study_what_it_shows_and_its_specimens(crate, finished):
+    names = {str(f.relative_to(crate)) for f in crate.rglob("*") if f.is_file()}
+    for name in ("Snakefile", "workflow/rules/common.smk", "workflow/src/persistem/plan.py", "config/paper.yaml"):
+        assert (crate / name).read_bytes() == (ROOT / name).read_bytes()
+    assert {"envs/learning.yaml", "profiles/default/config.yaml", "requirements.lock", "LICENSE", "Makefile"} <= names
+    assert Plan(make_study(yaml.safe_load((crate / "study.yaml").read_text()))).study_digest == PLAN.study_digest
+    shown = {str(f.relative_to(finished)) for f in (finished / "results/tiny").rglob("*") if f.is_file()}
+    kept = {*PLAN.files("specimens"), *map(PLAN.summary, PLAN.specimens)}
+    own = {str(seals_of(name)) for name in kept}
+    assert {name for name in names if name.startswith("results/")} == shown | kept | own
+    index = json.loads((crate / "seals/seals.json").read_text())
+    sealed = {seal["path"]: seal["sha256"] for seal in index["seals"]}
+    for stage in paths.LEARNED:
+        assert all(sealed[file] == seals.sha256(finished / file) for file in PLAN.files(stage))
+    assert index["digest"] == PLAN.study_digest
+    text = (crate / "RUN.md").read_text()
+    assert "snakemake --cores 2 report --configfile study.yaml" in text and "persistem verify ." in text
+
+
+def seals_of(name):
+    return name.replace("results/", "results/seals/", 1) + ".json"
+
+
+def test_the_metadata_is_of_a_workflow_ro_crate(crate):
+    from rocrate.rocrate import ROCrate
+
+    found = ROCrate(crate)
+    profiles = [getattr(e, "id", e) for e in found.metadata["conformsTo"]]
+    assert "https://w3id.org/ro/crate/1.1" in profiles
+    assert any(id.startswith("https://w3id.org/workflowhub/workflow-ro-crate/") for id in profiles)
+    workflow = found.mainEntity
+    assert workflow.id == "Snakefile" and {"File", "SoftwareSourceCode", "ComputationalWorkflow"} <= {*workflow.type}
+    assert workflow["programmingLanguage"]["name"] == "Snakemake"
+    root = found.root_dataset
+    assert root["name"] and root["description"] and root["datePublished"] == "2026-01-02"
+    assert root["license"].id.startswith("https://spdx.org/licenses/")
+    for entity in found.data_entities:
+        assert (crate / entity.id).exists(), entity.id
+        if entity.type == "File":
+            assert entity["sha256"] == seals.sha256(crate / entity.id)
+    names = {entity.id for entity in found.data_entities}
+    assert {"study.yaml", "results/tiny/tables/accuracy.csv", "workflow/", "results/specimens/"} <= names
+    run = found.get("#run")
+    assert run["instrument"].id == "Snakefile" and [e.id for e in run["object"]] == ["study.yaml"]
+    assert "results/tiny/figures/figure-1.png" in {e.id for e in run["result"]}
+
+
+def test_the_same_study_is_the_same_archive(packed, finished, tmp_path):
+    archiving.archive(Plan(make_study(TINY)), finished, tmp_path / "again.zip", "snakemake")
+    assert seals.sha256(tmp_path / "again.zip") == seals.sha256(packed)
+    with zipfile.ZipFile(packed) as file:
+        names = file.namelist()
+        hot, treated = (
+            paths.path("specimens", PLAN.digest("specimens", f"T6000-rt{k}-s01"), f"T6000-rt{k}-s01") for k in (0, 1)
+        )
+        assert names.index(hot) < names.index(treated)  # so that unpacking makes no source the newer one
+        assert {info.date_time for info in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_own_files_travel_with_the_study(tmp_path, monkeypatch):
+    from ase.build import bulk
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    bulk("Si", cubic=True).write("mine/a.xyz", format="extxyz")
+    bulk("Ge", cubic=True).write(tmp_path / "b.xyz", format="extxyz")
+    bulk("C", cubic=True).write("workflow", format="extxyz")
+    listed = ["mine/a.xyz", str(tmp_path / "b.xyz"), "workflow"]
+    plan = Plan(make_study({"structures": [{"path": p, "state": f"s{k}", "seed": 1} for k, p in enumerate(listed)]}))
+    study, files = archiving.own(plan)
+    assert [one["path"] for one in study["structures"]] == ["mine/a.xyz", "inputs/b.xyz", "inputs/workflow"]
+    for inside, outside in zip(("mine/a.xyz", "inputs/b.xyz", "inputs/workflow"), listed, strict=True):
+        assert files[inside].read_bytes() == (tmp_path / outside).read_bytes()
+        target = tmp_path / "crate" / inside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(outside, target)
+    monkeypatch.chdir(tmp_path / "crate")
+    assert Plan(make_study(study)).study_digest == plan.study_digest
+
+
+# what is refused
+
+
+def test_an_unfinished_study_is_refused_with_what_finishes_it(copy, tmp_path, capsys):
+    source = next(s for s, name in PLAN.report_files().items() if name.endswith("figure-3.pdf"))
+    (copy / source).unlink()
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(TINY))
+    text = said(capsys, 1, "archive", tmp_path / "study.yaml", tmp_path / "a.zip", "--root", copy)
+    assert "not finished" in text and source in text and "1 files" in text
+    assert f"snakemake --cores 2 report --configfile {tmp_path / 'study.yaml'}" in text
+    assert not (tmp_path / "a.zip").exists()
+
+
+@pytest.mark.parametrize("stage", ["specimens", "exit_waves", "crops", "learning"])
+def test_a_damaged_result_is_refused(copy, tmp_path, stage):
+    name = PLAN.files(stage)[-1]
+    file = copy / name / "array" if stage == "exit_waves" else copy / name
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(PersistemError, match=rf"1 files that are damaged.*{re.escape(name)}"):
+        archiving.archive(PLAN, copy, tmp_path / "a.zip", "snakemake")
+
+
+def test_a_damaged_table_is_refused_until_it_is_shown_again(copy, tmp_path):
+    table = copy / paths.accuracy("tiny")
+    table.write_text("nothing")
+    with pytest.raises(PersistemError, match=paths.accuracy("tiny")):
+        archiving.archive(PLAN, copy, tmp_path / "a.zip", "snakemake")
+    refresh(PLAN, copy)
+    archiving.archive(PLAN, copy, tmp_path / "a.zip", "snakemake")
+
+
+def test_intermediates_that_were_removed_are_no_hindrance(copy, packed, tmp_path):
+    shutil.rmtree(copy / "results/exit_waves")
+    archiving.archive(PLAN, copy, tmp_path / "a.zip", "snakemake")
+    assert seals.sha256(tmp_path / "a.zip") == seals.sha256(packed)
+
+
+# what is noticed
+
+
+def test_what_was_unpacked_is_what_was_archived(crate, capsys):
+    text = said(capsys, 0, "verify", crate)
+    count = len((crate / "manifest-sha256.txt").read_text().splitlines())
+    assert f"{count} of {count} files are what was archived" in text
+    check = subprocess.run(["sha256sum", "--check", "--quiet", "manifest-sha256.txt"], cwd=crate, capture_output=True)
+    assert check.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["results/tiny/tables/accuracy.csv", "results/tiny/figures/figure-1.png", "Snakefile", PLAN.files("specimens")[0]],
+)
+@pytest.mark.parametrize("kind", ["flipped", "gone"])
+def test_a_changed_file_is_named(crate, capsys, name, kind):
+    content = (crate / name).read_bytes()
+    (crate / name).unlink() if kind == "gone" else (crate / name).write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    text = said(capsys, 1, "verify", crate)
+    assert text.strip().endswith(f"missing or damaged: {name}")
+
+
+def made_again(crate, versions=None):
+    """Results that are made again in an unpacked archive, with other versions if given, and shown."""
+    before = seals.environment.versions
+    try:
+        if versions:
+            seals.environment.versions = lambda: before() | versions
+        pretend(PLAN, crate)
+    finally:
+        seals.environment.versions = before
+
+
+def test_results_made_again_are_compared(crate):
+    made_again(crate)
+    text = verify(crate)
+    index = json.loads((crate / "seals/seals.json").read_text())
+    rest = [s["path"] for s in index["seals"] if s["path"] not in (crate / "manifest-sha256.txt").read_text()]
+    assert f"{len(rest)} of {len(rest)} results that were made again are the same bytes" in text
+
+
+def test_results_of_other_versions_show_so_and_are_no_damage(crate):
+    made_again(crate, {"numpy": "9.9"})
+    assert "show what was made again" in verify(crate)
+    (crate / "results/tiny/figures/figure-1.png").write_bytes(b"damaged")
+    with pytest.raises(PersistemError, match=r"missing or damaged: results/tiny/figures/figure-1.png$"):
+        verify(crate)
+
+
+def test_a_result_that_differs_is_named_with_what_made_it(crate):
+    made_again(crate, {"numpy": "9.9"})
+    name = PLAN.files("crops")[0]
+    with seals.Path(crate / name).open("wb") as file:
+        file.write(b"others")
+    seals.seal(crate / name, crate / name)
+    with pytest.raises(PersistemError, match=rf"1 differ.*: {re.escape(name)}$"):
+        verify(crate)
+
+
+def test_specimens_made_again_are_compared_too(crate):
+    for folder in ("results/specimens", "results/seals/specimens"):
+        shutil.rmtree(crate / folder)
+    made_again(crate, {"lammps": "9.9"})
+    assert "show what was made again" in verify(crate)
+    name = PLAN.files("specimens")[0]
+    (crate / name).write_text("another trajectory")
+    with pytest.raises(PersistemError, match=rf"missing or damaged: .*{re.escape(name)}$"):
+        verify(crate)
+    seals.seal(crate / name, crate / name)
+    with pytest.raises(PersistemError, match=rf"1 differ.*: {re.escape(name)}$"):
+        verify(crate)
+
+
+def test_what_differs_each_time_is_no_failure(crate):
+    made_again(crate)
+    page = next(s for s, name in PLAN.report_files().items() if name.endswith("report.html"))
+    (crate / page).write_text('<meta charset="utf-8">\nanother day')
+    seals.seal(crate / page, crate / page)
+    refresh(PLAN, crate)
+    assert "1 differ as they do each time" in verify(crate)
+    assert varies(page) and not varies(PLAN.files("learning")[0])
+
+
+def test_a_results_folder_is_verified_by_its_seals(copy, capsys):
+    assert "sealed results are what was written" in said(capsys, 0, "verify", copy)
+    name = PLAN.files("diagrams")[0]
+    (copy / name).write_bytes(b"damaged")
+    assert said(capsys, 1, "verify", copy).strip().endswith(f"damaged: {name}")
+    assert (copy / name).exists()  # only a reader sets it aside
+
+
+def test_another_folder_is_refused(tmp_path, capsys):
+    assert "neither an unpacked archive" in said(capsys, 1, "verify", tmp_path)
+
+
+# for real
+
+#: 216 atoms, one seed, one defocus.
+SMALL = {
+    "name": "small",
+    "material": {
+        "crystal": {"formula": "Si", "structure": "diamond", "a": 5.431, "c": None, "cubic": True},
+        "repetitions": [3, 3, 3],
+        "species": ["Si"],
+        "radii": {"Si": 1.1},
+    },
+    "potential": {"pair_style": "sw", "file": "Si.sw"},
+    "md": TINY["md"]
+    | {"series": [{"temperatures": [4000], "seeds": [1]}], "temperature_tolerance": 5.0, "rt": {"steps": 200}},
+    "states": {"quenched": {"temperature": 4000, "rt": True}, "liquid": {"temperature": 4000, "rt": False}},
+    "imaging": changed(TINY, "imaging.defoci", [0])["imaging"],
+    "crops": TINY["crops"],
+    "features": TINY["features"],
+    "learning": TINY["learning"],
+}
+
+
+def ran(folder, snakefile, *arguments):
+    command = [sys.executable, "-m", "snakemake", "-s", str(snakefile), "--cores", "2", "--nocolor", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_of_an_unpacked_archive_starts_from_the_specimens_and_gives_the_same(tmp_path, monkeypatch):
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    ran(tmp_path, ROOT / "Snakefile", "--configfile", "small.yaml")
+    pretend(Plan(load_study(tmp_path / "small.yaml")), tmp_path)  # the report, which takes minutes
+    monkeypatch.chdir(tmp_path)
+    assert main(["archive", "small.yaml", "small.zip"]) == 0
+    for table in ("accuracy", "specimens"):
+        header = next(csv.reader((tmp_path / f"results/small/tables/{table}.csv").open()))
+        assert set(header) <= csvw.COLUMNS.keys(), table
+    crate = tmp_path / "elsewhere/crate"
+    with zipfile.ZipFile("small.zip") as file:
+        file.extractall(crate)
+    before = {f: f.read_bytes() for f in crate.glob("results/small/tables/*") if "timings" not in f.name}
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    text = ran(crate, crate / "Snakefile", "--configfile", "study.yaml")  # by the workflow in it
+    assert "exit_wave" in text and "learning" in text
+    assert not {"heating", "rt_treatment", "figure"} & {line.split()[0] for line in text.splitlines() if line.split()}
+    assert {f: f.read_bytes() for f in before} == before
+    assert "results that were made again are the same bytes" in verify(crate)
