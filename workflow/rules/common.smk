@@ -10,7 +10,7 @@ from snakemake.utils import update_config
 SOURCE = Path(workflow.current_basedir).parent / "src"
 sys.path.insert(0, str(SOURCE))
 
-from persistem import environment, paths, resources, runs
+from persistem import cluster, environment, paths, resources, runs
 from persistem.errors import PersistemError
 from persistem.load import make_study, typed
 from persistem.figures import module as figure
@@ -49,6 +49,13 @@ onstart:
         runs.begin(HOME, PLAN.study.name, makes, reads)
     except PersistemError as error:
         sys.exit(f"persistem: {error}")
+    if len(runs.alive(HOME)) == 1 and (
+        left := cluster.cancel_leftovers(Path.cwd())
+    ):
+        print(
+            f"persistem: cancelled {len(left)} Slurm jobs that a run which was killed left behind",
+            file=sys.stderr,
+        )
     describe(PLAN, HOME)
 
 

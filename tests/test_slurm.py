@@ -1,0 +1,176 @@
+"""The workflow on a real Slurm: three nodes on this machine (tests/slurm_up.sh), through profiles/slurm as a user has it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, TINY, changed
+from persistem.load import make_study
+from persistem.plan import Plan
+from test_workflow import contents
+
+pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+
+STUDY = changed(TINY, "md.ranks", 2)
+CLUSTER = ROOT / "tests/slurm_up.sh"
+SNAKEMAKE = [
+    sys.executable,
+    "-m",
+    "snakemake",
+    "-s",
+    str(ROOT / "Snakefile"),
+    "--nocolor",
+    "--configfile",
+    "study.yaml",
+]
+ON_SLURM = [*SNAKEMAKE, "--profile", str(ROOT / "profiles/slurm"), "--latency-wait", "10"]
+#: A call that hangs is killed; nothing here takes longer.
+LIMIT = ["timeout", "-s", "KILL", "900"]
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    """A Slurm with accounting, and its clients' environment."""
+    missing = [name for name in ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd") if not shutil.which(name)]
+    if missing or os.geteuid():
+        why = f"{', '.join(missing)} not installed: tests/slurm_up.sh install" if missing else "only root can start it"
+        pytest.skip(f"there is no Slurm to test on ({why})")
+    base = Path(tempfile.mkdtemp(prefix="persistem-slurm-"))
+    base.chmod(0o755)  # the database has a user of its own
+    here = os.environ | {"SLURM_BASE": str(base), "SLURM_ACCOUNTING": "1", "SLURM_MEM": "4000"}
+    up = subprocess.run(["bash", CLUSTER, "up"], env=here, capture_output=True, text=True, timeout=120)
+    if up.returncode:
+        subprocess.run(["bash", CLUSTER, "down"], env=here, capture_output=True, timeout=120)
+    assert up.returncode == 0, up.stdout + up.stderr
+    yield here | {"SLURM_CONF": f"{here['SLURM_BASE']}/etc/slurm.conf"}
+    subprocess.run(["bash", CLUSTER, "down"], env=here, capture_output=True, timeout=120)
+    shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """A folder in which the study has run on this machine alone."""
+    folder = tmp_path_factory.mktemp("local")
+    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    done = subprocess.run([*LIMIT, *SNAKEMAKE, "--cores", "2"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    return tmp_path
+
+
+def jobs(slurm, folder):
+    """Slurm's own record of the jobs of a folder, one row for each."""
+    columns = ["JobIDRaw", "JobName", "Comment", "State", "AllocCPUS", "ReqMem", "TimelimitRaw", "NodeList", "WorkDir"]
+    command = ["sacct", "--allocations", "--noheader", "--parsable2", "--duplicates", f"--format={','.join(columns)}"]
+    text = subprocess.run(command, env=slurm, capture_output=True, text=True, check=True, timeout=60).stdout
+    rows = [dict(zip(columns, line.split("|"), strict=True)) for line in text.splitlines()]
+    return [row for row in rows if row["WorkDir"] == str(folder)]
+
+
+def begin(slurm, folder, *arguments):
+    """Start snakemake, with its output in the file ``log``."""
+    with open(folder / "log", "wb") as log:
+        return subprocess.Popen([*LIMIT, *ON_SLURM, *arguments], cwd=folder, env=slurm, stdout=log, stderr=log)
+
+
+def running(slurm, folder, rule, patience=120):
+    """Wait until a job of a rule runs; Slurm's row of it."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        found = [job for job in jobs(slurm, folder) if rule in job["Comment"] and job["State"] == "RUNNING"]
+        if found:
+            return found[0]
+        time.sleep(0.5)
+    raise AssertionError(f"no job of {rule} ran in {patience} s: {(folder / 'log').read_text()[-3000:]}")
+
+
+def end(run, folder):
+    run.wait()
+    text = (folder / "log").read_text()
+    assert run.returncode == 0, text[-4000:]
+    return text
+
+
+def same(folder, local):
+    found, expected = contents(folder), contents(local)
+    assert found.keys() == expected.keys()
+    assert [name for name in found if found[name] != expected[name]] == []
+
+
+def test_a_study_runs_through_sbatch_and_gives_the_bytes_of_a_local_run(slurm, local, study):
+    text = end(begin(slurm, study), study)
+    assert "Traceback" not in text
+    found = jobs(slurm, study)
+    assert {job["State"] for job in found} == {"COMPLETED"}
+    kinds = Counter(re.match(r"rule_([a-z]+)", job["Comment"])[1] for job in found)
+    # 43 jobs of Snakemake's, of which all that takes seconds shares one of Slurm's for every two specimens
+    assert kinds == {"heating": 2, "rt": 2, "imaging": 2, "learning": 1}
+    for job in found:
+        assert job["JobName"].startswith("persistem_")
+        assert int(job["AllocCPUS"]) == (2 if not job["Comment"].startswith("rule_learning") else 1)
+        memory = int(job["ReqMem"].rstrip("M"))
+        assert 500 <= memory <= 2000 and int(job["TimelimitRaw"]) <= 30, "a group asks for what two of its jobs need"
+    log = next((study / "results/logs/specimens").rglob("T6000-rt0-s01/structure.log")).read_text()
+    assert "2 MPI tasks x 1 OpenMP threads" in log
+    same(study, local)
+
+
+def test_jobs_that_a_killed_run_left_behind_are_cancelled_not_doubled(slurm, local, study):
+    run = begin(slurm, study)
+    left = running(slurm, study, "rule_imaging", patience=300)
+    subprocess.run(["pkill", "-KILL", "-P", str(run.pid)], check=True)  # below timeout
+    run.wait()
+    assert left["JobIDRaw"] in [job["JobIDRaw"] for job in jobs(slurm, study) if job["State"] == "RUNNING"]
+    text = end(begin(slurm, study), study)
+    assert re.search(r"persistem: cancelled \d Slurm jobs that a run which was killed left behind", text)
+    state = {job["JobIDRaw"]: job["State"] for job in jobs(slurm, study)}
+    assert state[left["JobIDRaw"]].startswith("CANCELLED")
+    # no molecular dynamics a second time
+    comments = [job["Comment"] for job in jobs(slurm, study) if re.match("rule_(heating|rt_)", job["Comment"])]
+    assert len(comments) == len(set(comments)) == 4
+    same(study, local)
+
+
+def test_a_node_that_dies_costs_a_try(slurm, local, study):
+    run = begin(slurm, study)
+    job = running(slurm, study, "rule_heating")
+    node = job["NodeList"]
+    subprocess.run(["bash", CLUSTER, "node-down", node], env=slurm, check=True, capture_output=True, timeout=60)
+    try:
+        end(run, study)
+    finally:
+        subprocess.run(["bash", CLUSTER, "node-up", node], env=slurm, capture_output=True, timeout=60)
+    again = [other for other in jobs(slurm, study) if other["Comment"] == job["Comment"]]
+    assert Counter(other["State"] for other in again) == {"NODE_FAIL": 1, "COMPLETED": 1}
+    first, second = sorted(again, key=lambda other: int(other["JobIDRaw"]))
+    assert int(second["TimelimitRaw"]) == 2 * int(first["TimelimitRaw"]), "a further try asks for more time"
+    same(study, local)
+
+
+def test_dynamics_longer_than_the_time_limit_goes_on_where_it_was(slurm, study):
+    long = STUDY | {
+        "material": {"repetitions": [24, 24, 10]},
+        "md": STUDY["md"] | {"steps": 2000, "segment_steps": 100},
+    }
+    (study / "study.yaml").write_text(yaml.safe_dump(long))
+    plan = Plan(make_study(long))
+    target = next(path for path in plan.files("specimens") if "T6000-rt0-s01" in path)
+    end(begin(slurm, study, target, "--set-resources", "heating:runtime=1", "--retries", "9"), study)
+    states = Counter(job["State"] for job in jobs(slurm, study))
+    assert states["TIMEOUT"] >= 1 and states["COMPLETED"] == 1
+    log = next((study / "results/logs/specimens").rglob("T6000-rt0-s01/structure.log")).read_text()
+    assert re.search(r"resuming after segment \d+ of 20", log)
+    assert Path(study, target).exists()
