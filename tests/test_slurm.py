@@ -1,4 +1,4 @@
-"""The workflow on a real Slurm: three nodes on this machine (tests/slurm_up.sh), through profiles/slurm as a user has it."""
+"""The workflow on a real Slurm: three nodes on this machine (tests/slurm_up.sh), through profiles/slurm as it is."""
 
 import os
 import re

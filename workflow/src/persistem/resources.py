@@ -96,7 +96,7 @@ def _exit_wave(plan: Plan, settings: dict[str, Any], before: str) -> Work:
 
 def _micrograph(plan: Plan, settings: dict[str, Any], before: str) -> Work:
     points, frames = _points(settings), _frames(plan, plan.input_digest("exit_waves", before))
-    return Work(20 + 1e-8 * points * _nodes(str(settings)) * frames, 400 + 9e-5 * points + 1e-5 * points * frames)
+    return Work(15 + 3e-8 * points * _nodes(str(settings)) * frames, 400 + 9e-5 * points + 1e-5 * points * frames)
 
 
 def _crops(plan: Plan, settings: dict[str, Any], before: str) -> Work:
