@@ -1,8 +1,10 @@
 """Composites: what is where in them, how they were made, and what is said of a map of them."""
 
 import json
+import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -326,16 +328,19 @@ MD = MolecularDynamics(
 )
 
 
-def molten(out, material=RECTANGULAR, md=MD, density=3.54, share=0.5):
-    """Run the MD in a process of its own: LAMMPS and MPI do not share one with later tests."""
-    code = (
+def melting(out, material=RECTANGULAR, md=MD, density=3.54, share=0.5):
+    """Code that runs the MD: LAMMPS and MPI do not share a process with later tests."""
+    return (
         "import sys; from persistem.composites.melted import melt_half\n"
         "from persistem.errors import PersistemError; from persistem.study import *\n"
         "try:\n"
         f"    melt_half({material!r}, {Potential()!r}, {md!r}, 6000, {density}, 1, {str(out)!r}, {share})\n"
         "except PersistemError as error:\n    sys.exit(str(error))\n"
     )
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+
+
+def molten(out, **change):
+    return subprocess.run([sys.executable, "-c", melting(out, **change)], capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -419,3 +424,20 @@ def test_what_cannot_be_half_melted_is_refused(tmp_path):
         assert message in result.stderr
         assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 6])  # of resting, drawn, three hot, and two at the end
+def test_a_kill_after_any_phase_costs_a_segment_at_most(composite, tmp_path, k):
+    job = subprocess.Popen([sys.executable, "-c", melting(tmp_path)], stdout=subprocess.DEVNULL)
+    restart = tmp_path / f"segments/{k:03d}.restart"
+    deadline = time.monotonic() + 240
+    while not restart.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    job.kill()
+    job.wait()
+    assert restart.exists() and not (tmp_path / "structure.extxyz").exists(), "the kill came too late to test anything"
+    result = molten(tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert re.search(rf"resuming after segment [{k}-{k + 1}] of 7", result.stdout)
+    for name in ("structure.extxyz", "summary.json"):
+        assert (tmp_path / name).read_bytes() == (composite / name).read_bytes()

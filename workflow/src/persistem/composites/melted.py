@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem import segments
 from persistem.composites.layout import Halves
 from persistem.errors import PersistemError
 from persistem.md import check, velocity_seed
-from persistem.segments import THERMO
-from persistem.simulation import hold, set_forces, start_lammps, state_of, world_of
+from persistem.simulation import hold, set_forces, world_of
 from persistem.structures import crystal_of, write_structure, write_summary
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from persistem.study import Imaging, Material, MolecularDynamics, Potential
 
 #: Raised when the results of this stage change for the same study.
-VERSION = 1
+VERSION = 2
 
 CRYSTAL, MELTED = 0, 1
 #: A crystal is at rest after this part of an RT treatment.
@@ -55,6 +55,8 @@ def melt_half(
     last all atoms move at ``md.rt.temperature`` for ``md.rt.steps``, as in the RT treatment, with a barostat for each
     axis where the study has one, and what melted contracts.
 
+    All of this is a chain of segments (``segments``), of which a kill repeats one; a quarter of ``md.steps`` at most.
+
     Written: ``structure.extxyz`` (positions in Å, cell, array ``state``: 0 crystal, 1 melted; the boundary between
     them, crystal to the left, is the plane at half the cell) and ``summary.json``, with the widths ``crystal_A`` and
     ``melted_A`` along x. Called on every one of ``md.ranks`` MPI ranks.
@@ -69,18 +71,31 @@ def melt_half(
     if not 0 < density < math.inf:
         raise PersistemError(f"a density of {density:g} g/cm³ of what is melted: it has to be positive")
     crystal, held = _parted(material, share)
-    lmp = start_lammps(screen=True)
-    try:
-        _create(lmp, world, crystal, held, material)
+    plan = _phases(md)
+
+    def set_up(lmp: Any, k: int, restart: Path | None) -> None:
+        phase = plan[k - 1][0]
+        if restart:  # it has the groups, too
+            lmp.command(f'read_restart "{restart}"')
+        else:
+            _create(lmp, world, crystal, held, material)
         set_forces(lmp, material, potential, md)
-        rows = _anneal(lmp, md, temperature, density, seed, held / len(crystal))
-        atoms = state_of(lmp, material.species)
-    except PersistemError:
-        raise
-    except Exception as error:  # the lammps module raises bare Exceptions with LAMMPS' own message
-        raise PersistemError(f"LAMMPS stopped: {str(error).strip()}") from error
-    lmp.close()
-    means = check(rows, md.rt.temperature, md.temperature_tolerance)
+        first = k == 1 or plan[k - 2][0] != phase
+        PHASES[phase](lmp, md, temperature, seed, first)
+        if phase == "drawn":
+            final = _room(lmp, density, held / len(crystal))
+            ends = " ".join(map(repr, final))
+            lmp.command(f"fix room melted deform 1 x final {ends} remap x units box")
+
+    chain = segments.Chain(Path(out), tuple(steps for _, steps in plan), md.thermo_every, set_up)
+    segments.run(chain, world)
+    atoms = segments.end_state(chain, material.species)
+    rows = segments.rows(chain)
+    means = check(
+        [row for row in rows if row["step"] > rows[-1]["step"] - md.rt.steps],
+        md.rt.temperature,
+        md.temperature_tolerance,
+    )
     if world.rank == 0:
         del atoms.arrays["velocities_A_per_ps"]
         atoms.set_array("state", np.where(np.arange(len(atoms)) < held, CRYSTAL, MELTED))
@@ -158,42 +173,53 @@ def _create(lmp: Any, world: Any, crystal: Atoms, held: int, material: Material)
     lmp.commands_list([f"group held id 1:{held}", f"group melted id {held + 1}:{len(crystal)}"])
 
 
-def _anneal(
-    lmp: Any, md: MolecularDynamics, temperature: float, density: float, seed: int, below: float
-) -> list[dict[str, float]]:
-    """Run the protocol of ``melt_half``, of whose crystal the share ``below`` stands still.
-
-    Returns the thermo series (``segments.THERMO``) of the last relaxation.
-    """
-    room, hot = md.rt.temperature, md.initial_temperature_factor
-    free = md if md.barostat == "none" else md.model_copy(update={"barostat": "aniso"})
+def _phases(md: MolecularDynamics) -> list[tuple[str, int]]:
+    """The phases of ``melt_half`` and the steps of each of their segments; the cell is drawn out in one."""
     begin = max(md.steps // 4, 1)
-    drawn = "dist gaussian mom yes rot no loop all"
-    lmp.commands_list([f"thermo {md.thermo_every}", "thermo_modify lost error flush yes"])
-    lmp.command(f"velocity all create {room * hot} {velocity_seed(seed)} {drawn}")
-    hold(lmp, free, room, treated=False)
-    lmp.commands_list([f"run {max(md.rt.steps // RELAXING, 1)}", "unfix heat"])
+    lasting = {"resting": max(md.rt.steps // RELAXING, 1), "drawn": begin, "hot": md.steps - begin, "end": md.rt.steps}
+    return [
+        (phase, steps)
+        for phase, total in lasting.items()
+        for steps in ([total] if phase == "drawn" else segments.lengths(total, md.segment_steps))
+    ]
+
+
+def _resting(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, first: bool) -> None:
+    """The whole crystal at the RT temperature."""
+    if first:
+        hot = md.rt.temperature * md.initial_temperature_factor
+        lmp.command(f"velocity all create {hot} {velocity_seed(seed)} {DRAWN}")
+    hold(lmp, _free(md), md.rt.temperature, treated=False)
+
+
+def _hot(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, first: bool) -> None:
+    """One part hot, the other standing still; it does as long as nothing integrates it."""
+    lmp.command(f"fix melt melted nvt temp {temperature} {temperature} {md.temperature_damping / 1000}")
+
+
+def _drawn(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, first: bool) -> None:
+    """The same, from velocities of its own."""
+    hot = temperature * md.initial_temperature_factor
     lmp.command("velocity held set 0 0 0")
-    lmp.command(f"velocity melted create {temperature * hot} {velocity_seed(seed, stream=1)} {drawn}")
-    final = _room(lmp, density, below)
-    lmp.commands_list(
-        [
-            f"fix melt melted nvt temp {temperature} {temperature} {md.temperature_damping / 1000}",
-            f"fix room melted deform 1 x final {' '.join(map(repr, final))} remap x units box",
-            f"run {begin}",
-            "unfix room",
-            f"run {md.steps - begin}",
-            "unfix melt",
-        ]
-    )
-    # where they stand is a moment of their motion at this temperature, so that their lattice takes up no heat
-    lmp.command(f"velocity held create {room} {velocity_seed(seed, stream=2)} {drawn}")
-    hold(lmp, free, room, treated=True)
-    rows = []
-    for begun in range(0, md.rt.steps, md.thermo_every):
-        lmp.command(f"run {min(md.thermo_every, md.rt.steps - begun)}")
-        rows.append({name: float(lmp.get_thermo(keyword)) for name, keyword in THERMO.items()})
-    return rows
+    lmp.command(f"velocity melted create {hot} {velocity_seed(seed, stream=1)} {DRAWN}")
+    _hot(lmp, md, temperature, seed, first)
+
+
+def _end(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, first: bool) -> None:
+    """All atoms at the RT temperature."""
+    if first:
+        # where they stand is a moment of their motion at this temperature, so that their lattice takes up no heat
+        lmp.command(f"velocity held create {md.rt.temperature} {velocity_seed(seed, stream=2)} {DRAWN}")
+    hold(lmp, _free(md), md.rt.temperature, treated=True)
+
+
+def _free(md: MolecularDynamics) -> MolecularDynamics:
+    """With a barostat for each axis, where there is one."""
+    return md if md.barostat == "none" else md.model_copy(update={"barostat": "aniso"})
+
+
+DRAWN = "dist gaussian mom yes rot no loop all"
+PHASES = {"resting": _resting, "drawn": _drawn, "hot": _hot, "end": _end}
 
 
 def _room(lmp: Any, density: float, below: float) -> tuple[float, float]:
