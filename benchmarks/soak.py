@@ -47,7 +47,7 @@ STUDY = {
     "learning": {"repetitions": 3},
 }
 #: What says how long something took, which process did it, or what was set aside.
-RECORDS = ("logs", "benchmarks", ".runs")
+RECORDS = ("logs", "benchmarks", ".runs", ".contents")
 
 
 def kill_snakemake(run: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,7 @@ VERBS = [
     "heat", "treat", "prepare", "structure", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
     "persistence-images", "learn", "melt", "composite", "train", "judge", "diagram-3d", "state-checks",
     "optimal-volumes", "weights", "inverse", "report", "figure", "publish", "publish-report", "publish-model",
-    "publish-truth", "check", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map",
+    "publish-truth", "check", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map",
     "map-micrograph", "publish-map",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"
@@ -196,7 +196,7 @@ def test_reference_writes_the_files_in_config(tmp_path):
 def test_publish_needs_the_results(tmp_path, capsys):
     said = refused(capsys, "publish", json.dumps(TINY), "--root", tmp_path)
     assert "results/learning" in said
-    assert not (tmp_path / "results/tiny").exists()
+    assert [path.name for path in files(tmp_path / "results/tiny")] == ["digests.csv"]
 
 
 # what is refused

@@ -120,7 +120,7 @@ VALUES = {
     "truth.defocus": 25.0,
     "truth.dose": 800.0,
     "truth.splices": [{"name": "halves", "states": ["amorphous", "liquid"], "seeds": [1]}],
-    "truth.melts": [{"name": "melt", "states": ["liquid", "amorphous"], "seeds": [1]}],
+    "truth.melts": [{"name": "melt", "states": ["liquid", "amorphous"], "seeds": [7]}],
     "truth.strangers": [{"name": "gold", "crystal": {"formula": "Au", "structure": "fcc", "a": 4.08}}],
     "truth.sizes": [5.0],
     "evaluation.describing.detector.binning": 1,

@@ -86,13 +86,16 @@ def begin(slurm, folder, *arguments):
         return subprocess.Popen([*LIMIT, *ON_SLURM, *arguments], cwd=folder, env=slurm, stdout=log, stderr=log)
 
 
-def running(slurm, folder, rule, patience=120):
-    """Wait until a job of a rule runs; Slurm's row of it."""
+def running(slurm, folder, rule, patience=300):
+    """Wait until a job of a rule runs; its number and node."""
+    command = ["squeue", "--noheader", "--states", "RUNNING", "--format", "%i|%N|%k|%Z"]
     end = time.monotonic() + patience
     while time.monotonic() < end:
-        found = [job for job in jobs(slurm, folder) if rule in job["Comment"] and job["State"] == "RUNNING"]
-        if found:
-            return found[0]
+        text = subprocess.run(command, env=slurm, capture_output=True, text=True, check=True, timeout=60).stdout
+        for line in text.splitlines():
+            number, node, comment, where = line.split("|")
+            if rule in comment and where == str(folder):
+                return number, node
         time.sleep(0.5)
     raise AssertionError(f"no job of {rule} ran in {patience} s: {(folder / 'log').read_text()[-3000:]}")
 
@@ -130,14 +133,13 @@ def test_a_study_runs_through_sbatch_and_gives_the_bytes_of_a_local_run(slurm, l
 
 def test_jobs_that_a_killed_run_left_behind_are_cancelled_not_doubled(slurm, local, study):
     run = begin(slurm, study)
-    left = running(slurm, study, "rule_imaging", patience=300)
+    left, _ = running(slurm, study, "rule_imaging")
     subprocess.run(["pkill", "-KILL", "-P", str(run.pid)], check=True)  # below timeout
     run.wait()
-    assert left["JobIDRaw"] in [job["JobIDRaw"] for job in jobs(slurm, study) if job["State"] == "RUNNING"]
     text = end(begin(slurm, study), study)
     assert re.search(r"persistem: cancelled \d Slurm jobs that a run which was killed left behind", text)
     state = {job["JobIDRaw"]: job["State"] for job in jobs(slurm, study)}
-    assert state[left["JobIDRaw"]].startswith("CANCELLED")
+    assert state[left].startswith("CANCELLED")
     # no molecular dynamics a second time
     comments = [job["Comment"] for job in jobs(slurm, study) if re.match("rule_(heating|rt_)", job["Comment"])]
     assert len(comments) == len(set(comments)) == 4
@@ -146,14 +148,15 @@ def test_jobs_that_a_killed_run_left_behind_are_cancelled_not_doubled(slurm, loc
 
 def test_a_node_that_dies_costs_a_try(slurm, local, study):
     run = begin(slurm, study)
-    job = running(slurm, study, "rule_heating")
-    node = job["NodeList"]
+    job, node = running(slurm, study, "rule_heating")
     subprocess.run(["bash", CLUSTER, "node-down", node], env=slurm, check=True, capture_output=True, timeout=60)
     try:
         end(run, study)
     finally:
         subprocess.run(["bash", CLUSTER, "node-up", node], env=slurm, capture_output=True, timeout=60)
-    again = [other for other in jobs(slurm, study) if other["Comment"] == job["Comment"]]
+    found = jobs(slurm, study)
+    rule = next(other["Comment"] for other in found if other["JobIDRaw"] == job)
+    again = [other for other in found if other["Comment"] == rule]
     assert Counter(other["State"] for other in again) == {"NODE_FAIL": 1, "COMPLETED": 1}
     first, second = sorted(again, key=lambda other: int(other["JobIDRaw"]))
     assert int(second["TimelimitRaw"]) == 2 * int(first["TimelimitRaw"]), "a further try asks for more time"

@@ -146,7 +146,7 @@ def members(wildcards):
 
 def batches(wildcards, size):
     """The diagrams of a micrograph in files of ``size`` crops; a variant of the study may have other crops."""
-    count = PLAN.crops_of(wildcards.digest)
+    count = PLAN.crops_of[wildcards.digest]
     return [
         paths.crop_batch().format(
             **dict(wildcards.items()), first=first, last=min(first + size, count)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from persistem import seals, verbs, verbs_archive, verbs_map, verbs_truth
+from persistem import seals, verbs, verbs_archive, verbs_map, verbs_results, verbs_truth
 from persistem.errors import PersistemError
 from persistem.figures import CHAPTER, FIGURES, TRIED
 from persistem.paths import files_in
@@ -123,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("study", help="study file, or a study as an inline mapping")
     command = add(verbs.check, protocol=False)
     command.add_argument("studies", nargs="+", type=Path)
+    command = root(add(verbs_results.unused, protocol=False))
+    command.add_argument("--remove", action="store_true", help="remove what is listed")
     add(verbs.accuracy, "table", protocol=False)
     add(verbs.record, "study", "docs", protocol=False)
     add(verbs_truth.record_maps, "study", "docs", protocol=False)

@@ -6,6 +6,7 @@ Each check raises ValueError with the key, its value and what is allowed; ``pers
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,10 @@ import numpy as np
 
 from persistem import paths
 from persistem.combinations_model import check_micrographs, check_model, check_truth
-from persistem.crops import check_detector, positions
+from persistem.crops import check_detector, count_along
 from persistem.errors import PersistemError
 from persistem.exit_waves import check_fits
+from persistem.files import is_file
 from persistem.optics import check_device
 from persistem.specimens import groups_of, states_of
 from persistem.structures import is_lammps_data, potential_path, unit_cell
@@ -26,12 +28,20 @@ if TYPE_CHECKING:
 
 #: Nested cross-validation leaves out two seeds and trains on the others.
 MINIMUM_SEEDS = 3
+#: What maps say of windows besides the states.
+RESERVED = ("abstain", "abstained", "confidence")
+#: More than anybody has simulated or cut; beyond, a list was meant to be shorter.
+MOST_SPECIMENS, MOST_CROPS, MOST_CELLS = 100_000, 100_000, 10**9
+SIDES = (1e-3, 1e6)  # Å
 
 
 def check_combinations(study: Study) -> None:
     """Refuse a study whose settings contradict each other."""
     if study.name in {*paths.STAGES, *paths.RECORDS}:
         raise ValueError(f"name = {study.name!r}: results/{study.name} is a folder of the workflow; choose another")
+    _check_sides(study)
+    if not study.structures:
+        _check_number(study)
     _check_states(study)
     _check_preparation(study)
     _check_seeds(study)
@@ -49,7 +59,24 @@ def check_combinations(study: Study) -> None:
         _check_field(study)
 
 
+def _check_sides(study: Study) -> None:
+    for key in ("field", "thickness", "margin"):
+        side, least = getattr(study.imaging, key), 0 if key == "margin" else SIDES[0]
+        if not least <= side <= SIDES[1]:
+            raise ValueError(f"imaging.{key} = {side:g}: allowed are {least:g} to {SIDES[1]:g} Å")
+
+
+def _check_number(study: Study) -> None:
+    count = sum(len(one.temperatures) * len(one.seeds) * len(one.rt) for one in study.md.series)
+    if count > MOST_SPECIMENS:
+        raise ValueError(f"md.series: {count} specimens; at most {MOST_SPECIMENS}")
+
+
 def _check_states(study: Study) -> None:
+    for name in states_of(study):
+        if name in RESERVED:
+            where = "structures" if study.structures else "states"
+            raise ValueError(f"{where}: a state is called {name}, which maps say of windows; choose another name")
     if study.structures:
         if "states" in study.model_fields_set:
             raise ValueError("states: given together with structures, each of which names its own state; leave one out")
@@ -112,7 +139,10 @@ def _check_crops(study: Study) -> None:
             f"crops.size = {study.crops.size}: larger than the micrograph; "
             f"at most imaging.pixels = {study.imaging.pixels}"
         )
-    if len(positions((study.imaging.pixels, study.imaging.pixels), study.crops)) < 2:
+    count = count_along(study.imaging.pixels, study.crops) ** 2
+    if count > MOST_CROPS:
+        raise ValueError(f"crops.stride = {study.crops.stride}: {count} crops per micrograph; at most {MOST_CROPS}")
+    if count < 2:
         raise ValueError(
             f"crops.size = {study.crops.size}: one crop per micrograph; a random split needs at least 2 "
             f"(imaging.pixels = {study.imaging.pixels}, crops.stride = {study.crops.stride})"
@@ -136,7 +166,7 @@ def _check_figures(study: Study) -> None:
     shown = study.figures
     if shown.recipe is not None and shown.recipe not in study.features:
         raise ValueError(f"figures.recipe = {shown.recipe!r}: not one of features: {', '.join(study.features)}")
-    count = len(positions((study.imaging.pixels, study.imaging.pixels), study.crops))
+    count = count_along(study.imaging.pixels, study.crops) ** 2
     if shown.crop is not None and shown.crop >= count:
         raise ValueError(f"figures.crop = {shown.crop}: a micrograph has crops 0 to {count - 1}")
 
@@ -177,7 +207,7 @@ def _check_structures(study: Study) -> None:
         if count > 1:
             raise ValueError(f"structures: {count} are called {name}; a state and a seed belong to one structure")
     for k, structure in enumerate(study.structures):
-        if not Path(structure.path).is_file():
+        if not is_file(structure.path):
             raise ValueError(
                 f"structures[{k}].path = {structure.path!r}: no such file (paths start at the working directory)"
             )
@@ -224,10 +254,12 @@ def _check_md(study: Study) -> None:
 
 def _check_field(study: Study) -> None:
     """The crystal must hold the box that is cut for multislice without any atom in it twice."""
-    if study.material.file is not None and not Path(study.material.file).is_file():
+    if study.material.file is not None and not is_file(study.material.file):
         raise ValueError(
             f"material.file = {study.material.file!r}: no such file (paths start at the working directory)"
         )
+    if math.prod(study.material.repetitions) > MOST_CELLS:
+        raise ValueError(f"material.repetitions: more cells than the {MOST_CELLS:.0e} that are allowed")
     try:
         crystal = unit_cell(study.material)
     except Exception as error:

@@ -6,6 +6,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from persistem.files import is_file
 from persistem.model.bundle import INDEX
 from persistem.specimens import specimens_of, states_of
 
@@ -52,11 +53,11 @@ def check_micrographs(study: Study) -> None:
         raise ValueError(
             "micrographs: nothing maps them; add a model (model: {}), or name a finished one (map_with: its folder)"
         )
-    if study.map_with is not None and not (Path(study.map_with) / INDEX).is_file():
+    if study.map_with is not None and not is_file(Path(study.map_with) / INDEX):
         raise ValueError(f"map_with = {study.map_with!r}: not the folder of a model; it has no {INDEX}")
     seen = set()
     for path in (Path(micrograph.path) for micrograph in study.micrographs):
-        if not path.is_file():
+        if not is_file(path):
             what = "no file matches" if has_magic(str(path)) else "no such file"
             raise ValueError(f"micrographs: path = {str(path)!r}: {what} (paths start at the working directory)")
         if path.resolve() in seen:
@@ -84,15 +85,37 @@ def check_truth(study: Study) -> None:
             "truth.splices: splices one arrangement of the atoms of a seed; not with preparation.method ="
             f" {study.preparation.method}"
         )
+    if not asked.melts and all(one.chooses for one in asked.splices):
+        raise ValueError("truth.splices: all of them choose the window; needs one with chooses = false, or a melt")
+    for k, one in enumerate(asked.splices):
+        if one.vacuum is not None and not 0 <= one.vacuum[0] < one.vacuum[1] <= asked.field:
+            raise ValueError(
+                f"truth.splices[{k}].vacuum = {list(one.vacuum)}: first and last row have to be in this order and"
+                f" within 0 and truth.field = {asked.field:g} Å"
+            )
     kept = {seed for one in asked.splices for seed in one.seeds}
+    training: set[int] = set()
     for state in states:
         seeds = {s.seed for s in specimens_of(study) if s.state == state}
         if not seeds - kept:
             raise ValueError(f"truth.splices: their seeds {sorted(kept)} leave {state} none to train on")
-    field = study.imaging.field
+        training |= seeds - kept
+    for k, melt in enumerate(asked.melts):
+        if known := sorted(training & set(melt.seeds)):
+            raise ValueError(
+                f"truth.melts[{k}].seeds = {list(melt.seeds)}: the model is trained on specimens of seed {known[0]}; a"
+                f" trial needs others than {sorted(training)}"
+            )
+    field = min(study.imaging.field, asked.field)
+    if study.model.windows.size > asked.field:
+        raise ValueError(
+            f"truth.field = {asked.field:g}: smaller than a window; at least model.windows.size ="
+            f" {study.model.windows.size:g} Å"
+        )
     for size in asked.sizes:
         if not 16 * study.model.windows.sampling <= size <= field:
             raise ValueError(
                 f"truth.sizes = {list(asked.sizes)}: windows of {size:g} Å; allowed are"
-                f" {16 * study.model.windows.sampling:g} Å (16 pixels) to imaging.field = {field:g} Å"
+                f" {16 * study.model.windows.sampling:g} Å (16 pixels) to {field:g} Å, the"
+                " smaller of imaging.field and truth.field"
             )

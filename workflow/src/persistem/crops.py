@@ -40,6 +40,11 @@ def positions(shape: tuple[int, ...], crops: Crops) -> NDArray[Any]:
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
+def count_along(side: int, crops: Crops) -> int:
+    """How many crops lie along a side of a micrograph, px; 0 where none fits."""
+    return max(0, (side - crops.size) // crops.stride + 1)
+
+
 def check_detector(detector: Detector, crops: Crops, shape: tuple[int, ...], pixel_size: float) -> None:
     """Raise PersistemError where a detector's pixels do not fit micrograph and crops, or next to nothing is counted.
 

@@ -17,7 +17,7 @@ from persistem.environment import process
 from persistem.errors import PersistemError
 
 #: Names of what is being written; of a process that is gone, of what was.
-TEMPORARY = re.compile(r"\.[^/]+-\d+\.[^/]+")
+TEMPORARY = re.compile(r"\.(?P<node>[^/]+?)-(?P<pid>\d+)\.[^/]+")
 
 
 def temporary(path: Path) -> Path:
@@ -100,6 +100,14 @@ def _named(path: Path) -> Iterator[None]:
         if error.errno is None or error.filename is not None:
             raise
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file of this name; a name that none can have, as one that is too long, is of none."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
 
 
 def read_json(path: Path) -> dict[str, Any]:

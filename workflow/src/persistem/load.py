@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from pydantic import ValidationError
 from persistem.errors import PersistemError
 from persistem.study import Study
 
+#: Problems of a study that one message lists, characters of a value in it, and values that a study may have: aliases
+#: of aliases are few lines of YAML and more values than any memory holds.
+MOST_PROBLEMS, LONGEST, MOST_VALUES, DEEPEST = 20, 300, 1_000_000, 50
 EXPONENTIAL = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
@@ -26,8 +30,8 @@ def load_study(path: Path) -> Study:
         settings = yaml.safe_load(path.read_text())
     except OSError as error:
         raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PersistemError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise PersistemError(f"{path}: not valid YAML: {' '.join(str(error).split())[:LONGEST]}") from error
     if settings is None:
         settings = {}
     if not isinstance(settings, dict):
@@ -37,6 +41,7 @@ def load_study(path: Path) -> Study:
 
 def make_study(settings: Mapping[str, Any], file: Path | None = None) -> Study:
     """The study of a mapping as a YAML file holds it; ``file`` names it in messages and gives the default name."""
+    _check_size(settings, file)
     named = numbers(dict(settings))
     if file is not None:
         named.setdefault("name", Path(file).stem)
@@ -44,6 +49,20 @@ def make_study(settings: Mapping[str, Any], file: Path | None = None) -> Study:
         return Study.model_validate(named)
     except ValidationError as error:
         raise PersistemError(explain(error, file)) from error
+
+
+def _check_size(settings: Mapping[str, Any], file: Path | None) -> None:
+    where = file if file is not None else "study"
+    left, count = [(key, settings[key], 1) for key in settings], 0
+    while left:
+        key, value, depth = left.pop()
+        count += 1
+        if count > MOST_VALUES:
+            raise PersistemError(f"{where}: {key}: more than {MOST_VALUES} values in all")
+        if depth > DEEPEST:
+            raise PersistemError(f"{where}: {key}: nested more than {DEEPEST} deep")
+        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+        left += [(key, one, depth + 1) for one in inner]
 
 
 def numbers(value: Any) -> Any:
@@ -67,7 +86,8 @@ def typed(value: Any) -> Any:
 def explain(error: ValidationError, file: Path | None) -> str:
     """Every problem of a study in one message: file, key, value, and what is allowed."""
     lines = []
-    for problem in error.errors():
+    problems = error.errors()
+    for problem in problems[:MOST_PROBLEMS]:
         # discriminators and dict keys appear in the location as they are; list positions become [k]
         key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
         message = problem["msg"].removeprefix("Value error, ")
@@ -76,11 +96,23 @@ def explain(error: ValidationError, file: Path | None) -> str:
         elif problem["type"] == "missing":
             lines.append(f"{key}: must be given")
         elif key:
-            lines.append(f"{key} = {problem['input']!r}: {message[0].lower() + message[1:]}{_about(problem['loc'])}")
+            lines.append(
+                f"{key} = {_short(problem['input'])}: {message[0].lower() + message[1:]}{_about(problem['loc'])}"
+            )
         else:
             lines.append(message)
+    if len(problems) > MOST_PROBLEMS:
+        lines.append(f"and {len(problems) - MOST_PROBLEMS} more")
     where = f"{file}" if file is not None else "study"
     return "\n".join(f"{where}: {line}" for line in lines)
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        text = f"{type(value).__name__} of very many digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _siblings(location: tuple[int | str, ...]) -> str:
@@ -98,9 +130,14 @@ def _about(location: tuple[int | str, ...]) -> str:
     return f" ({about['description']}{unit})" if "description" in about else ""
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    return Study.model_json_schema()
+
+
 def _section(location: tuple[int | str, ...]) -> dict[str, Any]:
     """The part of the JSON schema that describes a location."""
-    schema = Study.model_json_schema()
+    schema = _schema()
     here: dict[str, Any] = schema
     for part in location:
         here = _resolve(here, schema, part)

@@ -83,7 +83,7 @@ class Plan:
         self.imaged = [self.specimens[name] for name in self.members]
         self.classified = [s for s in self.imaged if s.state is not None]
         self.defoci = {paths.defocus_id(d): d for d in study.imaging.defoci}
-        self.crops_per_micrograph = len(crops.positions((study.imaging.pixels,) * 2, study.crops))
+        self.crops_per_micrograph = crops.count_along(study.imaging.pixels, study.crops) ** 2
         self.steps: dict[str, dict[str, Step]] = of.steps if of else {stage: {} for stage in paths.STAGES}
         #: this plan and those of variants, in the order in which they were made
         self.plans: list[Plan] = of.plans if of else []
@@ -191,10 +191,10 @@ class Plan:
             for defocus in map(paths.defocus_id, settings["defoci"])
         ]
 
-    def crops_of(self, diagrams_digest: str) -> int:
-        """How many crops a micrograph has of which these are the diagrams."""
-        images = (s for s in self.steps["persistence_images"].values() if diagrams_digest in s.inputs)
-        return int(next(images).settings["crops_per_micrograph"])
+    @cached_property
+    def crops_of(self) -> dict[str, int]:
+        """How many crops a micrograph has, by the digest of their diagrams."""
+        return {s.inputs[0]: s.settings["crops_per_micrograph"] for s in self.steps["persistence_images"].values()}
 
     def add(self, stage: str, version: int, settings: dict[str, Any], *inputs: str, **identity: Any) -> str:
         """Add a step, unless it is there, and return its digest; ``identity`` replaces settings in the digest."""

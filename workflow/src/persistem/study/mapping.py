@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from glob import glob, has_magic
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from persistem.files import is_file
 from persistem.study.evaluation import Band
 from persistem.study.fields import OURS, Real, Section, Whole, assumed, given, once
 
@@ -120,8 +120,8 @@ def expanded(micrographs: tuple[Micrograph, ...]) -> tuple[Micrograph, ...]:
     found: list[Micrograph] = []
     for one in micrographs:
         # a file's own name may look like a pattern: film[1].dm4
-        pattern = has_magic(one.path) and not Path(one.path).is_file()
+        pattern = has_magic(one.path) and not is_file(one.path)
         files = glob(one.path, recursive=True) if pattern else []  # noqa: PTH207 (Path's takes no absolute pattern)
-        listed = sorted(file for file in files if Path(file).is_file())
+        listed = sorted(file for file in files if is_file(file))
         found += [one.model_copy(update={"path": file}) for file in listed] or [one]
     return tuple(found)
