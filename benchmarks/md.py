@@ -108,7 +108,7 @@ class Bench:
         md["temperature_tolerance"] = 1e6  # these runs are too short to reach their temperature
         protocol = json.dumps({**self.protocol, "md": md})
         verb = ["heat", "out", "--temperature", self.temperature, "--seed", 1, "--protocol", protocol]
-        return self._run([BIN / "python", "-m", "mpi4py", "-m", "persistem", *map(str, verb)])
+        return self._run([BIN / "python", "-m", "persistem.parallel", *map(str, verb)])
 
     def by_hand(self, steps: int) -> Child:
         """The same as one LAMMPS input file."""

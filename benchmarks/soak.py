@@ -68,7 +68,7 @@ def kill_job(run: subprocess.Popen[bytes]) -> None:
 
 def kill_rank(run: subprocess.Popen[bytes]) -> None:
     """SIGKILL of one MPI rank of a job."""
-    send(one_of(run, "-m mpi4py"), signal.SIGKILL)
+    send(one_of(run, "persistem.parallel"), signal.SIGKILL)
 
 
 def end_job(run: subprocess.Popen[bytes]) -> None:

@@ -73,7 +73,7 @@ def test_every_stage_has_a_work_and_every_rule_says_what_it_asks_for():
         for rule in re.split(r"\n *rule ", file.read_text())[1:]:
             name = rule.split(":")[0]
             assert all(f"{resource}=" in rule for resource in ("mem_mb", "runtime", "disk_mb")), name
-            assert ("mpi=" in rule) == ("tasks=" in rule) == ("mpi4py" in rule), name
+            assert ("mpi=" in rule) == ("tasks=" in rule) == ("persistem.parallel" in rule), name
 
 
 def test_the_profile_groups_and_launches_rules_that_there_are():
@@ -82,7 +82,11 @@ def test_the_profile_groups_and_launches_rules_that_there_are():
     rules = set(re.findall(r"\brule (\w+):", text))
     assert {*profile["groups"], *profile["set-resources"]} <= rules
     assert set(profile["groups"].values()) == profile["group-components"].keys()
-    parallel = {name for name in rules if "mpi4py" in re.search(rf"rule {name}:.*?shell:\n.*?\n.*?\n", text, re.S)[0]}
+    parallel = {
+        name
+        for name in rules
+        if "persistem.parallel" in re.search(rf"rule {name}:.*?shell:\n.*?\n.*?\n", text, re.S)[0]
+    }
     assert parallel == profile["set-resources"].keys()
     assert all(of["mpi"].startswith("srun") for of in profile["set-resources"].values())
     local = re.search(r"localrules:\n(.*?)\n\n", (ROOT / "Snakefile").read_text(), re.S)[1]

@@ -27,5 +27,5 @@ rule preparation:
         held=held_at,
         folder=lambda wildcards, output: str(Path(output.structure).parent),
     shell:
-        "{resources.mpi} -n {resources.tasks} python -m mpi4py -m persistem prepare {input:q} --out {params.folder:q}"
+        "{resources.mpi} -n {resources.tasks} python -m persistem.parallel prepare {input:q} --out {params.folder:q}"
         " {params.held} --protocol {params.protocol:q} > {log:q} 2>&1"

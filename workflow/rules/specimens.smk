@@ -34,7 +34,7 @@ rule heating:
         .seed,
         folder=lambda wildcards, output: str(Path(output.structure).parent),
     shell:
-        "{resources.mpi} -n {resources.tasks} python -m mpi4py -m persistem heat {params.folder:q}"
+        "{resources.mpi} -n {resources.tasks} python -m persistem.parallel heat {params.folder:q}"
         " --temperature {params.temperature} --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
@@ -70,5 +70,5 @@ rule rt_treatment:
         .seed,
         folder=lambda wildcards, output: str(Path(output.structure).parent),
     shell:
-        "{resources.mpi} -n {resources.tasks} python -m mpi4py -m persistem treat {input.restart:q} {params.folder:q}"
+        "{resources.mpi} -n {resources.tasks} python -m persistem.parallel treat {input.restart:q} {params.folder:q}"
         " --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"

@@ -29,7 +29,7 @@ rule melt:
         seed=lambda wildcards: int(wildcards.specimen.rpartition("s")[2]),
         folder=lambda wildcards, output: str(Path(output.structure).parent),
     shell:
-        "{resources.mpi} -n {resources.tasks} python -m mpi4py -m persistem melt {params.folder:q}"
+        "{resources.mpi} -n {resources.tasks} python -m persistem.parallel melt {params.folder:q}"
         " --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
