@@ -90,13 +90,10 @@ def melt_half(
     chain = segments.Chain(Path(out), tuple(steps for _, steps in plan), md.thermo_every, set_up)
     segments.run(chain, world)
     atoms = segments.end_state(chain, material.species)
-    rows = segments.rows(chain)
-    means = check(
-        [row for row in rows if row["step"] > rows[-1]["step"] - md.rt.steps],
-        md.rt.temperature,
-        md.temperature_tolerance,
-    )
     if world.rank == 0:
+        rows = segments.rows(chain)
+        last = [row for row in rows if row["step"] > rows[-1]["step"] - md.rt.steps]
+        means = check(last, md.rt.temperature, md.temperature_tolerance)
         del atoms.arrays["velocities_A_per_ps"]
         atoms.set_array("state", np.where(np.arange(len(atoms)) < held, CRYSTAL, MELTED))
         centre(atoms)
