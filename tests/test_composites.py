@@ -204,6 +204,17 @@ def test_three_states_have_the_boundaries_of_each_two():
     assert error == pytest.approx((2.0,) * 3, abs=0.3)
 
 
+def test_long_boundaries_are_measured_at_fewer_points(monkeypatch):
+    of = (straight(33), np.zeros(GRID.shape, bool), MASK, 0.1, GRID)
+    fine = truth.boundary_error(*of)
+    lines = []
+    dense = truth._dense
+    monkeypatch.setattr(truth, "_dense", lambda *of: lines.append(dense(*of)) or lines[-1])
+    monkeypatch.setattr(truth, "MOST_POINTS", 100)
+    assert truth.boundary_error(*of) == pytest.approx(fine, rel=0.02)
+    assert all(50 < len(line) <= 101 for line in lines)
+
+
 def test_an_island_moves_the_mapped_and_a_missed_boundary_the_true_distance():
     whole = truth.boundary_error(straight(30), np.zeros(GRID.shape, bool), MASK, 0.1, GRID)
     island = straight(30).copy()

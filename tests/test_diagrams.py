@@ -197,9 +197,15 @@ def test_parts_are_joined_once_in_order_and_alike(tmp_path, stack):
     diagram_file(stack, Recipe(), a, 0, 4)
     diagram_file(stack, Recipe(), b, 3, 7)
     diagram_file(stack, Recipe(positions=True), c, 4, 7)
+    whole, last = tmp_path / "whole.parquet", tmp_path / "last.parquet"
+    diagram_file(stack, Recipe(), whole)
+    diagram_file(stack, Recipe(), last, 6, 7)  # crop 6 has no pairs
     for parts, message in [
-        ([a, b], "crop 3 comes after crop 3"),
+        ([a, b], "begins with crop 3 where 4 is next"),
         ([b, a], "in order"),
+        ([a], r"a\.parquet: ends before crop 4, but the micrograph has crops 0 to 7"),
+        ([a, last], "begins with crop 6 where 4 is next"),
+        ([a, whole], "no batch"),
         ([a, c], "differ"),
         ([], "no dia"),
     ]:

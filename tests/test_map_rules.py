@@ -244,6 +244,13 @@ def test_the_verb_maps_each_frame_or_leaves_nothing(taken, written, tmp_path, ca
     assert {folder.name: state(folder) for folder in (tmp_path / "two").iterdir()} == {
         "frame-0": "amorphous", "frame-1": "liquid",
     }  # fmt: skip
+    stack = tifffile.imread(taken / "stack.tif")
+    tifffile.imwrite(taken / "gap.tif", np.stack([stack[0], 0 * stack[0], stack[1]]), photometric="minisblack")
+    status, said = run("gap.tif", "gap", **known)
+    assert status == 0 and said.count("\n") == 1 and "gap.tif: frame 1: every pixel is 0" in said
+    assert {folder.name: state(folder) for folder in (tmp_path / "gap").iterdir()} == {
+        "frame-0": "amorphous", "frame-2": "liquid",
+    }  # fmt: skip
     kept = (tmp_path / "one/map.json").read_bytes()
     for file, out, changes, match in (
         ("bad.tif", "three", {}, "bad.tif"),
@@ -257,7 +264,7 @@ def test_the_verb_maps_each_frame_or_leaves_nothing(taken, written, tmp_path, ca
         status, said = run(file, out, **known | changes)
         assert status == 1 and match in said and said.count("\n") == 1, said
         assert "--" not in said.replace("--protocol", "")
-    assert {path.name for path in tmp_path.iterdir()} == {"one", "two", "taken"}
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "two", "gap", "taken"}
     assert (tmp_path / "one/map.json").read_bytes() == kept
 
 

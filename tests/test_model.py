@@ -376,6 +376,7 @@ def indexed(folder: Path, **changes) -> None:
     [
         ({"format": 2}, "format 2, but this version of PersisTEM reads 1"),
         ({"format": None}, "format None"),
+        ({"windows_version": 7}, "windows are described as in version 7, but this version of PersisTEM .* in 1"),
         ({"kind": "a wardrobe"}, "not of a PersisTEM model, but of 'a wardrobe'"),
         ({"states": ["amorphous", "liquid"]}, "do not fit together"),
         ({"states": ["amorphous", "liquid", "liquid"]}, "do not fit together"),
@@ -394,6 +395,16 @@ def test_an_index_of_something_else_is_refused(changes, match, folder):
     bundle.load(folder)
     indexed(folder, **changes)
     refused(folder, match)
+
+
+def test_a_bundle_that_does_not_say_its_windows_is_of_the_first(folder, monkeypatch):
+    index = json.loads((folder / bundle.INDEX).read_text())
+    del index["checksum"], index["windows_version"]
+    checksum = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+    (folder / bundle.INDEX).write_text(json.dumps(index | {"checksum": checksum}))
+    bundle.load(folder)
+    monkeypatch.setattr("persistem.windows.VERSION", 2)
+    refused(folder, "version 1, but .* in 2; train the model again")
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
@@ -540,8 +551,16 @@ def test_the_card_says_what_there_is_to_say(model):
     for state in STATES:
         assert f"| state | {state} |" in text
     assert "| dose | no noise |" in text and "| dose | 400 e/Å² |" in text
+    assert "and with counting noise" in text
     assert "Brier score" in text and "Abstains on" in text
     assert json.loads(json.dumps(model.card)) == model.card
+
+
+def test_the_card_of_a_model_without_doses_does_not_speak_of_counts(model):
+    settings = {"sources": [{"thickness": 30.0}], "preparation": "single", "material": "GaN", "states": STATES}
+    asked = SimpleNamespace(doses=(None,), windows=model.windows)
+    text = " ".join(card.limits(settings, asked, model.classifier, {"liquid": 3.5, "crystal": 3.5}, 4))
+    assert "without counting noise" in text and "with counting noise that" not in text
 
 
 # from micrographs to the bundle, and on to what the model says of others

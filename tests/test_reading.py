@@ -267,6 +267,20 @@ def test_stacks_come_frame_by_frame(tmp_path: Path, name: str, write: Callable[.
     assert len({image.pixel_size for image in images}) == 1 and images[0].pixel_size is not None
 
 
+@pytest.mark.parametrize("blank", [0, 1, 2])
+def test_a_blank_frame_costs_that_frame_alone(tmp_path: Path, blank: int) -> None:
+    stack = STACK.copy()
+    stack[blank] = 3
+    images = read(write_mrc(tmp_path / "a.mrc", stack))
+    kept = [k for k in range(3) if k != blank]
+    assert [image.frame for image in images] == kept
+    np.testing.assert_array_equal(np.stack([image.pixels for image in images]), STACK[kept])
+    assert all(f"frame {blank}: every pixel is 3" in image.facts["skipped"][0] for image in images)
+    (last,) = read(write_mrc(tmp_path / "b.mrc", np.stack([stack[blank], PIXELS])))
+    assert last.frame == 1
+    assert "frame 0: every pixel is 3" in refused(write_mrc(tmp_path / "c.mrc", np.full_like(STACK, 3)))
+
+
 def test_large_raw_files_stay_on_disk(tmp_path: Path) -> None:
     for path in (write_mrc(tmp_path / "a.mrc"), write_dm(tmp_path / "a.dm4"), write_imagej(tmp_path / "a.tif")):
         assert isinstance(only(path).pixels, np.memmap)

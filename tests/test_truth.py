@@ -69,6 +69,37 @@ def trial(written, tmp_path_factory):  # noqa: F811
     return root, json.loads(out.read_text()), shown
 
 
+def test_what_the_training_does_not_cover_is_kept(trial):
+    root, found, _ = trial
+    assert all(score["warnings"] == [] for score in found["scores"])
+    settings = {
+        "model": "bundle/model.json",
+        "asked": STUDY["model"],
+        "states": STATES,
+        "composites": [],
+        "imaging": {"field": FIELD, "pixels": SIDE, "voltage": 200.0},
+        "dose": 5000.0,
+        "defocus": 500.0,
+        "step": 6.4,
+    }
+    out = root / "far.json"
+    assert main(["judge", str(out), "--root", str(root), "--protocol", json.dumps(settings)]) == 0
+    ((warning,),) = (score["warnings"] for score in json.loads(out.read_text())["scores"])
+    assert "vacuum: a defocus of 500 Å, but the model was trained at" in warning
+
+
+def test_maps_of_one_row_or_column_are_drawn(trial, tmp_path):
+    root, _, shown = trial
+    thin = shutil.copytree(root, tmp_path / "thin")
+    npz = thin / "results/truth/one/truth.npz"
+    with np.load(npz) as maps:
+        states = dict(maps)
+    for part in (np.s_[:1], np.s_[:, :1], np.s_[:1, :1]):
+        np.savez_compressed(npz, **{name: state[part] for name, state in states.items()})
+        draw("composites", shown, thin, tmp_path)
+        assert json.loads((tmp_path / "composites.json").read_text())["reason"] is None
+
+
 def test_no_seed_of_a_splice_trains_at_any_thickness():
     splice = {"name": "halves", "states": STATES, "seeds": [2]}
     model = {"windows": {"size": 6.0}, "thicknesses": [8.0, 6.0]}

@@ -29,6 +29,8 @@ VERSION = 1
 
 COLUMNS = {"crop": "int32", "filtration": "string", "degree": "int8", "birth": "float32", "death": "float32"}
 POSITIONS = dict.fromkeys(("birth_row", "birth_column", "death_row", "death_column"), "int32")
+#: What a file of some crops says of itself: the first, the one after the last, and how many the micrograph has.
+BATCH = b"crops"
 
 
 def diagram_table(crops: NDArray[Any], recipe: Recipe, first: int = 0) -> pa.Table:
@@ -108,33 +110,38 @@ def diagram_file(crops: Path, recipe: Recipe, out: Path, first: int | None = Non
     start, stop = first or 0, len(stack) if last is None else last
     if not 0 <= start < stop <= len(stack):
         raise PersistemError(f"{crops}: crops {start} to {stop} were asked for, but it holds crops 0 to {len(stack)}")
-    _write(diagram_table(stack[start:stop], recipe, start), out)
+    table = diagram_table(stack[start:stop], recipe, start)
+    if stop - start < len(stack):
+        table = table.replace_schema_metadata({BATCH: f"{start} {stop} {len(stack)}"})
+    _write(table, out)
 
 
 def join(parts: list[Path], out: Path) -> None:
     """Write the diagrams of a micrograph from files of some of its crops each, in their order.
 
     The bytes are those of ``diagram_file`` over all crops at once. Raises PersistemError when a crop is in two
-    files or the files are not in the order of crops, or when only some of them have positions.
+    files or in none, or the files are not in the order of crops, or when only some of them have positions.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     tables = [read_diagrams(part) for part in parts]
     if not tables:
         raise PersistemError(f"{out}: there are no diagrams to join")
-    end = -1
+    end = count = 0
     for part, table in zip(parts, tables, strict=True):
         if table.schema != tables[0].schema:
             raise PersistemError(f"{part}: columns {table.column_names} differ from those of {parts[0]}")
-        if table.num_rows:
-            crops = pc.min_max(table["crop"]).as_py()
-            if crops["min"] <= end:
-                raise PersistemError(
-                    f"{part}: crop {crops['min']} comes after crop {end}; crops must be in order, once"
-                )
-            end = crops["max"]
-    _write(pa.concat_tables(tables), out)
+        # a crop may have no pairs, so rows do not tell which crops were computed
+        said = (table.schema.metadata or {}).get(BATCH)
+        if said is None and len(parts) > 1:
+            raise PersistemError(f"{part}: does not say which crops it holds, so it is no batch; delete it")
+        first, stop, count = map(int, said.split()) if said else (0, 0, 0)
+        if first != end:
+            raise PersistemError(f"{part}: begins with crop {first} where {end} is next; crops must be in order, once")
+        end = stop
+    if end != count:
+        raise PersistemError(f"{parts[-1]}: ends before crop {end}, but the micrograph has crops 0 to {count}")
+    _write(pa.concat_tables(tables).replace_schema_metadata(None), out)
 
 
 def read_diagrams(path: Path) -> pa.Table:

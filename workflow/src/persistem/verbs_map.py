@@ -119,7 +119,8 @@ def _map(
     title = title or str(out)
     with _progress(Path(title).name) as progress:
         found = map_image(image, model, step, jobs, progress)
-    for warning in found.facts["warnings"]:
+    left_out = [readable(f"{image.path}: {reason}; left out") for reason in image.facts.get("skipped", ())]
+    for warning in (*left_out, *found.facts["warnings"]):
         if warning not in warned:
             warned.add(warning)
             print(f"persistem: warning: {warning}", file=sys.stderr, flush=True)

@@ -79,7 +79,7 @@ def judge(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
         found = map_image(image, model, settings["step"], jobs)
         maps[composite["name"]] = found.state.astype(np.int8)
         about = {key: composite[key] for key in ("name", "kind", "states")}
-        about |= {"shares": found.shares, "origin_A": list(found.origin)}
+        about |= {"shares": found.shares, "origin_A": list(found.origin), "warnings": found.facts["warnings"]}
         if composite["states"]:
             # of the layout's 0 and 1, and vacuum, the labels of the study
             labels = np.array([*(settings["states"].index(state) for state in composite["states"]), -1], np.int8)

@@ -9,6 +9,8 @@ import numpy as np
 from persistem.composites.layout import VACUUM
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from persistem.maps import Map
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
     Mask = NDArray[np.int8]
     Labels = NDArray[np.integer[Any]]
 
-#: Å; distance of the points on a boundary between which distances are taken.
-SPACING = 0.05
+#: Å; distance of the points on a boundary between which distances are taken, and the most points: on boundaries that
+#: are longer than these cover, such as those of a map of noise, they lie further apart.
+SPACING, MOST_POINTS = 0.05, 2_000_000
 
 
 class Grid(NamedTuple):
@@ -106,11 +109,21 @@ def boundary_error(
     """
     from scipy.spatial import cKDTree
 
-    states = probability.shape[-1]
-    mapped = _lines(np.where(abstain[..., None], np.nan, probability), grid.step, np.asarray(grid.origin))
+    states = range(probability.shape[-1])
+
+    def ahead(state: int) -> NDArray[Any]:
+        """By how much the map has a state more probable than the most probable of the others."""
+        others = np.delete(probability, state, axis=-1).max(axis=-1)
+        return np.where(abstain, np.nan, probability[..., state] - others)
+
+    def sure(state: int) -> NDArray[Any]:
+        """The same of the mask: a state at a time, as a large field has many pixels."""
+        return np.where(mask == VACUUM, np.nan, np.where(mask == state, 1.0, -1.0))
+
+    of = states if len(states) > 2 else states[:1]  # of two states the boundary of one is that of the other
+    mapped = _lines(map(ahead, of), grid.step, np.asarray(grid.origin))
     # the pixels' own centres lie half a pixel from the corner that the map counts from
-    sure = np.where((mask == VACUUM)[..., None], np.nan, mask[..., None] == np.arange(states))
-    true = _lines(sure, pixel_size, np.full(2, pixel_size / 2))
+    true = _lines(map(sure, of), pixel_size, np.full(2, pixel_size / 2))
     last = np.asarray(grid.origin) + grid.step * (np.asarray(grid.shape) - 1)
     true = true[((true >= grid.origin) & (true <= last)).all(axis=1)]
     if not len(mapped) or not len(true):
@@ -135,21 +148,18 @@ def _pixels(grid: Grid, axis: int, pixel_size: float, count: int) -> NDArray[np.
     return found
 
 
-def _lines(probability: NDArray[Any], step: float, origin: NDArray[Any]) -> NDArray[np.float64]:
-    """Points (n, 2) at ``SPACING`` on the boundaries of all states, Å."""
+def _lines(ahead: Iterable[NDArray[Any]], step: float, origin: NDArray[Any]) -> NDArray[np.float64]:
+    """Points (n, 2) at ``SPACING`` or more on the boundaries of all states, Å, where each is as much ``ahead`` as 0."""
     from skimage.measure import find_contours
 
-    points = [np.empty((0, 2))]
-    states = probability.shape[-1]
-    for state in range(states if states > 2 else 1):  # of two states the boundary of one is that of the other
-        others = np.delete(probability, state, axis=-1).max(axis=-1)
-        for line in find_contours(probability[..., state] - others, 0.0):
-            points.append(_dense(origin + step * line))
-    return np.concatenate(points)
+    lines = [origin + step * line for of in ahead for line in find_contours(of, 0.0)]
+    length = sum(float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum()) for line in lines)
+    spacing = max(SPACING, length / MOST_POINTS)
+    return np.concatenate([np.empty((0, 2)), *(_dense(line, spacing) for line in lines)])
 
 
-def _dense(line: NDArray[Any]) -> NDArray[np.float64]:
-    """Points at ``SPACING`` along a line of vertices (n, 2)."""
+def _dense(line: NDArray[Any], spacing: float) -> NDArray[np.float64]:
+    """Points at ``spacing`` along a line of vertices (n, 2)."""
     along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    at = np.arange(0.0, along[-1], SPACING) + SPACING / 2
+    at = np.arange(0.0, along[-1], spacing) + spacing / 2
     return np.stack([np.interp(at, along, line[:, axis]) for axis in (0, 1)], axis=1)

@@ -142,7 +142,9 @@ def _map(axis: Axes, one: Found, model: Found, states: list[str], root: Path) ->
     extent = (first[1] - half, last[1] + half, last[0] + half, first[0] - half)
     colours = np.array([to_rgb(COLOURS[k % len(COLOURS)]) for k in range(len(states))] + [to_rgb("0.5")])
     axis.imshow(colours[state], extent=extent, alpha=OPACITY, interpolation="nearest")
-    axis.contourf(state < 0, levels=[0.5, 1.5], colors="none", hatches=["////"], extent=extent, origin="upper")
+    # contours need two rows and columns: of a map of one, each is drawn as two halves
+    abstained = np.kron(state < 0, np.ones([1 if size > 1 else 2 for size in state.shape]))
+    axis.contourf(abstained, levels=[0.5, 1.5], colors="none", hatches=["////"], extent=extent, origin="upper")
     halves = layout(Path(root) / one["structure"])
     y = np.arange(rows) * pixel_size
     axis.plot(halves.edge(y) / pixel_size, y / pixel_size, color="white", lw=1.2, ls="--")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem import windows as described
 from persistem.errors import PersistemError
 from persistem.files import read_json, replaced_folder
 from persistem.model.classifier import Classifier, Model
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 #: What model.json says that it is, and the version of the format of the folder.
 KIND = "PersisTEM model"
 FORMAT = 1
+#: The version of the windows of bundles whose index does not say it.
+FIRST_WINDOWS = 1
 #: Arrays of the distribution beside its scaling.
 JUDGE = ("components", "variances", "vacuum", "thresholds")
 INDEX = "model.json"
@@ -59,6 +62,7 @@ def write(out: Path, model: Model, card: str, about: Mapping[str, Any]) -> None:
         "versions": versions(),
         "states": list(model.states),
         "windows": model.windows.model_dump(mode="json"),
+        "windows_version": described.VERSION,
         "blocks": list(model.blocks),
         "voltage_kV": model.voltage,
         "defoci_A": list(model.defoci),
@@ -121,6 +125,12 @@ def _index(path: Path) -> dict[str, Any]:
         raise PersistemError(
             f"{path / INDEX}: a bundle of the format {index.get('format')!r}, but this version of PersisTEM reads"
             f" {FORMAT}; train the model again or use the version that wrote it"
+        )
+    of = index.get("windows_version", FIRST_WINDOWS)
+    if of != described.VERSION:
+        raise PersistemError(
+            f"{path / INDEX}: its windows are described as in version {of!r}, but this version of PersisTEM describes"
+            f" them as in {described.VERSION}; train the model again or use the version that wrote it"
         )
     checksum = index.pop("checksum", None)
     missing = [key for key in (*KEYS, "checksums") if key not in index]

@@ -119,6 +119,9 @@ def limits(
             " tells the states apart is how dense they are, not how they are arranged."
         )
     uses = "uses the contrast" if "contrast" in classifier.lengths else "does not use the contrast"
+    noise = "and with counting noise that the detector's transfer damps as it damps the signal"
+    if all(dose is None for dose in asked.doses):
+        noise = "and without counting noise, which every image has"
     return [
         *([] if seeds >= MINIMUM_SEEDS else [
             f"Its accuracy is not known and its probabilities are too certain: {_count(seeds, 'seed')} of a state"
@@ -126,7 +129,7 @@ def limits(
         f"Every micrograph that trained shows {moment}.",
         dense,
         f"Trained on simulated slabs {thick} Å thick, without a supporting film, contamination or oxide, without"
-        " inelastic scattering, and with counting noise that the detector's transfer damps as it damps the signal.",
+        f" inelastic scattering, {noise}.",
         "The contrast of real images is often several times lower than that of simulated ones (Hÿtch & Stobbs,"
         " Ultramicroscopy 53 (1994) 191), much of it by the detector's modulation transfer (Thust, Phys. Rev. Lett. 102"
         f" (2009) 220801). This classifier {uses}; whether a window is unlike the training is judged by its contrast"

@@ -45,8 +45,9 @@ def read(
 ) -> list[Image]:
     """Every micrograph in a file: DM3, DM4, EMD, MRC, SER or EMI, TIFF, HyperSpy's HDF5, greyscale PNG or JPEG.
 
-    A stack gives its frames one by one. Spectra, elemental maps, Fourier transforms and diffraction patterns that lie
-    in a file beside images are left out, and ``facts["skipped"]`` says why. Pixels that lie in the file as they are
+    A stack gives its frames one by one. Frames that are constant or not finite, and spectra, elemental maps, Fourier
+    transforms and diffraction patterns that lie in a file beside images are left out, and ``facts["skipped"]`` says
+    why; the other frames keep their numbers. Pixels that lie in the file as they are
     stay there (memmap); a large stack that has to be decompressed lies in a temporary file.
 
     Parameters
@@ -75,7 +76,9 @@ def read(
                                  "finite number")  # fmt: skip
     kind = _kind(path)
     images: list[Image] = []
+    numbers: list[int] = []
     bad: list[str] = []
+    count = 0
     try:
         with quiet():
             for found in datasets(path, kind):
@@ -89,7 +92,13 @@ def read(
                 except BadImage as error:
                     bad.append(str(error))
                     continue
-                images += [_image(path, found, frame, given | {"pixel_size": size}) for frame in pixels]
+                for frame in pixels:
+                    if isinstance(frame, BadImage):
+                        bad.append(str(frame))
+                    else:
+                        images.append(_image(path, found, frame, given | {"pixel_size": size}))
+                        numbers.append(count)
+                    count += 1
     except PersistemError:
         raise
     except BadImage as error:
@@ -100,8 +109,7 @@ def read(
         ) from error
     if not images:
         raise PersistemError(f"{path}: {bad[0] if bad else f'this {kind} holds no image'}")
-    several = len(images) > 1
-    return [_numbered(image, k if several else None, bad) for k, image in enumerate(images)]
+    return [_numbered(image, k if count > 1 else None, bad) for image, k in zip(images, numbers, strict=True)]
 
 
 def needs(image: Image, *names: str) -> None:

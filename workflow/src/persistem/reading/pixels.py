@@ -65,8 +65,11 @@ def fits(shape: tuple[int, ...], dtype: Any, size: int, compressed: bool) -> Non
         )
 
 
-def frames(found: Found) -> Iterator[NDArray[Any]]:
-    """Every frame of a data set, (rows, columns), checked. Raises BadImage on what is not a stack of images."""
+def frames(found: Found) -> Iterator[NDArray[Any] | BadImage]:
+    """Every frame of a data set, (rows, columns), or what is wrong with that frame of a stack.
+
+    Raises BadImage on what is neither an image nor a stack of images.
+    """
     data, axes = _squeezed(found)
     shape, dtype = tuple(int(size) for size in data.shape), np.dtype(data.dtype)
     if dtype.names or (len(shape) == 3 and unit(axes[-1].get("units")) == "colour"):
@@ -85,9 +88,14 @@ def frames(found: Found) -> Iterator[NDArray[Any]]:
     spill = math.prod(shape) * dtype.itemsize > IN_MEMORY and not isinstance(data, np.ndarray)
     for index in range(shape[0]) if len(shape) == 3 else (None,):
         pixels = _plain(data if index is None else data[index], spill)
-        where = "" if index is None else f"frame {index}: "
-        _check(pixels, where)
-        yield pixels
+        try:
+            _check(pixels, "" if index is None else f"frame {index}: ")
+        except BadImage as error:
+            if index is None:
+                raise
+            yield error  # a shutter that was closed spoils one frame, not the others
+        else:
+            yield pixels
 
 
 def _squeezed(found: Found) -> tuple[Any, list[dict[str, Any]]]:
