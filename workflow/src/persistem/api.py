@@ -132,6 +132,8 @@ def image(
         calibrated(found)
         given["pixel_size"] = angstrom(found) if pixel_size is None else pixel_size
         (pixels,) = frames(found)
+        if isinstance(pixels, BadImage):
+            raise pixels
     except BadImage as error:
         raise PersistemError(f"{title}: {error}") from error
     return Image(path=Path(title), frame=None, title=title, pixels=pixels, facts={"format": "array"}, **given)
