@@ -18,11 +18,9 @@ from persistem.files import atomic, new_folder
 from persistem.learning import COLUMNS
 from persistem.plan import Plan
 from persistem.plan_truth import pictures
-from persistem.provenance import facts, flat, stamped
+from persistem.provenance import facts, flat, parts, stamped
 
 #: Stages whose files are of a specimen that is imaged; and of one by a recipe.
-IMAGED = ("prepared", "exit_waves", "micrographs")
-DESCRIBED = ("crops", "diagrams", "persistence_images")
 
 
 def describe(plan: Plan, root: Path = Path()) -> None:
@@ -146,23 +144,11 @@ def index(plan: Plan) -> str:
 
 def digests(plan: Plan) -> str:
     """What the study refers to, as CSV: stage, digest and specimen; without specimen it is all of the digest."""
-    named: dict[tuple[str, str], set[str]] = {(stage, d): set() for stage, steps in plan.steps.items() for d in steps}
-    for one in plan.plans:
-        made = [("specimens", name, "") for name in one.specimens]
-        made += [(stage, name, "") for stage in IMAGED for name in one.members]
-        made += [(stage, name, recipe) for stage in DESCRIBED for name in one.members for recipe in one.recipes]
-        for stage, name, recipe in made:
-            if (stage, one.digest(stage, name, recipe)) in named:
-                named[stage, one.digest(stage, name, recipe)].add(name)
-    for step in (step for steps in plan.steps.values() for step in steps.values()):
-        for stage, digest, name in (Path(file).parts[1:4] for file in paths.files_in(step.settings)):
-            if "{specimen}" in paths.FILES.get(stage, ""):
-                named[stage, digest].add(name.split(".")[0])
     return _table(
         [
             {"stage": stage, "digest": digest, "specimen": specimen}
-            for (stage, digest), specimens in named.items()
-            for specimen in sorted(specimens) or [""]
+            for (stage, digest), names in parts(plan).items()
+            for specimen in sorted({name.split("/")[0] for name in names}) or [""]
         ]
     )
 
