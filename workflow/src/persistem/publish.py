@@ -20,8 +20,6 @@ from persistem.plan import Plan
 from persistem.plan_truth import pictures
 from persistem.provenance import facts, flat, parts, stamped
 
-#: Stages whose files are of a specimen that is imaged; and of one by a recipe.
-
 
 def describe(plan: Plan, root: Path = Path()) -> None:
     """Write into every digest's folder what it stands for, and into the study's what it refers to."""
