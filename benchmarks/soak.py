@@ -195,7 +195,8 @@ def contents() -> dict[str, str]:
         for path in sorted(Path("results").rglob("*"))
         if path.is_file()
         and path.parts[1] not in RECORDS
-        and path.name not in (".lock", seals.STAMP)
+        and path.name != seals.STAMP
+        and "segments" not in path.parts  # what a run goes on from; damaged there, it is noticed when one does
         and not any(TEMPORARY.fullmatch(part) or part.endswith(".damaged") for part in path.parts)
     }
 

@@ -101,14 +101,14 @@ def test_a_run_writes_its_end_state_and_thermo_series(specimen):
     # atoms stay in the order of the crystal
     assert list(atoms.symbols) == list(crystal_of(SMALL).symbols)
     assert atoms.arrays["velocities_A_per_ps"].shape == (300, 3)
-    rows = segments.read_thermo([specimen / "thermo.csv"])
+    rows = segments.read_thermo(specimen / "thermo.csv")
     assert [row["step"] for row in rows] == list(range(0, 61, 10))
     assert rows[-1]["density_g_cm3"] == pytest.approx(density(atoms), rel=1e-5)
     assert rows[-1]["volume_A3"] == pytest.approx(atoms.get_volume(), rel=1e-5)
     summary = json.loads((specimen / "summary.json").read_text())
     assert summary["atoms"] == 300
     kept = {path.name for path in (specimen / "segments").iterdir()}
-    assert kept == {".lock", "001.csv", "002.csv", "002.restart", "003.csv", "003.restart"}
+    assert kept == {".lock", "002.csv", "002.restart", "003.csv", "003.restart"}
     # kinetic energy of the written velocities is the thermo table's last temperature
     speed2 = (atoms.arrays["velocities_A_per_ps"] ** 2).sum(axis=1)
     kinetic = 0.5 * (atoms.get_masses() * speed2).sum() * 1.0364269e-4  # u Å²/ps² in eV
@@ -204,7 +204,10 @@ def test_an_end_state_is_written_again_without_dynamics_and_a_damaged_restart_re
         assert "003.restart: damaged; renamed to 003.restart.damaged" in said
         assert "resuming after segment 2 of 3" in said
         assert (out / "segments/003.restart").read_bytes() == whole
-    for name in ("002.restart", "003.restart"):
+    table = out / "segments/003.csv"
+    table.write_text(table.read_text()[:-9])
+    assert "resuming after segment 2 of 3" in again()
+    for name in ("002.csv", "003.restart"):
         (out / "segments" / name).write_bytes(b"")
     assert "resuming" not in again()
 
@@ -238,7 +241,7 @@ def test_a_second_process_of_a_trajectory_waits_and_repeats_nothing(tmp_path):
     assert [job.returncode for job in both] == [0, 0]
     assert "another process runs this trajectory; waiting" in said[1] and "waiting" not in said[0]
     assert "resuming after segment 3 of 3" in said[1]
-    assert segments.read_thermo([out / "thermo.csv"])[-1]["step"] == 1500
+    assert segments.read_thermo(out / "thermo.csv")[-1]["step"] == 1500
 
 
 def test_rt_treatment_continues_the_hot_state(specimen, tmp_path):
@@ -251,7 +254,7 @@ def test_rt_treatment_continues_the_hot_state(specimen, tmp_path):
         done = in_process("treat", SMALL, Potential(), protocol(rt=rt, thermo_every=1), 1, start, out)
         assert done.returncode == 0, done.stderr
         results[velocities] = read_structure(out / "structure.extxyz")
-        assert segments.read_thermo([out / "thermo.csv"])[0]["step"] == 60
+        assert segments.read_thermo(out / "thermo.csv")[0]["step"] == 60
     moved = results["continued"].get_distances(0, 1) - hot.get_distances(0, 1)
     assert abs(moved) < 0.05  # one femtosecond
     v = "velocities_A_per_ps"
@@ -262,7 +265,7 @@ def test_rt_treatment_continues_the_hot_state(specimen, tmp_path):
 
 def test_fixed_density_holds_it(tmp_path):
     out = heated(tmp_path, barostat="none", density=5.0)
-    rows = segments.read_thermo([out / "thermo.csv"])
+    rows = segments.read_thermo(out / "thermo.csv")
     assert {round(row["density_g_cm3"], 6) for row in rows} == {5.0}
 
 

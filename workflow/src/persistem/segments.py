@@ -4,8 +4,8 @@ Every segment starts by reading the restart file of the one before, whether or n
 resumed run walks through exactly the states of an undisturbed one: reading a restart changes the order of atoms and
 with it the rounding, and two trajectories that differ in the last bit are unrelated after 2,000 steps.
 
-``segments/`` beside the end state keeps the thermo table of every segment and the last two restart files, also after
-the end, so that an end state that is damaged is written again without a step of dynamics.
+``segments/`` beside the end state keeps the last two restart files, each with the thermo table of the trajectory so
+far, also after the end, so that an end state that is damaged is written again without a step of dynamics.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Chain:
         return self.out / "segments" / f"{k:03d}.restart"
 
     def table(self, k: int) -> Path:
-        """The thermo table of segment ``k``."""
+        """The thermo table up to the end of segment ``k``."""
         return self.restart(k).with_suffix(".csv")
 
     @property
@@ -92,7 +92,7 @@ def run(chain: Chain, world: Any) -> None:
 
 def rows(chain: Chain) -> list[dict[str, float]]:
     """The thermo series of a chain that has run; see ``read_thermo``."""
-    return read_thermo([chain.table(k) for k in range(1, len(chain.steps) + 1)])
+    return read_thermo(chain.table(len(chain.steps)))
 
 
 def end_state(chain: Chain, species: tuple[str, ...]) -> Atoms:
@@ -104,29 +104,24 @@ def end_state(chain: Chain, species: tuple[str, ...]) -> Atoms:
     return atoms
 
 
-def read_thermo(tables: list[Path]) -> list[dict[str, float]]:
-    """The rows of a chain's thermo tables as floats by column name; a step two segments share appears once."""
-    found: dict[int, dict[str, float]] = {}
-    for table in tables:
-        with open(table, newline="") as file:
-            for row in csv.DictReader(file):
-                found.setdefault(int(row["step"]), {key: float(value) for key, value in row.items()})
-    return [found[step] for step in sorted(found)]
+def read_thermo(table: Path) -> list[dict[str, float]]:
+    """The rows of a thermo table as floats by column name."""
+    with open(table, newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
 def _done(chain: Chain) -> int:
-    """The last segment whose restart file is there and intact, as are the thermo tables up to it; 0 where none is.
+    """The last segment whose restart file and thermo table are there and intact; 0 where none is.
 
-    Restart files that are not intact are set aside.
+    What is not intact is set aside.
     """
-    tables = 0
-    while tables < len(chain.steps) and seals.intact(chain.table(tables + 1)):
-        tables += 1
-    for k in range(tables, 0, -1):
-        if seals.intact(chain.restart(k)):
+    for k in range(len(chain.steps), 0, -1):
+        files = (chain.restart(k), chain.table(k))
+        if all(seals.intact(file) for file in files):
             return k
-        if chain.restart(k).exists():
-            print(f"{chain.restart(k)}: damaged; renamed to {seals.set_aside(chain.restart(k)).name}", flush=True)
+        for file in files:
+            if file.exists() and not seals.intact(file):
+                print(f"{file}: damaged; renamed to {seals.set_aside(file).name}", flush=True)
     return 0
 
 
@@ -138,11 +133,14 @@ def _segment(chain: Chain, k: int, world: Any) -> None:
         if world.rank == 0:
             _check_table(table, chain.thermo_every, first, last)
             _check_restart(restart)
+            if k > 1:
+                _prepend(chain.table(k - 1), table)
             for part, path in ((table, chain.table(k)), (restart, chain.restart(k))):
                 seals.seal(part, path)
                 os.replace(part, path)
             if k > KEPT:
                 _remove(chain.restart(k - KEPT))
+                _remove(chain.table(k - KEPT))
     finally:
         if world.rank == 0:
             for part in (table, restart):
@@ -201,7 +199,15 @@ def _check_restart(restart: Path) -> None:
             raise PersistemError(f"{restart}: was not written to its end; is there room on the disk?")
 
 
-def _remove(restart: Path) -> None:
-    restart.unlink(missing_ok=True)
-    if found := paths.sealed(restart):
+def _prepend(before: Path, table: Path) -> None:
+    """Put the rows of the table before at the head of a segment's, without the step that both have."""
+    rows = before.read_text().splitlines(keepends=True)
+    known = {row.split(",")[0] for row in rows}
+    rows += [row for row in table.read_text().splitlines(keepends=True) if row.split(",")[0] not in known]
+    table.write_text("".join(rows))
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    if found := paths.sealed(path):
         found[1].unlink(missing_ok=True)

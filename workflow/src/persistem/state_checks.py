@@ -200,7 +200,7 @@ def _displacements(atoms: Atoms, reference: dict[str, Any] | None, root: Path, p
 def _thermo(path: Path, timestep: float) -> list[dict[str, float]]:
     """The thermo series: time since its start (ps; ``timestep`` in fs), temperature, pressure in GPa, and density."""
     try:
-        rows = read_thermo([path])
+        rows = read_thermo(path)
         return [
             {
                 "time_ps": (row["step"] - rows[0]["step"]) * timestep / 1000,
