@@ -1,8 +1,8 @@
 """Kill a small study again and again, and damage its files: in the end everything is as if nothing had happened.
 
 Each round starts `snakemake`, waits for a random time and then does one of FAULTS, at random. When the study is
-finished, and intermediates that were lost after what is made from them are asked for by name, all results must be,
-byte for byte, those of an undisturbed run; then it begins anew. No round may lose a segment of molecular dynamics that
+finished, and files that were lost or damaged after the last that reads them are asked for by name, all results must
+be, byte for byte, those of an undisturbed run; then it begins anew. No round may lose a segment of molecular dynamics that
 was finished before (a damaged restart file may cost one), and nothing that is printed may be a traceback of this
 package.
 """
@@ -188,6 +188,12 @@ def segments() -> dict[str, int]:
     return found
 
 
+def sealed() -> list[Path]:
+    """Every file or folder that has a seal and is there."""
+    found = (Path("results", p.relative_to("results/seals")) for p in sorted(Path("results/seals").rglob("*.json")))
+    return [path for path in (p.with_name(p.name.removesuffix(".json")) for p in found) if path.exists()]
+
+
 def contents() -> dict[str, str]:
     """Every result by its path, by hash."""
     return {
@@ -205,6 +211,10 @@ def compare(expected: dict[str, str]) -> None:
     """Wait for what a killed run left running, and compare every result with the undisturbed run's."""
     with open("results/soak/index.csv") as table:
         names = [line.split(",")[1].strip() for line in table][1:]
+    for path in [path for path in sealed() if not seals.intact(path)]:  # nothing read it since it was damaged
+        seals.set_aside(path)
+        if "segments" not in path.parts and path.suffix != ".yaml":
+            names.append(str(path))
     if start(*names).wait():
         raise SystemExit(Path("log").read_text()[-4000:])
     for _ in range(600):
