@@ -2,8 +2,8 @@
 
 Each round starts `snakemake`, waits for a random time and then does one of FAULTS, at random. When the study is
 finished, and files that were lost or damaged after the last that reads them are asked for by name, all results must
-be, byte for byte, those of an undisturbed run; then it begins anew. No round may lose a segment of molecular dynamics that
-was finished before (a damaged restart file may cost one), and nothing that is printed may be a traceback of this
+be, byte for byte, those of an undisturbed run; then it begins anew. No round may lose a segment of molecular dynamics
+that was finished before (a damaged restart file may cost one), and nothing that is printed may be a traceback of this
 package.
 """
 

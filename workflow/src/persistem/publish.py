@@ -75,7 +75,7 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
     folder shows other results; nor that a file in it was damaged.
     """
     table = root / paths.study_file(plan.study.name, "digests.csv")
-    if table.exists() and table.read_text() != digests(plan):
+    if table.parent.is_dir() and not (table.exists() and table.read_text() == digests(plan)):
         _put(table, digests(plan).encode())
     for name, content in stale(plan, root):
         _put(root / name, content)
