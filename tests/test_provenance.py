@@ -164,7 +164,7 @@ def test_every_published_file_carries_the_facts(shown):
             for name, text in flat.items():
                 found = re.search(f'<meta name="{name}" content="(.*)">', path.read_text())
                 assert found and found[1].replace("&quot;", '"') == text
-        elif path.suffix == ".csv":
+        elif path.suffix == ".csv" and path.name != "digests.csv":  # written before there are results
             about = json.loads(path.with_name(f"{path.name}-metadata.json").read_text())
             assert about["@context"][0] == "http://www.w3.org/ns/csvw" and about["url"] == path.name
             properties = about["schema:additionalProperty"]

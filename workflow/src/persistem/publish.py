@@ -24,17 +24,10 @@ from persistem.provenance import facts, flat, parts, stamped
 def describe(plan: Plan, root: Path = Path()) -> None:
     """Write into every digest's folder what it stands for, and into the study's what it refers to."""
     _put(root / paths.study_file(plan.study.name, "digests.csv"), digests(plan).encode())
-    for stage, steps in plan.steps.items():
-        for digest, step in steps.items():
-            path = root / paths.stage_path(stage, digest)
-            if not seals.intact(path):
-                about = {
-                    "stage": stage,
-                    "version": step.version,
-                    "inputs": list(step.inputs),
-                    "settings": step.settings,
-                }
-                _put(path, yaml.safe_dump(about, sort_keys=False).encode())
+    for stage, digest in _not_described(plan, root):
+        step = plan.steps[stage][digest]
+        about = {"stage": stage, "version": step.version, "inputs": list(step.inputs), "settings": step.settings}
+        _put(root / paths.stage_path(stage, digest), yaml.safe_dump(about, sort_keys=False).encode())
 
 
 def publish(plan: Plan, root: Path = Path()) -> None:
@@ -75,8 +68,10 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
     folder shows other results; nor that a file in it was damaged.
     """
     table = root / paths.study_file(plan.study.name, "digests.csv")
-    if table.parent.is_dir() and not (table.exists() and table.read_text() == digests(plan)):
-        _put(table, digests(plan).encode())
+    told = table.exists() and table.read_text() == digests(plan)
+    damaged = any((root / paths.stage_path(*step)).exists() for step in _not_described(plan, root))
+    if table.parent.is_dir() and (damaged or not told):
+        describe(plan, root)
     for name, content in stale(plan, root):
         _put(root / name, content)
     for source, out in _maps(plan, root):
@@ -156,6 +151,12 @@ def settings(plan: Plan) -> str:
     # a study of own structures has neither MD nor states but theirs, and could not be read again with any
     own = {"states", "md", "potential"} if plan.study.structures else set[str]()
     return yaml.safe_dump(plan.study.model_dump(mode="json", exclude={"run"} | own), sort_keys=False)
+
+
+def _not_described(plan: Plan, root: Path) -> Iterator[tuple[str, str]]:
+    """The stages and digests whose folders do not say what they stand for, or no longer."""
+    for stage, steps in plan.steps.items():
+        yield from ((stage, digest) for digest in steps if not seals.intact(root / paths.stage_path(stage, digest)))
 
 
 def _same(source: Path, out: Path) -> bool:

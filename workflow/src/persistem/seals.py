@@ -47,8 +47,11 @@ def seal(part: Path, path: Path) -> None:
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{environment.process()}.{out.name}")
-    temporary.write_text(json.dumps(about) + "\n")
-    os.replace(temporary, out)
+    try:
+        temporary.write_text(json.dumps(about) + "\n")
+        os.replace(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read(path: Path) -> dict[str, Any] | None:
