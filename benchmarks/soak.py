@@ -91,6 +91,8 @@ def damage(run: subprocess.Popen[bytes]) -> None:
     lose_power(run)
     run.wait()
     files = [p for p in Path("results").glob("*/*/**/*") if p.is_file() and seals.read(p) and p.suffix != ".yaml"]
+    # a second of the few files that a trajectory goes on from, before anybody noticed the first, would cost all of it
+    files = [p for p in files if p.parent.name != "segments" or all(map(seals.intact, p.parent.glob("[0-9]*")))]
     if files:
         path = random.choice(files)
         content = bytearray(path.read_bytes())
@@ -180,10 +182,10 @@ def round_of(fault: object, wait: float) -> bool:
 
 
 def segments() -> dict[str, int]:
-    """The last segment of each trajectory whose restart file is whole."""
+    """The last segment of each trajectory whose restart file and thermo table are whole."""
     found: dict[str, int] = {}
     for restart in Path("results").glob("specimens/*/*/segments/*.restart"):
-        if seals.read(restart) and seals.intact(restart):
+        if all(seals.read(path) and seals.intact(path) for path in (restart, restart.with_suffix(".csv"))):
             name = str(restart.parent)
             found[name] = max(found.get(name, 0), int(restart.stem))
     return found
