@@ -141,8 +141,8 @@ def test_every_output_exists_and_the_index_leads_to_it(first):
     }  # fmt: skip
     assert all((first / name).exists() for name in index.path)
     assert sorted(p.name for p in (first / "results/tiny").rglob("*.*")) == [
-        "accuracy.csv", "accuracy.csv-metadata.json", "index.csv", "index.csv-metadata.json", "provenance.json",
-        "specimens.csv", "specimens.csv-metadata.json", "study.yaml",
+        "accuracy.csv", "accuracy.csv-metadata.json", "digests.csv", "index.csv", "index.csv-metadata.json",
+        "provenance.json", "specimens.csv", "specimens.csv-metadata.json", "study.yaml",
     ]  # fmt: skip
     # no temporary file is left; .snakemake_timestamp is Snakemake's, in every folder that is an output
     assert {p.name for p in (first / "results").rglob(".*")} == {".snakemake_timestamp", ".lock", ".runs"}
