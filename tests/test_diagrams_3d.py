@@ -324,6 +324,11 @@ def test_counts_and_volumes_of_a_study(tmp_path):
     assert drawn["thin"]["volumes"] <= drawn["thin"]["pairs"]
     for name, entry in drawn.items():
         assert [v["specimen"] for v in found["volumes"]].count(name) == entry["volumes"]
+    # the pairs of volumes are those of the table to the last digit, which varies in HomCloud's file
+    of = {record["specimen"]: read_diagram_3d(tmp_path / record["parquet"]) for record in settings["diagrams"]}
+    for volume in found["volumes"]:
+        table = of[volume["specimen"]]
+        assert ((table["birth"] == volume["birth"]) & (table["death"] == volume["death"])).sum() == 1
     # a region of one's own
     own = settings | {"region": [[0.0, 1.0], [1.5, 3.0]]}
     optimal_volumes_file(own, tmp_path, tmp_path / "own.json")

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.diagrams_3d import box_of, read_diagram_3d
+from persistem.diagrams_3d import DECIMALS, box_of, read_diagram_3d
 from persistem.errors import PersistemError
 from persistem.files import atomic
 
@@ -159,7 +159,8 @@ def volumes_of(
         boundary, levels = diagram.pd.boundary_map_chunk["map"], np.array(diagram.pd.index_to_level)
     except (OSError, RuntimeError, TypeError) as error:
         raise PersistemError(f"{pdgm}: not a HomCloud file of a 3D diagram with its boundary map ({error})") from error
-    pairs = np.column_stack(diagram.birth_death_times()).reshape(-1, 2)
+    # the last digits of HomCloud's file vary from one run to the next
+    pairs = np.column_stack(diagram.birth_death_times()).reshape(-1, 2).round(DECIMALS)
     corners = np.array([simplices[i] for i in diagram.pd.birth_indices]).reshape(-1, degree + 1)
     centres = positions[corners].mean(axis=1)
     chosen = np.flatnonzero(in_region(pairs, region) & ((centres >= low) & (centres < high)).all(axis=1))

@@ -80,12 +80,9 @@ def varies(path: str) -> bool:
     """Whether a result need not be the same bytes when the same versions make it again on the same processor.
 
     The report has times and a date in it, a restart file of LAMMPS what was in memory, a file of HomCloud a random
-    name, an optimal volume sums in no fixed order and a PDF coordinates whose last digits vary; what a digest stands
-    for is written with the paths of the user's files.
+    name and sums in no fixed order; what a digest stands for is written with the paths of the user's files.
     """
-    return path.split("/")[1] in ("report", "optimal_volumes") or path.endswith(
-        (".restart", ".pdgm", ".pdf", "/stage.yaml")
-    )
+    return path.split("/")[1] == "report" or path.endswith((".restart", ".pdgm", "/stage.yaml"))
 
 
 def _is(path: Path, sha256: str) -> bool:

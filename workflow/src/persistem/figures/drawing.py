@@ -18,7 +18,7 @@ from persistem.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, FigureBase
     from matplotlib.lines import Line2D
     from numpy.typing import NDArray
 
@@ -107,15 +107,38 @@ def write(name: str, settings: dict[str, Any], root: Path, out: Path) -> None:
         except CannotDraw as error:
             reason = str(error)
             drawing = Drawing(_excuse(module.TITLE, reason), "")
+        settle(drawing.figure)
         for suffix in ("png", "pdf"):
             with atomic(Path(out) / f"{name}.{suffix}") as part:
-                # no date in the PDF: the same figure is the same file, but for the tenth digit of a coordinate
+                # no date in the PDF: the same figure is the same file
                 metadata = {"CreationDate": None} if suffix == "pdf" else None
                 drawing.figure.savefig(part, dpi=DPI, format=suffix, metadata=metadata)
         plt.close(drawing.figure)
     about = {"title": module.TITLE, "about": module.ABOUT, "caption": drawing.caption, "reason": reason}
     with atomic(Path(out) / f"{name}.json") as part:
         part.write_text(json.dumps(about | {"numbers": drawing.numbers}, indent=1, ensure_ascii=False) + "\n")
+
+
+def settle(figure: Figure) -> None:
+    """Lay ``figure`` out once, for PNG and PDF, with all places rounded to 1e-4 of the figure.
+
+    The constraint solver of Matplotlib's layout (kiwi) orders its terms by their addresses in memory, so that the
+    last digits of its places vary from one process to the next, and with them the bytes of a PDF.
+    """
+    from matplotlib.transforms import Bbox
+
+    figure.set_dpi(DPI)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    parts: list[FigureBase] = [figure]
+    for part in parts:
+        parts += part.subfigs
+        for inner in part.subfigs:
+            inner.bbox_relative.set_points(inner.bbox_relative.get_points().round(4))
+    for axes in figure.axes:
+        in_layout = axes.get_in_layout()
+        axes.set_position(Bbox(axes.get_position(original=True).get_points().round(4)))
+        axes.set_in_layout(in_layout)  # Matplotlib leaves out of a tight box what was placed by hand
 
 
 def record_of(of: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""The same figure is the same file."""
+
+import random
+
+import numpy as np
+import pytest
+from persistem.figures import drawing
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_places_do_not_depend_on_where_the_layout_s_solver_keeps_its_terms(seed):
+    kiwisolver = pytest.importorskip("kiwisolver")
+    import matplotlib.pyplot as plt
+
+    # freed in a random order, so that what the solver allocates next lies in one
+    terms = [kiwisolver.Variable(str(i)) for i in range(3000)]
+    random.Random(seed).shuffle(terms)
+    del terms[1000:]
+    with drawing.style():
+        figure = plt.figure(figsize=(7, 7.2))
+        top, bottom = figure.subfigures(2, 1, height_ratios=[3.1, 2.3])
+        left, right = top.subfigures(1, 2, width_ratios=[4.2, 1.3])
+        left.subplots(2, 4, gridspec_kw={"width_ratios": [1, 2, 3, 0.7]})
+        right.subplots(2, 1)
+        bottom.colorbar(bottom.subplots().imshow([[1, 2]]))
+        for number, axes in enumerate(figure.axes):
+            axes.set(title="birth" * (number % 3), xlabel="death", ylabel="pairs\n" * (number % 2))
+        drawing.settle(figure)
+        figure.draw_without_rendering()
+    boxes = [part.bbox_relative for part in (top, bottom, left, right)]
+    places = np.array([box.extents for box in [*boxes, *(axes.get_position(original=True) for axes in figure.axes)]])
+    plt.close(figure)
+    assert len(places) == 4 + 12
+    assert np.array_equal(places, places.round(4))
+    # and nothing lies on anything else: the layout was made before it was kept
+    x0, y0, x1, y1 = places[4:12].T
+    apart = (x1[:, None] <= x0) | (x0[:, None] >= x1) | (y1[:, None] <= y0) | (y0[:, None] >= y1)
+    assert apart[~np.eye(8, dtype=bool)].all()
