@@ -46,12 +46,10 @@ onstart:
     makes = {str(file) for job in jobs for file in job.output}
     reads = {str(file) for job in jobs for file in job.input}
     try:
-        runs.begin(HOME, PLAN.study.name, makes, reads)
+        others = runs.begin(HOME, PLAN.study.name, makes, reads)
     except PersistemError as error:
         sys.exit(f"persistem: {error}")
-    if len(runs.alive(HOME)) == 1 and (
-        left := cluster.cancel_leftovers(Path.cwd())
-    ):
+    if not others and (left := cluster.cancel_leftovers(Path.cwd())):
         print(
             f"persistem: cancelled {len(left)} Slurm jobs that a run which was killed left behind",
             file=sys.stderr,
@@ -89,13 +87,18 @@ def work(stage, digest):
     return resources.work(PLAN, stage, digest)
 
 
-def asks(stage, name):
-    """A resource that a stage's job asks for: by its work, and more at every attempt."""
+def asks(stage):
+    """The resources that a stage's job asks for: by its work, and more at every attempt."""
 
-    def resource(wildcards, attempt):
-        return getattr(resources.asked(work(stage, wildcards.digest), attempt), name)
+    def of(name):
+        def resource(wildcards, attempt):
+            return getattr(
+                resources.asked(work(stage, wildcards.digest), attempt), name
+            )
 
-    return resource
+        return resource
+
+    return {name: of(name) for name in resources.Asked._fields}
 
 
 def input_of(stage, *sources):

@@ -14,9 +14,7 @@ rule crops:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=asks("crops", "mem_mb"),
-        runtime=asks("crops", "runtime"),
-        disk_mb=asks("crops", "disk_mb"),
+        **asks("crops"),
     params:
         protocol=protocol("crops"),
     shell:

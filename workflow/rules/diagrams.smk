@@ -19,9 +19,7 @@ rule crop_diagrams:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=asks("diagrams", "mem_mb"),
-        runtime=asks("diagrams", "runtime"),
-        disk_mb=asks("diagrams", "disk_mb"),
+        **asks("diagrams"),
     params:
         protocol=protocol("diagrams"),
         range="" if WHOLE else "--first {first} --last {last}",
@@ -43,8 +41,6 @@ if not WHOLE:
         conda:
             "../../envs/topology.yaml"
         resources:
-            mem_mb=asks("diagrams", "mem_mb"),
-            runtime=asks("diagrams", "runtime"),
-            disk_mb=asks("diagrams", "disk_mb"),
+            **asks("diagrams"),
         shell:
             "python -m persistem join-diagrams {input:q} --out {output:q} > {log:q} 2>&1"

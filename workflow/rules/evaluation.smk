@@ -14,9 +14,7 @@ rule descriptors:
     conda:
         "../../envs/evaluation.yaml"
     resources:
-        mem_mb=asks("descriptors", "mem_mb"),
-        runtime=asks("descriptors", "runtime"),
-        disk_mb=asks("descriptors", "disk_mb"),
+        **asks("descriptors"),
     params:
         protocol=protocol("descriptors"),
     shell:
@@ -37,9 +35,7 @@ rule evaluate:
         "../../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=asks("evaluation", "mem_mb"),
-        runtime=asks("evaluation", "runtime"),
-        disk_mb=asks("evaluation", "disk_mb"),
+        **asks("evaluation"),
     params:
         protocol=settings_of("evaluation"),
         root=root,
@@ -62,9 +58,7 @@ rule controls:
         "../../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=asks("controls", "mem_mb"),
-        runtime=asks("controls", "runtime"),
-        disk_mb=asks("controls", "disk_mb"),
+        **asks("controls"),
     params:
         protocol=settings_of("controls"),
         root=root,
@@ -86,9 +80,7 @@ rule sweep:
     conda:
         "../../envs/evaluation.yaml"
     resources:
-        mem_mb=asks("sweeps", "mem_mb"),
-        runtime=asks("sweeps", "runtime"),
-        disk_mb=asks("sweeps", "disk_mb"),
+        **asks("sweeps"),
     params:
         protocol=settings_of("sweeps"),
         root=root,

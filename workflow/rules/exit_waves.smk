@@ -14,9 +14,7 @@ rule exit_wave:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=asks("exit_waves", "mem_mb"),
-        runtime=asks("exit_waves", "runtime"),
-        disk_mb=asks("exit_waves", "disk_mb"),
+        **asks("exit_waves"),
     params:
         protocol=protocol("exit_waves"),
         device=PLAN.study.run.device,

@@ -14,9 +14,7 @@ rule state_checks:
     conda:
         "../../envs/specimens.yaml"
     resources:
-        mem_mb=asks("state_checks", "mem_mb"),
-        runtime=asks("state_checks", "runtime"),
-        disk_mb=asks("state_checks", "disk_mb"),
+        **asks("state_checks"),
     params:
         protocol=settings_of("state_checks"),
         root=root,
@@ -39,9 +37,7 @@ rule diagram_3d:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=asks("diagrams_3d", "mem_mb"),
-        runtime=asks("diagrams_3d", "runtime"),
-        disk_mb=asks("diagrams_3d", "disk_mb"),
+        **asks("diagrams_3d"),
     params:
         protocol=protocol("diagrams_3d"),
     shell:
@@ -62,9 +58,7 @@ rule optimal_volumes:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=asks("optimal_volumes", "mem_mb"),
-        runtime=asks("optimal_volumes", "runtime"),
-        disk_mb=asks("optimal_volumes", "disk_mb"),
+        **asks("optimal_volumes"),
     params:
         protocol=settings_of("optimal_volumes"),
         root=root,
@@ -86,9 +80,7 @@ rule weights:
     conda:
         "../../envs/learning.yaml"
     resources:
-        mem_mb=asks("weights", "mem_mb"),
-        runtime=asks("weights", "runtime"),
-        disk_mb=asks("weights", "disk_mb"),
+        **asks("weights"),
     params:
         protocol=settings_of("weights"),
         root=root,
@@ -110,9 +102,7 @@ rule inverse:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=asks("inverse", "mem_mb"),
-        runtime=asks("inverse", "runtime"),
-        disk_mb=asks("inverse", "disk_mb"),
+        **asks("inverse"),
     params:
         protocol=settings_of("inverse"),
         root=root,
@@ -134,9 +124,7 @@ rule figure:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=asks("figures", "mem_mb"),
-        runtime=asks("figures", "runtime"),
-        disk_mb=asks("figures", "disk_mb"),
+        **asks("figures"),
     params:
         protocol=settings_of("figures"),
         root=root,
@@ -158,9 +146,7 @@ rule report_page:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=asks("report", "mem_mb"),
-        runtime=asks("report", "runtime"),
-        disk_mb=asks("report", "disk_mb"),
+        **asks("report"),
     params:
         protocol=settings_of("report"),
         root=root,

@@ -14,9 +14,7 @@ rule learning:
     conda:
         "../../envs/learning.yaml"
     resources:
-        mem_mb=asks("learning", "mem_mb"),
-        runtime=asks("learning", "runtime"),
-        disk_mb=asks("learning", "disk_mb"),
+        **asks("learning"),
     params:
         protocol=protocol("learning"),
         root=lambda wildcards, output: str(Path(output[0]).parents[3]),

@@ -17,9 +17,7 @@ rule map_micrograph:
         "../../envs/maps.yaml"
     threads: 2
     resources:
-        mem_mb=asks("maps", "mem_mb"),
-        runtime=asks("maps", "runtime"),
-        disk_mb=asks("maps", "disk_mb"),
+        **asks("maps"),
     params:
         protocol=protocol("maps"),
         model=lambda wildcards, input: str(Path(input.bundle[0]).parent),

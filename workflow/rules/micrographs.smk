@@ -14,9 +14,7 @@ rule micrograph:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=asks("micrographs", "mem_mb"),
-        runtime=asks("micrographs", "runtime"),
-        disk_mb=asks("micrographs", "disk_mb"),
+        **asks("micrographs"),
     params:
         protocol=protocol("micrographs"),
         defocus=lambda wildcards: DEFOCI[wildcards.defocus],

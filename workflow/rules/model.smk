@@ -17,9 +17,7 @@ rule training:
         "../../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=asks("models", "mem_mb"),
-        runtime=asks("models", "runtime"),
-        disk_mb=asks("models", "disk_mb"),
+        **asks("models"),
     params:
         protocol=settings_of("models"),
         root=root,

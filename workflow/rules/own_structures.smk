@@ -16,9 +16,7 @@ rule own_structure:
     conda:
         "../../envs/specimens.yaml"
     resources:
-        mem_mb=asks("specimens", "mem_mb"),
-        runtime=asks("specimens", "runtime"),
-        disk_mb=asks("specimens", "disk_mb"),
+        **asks("specimens"),
     params:
         protocol=protocol("specimens"),
         folder=lambda wildcards, output: str(Path(output.structure).parent),

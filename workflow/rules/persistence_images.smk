@@ -14,9 +14,7 @@ rule persistence_image:
     conda:
         "../../envs/topology.yaml"
     resources:
-        mem_mb=asks("persistence_images", "mem_mb"),
-        runtime=asks("persistence_images", "runtime"),
-        disk_mb=asks("persistence_images", "disk_mb"),
+        **asks("persistence_images"),
     params:
         protocol=protocol("persistence_images"),
     shell:

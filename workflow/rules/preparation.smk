@@ -19,9 +19,7 @@ rule preparation:
         mpi="mpiexec",
         tasks=ranks("prepared"),
         cpus_per_task=1,
-        mem_mb=asks("prepared", "mem_mb"),
-        runtime=asks("prepared", "runtime"),
-        disk_mb=asks("prepared", "disk_mb"),
+        **asks("prepared"),
     params:
         protocol=protocol("prepared"),
         held=held_at,

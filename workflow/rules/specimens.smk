@@ -21,9 +21,7 @@ rule heating:
         mpi="mpiexec",
         tasks=ranks("specimens"),
         cpus_per_task=1,
-        mem_mb=asks("specimens", "mem_mb"),
-        runtime=asks("specimens", "runtime"),
-        disk_mb=asks("specimens", "disk_mb"),
+        **asks("specimens"),
     params:
         protocol=protocol("specimens"),
         temperature=lambda wildcards: plan_of("specimens", wildcards)
@@ -60,9 +58,7 @@ rule rt_treatment:
         mpi="mpiexec",
         tasks=ranks("specimens"),
         cpus_per_task=1,
-        mem_mb=asks("specimens", "mem_mb"),
-        runtime=asks("specimens", "runtime"),
-        disk_mb=asks("specimens", "disk_mb"),
+        **asks("specimens"),
     params:
         protocol=protocol("specimens"),
         seed=lambda wildcards: plan_of("specimens", wildcards)

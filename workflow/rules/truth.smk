@@ -21,9 +21,7 @@ rule melt:
         mpi="mpiexec",
         tasks=ranks("melts"),
         cpus_per_task=1,
-        mem_mb=asks("melts", "mem_mb"),
-        runtime=asks("melts", "runtime"),
-        disk_mb=asks("melts", "disk_mb"),
+        **asks("melts"),
     params:
         protocol=protocol("melts"),
         seed=lambda wildcards: int(wildcards.specimen.rpartition("s")[2]),
@@ -45,9 +43,7 @@ rule composite:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=asks("composites", "mem_mb"),
-        runtime=asks("composites", "runtime"),
-        disk_mb=asks("composites", "disk_mb"),
+        **asks("composites"),
     params:
         protocol=settings_of("composites"),
         root=root,
@@ -72,9 +68,7 @@ rule judging:
         "../../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=asks("truth", "mem_mb"),
-        runtime=asks("truth", "runtime"),
-        disk_mb=asks("truth", "disk_mb"),
+        **asks("truth"),
     params:
         protocol=settings_of("truth"),
         root=root,
