@@ -13,10 +13,10 @@ from pathlib import Path
 from persistem import runs
 study, makes, reads = sys.argv[1], sys.argv[2].split(","), sys.argv[3].split(",")
 try:
-    dead = runs.begin(Path("."), study, makes, reads)
+    others = runs.begin(Path("."), study, makes, reads)
 except Exception as error:
     sys.exit(str(error))
-print("begun", [run.study for run in dead], flush=True)
+print("begun", sorted(run.study for run in others), flush=True)
 sys.stdin.read()
 """
 
@@ -46,7 +46,7 @@ def start(tmp_path):
 def test_runs_that_share_nothing_go_side_by_side_and_others_are_refused(start, tmp_path):
     _, said = start("one", "a,b", "x")
     assert said == "begun []"
-    assert start("two", "c", "x")[1] == "begun []"
+    assert start("two", "c", "x")[1] == "begun ['one']"
     for makes, reads, shared in (("b,d", "", "b"), ("x", "", "x"), ("e", "a", "a")):
         run, said = start("three", makes, reads)
         assert said == "" and run.wait(20) == 1
@@ -54,22 +54,22 @@ def test_runs_that_share_nothing_go_side_by_side_and_others_are_refused(start, t
         assert "study 'one' is being run by" in message or "study 'two' is being run by" in message
         assert f"(1, as {shared}); wait until it has ended, or stop it" in message
         assert "Traceback" not in message
-    assert sorted(run.study for run in runs.alive(tmp_path)) == ["one", "two"]
+    assert start("four", "f")[1] == "begun ['one', 'two']"
     with pytest.raises(PersistemError, match="is being run"), runs.alone(tmp_path):
         pass
 
 
-def test_a_run_that_was_killed_holds_nothing_and_is_told_of_once(start, tmp_path):
+def test_a_run_that_was_killed_holds_nothing_and_is_forgotten(start, tmp_path):
     run, _ = start("one", "a")
     run.kill()
     run.wait()
-    assert runs.alive(tmp_path) == []
+    second, said = start("two", "a")
+    assert said == "begun []"
+    assert len(list(tmp_path.glob("results/.runs/*.json"))) == 1
+    second.communicate("", timeout=20)
+    assert not list(tmp_path.glob("results/.runs/*.json"))
     with runs.alone(tmp_path):
         pass
-    second, said = start("two", "a")
-    assert said == "begun ['one']"
-    second.communicate("", timeout=20)
-    assert start("three", "a")[1] == "begun []"
 
 
 def test_nobody_begins_while_a_folder_is_tidied(start, tmp_path):
@@ -82,10 +82,12 @@ def test_nobody_begins_while_a_folder_is_tidied(start, tmp_path):
     run.communicate()
 
 
-def test_an_entry_that_was_half_written_is_that_of_a_dead_run(tmp_path):
+def test_an_entry_that_was_half_written_is_that_of_a_dead_run(start, tmp_path):
     (tmp_path / "results/.runs").mkdir(parents=True)
     (tmp_path / "results/.runs/host-1.json").write_text('{"study": "on')
-    assert runs.alive(tmp_path) == []
+    with runs.alone(tmp_path):
+        pass
+    assert start("two", "a")[1] == "begun []"
 
 
 def test_a_lock_is_held_until_it_is_let_go(tmp_path):

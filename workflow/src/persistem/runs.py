@@ -33,14 +33,13 @@ class Run:
 
 
 def begin(root: Path, study: str, makes: Collection[str], reads: Collection[str]) -> list[Run]:
-    """Enter this process as a run until it ends; return the runs that ended without a word, as a killed one does.
+    """Enter this process as a run until it ends; return the other runs that are alive.
 
     Raises PersistemError where a run that is alive makes, or reads, what this one would make.
     """
     run = Run(study, process(), f"{time.strftime('%Y-%m-%d %H:%M:%S')}", tuple(sorted(makes)), tuple(sorted(reads)))
-    with locks.alone(_folder(root) / "guard", "another run is starting; waiting for it"):
-        living, dead = _runs(root)
-        for other in living:
+    with _registry(root) as others:
+        for other in others:
             both = {*run.makes} & {*other.makes, *other.reads} | {*run.reads} & {*other.makes}
             if both:
                 raise PersistemError(
@@ -48,22 +47,13 @@ def begin(root: Path, study: str, makes: Collection[str], reads: Collection[str]
                     f" that this run would make ({len(both)}, as {min(both)}); wait until it has ended, or stop it"
                 )
         _enter(root, run)
-    return dead
-
-
-def alive(root: Path) -> list[Run]:
-    """The runs that are alive in the folder that holds results/."""
-    if not _folder(root).is_dir():
-        return []
-    with locks.alone(_folder(root) / "guard", "another run is starting; waiting for it"):
-        return _runs(root, forget=False)[0]
+    return others
 
 
 @contextmanager
 def alone(root: Path) -> Iterator[None]:
     """Let no run begin within the block; PersistemError where one is alive."""
-    with locks.alone(_folder(root) / "guard", "another run is starting; waiting for it"):
-        living, _ = _runs(root, forget=False)
+    with _registry(root) as living:
         if living:
             raise PersistemError(
                 f"study {living[0].study!r} is being run by {living[0].who} since {living[0].since}; wait until it has"
@@ -83,20 +73,19 @@ def _enter(root: Path, run: Run) -> None:
     path.write_text(json.dumps(asdict(run)))
 
 
-def _runs(root: Path, forget: bool = True) -> tuple[list[Run], list[Run]]:
-    """The runs that are alive, and those that are not, whose entries are removed unless told otherwise."""
-    living, dead = [], []
-    for path in sorted(_folder(root).glob("*.json")):
-        descriptor = locks.taken(path)
-        run = _read(path)
-        if descriptor is None:
-            living.append(run)
-            continue
-        os.close(descriptor)
-        dead.append(run)
-        if forget:
-            path.unlink(missing_ok=True)
-    return living, dead
+@contextmanager
+def _registry(root: Path) -> Iterator[list[Run]]:
+    """The runs that are alive; none begins within the block. Entries of runs that were killed are removed."""
+    with locks.alone(_folder(root) / "guard", "another run is starting; waiting for it"):
+        living = []
+        for path in sorted(_folder(root).glob("*.json")):
+            descriptor = locks.taken(path)
+            if descriptor is None:
+                living.append(_read(path))
+            else:
+                os.close(descriptor)
+                path.unlink(missing_ok=True)
+        yield living
 
 
 def _read(path: Path) -> Run:
