@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "workflow/src"))
 import contextlib
 
 from persistem import seals
-from persistem.files import TEMPORARY
+from persistem.temporary import TEMPORARY
 
 STUDY = {
     "name": "soak",

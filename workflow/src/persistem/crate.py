@@ -47,9 +47,9 @@ To make the specimens again too, which takes the hours of their molecular dynami
 `results/prepared`, `results/melts` and `results/seals` before.
 
 The same versions on the same kind of processor give the same bytes, but for: the report's page, its timings and date;
-a random name and last digits in HomCloud's `.pdgm` files; LAMMPS' restart files. Other versions, and other processors, can change the last digits of any result, and molecular
-dynamics is chaotic: on another processor, or with another number of MPI ranks, a trajectory is another one with the
-same statistics. `persistem verify` lists what differs.
+a random name and last digits in HomCloud's `.pdgm` files; LAMMPS' restart files. Other versions, and other processors,
+can change the last digits of any result, and molecular dynamics is chaotic: on another processor, or with another
+number of MPI ranks, a trajectory is another one with the same statistics. `persistem verify` lists what differs.
 """
 
 

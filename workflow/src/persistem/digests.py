@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from contextlib import suppress
 from functools import cache
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from persistem import paths
-from persistem.environment import process
 from persistem.errors import PersistemError
+from persistem.temporary import replacing
 
 LARGE = 1_000_000  # bytes
 TICK = 2.0  # s; that of FAT, the coarsest
@@ -48,16 +47,9 @@ def content(path: Path) -> str:
         raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
     # one that was written just now can be written again within a tick of the file system's clock
     if time.time() - max(about.st_mtime, about.st_ctime) > TICK:
-        _remember(note, [*known, found])
+        with suppress(OSError), replacing(note) as part:  # a folder that cannot be written to: it is computed again
+            part.write_text(json.dumps([*known, found]))
     return found
-
-
-def _remember(note: Path, what: list[Any]) -> None:
-    with suppress(OSError):  # a folder that cannot be written to: it is computed again
-        note.parent.mkdir(exist_ok=True)
-        part = note.with_name(f".{process()}.{note.name}")
-        part.write_text(json.dumps(what))
-        os.replace(part, note)
 
 
 def _sha256(path: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,16 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from persistem import seals
-from persistem.environment import process
 from persistem.errors import PersistemError
-
-#: Names of what is being written; of a process that is gone, of what was.
-TEMPORARY = re.compile(r"\.(?P<node>[^/]+?)-(?P<pid>\d+)\.[^/]+")
-
-
-def temporary(path: Path) -> Path:
-    """A path beside ``path`` that is this process's own, so that two writers of one file cannot mix their bytes."""
-    return path.with_name(f".{process()}.{path.name}")
+from persistem.temporary import replacing, temporary
 
 
 @contextmanager
@@ -32,15 +23,9 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises OSError, naming ``path``, where it cannot be written, as on a full disk.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = temporary(path)
-    try:
-        with _named(path):
-            yield part
-            seals.seal(part, path)
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with _named(path), replacing(path) as part:
+        yield part
+        seals.seal(part, path)
 
 
 @contextmanager

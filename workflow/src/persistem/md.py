@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from persistem import segments
 from persistem.errors import PersistemError
-from persistem.files import atomic, temporary
+from persistem.files import atomic
 from persistem.segments import THERMO
 from persistem.simulation import BAR_PER_GPA, hold, set_forces, world_of
 from persistem.structures import crystal_of, density, write_structure, write_summary
+from persistem.temporary import temporary
 
 if TYPE_CHECKING:
     from persistem.study import Material, MolecularDynamics, Potential

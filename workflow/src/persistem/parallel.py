@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import Any
 
 #: Longest start of MPI on all ranks, s; on an idle machine it is below one.
 PATIENCE = 300
 
 
-def main() -> None:
-    """Start MPI within ``PATIENCE``, or be ended by SIGALRM, and run the verb; an error on one rank aborts all."""
-    signal.alarm(PATIENCE)
+def world() -> Any:
+    """MPI's world communicator."""
     import mpi4py
 
     mpi4py.rc.threads = False  # ranks have one thread each; MPI's locks for more would be paid at every message
-    from mpi4py import MPI, run
+    from mpi4py import MPI
 
-    MPI.COMM_WORLD.Barrier()
+    return MPI.COMM_WORLD
+
+
+def main() -> None:
+    """Start MPI within ``PATIENCE``, or be ended by SIGALRM, and run the verb; an error on one rank aborts all."""
+    signal.alarm(PATIENCE)
+    world().Barrier()
     signal.alarm(0)
+    from mpi4py import run
+
     sys.argv[1:1] = ["-m", "persistem"]
     run.main()
 

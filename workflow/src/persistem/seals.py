@@ -17,6 +17,7 @@ from typing import Any
 
 from persistem import environment, paths
 from persistem.errors import PersistemError
+from persistem.temporary import replacing
 
 #: Snakemake keeps the time stamp of a folder in it.
 STAMP = ".snakemake_timestamp"
@@ -45,13 +46,8 @@ def seal(part: Path, path: Path) -> None:
         "bytes": sum((part / file).stat().st_size for file in names),
         "versions": environment.versions(),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{environment.process()}.{out.name}")
-    try:
-        temporary.write_text(json.dumps(about) + "\n")
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(out) as written:
+        written.write_text(json.dumps(about) + "\n")
 
 
 def read(path: Path) -> dict[str, Any] | None:

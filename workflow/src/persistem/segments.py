@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from persistem import locks, paths, seals
 from persistem.errors import PersistemError
-from persistem.files import temporary
 from persistem.simulation import start_lammps, state_of
+from persistem.temporary import temporary
 
 if TYPE_CHECKING:
     from ase import Atoms

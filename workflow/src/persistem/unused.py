@@ -19,7 +19,7 @@ from pathlib import Path
 
 from persistem import paths, runs
 from persistem.errors import PersistemError
-from persistem.files import TEMPORARY
+from persistem.temporary import TEMPORARY
 
 DIGEST = re.compile("[0-9a-f]{12}")
 #: Seconds after which a temporary file of another node, whose processes cannot be asked for, is left over.
