@@ -16,10 +16,10 @@ rule preparation:
         "../../envs/specimens.yaml"
     threads: ranks("prepared")
     resources:
+        **asks("prepared"),
         mpi="mpiexec",
         tasks=ranks("prepared"),
         cpus_per_task=1,
-        **asks("prepared"),
     params:
         protocol=protocol("prepared"),
         held=held_at,

@@ -18,10 +18,10 @@ rule heating:
         "../../envs/specimens.yaml"
     threads: ranks("specimens")
     resources:
+        **asks("specimens"),
         mpi="mpiexec",
         tasks=ranks("specimens"),
         cpus_per_task=1,
-        **asks("specimens"),
     params:
         protocol=protocol("specimens"),
         temperature=lambda wildcards: plan_of("specimens", wildcards)
@@ -55,10 +55,10 @@ rule rt_treatment:
         "../../envs/specimens.yaml"
     threads: ranks("specimens")
     resources:
+        **asks("specimens"),
         mpi="mpiexec",
         tasks=ranks("specimens"),
         cpus_per_task=1,
-        **asks("specimens"),
     params:
         protocol=protocol("specimens"),
         seed=lambda wildcards: plan_of("specimens", wildcards)

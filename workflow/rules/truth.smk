@@ -18,10 +18,10 @@ rule melt:
         "../../envs/specimens.yaml"
     threads: ranks("melts")
     resources:
+        **asks("melts"),
         mpi="mpiexec",
         tasks=ranks("melts"),
         cpus_per_task=1,
-        **asks("melts"),
     params:
         protocol=protocol("melts"),
         seed=lambda wildcards: int(wildcards.specimen.rpartition("s")[2]),
