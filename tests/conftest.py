@@ -164,3 +164,20 @@ def pretend(plan, root):
     describe(plan, root)
     publish(plan, root)
     publish_report(plan, root)
+
+
+@pytest.fixture(scope="module")
+def pretended(tmp_path_factory):
+    """The tiny study, whose results are pretended, published."""
+    from persistem.load import make_study
+    from persistem.plan import Plan
+
+    root = tmp_path_factory.mktemp("pretended")
+    pretend(Plan(make_study(TINY)), root)
+    return root
+
+
+@pytest.fixture(name="copy")
+def copy_of_it(pretended, tmp_path):
+    """A copy of it that a test may damage."""
+    return shutil.copytree(pretended, tmp_path / "copy")

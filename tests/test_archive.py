@@ -5,12 +5,11 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 
 import pytest
 import yaml
-from conftest import ROOT, TINY, changed, pretend
+from conftest import ROOT, TINY, pretend
 from persistem import archive as archiving
 from persistem import csvw, paths, seals
 from persistem.cli import main
@@ -19,29 +18,16 @@ from persistem.load import load_study, make_study
 from persistem.plan import Plan
 from persistem.publish import refresh
 from persistem.verify import varies, verify
+from test_workflow import SILICON, snakemake
 
 PLAN = Plan(make_study(TINY))
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The tiny study, whose results are pretended."""
-    root = tmp_path_factory.mktemp("finished")
-    pretend(PLAN, root)
-    return root
-
-
-@pytest.fixture
-def copy(finished, tmp_path):
-    shutil.copytree(finished, tmp_path / "copy")
-    return tmp_path / "copy"
-
-
-@pytest.fixture(scope="module")
-def packed(finished):
+def packed(pretended):
     """Its archive."""
-    archiving.archive(PLAN, finished, finished / "tiny.zip", "snakemake")
-    return finished / "tiny.zip"
+    archiving.archive(PLAN, pretended, pretended / "tiny.zip", "snakemake")
+    return pretended / "tiny.zip"
 
 
 @pytest.fixture
@@ -65,20 +51,20 @@ def said(capsys, status, *arguments):
 # what is in it
 
 
-def test_it_has_the_workflow_the_study_what_it_shows_and_its_specimens(crate, finished):
+def test_it_has_the_workflow_the_study_what_it_shows_and_its_specimens(crate, pretended):
     names = {str(f.relative_to(crate)) for f in crate.rglob("*") if f.is_file()}
     for name in ("Snakefile", "workflow/rules/common.smk", "workflow/src/persistem/plan.py", "config/paper.yaml"):
         assert (crate / name).read_bytes() == (ROOT / name).read_bytes()
     assert {"envs/learning.yaml", "profiles/default/config.yaml", "requirements.lock", "LICENSE", "Makefile"} <= names
     assert Plan(make_study(yaml.safe_load((crate / "study.yaml").read_text()))).study_digest == PLAN.study_digest
-    shown = {str(f.relative_to(finished)) for f in (finished / "results/tiny").rglob("*") if f.is_file()}
+    shown = {str(f.relative_to(pretended)) for f in (pretended / "results/tiny").rglob("*") if f.is_file()}
     kept = {*PLAN.files("specimens"), *map(PLAN.summary, PLAN.specimens)}
     own = {str(seals_of(name)) for name in kept}
     assert {name for name in names if name.startswith("results/")} == shown | kept | own
     index = json.loads((crate / "seals/seals.json").read_text())
     sealed = {seal["path"]: seal["sha256"] for seal in index["seals"]}
     for stage in paths.LEARNED:
-        assert all(sealed[file] == seals.sha256(finished / file) for file in PLAN.files(stage))
+        assert all(sealed[file] == seals.sha256(pretended / file) for file in PLAN.files(stage))
     assert index["digest"] == PLAN.study_digest
     text = (crate / "RUN.md").read_text()
     assert "snakemake --cores 2 report --configfile study.yaml" in text and "persistem verify ." in text
@@ -112,8 +98,8 @@ def test_the_metadata_is_of_a_workflow_ro_crate(crate):
     assert "results/tiny/figures/figure-1.png" in {e.id for e in run["result"]}
 
 
-def test_the_same_study_is_the_same_archive(packed, finished, tmp_path):
-    archiving.archive(Plan(make_study(TINY)), finished, tmp_path / "again.zip", "snakemake")
+def test_the_same_study_is_the_same_archive(packed, pretended, tmp_path):
+    archiving.archive(Plan(make_study(TINY)), pretended, tmp_path / "again.zip", "snakemake")
     assert seals.sha256(tmp_path / "again.zip") == seals.sha256(packed)
     with zipfile.ZipFile(packed) as file:
         names = file.namelist()
@@ -280,49 +266,22 @@ def test_another_folder_is_refused(tmp_path, capsys):
 
 # for real
 
-#: 216 atoms, one seed, one defocus.
-SMALL = {
-    "name": "small",
-    "material": {
-        "crystal": {"formula": "Si", "structure": "diamond", "a": 5.431, "c": None, "cubic": True},
-        "repetitions": [3, 3, 3],
-        "species": ["Si"],
-        "radii": {"Si": 1.1},
-    },
-    "potential": {"pair_style": "sw", "file": "Si.sw"},
-    "md": TINY["md"]
-    | {"series": [{"temperatures": [4000], "seeds": [1]}], "temperature_tolerance": 5.0, "rt": {"steps": 200}},
-    "states": {"quenched": {"temperature": 4000, "rt": True}, "liquid": {"temperature": 4000, "rt": False}},
-    "imaging": changed(TINY, "imaging.defoci", [0])["imaging"],
-    "crops": TINY["crops"],
-    "features": TINY["features"],
-    "learning": TINY["learning"],
-}
-
-
-def ran(folder, snakefile, *arguments):
-    command = [sys.executable, "-m", "snakemake", "-s", str(snakefile), "--cores", "2", "--nocolor", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
-    return done.stdout + done.stderr
-
 
 @pytest.mark.slow
 def test_a_run_of_an_unpacked_archive_starts_from_the_specimens_and_gives_the_same(tmp_path, monkeypatch):
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
-    ran(tmp_path, ROOT / "Snakefile", "--configfile", "small.yaml")
-    pretend(Plan(load_study(tmp_path / "small.yaml")), tmp_path)  # the report, which takes minutes
+    snakemake(tmp_path, study=SILICON)
+    pretend(Plan(load_study(tmp_path / "study.yaml")), tmp_path)  # the report, which takes minutes
     monkeypatch.chdir(tmp_path)
-    assert main(["archive", "small.yaml", "small.zip"]) == 0
+    assert main(["archive", "study.yaml", "silicon.zip"]) == 0
     for table in ("accuracy", "specimens"):
-        header = next(csv.reader((tmp_path / f"results/small/tables/{table}.csv").open()))
+        header = next(csv.reader((tmp_path / f"results/silicon/tables/{table}.csv").open()))
         assert set(header) <= csvw.COLUMNS.keys(), table
     crate = tmp_path / "elsewhere/crate"
-    with zipfile.ZipFile("small.zip") as file:
+    with zipfile.ZipFile("silicon.zip") as file:
         file.extractall(crate)
-    before = {f: f.read_bytes() for f in crate.glob("results/small/tables/*") if "timings" not in f.name}
+    before = {f: f.read_bytes() for f in crate.glob("results/silicon/tables/*") if "timings" not in f.name}
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    text = ran(crate, crate / "Snakefile", "--configfile", "study.yaml")  # by the workflow in it
+    text = snakemake(crate, "--configfile", "study.yaml", snakefile=crate / "Snakefile")  # by the workflow in it
     assert "exit_wave" in text and "learning" in text
     assert not {"heating", "rt_treatment", "figure"} & {line.split()[0] for line in text.splitlines() if line.split()}
     assert {f: f.read_bytes() for f in before} == before

@@ -21,20 +21,6 @@ PLAN = plan_of(TINY)
 FOLDER = "results/tiny"
 
 
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory):
-    """A study whose results are pretended, published."""
-    root = tmp_path_factory.mktemp("shown")
-    pretend(PLAN, root)
-    return root
-
-
-@pytest.fixture
-def copy(shown, tmp_path):
-    shutil.copytree(shown, tmp_path / "copy")
-    return tmp_path / "copy"
-
-
 def contents(root):
     """What the study's folder shows, by name."""
     folder = root / FOLDER
@@ -77,9 +63,9 @@ SERIES = [{"temperatures": [6000], "seeds": [1, 2, 3, 4]}]
 # the facts
 
 
-def test_the_facts_are_those_of_the_study_and_its_seals(shown):
-    facts = json.loads((shown / paths.provenance("tiny")).read_text())
-    assert facts == provenance.facts(PLAN, shown)
+def test_the_facts_are_those_of_the_study_and_its_seals(pretended):
+    facts = json.loads((pretended / paths.provenance("tiny")).read_text())
+    assert facts == provenance.facts(PLAN, pretended)
     assert facts["study"] == "tiny" and facts["digest"] == PLAN.study_digest and facts["md_seeds"] == [1, 2]
     assert [one["name"] for one in facts["inputs"]] == ["GaN.tersoff"]
     (made,) = facts["made_with"]
@@ -141,16 +127,16 @@ def test_own_structures_are_known_by_their_content(tmp_path, monkeypatch):
 # what carries them
 
 
-def test_every_published_file_carries_the_facts(shown):
+def test_every_published_file_carries_the_facts(pretended):
     from PIL import Image
     from pypdf import PdfReader
 
-    facts = provenance.facts(PLAN, shown)
+    facts = provenance.facts(PLAN, pretended)
     flat = {f"persistem:{name}": text for name, text in provenance.flat(facts).items()}
     assert json.loads(flat["persistem:md_seeds"]) == [1, 2] and flat["persistem:digest"] == PLAN.study_digest
     assert json.loads(flat["persistem:made_with"])[0]["versions"]["numpy"] == environment.versions()["numpy"]
     seen = set()
-    for path in sorted((shown / FOLDER).rglob("*")):
+    for path in sorted((pretended / FOLDER).rglob("*")):
         seen.add(path.suffix)
         if path.suffix == ".png":
             with Image.open(path) as image:
@@ -176,10 +162,10 @@ def test_every_published_file_carries_the_facts(shown):
     assert seen >= {".png", ".pdf", ".html", ".csv", ".json", ".yaml"}
 
 
-def test_nothing_drawn_is_encoded_again_and_results_stay_as_they_are(shown):
+def test_nothing_drawn_is_encoded_again_and_results_stay_as_they_are(pretended):
     for source, name in PLAN.report_files().items():
-        made, published = (shown / source).read_bytes(), (shown / name).read_bytes()
-        assert seals.intact(shown / source) and b"persistem:digest" not in made
+        made, published = (pretended / source).read_bytes(), (pretended / name).read_bytes()
+        assert seals.intact(pretended / source) and b"persistem:digest" not in made
         if name.endswith(".pdf"):
             assert published.startswith(made)
         elif name.endswith(".png"):
@@ -189,11 +175,11 @@ def test_nothing_drawn_is_encoded_again_and_results_stay_as_they_are(shown):
             assert published == made
 
 
-def test_a_text_beyond_latin_1_stays_readable_in_a_picture(shown):
+def test_a_text_beyond_latin_1_stays_readable_in_a_picture(pretended):
     from PIL import Image
 
     picture = next(name for name in PLAN.report_files() if name.endswith(".png"))
-    content = provenance.stamped("a.png", (shown / picture).read_bytes(), {"inputs": [{"name": "Schärfe–Å.xyz"}]})
+    content = provenance.stamped("a.png", (pretended / picture).read_bytes(), {"inputs": [{"name": "Schärfe–Å.xyz"}]})
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         assert json.loads(image.text["persistem:inputs"]) == [{"name": "Schärfe–Å.xyz"}]
@@ -202,12 +188,12 @@ def test_a_text_beyond_latin_1_stays_readable_in_a_picture(shown):
 # the same bytes
 
 
-def test_the_same_study_published_twice_is_the_same_bytes(shown, tmp_path):
+def test_the_same_study_published_twice_is_the_same_bytes(pretended, tmp_path):
     pretend(plan_of(TINY), tmp_path)
-    first, again = contents(shown), contents(tmp_path)
+    first, again = contents(pretended), contents(tmp_path)
     assert first.keys() == again.keys()
     assert [name for name in first if first[name] != again[name]] == []
-    assert list(publish.stale(PLAN, shown)) == []
+    assert list(publish.stale(PLAN, pretended)) == []
 
 
 @pytest.mark.parametrize(

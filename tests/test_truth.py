@@ -19,6 +19,17 @@ from test_model import STUDY, blobs, study_root, written  # noqa: F401 (fixtures
 
 STATES = ["amorphous", "liquid"]
 SIDE, FIELD = 256, 51.2
+#: What a composite is judged by.
+JUDGED = {
+    "model": "bundle/model.json",
+    "asked": STUDY["model"],
+    "states": STATES,
+    "composites": [],
+    "imaging": {"field": FIELD, "pixels": SIDE, "voltage": 200.0},
+    "dose": 5000.0,
+    "defocus": 0.0,
+    "step": 1.6,
+}
 #: Where the boundary lies, Å.
 BOUNDARY = 25.6
 
@@ -49,16 +60,7 @@ def trial(written, tmp_path_factory):  # noqa: F811
         composite(root, "choosing", STATES, chooses=True),
         composite(root, "reported", STATES[::-1]),
     ]
-    settings = {
-        "model": "bundle/model.json",
-        "asked": STUDY["model"],
-        "states": STATES,
-        "composites": [{key: one[key] for key in one if key != "chooses"} for one in composites],
-        "imaging": {"field": FIELD, "pixels": SIDE, "voltage": 200.0},
-        "dose": 5000.0,
-        "defocus": 0.0,
-        "step": 1.6,
-    }
+    settings = JUDGED | {"composites": [{key: one[key] for key in one if key != "chooses"} for one in composites]}
     out = root / "results/truth/one/truth.json"
     assert main(["judge", str(out), "--root", str(root), "--protocol", json.dumps(settings)]) == 0
     judged = [
@@ -72,16 +74,7 @@ def trial(written, tmp_path_factory):  # noqa: F811
 def test_what_the_training_does_not_cover_is_kept(trial):
     root, found, _ = trial
     assert all(score["warnings"] == [] for score in found["scores"])
-    settings = {
-        "model": "bundle/model.json",
-        "asked": STUDY["model"],
-        "states": STATES,
-        "composites": [],
-        "imaging": {"field": FIELD, "pixels": SIDE, "voltage": 200.0},
-        "dose": 5000.0,
-        "defocus": 500.0,
-        "step": 6.4,
-    }
+    settings = JUDGED | {"defocus": 500.0, "step": 6.4}
     out = root / "far.json"
     assert main(["judge", str(out), "--root", str(root), "--protocol", json.dumps(settings)]) == 0
     ((warning,),) = (score["warnings"] for score in json.loads(out.read_text())["scores"])
