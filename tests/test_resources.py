@@ -67,7 +67,7 @@ def test_memory_grows_with_the_grid_and_the_atoms():
 
 
 def test_every_stage_has_a_work_and_every_rule_says_what_it_asks_for():
-    known = {*resources.DYNAMICS, *resources.IMAGES, *resources.REST}
+    known = {*resources.BY_SETTINGS, *resources.BY_INPUT, *resources.BY_COUNT}
     assert known == set(paths.STAGES)
     for file in (ROOT / "workflow/rules").glob("*.smk"):
         for rule in re.split(r"\n *rule ", file.read_text())[1:]:

@@ -7,7 +7,6 @@ asked is used. Asked are three times the seconds, as other nodes are slower, and
 from __future__ import annotations
 
 import math
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,13 +47,13 @@ def asked(work: Work, attempt: int = 1) -> Asked:
 def work(plan: Plan, stage: str, digest: str) -> Work:
     """The work of a job of a step of the plan; the same for all jobs of the step."""
     settings = plan.settings(stage, digest)
-    if stage in DYNAMICS:
-        return DYNAMICS[stage](settings)
-    if stage in IMAGES:
-        return IMAGES[stage](plan, settings, plan.input_digest(stage, digest))
-    seconds, memory, per = REST[stage]
+    if stage in BY_SETTINGS:
+        return BY_SETTINGS[stage](settings)
+    if stage in BY_INPUT:
+        return BY_INPUT[stage](plan, settings, plan.input_digest(stage, digest))
+    seconds, memory, disk = BY_COUNT[stage]
     count = len(settings.get("sources") or settings.get("specimens") or ())
-    return Work(seconds[0] + seconds[1] * count, memory[0] + memory[1] * count, per)
+    return Work(seconds[0] + seconds[1] * count, memory[0] + memory[1] * count, disk)
 
 
 def _dynamics(settings: dict[str, Any], steps: int, frames: int = 1) -> Work:
@@ -96,7 +95,7 @@ def _exit_wave(plan: Plan, settings: dict[str, Any], before: str) -> Work:
 
 def _micrograph(plan: Plan, settings: dict[str, Any], before: str) -> Work:
     points, frames = _points(settings), _frames(plan, plan.input_digest("exit_waves", before))
-    return Work(15 + 3e-8 * points * _nodes(str(settings)) * frames, 400 + 9e-5 * points + 1e-5 * points * frames)
+    return Work(15 + 3e-8 * points * _nodes(settings) * frames, 400 + 9e-5 * points + 1e-5 * points * frames)
 
 
 def _crops(plan: Plan, settings: dict[str, Any], before: str) -> Work:
@@ -143,19 +142,17 @@ def _frames(plan: Plan, digest: str) -> int:
     return int(how["count"]) if how.get("method") == "snapshots" else 1
 
 
-@cache
-def _nodes(settings: str) -> int:
+def _nodes(settings: dict[str, Any]) -> int:
     """Nodes of the focal sum."""
-    from ast import literal_eval
-
     from persistem.micrographs import foci
     from persistem.study import Imaging
 
-    return len(foci(Imaging(**literal_eval(settings))))
+    return len(foci(Imaging(**settings)))
 
 
-DYNAMICS = {"specimens": _specimen, "prepared": _prepared, "melts": _melt, "learning": _learning}
-IMAGES = {
+#: The work of a stage by its settings alone, by those of the stages before it too, and by a constant and a count.
+BY_SETTINGS = {"specimens": _specimen, "prepared": _prepared, "melts": _melt, "learning": _learning}
+BY_INPUT = {
     "exit_waves": _exit_wave,
     "micrographs": _micrograph,
     "crops": _crops,
@@ -163,7 +160,7 @@ IMAGES = {
     "persistence_images": _persistence_images,
 }
 #: Seconds and MB of a job, and of each of the specimens that its settings list; MB that it writes.
-REST = {
+BY_COUNT = {
     "descriptors": ((60, 0), (300, 0), 20),
     "evaluation": ((60, 30), (500, 100), 10),
     "controls": ((60, 30), (900, 100), 10),
