@@ -40,11 +40,14 @@ archive: $(INSTALLED)
 record: $(INSTALLED)
 	$(BIN)/persistem record results/$(STUDY) docs
 
+# whole files to each process, those that take longest first (tests/conftest.py)
+PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+
 test: $(INSTALLED)
-	$(BIN)/pytest -n $(CORES) --dist loadfile
+	$(PYTEST) -rs
 
 test-fast: $(INSTALLED)
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
