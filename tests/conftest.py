@@ -186,6 +186,6 @@ def pretended(tmp_path_factory):
 
 
 @pytest.fixture(name="copy")
-def copy_of_it(pretended, tmp_path):
-    """A copy of it that a test may damage."""
+def pretended_copy(pretended, tmp_path):
+    """A copy of that study, which a test may damage."""
     return shutil.copytree(pretended, tmp_path / "copy")

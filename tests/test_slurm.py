@@ -15,7 +15,7 @@ import yaml
 from conftest import ROOT, TINY, changed
 from persistem.load import make_study
 from persistem.plan import Plan
-from test_workflow import contents
+from test_workflow import same
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
@@ -113,12 +113,6 @@ def end(run, folder):
     text = (folder / "log").read_text()
     assert run.returncode == 0, text[-4000:]
     return text
-
-
-def same(folder, local):
-    found, expected = contents(folder), contents(local)
-    assert found.keys() == expected.keys()
-    assert [name for name in found if found[name] != expected[name]] == []
 
 
 def test_a_study_runs_through_sbatch_and_gives_the_bytes_of_a_local_run(slurm, local, study):
