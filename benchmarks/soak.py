@@ -191,12 +191,6 @@ def segments() -> dict[str, int]:
     return found
 
 
-def sealed() -> list[Path]:
-    """Every file or folder that has a seal and is there."""
-    found = (Path("results", p.relative_to("results/seals")) for p in sorted(Path("results/seals").rglob("*.json")))
-    return [path for path in (p.with_name(p.name.removesuffix(".json")) for p in found) if path.exists()]
-
-
 def contents() -> dict[str, str]:
     """Every result by its path, by hash."""
     return {
@@ -214,7 +208,8 @@ def compare(expected: dict[str, str]) -> None:
     """Wait for what a killed run left running, and compare every result with the undisturbed run's."""
     with open("results/soak/index.csv") as table:
         names = [line.split(",")[1].strip() for line in table][1:]
-    for path in [path for path in sealed() if not seals.intact(path)]:  # nothing read it since it was damaged
+    for path in [path for path in map(Path, seals.every(Path())) if path.exists() and not seals.intact(path)]:
+        # nothing read it since it was damaged
         seals.set_aside(path)
         if "segments" not in path.parts and path.suffix != ".yaml":
             names.append(str(path))

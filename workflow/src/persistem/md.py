@@ -112,9 +112,8 @@ def _run(run: Trajectory) -> None:
 def _create_crystal(lmp: Any, run: Trajectory) -> None:
     """Hand the initial crystal to LAMMPS through a data file, scaled to ``md.density`` where that is set."""
     from ase.io.lammpsdata import write_lammps_data
-    from mpi4py import MPI
 
-    world = MPI.COMM_WORLD
+    world = world_of(run.md.ranks)
     data = Path(world.bcast(str(temporary(run.out / "segments" / "crystal.data"))))
     if world.rank == 0:
         atoms = crystal_of(run.material)

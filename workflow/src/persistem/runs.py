@@ -37,7 +37,7 @@ def begin(root: Path, study: str, makes: Collection[str], reads: Collection[str]
 
     Raises PersistemError where a run that is alive makes, or reads, what this one would make.
     """
-    run = Run(study, process(), f"{time.strftime('%Y-%m-%d %H:%M:%S')}", tuple(sorted(makes)), tuple(sorted(reads)))
+    run = Run(study, process(), time.strftime("%Y-%m-%d %H:%M:%S"), tuple(sorted(makes)), tuple(sorted(reads)))
     with _registry(root) as others:
         for other in others:
             both = {*run.makes} & {*other.makes, *other.reads} | {*run.reads} & {*other.makes}

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,13 @@ def check(path: Path) -> None:
     stamped = whole / STAMP if (whole / STAMP).exists() else whole
     if stamped.stat().st_mtime > time.time():
         os.utime(stamped)
+
+
+def every(root: Path) -> Iterator[str]:
+    """The paths, relative to ``root``, of everything that has a seal, in order; what was removed still has its own."""
+    folder = root / paths.RESULTS / "seals"
+    for file in sorted(folder.rglob("[!.]*.json")):
+        yield str(Path(paths.RESULTS, file.relative_to(folder))).removesuffix(".json")
 
 
 def set_aside(path: Path) -> Path:

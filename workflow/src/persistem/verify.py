@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ def verify(folder: Path) -> str:
 
 def _of_results(folder: Path) -> str:
     """The files of a results folder against their seals; what Snakemake, or a user, removed is only counted."""
-    found = list(_sealed(folder))
+    found = list(seals.every(folder))
     there = [path for path in found if (folder / path).exists()]
     bad = [path for path in there if not seals.intact(folder / path)]
     text = f"{folder}: {len(there) - len(bad)} of {len(found)} sealed results are what was written"
@@ -123,10 +122,3 @@ def _why(folder: Path, seal: dict[str, Any], index: dict[str, Any]) -> str:
         return ", by the same versions (another processor gives other last digits)"
     names = sorted(name for name in then | now["versions"] if now["versions"].get(name) != then.get(name))
     return f", made with other versions of {', '.join(names)}"
-
-
-def _sealed(folder: Path) -> Iterator[str]:
-    """The paths of everything that has a seal."""
-    seals_folder = folder / paths.RESULTS / "seals"
-    for file in sorted(seals_folder.rglob("[!.]*.json")):
-        yield str(Path(paths.RESULTS, file.relative_to(seals_folder))).removesuffix(".json")
