@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,33 @@ from persistem.load import numbers
 def protocol_of(text: str) -> dict[str, Any]:
     """Settings of a stage: a YAML or JSON mapping as it is, or the path of a file that holds one.
 
-    A digest folder's ``stage.yaml`` is such a file; of it the settings are taken.
+    A digest folder's ``stage.yaml`` is such a file; of it the settings are taken. In it, and in JSON, text stays text;
+    in YAML by hand 1e-5 is a number.
     """
     if not text.lstrip().startswith("{"):
         try:
             text = Path(text).read_text()
         except OSError as error:
             raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
-    try:
-        settings = numbers(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise argparse.ArgumentTypeError(f"not YAML: {' '.join(str(error).split())}") from error
+    settings = _exactly(text)
+    if settings is None:
+        try:
+            settings = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise argparse.ArgumentTypeError(f"not YAML: {' '.join(str(error).split())}") from error
+        if not (isinstance(settings, dict) and "stage" in settings):
+            settings = numbers(settings)
     if not isinstance(settings, dict):
         raise argparse.ArgumentTypeError(f"a mapping is expected, not {text.strip()[:60]!r}")
     return settings.get("settings", settings) if "stage" in settings else settings
+
+
+def _exactly(text: str) -> Any:
+    """JSON, as the workflow writes it: text is text there, also a digest that reads as a number, 3423657709e4."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 class Given(dict[str, Any]):
