@@ -15,6 +15,7 @@ import yaml
 from conftest import ROOT, TINY, changed
 from persistem.load import make_study
 from persistem.plan import Plan
+from persistem.unused import unused
 from test_workflow import same
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
@@ -144,6 +145,8 @@ def test_jobs_that_a_killed_run_left_behind_are_cancelled_not_doubled(slurm, loc
     assert state[left].startswith("CANCELLED")
     # what was finished is not done a second time
     assert len([job for job in jobs(slurm, study) if job["Comment"].startswith("rule_heating")]) == 2
+    # what the cancelled jobs were writing, under names of their own
+    assert {one.what for one in unused(study, remove=True)} <= {"left by a process that is gone"}
     same(study, local)
 
 
