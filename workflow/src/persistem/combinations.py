@@ -1,6 +1,7 @@
 """Combinations of settings that cannot work, refused before any job starts.
 
-Each check raises ValueError with the key, its value and what is allowed; ``persistem.load`` adds the file.
+Each check raises ValueError, or PersistemError where a stage's own check does, with the key, its value and what is
+allowed; ``persistem.load`` calls them and adds the file.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from persistem import paths
 from persistem.combinations_model import check_micrographs, check_model, check_truth
 from persistem.crops import check_detector, count_along
 from persistem.errors import PersistemError
+from persistem.evaluation.descriptors import blocks_of
 from persistem.exit_waves import check_fits
 from persistem.files import is_file
 from persistem.optics import check_device
@@ -24,10 +26,12 @@ from persistem.specimens import groups_of, states_of
 from persistem.structures import is_lammps_data, potential_path, unit_cell
 
 if TYPE_CHECKING:
-    from persistem.study import Study
+    from persistem.study import Evaluation, Study
 
 #: Nested cross-validation leaves out two seeds and trains on the others.
 MINIMUM_SEEDS = 3
+#: Candidates that the inner folds of one row may choose from: with more, one of them wins by luck.
+MOST_CANDIDATES = 24
 #: What maps say of windows besides the states.
 RESERVED = ("abstain", "abstained", "confidence")
 #: More than anybody has simulated or cut; beyond, a list was meant to be shorter.
@@ -185,6 +189,7 @@ def _check_evaluation(study: Study) -> None:
         raise ValueError(
             f"evaluation: needs two states with {MINIMUM_SEEDS} seeds or more, the same of each; there are {listed}"
         )
+    _check_rows(study.evaluation)
     describing, pixels = study.evaluation.describing, study.imaging.pixels
     for size in describing.sizes:
         if size > pixels:
@@ -196,6 +201,26 @@ def _check_evaluation(study: Study) -> None:
             check_detector(describing.detector, sides, (pixels, pixels), study.imaging.field / pixels)
         except PersistemError as error:
             raise ValueError(f"evaluation.describing.{error}") from error
+
+
+def _check_rows(evaluation: Evaluation) -> None:
+    """Rows take blocks that there are, and leave inner folds no more candidates than can be told apart by chance."""
+    known = blocks_of(evaluation.describing)
+    if twice := [name for name in evaluation.describing.images if known.count(name) > 1]:
+        raise ValueError(
+            f"evaluation.describing.images: {twice[0]} is the name of other descriptors; choose another name"
+        )
+    for k, row in enumerate(evaluation.rows):
+        count = len(row.blocks) * len(evaluation.C) * len(evaluation.models)
+        if count > MOST_CANDIDATES:
+            raise ValueError(
+                f"evaluation.rows[{k}] ({row.name}): {len(row.blocks)} blocks, {len(evaluation.C)} C and"
+                f" {len(evaluation.models)} models are {count} candidates; inner folds may choose from at most"
+                f" {MOST_CANDIDATES}"
+            )
+        for block in (name for blocks in row.blocks for name in blocks):
+            if block not in known:
+                raise ValueError(f"evaluation.rows[{k}].blocks: no block {block!r}; there are {', '.join(known)}")
 
 
 def _check_structures(study: Study) -> None:

@@ -1,4 +1,4 @@
-"""Reading a study file; whatever is wrong with it comes as one message."""
+"""The only way into a study: reading and checking it. Whatever is wrong with it comes as one message."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from persistem.combinations import check_combinations
 from persistem.errors import PersistemError
 from persistem.study import Study
 
@@ -46,9 +47,14 @@ def make_study(settings: Mapping[str, Any], file: Path | None = None) -> Study:
     if file is not None:
         named.setdefault("name", Path(file).stem)
     try:
-        return Study.model_validate(named)
+        study = Study.model_validate(named)
     except ValidationError as error:
         raise PersistemError(explain(error, file)) from error
+    try:
+        check_combinations(study)
+    except (PersistemError, ValueError) as error:
+        raise PersistemError(f"{file if file is not None else 'study'}: {error}") from error
+    return study
 
 
 def _check_size(settings: Mapping[str, Any], file: Path | None) -> None:

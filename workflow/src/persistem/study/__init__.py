@@ -2,15 +2,17 @@
 
 The defaults are the paper's study (Uesugi & Ishii, Microscopy 2022): an empty file is that study. What the paper
 leaves open is marked ``assumption`` with the reason. A study stands alone; nothing merges two of them.
+
+The model checks each section by itself. Whether the sections fit together is checked where a study comes in, by
+``persistem.load``, because that needs to know what the stages can do.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from persistem.errors import PersistemError
 from persistem.study.evaluation import Alternative, Band, Control, Describing, Evaluation, Mesh, Multiverse, Row, Sweep
 from persistem.study.features import Clahe, Crops, Detector, Learning, Recipe, Standardised, Weight, Window
 from persistem.study.fields import OURS, Name, Section, Whole, given
@@ -136,13 +138,3 @@ class Study(Section):
     run: Run = Field(Run(), description="how to run")
 
     _expanded = field_validator("micrographs")(expanded)
-
-    @model_validator(mode="after")
-    def _combinations(self) -> Study:
-        from persistem.combinations import check_combinations
-
-        try:
-            check_combinations(self)
-        except PersistemError as error:  # a stage's own check; pydantic collects ValueErrors
-            raise ValueError(str(error)) from error
-        return self

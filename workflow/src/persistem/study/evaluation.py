@@ -9,8 +9,6 @@ from pydantic import Field, field_validator, model_validator
 from persistem.study.features import Detector, Weight
 from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given, once
 
-#: Candidates that the inner folds of one row may choose from: with more, one of them wins by luck.
-MOST_CANDIDATES = 24
 #: Different studies by one setting, ``imaging.voltage: 300``.
 Changes = dict[str, Any]
 
@@ -228,23 +226,4 @@ class Evaluation(Section):
         for key, names in named.items():
             if twice := [name for name in names if names.count(name) > 1]:
                 raise ValueError(f"{key}: two are called {twice[0]}")
-        return self
-
-    @model_validator(mode="after")
-    def _few_candidates(self) -> Evaluation:
-        from persistem.evaluation.descriptors import blocks_of
-
-        known = blocks_of(self.describing)
-        if twice := [name for name in self.describing.images if known.count(name) > 1]:
-            raise ValueError(f"describing.images: {twice[0]} is the name of other descriptors; choose another")
-        for k, row in enumerate(self.rows):
-            count = len(row.blocks) * len(self.C) * len(self.models)
-            if count > MOST_CANDIDATES:
-                raise ValueError(
-                    f"rows[{k}] ({row.name}): {len(row.blocks)} blocks, {len(self.C)} C and {len(self.models)} models"
-                    f" are {count} candidates; inner folds may choose from at most {MOST_CANDIDATES}"
-                )
-            for block in (name for blocks in row.blocks for name in blocks):
-                if block not in known:
-                    raise ValueError(f"rows[{k}].blocks: no block {block!r}; there are {', '.join(known)}")
         return self
