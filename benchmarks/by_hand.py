@@ -22,12 +22,12 @@ import numpy as np
 from ase.data import atomic_numbers
 from ase.io.lammpsdata import read_lammps_data
 from persistem.diagrams import diagram_table
-from persistem.exit_waves import cut, grid
 from persistem.learning import COLUMNS, accuracy_table
 from persistem.load import load_study
 from persistem.micrographs import image
 from persistem.optics import abtem_settings
 from persistem.persistence_images import persistence_images
+from persistem.slabs import cut, grid
 
 clock = {"import": time.process_time()}
 started = time.perf_counter()

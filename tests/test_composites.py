@@ -17,9 +17,10 @@ from persistem.composites.judging import calibration, score
 from persistem.composites.layout import VACUUM, Halves
 from persistem.composites.splice import SEAM, splice, stacked
 from persistem.errors import PersistemError
-from persistem.exit_waves import exit_wave, grid
+from persistem.exit_waves import exit_wave
 from persistem.maps import Map
 from persistem.micrographs import intensity
+from persistem.slabs import grid
 from persistem.structures import density, read_structure, write_structure
 from persistem.study import Crystal, Imaging, Material, MolecularDynamics, Potential
 

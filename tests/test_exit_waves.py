@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from persistem import exit_waves
+from persistem import exit_waves, slabs
 from persistem.errors import PersistemError
 from persistem.optics import abtem_settings, check_device, focal_sigma, wavelength
 from persistem.structures import crystal_of, write_structure
@@ -57,38 +57,38 @@ def test_focal_spread_of_the_paper() -> None:
 
 
 def test_grid_of_the_paper_and_of_odd_margins() -> None:
-    assert exit_waves.grid(Imaging())[:2] == (1280, 128)
-    assert exit_waves.grid(Imaging()).width == 62.5
-    assert exit_waves.grid(imaging(margin=0.0)) == (64, 0, 0.125)
-    assert exit_waves.grid(imaging(margin=0.99)) == (64 + 2 * 7, 7, 0.125)
-    assert exit_waves.grid(imaging(margin=0.3, field=6.4)).margin == 3  # 0.3 / 0.1 is 2.9999999999999996
+    assert slabs.grid(Imaging())[:2] == (1280, 128)
+    assert slabs.grid(Imaging()).width == 62.5
+    assert slabs.grid(imaging(margin=0.0)) == (64, 0, 0.125)
+    assert slabs.grid(imaging(margin=0.99)) == (64 + 2 * 7, 7, 0.125)
+    assert slabs.grid(imaging(margin=0.3, field=6.4)).margin == 3  # 0.3 / 0.1 is 2.9999999999999996
 
 
 def test_settings_read_are_the_keys() -> None:
     settings = imaging()
     subset = SimpleNamespace(**{key: getattr(settings, key) for key in exit_waves.KEYS})
-    assert exit_waves.grid(subset) == exit_waves.grid(settings)  # type: ignore[arg-type]
+    assert slabs.grid(subset) == slabs.grid(settings)  # type: ignore[arg-type]
 
 
 def test_crystal_of_the_paper_holds_a_field_of_66_angstrom() -> None:
     cell = crystal_of(Material()).cell.array
-    assert exit_waves.repeats(cell, np.array([62.5, 62.5, 50.0])) is None
-    assert exit_waves.repeats(cell, np.array([66.30, 66.30, 50.0])) is None
+    assert slabs.repeats(cell, np.array([62.5, 62.5, 50.0])) is None
+    assert slabs.repeats(cell, np.array([66.30, 66.30, 50.0])) is None
     # 24 a sin(120°) = 66.3029 Å along y and 38.28 Å along x: the second lattice vector
-    repeat = exit_waves.repeats(cell, np.array([66.31, 66.31, 50.0]))
+    repeat = slabs.repeats(cell, np.array([66.31, 66.31, 50.0]))
     assert repeat is not None
     assert np.allclose(np.abs(repeat), [12 * 3.19, 24 * 3.19 * np.sqrt(3) / 2, 0])
     # a strip narrower than 38.28 Å may be longer, and no thickness beyond 10 c is possible
-    assert exit_waves.repeats(cell, np.array([38.0, 130.0, 51.88])) is None
-    assert exit_waves.repeats(cell, np.array([10.0, 10.0, 51.9])) is not None
+    assert slabs.repeats(cell, np.array([38.0, 130.0, 51.88])) is None
+    assert slabs.repeats(cell, np.array([10.0, 10.0, 51.9])) is not None
 
 
 def test_a_box_of_exactly_one_period_does_not_repeat() -> None:
-    assert exit_waves.repeats(np.eye(3) * 10, np.array([10.0, 10.0, 10.0])) is None
-    repeat = exit_waves.repeats(np.eye(3) * 10, np.array([10.1, 10.0, 10.0]))
+    assert slabs.repeats(np.eye(3) * 10, np.array([10.0, 10.0, 10.0])) is None
+    repeat = slabs.repeats(np.eye(3) * 10, np.array([10.1, 10.0, 10.0]))
     assert repeat is not None and np.allclose(np.abs(repeat), [10, 0, 0])
     # 100 x 100 cells are searched, too
-    assert exit_waves.repeats(np.eye(3), np.array([100.0, 100.0, 1.0])) is not None
+    assert slabs.repeats(np.eye(3), np.array([100.0, 100.0, 1.0])) is not None
 
 
 def test_repeats_agrees_with_a_search_over_all_lattice_vectors() -> None:
@@ -100,7 +100,7 @@ def test_repeats_agrees_with_a_search_over_all_lattice_vectors() -> None:
         box = rng.uniform(5, 11, 3)
         lattice = indices @ cell
         inside = lattice[(np.abs(lattice) < box).all(axis=1)]
-        repeat = exit_waves.repeats(cell, box)
+        repeat = slabs.repeats(cell, box)
         outcomes.add(repeat is None)
         assert (repeat is None) == (len(inside) == 0)
         if repeat is not None:
@@ -111,31 +111,31 @@ def test_repeats_agrees_with_a_search_over_all_lattice_vectors() -> None:
 @pytest.mark.parametrize("margin", [0.0, 6.25])
 def test_the_largest_field_in_the_message_is_allowed_and_more_is_not(margin: float) -> None:
     cell = crystal_of(Material()).cell.array
-    exit_waves.check_fits(cell, Imaging(margin=margin))
+    slabs.check_fits(cell, Imaging(margin=margin))
     with pytest.raises(PersistemError, match=r"imaging\.margin") as refused:
-        exit_waves.check_fits(cell, Imaging(field=80.0, margin=margin), "my crystal")
+        slabs.check_fits(cell, Imaging(field=80.0, margin=margin), "my crystal")
     assert str(refused.value).startswith("my crystal: ")
     found = re.search(r"imaging.field at most ([\d.]+) Å", str(refused.value))
     assert found is not None
     largest = float(found[1])
     assert largest == pytest.approx(66.3029 - 2 * margin, abs=0.01)
-    exit_waves.check_fits(cell, Imaging(field=largest, margin=margin))
+    slabs.check_fits(cell, Imaging(field=largest, margin=margin))
     with pytest.raises(PersistemError):
-        exit_waves.check_fits(cell, Imaging(field=largest + 0.2, margin=margin))
+        slabs.check_fits(cell, Imaging(field=largest + 0.2, margin=margin))
 
 
 def test_the_largest_thickness_in_the_message() -> None:
     cell = crystal_of(Material()).cell.array
     with pytest.raises(PersistemError, match=r"imaging.thickness at most 51.89 Å"):
-        exit_waves.check_fits(cell, Imaging(thickness=60.0))
-    exit_waves.check_fits(cell, Imaging(thickness=51.89))
+        slabs.check_fits(cell, Imaging(thickness=60.0))
+    slabs.check_fits(cell, Imaging(thickness=51.89))
 
 
 def test_a_slab_is_the_same_from_the_cell_and_from_an_explicitly_repeated_cell() -> None:
     cell = Atoms("GaN", [[0.5, 1, 2], [3, 4, 5]], cell=[[7, 0, 0], [-3, 8, 0], [1, 2, 9]], pbc=True)
     cell.positions += 11  # atoms need not lie inside their cell
     box = np.array([6.5, 7.0, 8.0])
-    once, repeated = exit_waves.cut(cell, box), exit_waves.cut(cell.repeat(3), box)
+    once, repeated = slabs.cut(cell, box), slabs.cut(cell.repeat(3), box)
     # the centre of 3 x 3 x 3 cells is the centre of the middle cell
     order, other = (np.lexsort(np.round(a.positions, 6).T) for a in (once, repeated))
     assert len(once) > 0
@@ -150,7 +150,7 @@ def test_a_box_of_one_period_holds_every_atom_once() -> None:
     for shift in (0.0, 1e-13, -1e-13, length / 4, 0.3):
         moved = atoms.copy()
         moved.positions += shift
-        slab = exit_waves.cut(moved, np.array([length] * 3))
+        slab = slabs.cut(moved, np.array([length] * 3))
         assert len(slab) == len(atoms)
         assert (slab.positions >= 0).all() and (slab.positions < length).all()
 
@@ -189,7 +189,7 @@ def test_atoms_in_front_of_and_behind_the_slab_do_not_scatter(tmp_path: Path) ->
 def test_a_margin_takes_up_what_the_cut_does_to_the_image(tmp_path: Path) -> None:
     def intensity(margin: float) -> np.ndarray:
         settings = imaging(margin=margin)
-        width = exit_waves.grid(settings).margin
+        width = slabs.grid(settings).margin
         return np.abs(wave_of(gan(), settings, tmp_path)[width : width + 64, width : width + 64]) ** 2
 
     reference = intensity(3.9)

@@ -135,9 +135,9 @@ def exit_waves(folder):
 def micrographs(folder):
     """Of a wave that is a formula, not of the exit wave above."""
     import abtem
-    from persistem.exit_waves import grid
     from persistem.micrographs import micrograph, read_micrograph
     from persistem.optics import abtem_settings
+    from persistem.slabs import grid
 
     points = grid(IMAGING)
     phase = texture(points.pixels) - 1
@@ -363,8 +363,8 @@ def sweeps(folder):
     """Of waves of constant modulus, whose phases differ in size between the states."""
     import abtem
     from persistem.evaluation.sweeps import sweep_file
-    from persistem.exit_waves import grid
     from persistem.optics import abtem_settings
+    from persistem.slabs import grid
     from persistem.study import Band, Describing, Detector
 
     points = grid(IMAGING)

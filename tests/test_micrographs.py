@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from persistem import exit_waves, micrographs
+from persistem import exit_waves, micrographs, slabs
 from persistem.errors import PersistemError
 from persistem.micrographs import foci, micrograph, nodes_needed, read_micrograph
 from persistem.optics import focal_sigma, wavelength
@@ -37,7 +37,7 @@ def write_wave(path: Path, array: np.ndarray, settings: Imaging) -> Path:
     import abtem
 
     wave = abtem.Waves(
-        array.astype(np.complex64), energy=settings.voltage * 1e3, sampling=exit_waves.grid(settings).sampling
+        array.astype(np.complex64), energy=settings.voltage * 1e3, sampling=slabs.grid(settings).sampling
     )
     wave.to_zarr(str(path), overwrite=True)
     return path

@@ -17,10 +17,10 @@ import pytest
 import tifffile
 from ase.build import bulk
 from persistem.errors import PersistemError
-from persistem.exit_waves import cut
 from persistem.inverse import NUMBERS
 from persistem.page import inline_json, inline_script, write_page
 from persistem.page.explore import runs
+from persistem.slabs import cut
 from persistem.structures import write_structure
 from persistem.study import Study
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from conftest import TINY, changed
 from persistem.errors import PersistemError
-from persistem.exit_waves import check_fits, cut, exit_wave, grid
+from persistem.exit_waves import exit_wave
 from persistem.load import make_study
 from persistem.micrographs import micrograph, read_micrograph
 from persistem.plan import Plan
 from persistem.preparation import SEAM, stack
+from persistem.slabs import check_fits, cut, grid
 from persistem.structures import crystal_of, read_frames, read_structure, write_structure
 from persistem.study import Imaging, Inherent, Material, MolecularDynamics, Potential, Snapshots
 

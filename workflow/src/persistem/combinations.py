@@ -19,9 +19,9 @@ from persistem.combinations_model import check_micrographs, check_model, check_t
 from persistem.crops import check_detector, count_along
 from persistem.errors import PersistemError
 from persistem.evaluation.descriptors import blocks_of
-from persistem.exit_waves import check_fits
 from persistem.files import is_file
 from persistem.optics import check_device
+from persistem.slabs import check_fits
 from persistem.specimens import groups_of, states_of
 from persistem.structures import is_lammps_data, potential_path, unit_cell
 

@@ -65,7 +65,7 @@ def slab_atoms(
     """
     import numpy as np
 
-    from persistem.exit_waves import cut, repeats
+    from persistem.slabs import cut, repeats
     from persistem.structures import read_structure
 
     atoms = read_structure(structure)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.errors import PersistemError
-from persistem.exit_waves import grid
 from persistem.files import atomic
 from persistem.optics import ANGSTROM_PER_MM, BANDWIDTH, abtem_settings, defocus_at_exit, focal_sigma, wavelength
+from persistem.slabs import grid
 
 if TYPE_CHECKING:
     from abtem import Waves

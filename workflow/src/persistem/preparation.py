@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.errors import PersistemError
-from persistem.exit_waves import check_fits, cut, grid
 from persistem.md import check
 from persistem.segments import THERMO
 from persistem.simulation import hold, set_forces, start_lammps, state_of, world_of
+from persistem.slabs import check_fits, cut, grid
 from persistem.structures import read_structure, write_structure, write_summary
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from persistem.errors import PersistemError
-from persistem.exit_waves import EDGE
+from persistem.slabs import EDGE
 
 if TYPE_CHECKING:
     from persistem.study import Imaging

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.exit_waves import grid
+from persistem.slabs import grid
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

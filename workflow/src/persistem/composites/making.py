@@ -82,7 +82,7 @@ def _filling(crystal: Any, imaging: Imaging) -> Atoms:
     """A crystal that fills the field, seen along z. Raises PersistemError where ASE cannot build it."""
     import numpy as np
 
-    from persistem.exit_waves import cut, grid
+    from persistem.slabs import cut, grid
     from persistem.structures import crystal_cell
 
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.errors import PersistemError
-from persistem.exit_waves import cut, grid, repeats
+from persistem.slabs import cut, grid, repeats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

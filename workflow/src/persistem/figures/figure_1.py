@@ -144,8 +144,8 @@ def _numbers(panel: dict[str, Any], found: dict[str, NDArray[Any]], shown: str, 
 def _atoms(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], root: Path) -> None:
     import numpy as np
 
-    from persistem.exit_waves import cut
     from persistem.figures.atoms import picture
+    from persistem.slabs import cut
     from persistem.structures import read_structure
 
     atoms = cut(read_structure(root / panel["structure"]), np.full(3, float(settings["cube"])))

@@ -87,8 +87,8 @@ def _arrangement(
 ) -> None:
     import numpy as np
 
-    from persistem.exit_waves import cut
     from persistem.figures.atoms import picture
+    from persistem.slabs import cut
     from persistem.structures import read_structure
 
     cube = np.full(3, float(settings["cube"]))

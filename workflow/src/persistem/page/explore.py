@@ -50,7 +50,7 @@ def atoms(settings: dict[str, Any], root: Path) -> list[dict[str, Any]]:
     """Of each structure the atoms of the central cube (Å, from its corner), its bonds, and its optimal volumes."""
     import numpy as np
 
-    from persistem.exit_waves import cut
+    from persistem.slabs import cut
     from persistem.structures import read_structure
 
     cube = settings.get("cube")
