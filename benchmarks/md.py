@@ -45,7 +45,8 @@ PREPARE = """
 import json, sys
 from ase.io.lammpsdata import write_lammps_data
 from persistem.md import BAR_PER_GPA, velocity_seed
-from persistem.plan import MATERIAL_KEYS, part
+from persistem.md import MATERIAL_KEYS
+from persistem.study.fields import part
 from persistem.structures import crystal_of, potential_path
 from persistem.study import Material, MolecularDynamics, Potential
 repetitions = json.loads(sys.argv[1])

@@ -26,6 +26,23 @@ if TYPE_CHECKING:
 #: Raised when the results of this stage change for the same study.
 VERSION = 1
 
+#: The fields of the study's ``md`` that this stage reads for a heating; an RT treatment reads ``rt`` too.
+KEYS = (
+    "timestep",
+    "steps",
+    "initial_temperature_factor",
+    "barostat",
+    "pressure",
+    "density",
+    "temperature_damping",
+    "pressure_damping",
+    "segment_steps",
+    "thermo_every",
+    "ranks",
+)
+#: The fields of the study's ``material`` that this stage reads.
+MATERIAL_KEYS = ("crystal", "file", "repetitions", "species")
+
 
 @dataclass(frozen=True)
 class Trajectory:

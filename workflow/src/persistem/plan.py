@@ -34,21 +34,6 @@ from persistem.specimens import Specimen, groups_of, specimens_of, states_of
 from persistem.study import Structure, Study
 from persistem.study.fields import part
 
-MD_KEYS = [
-    "timestep",
-    "steps",
-    "initial_temperature_factor",
-    "barostat",
-    "pressure",
-    "density",
-    "temperature_damping",
-    "pressure_damping",
-    "segment_steps",
-    "thermo_every",
-    "ranks",
-]
-MATERIAL_KEYS = ("crystal", "file", "repetitions", "species")
-
 
 @dataclass(frozen=True)
 class Step:
@@ -205,10 +190,10 @@ class Plan:
         study = self.study
         if study.structures:
             return {s.name: self._own_structure(s.structure) for s in self.specimens.values() if s.structure}
-        material = part(study.material, MATERIAL_KEYS)
+        material = part(study.material, md.MATERIAL_KEYS)
         potential = part(study.potential)
         check = part(study.md, ("temperature_tolerance",))  # decides whether a run is accepted, not what it is
-        protocol = part(study.md, MD_KEYS)
+        protocol = part(study.md, md.KEYS)
         heating = {"material": material, "potential": potential, "md": protocol | check}
         potential_file = content(structures.potential_path(study.potential.file))
         file = {"potential": {**potential, "file": potential_file}, "md": protocol}

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem import exit_waves, micrographs, paths
+from persistem import exit_waves, md, micrographs, paths
 from persistem.composites import judging, making, melted, splice
 from persistem.composites.imaging import enlarged
 from persistem.composites.layout import Halves
@@ -156,13 +156,11 @@ class _Planning:
 
     def _molten(self, one: Melt) -> dict[str, Any]:
         """The trajectories of a melt."""
-        from persistem.plan import MATERIAL_KEYS, MD_KEYS
-
-        material = part(self.study.material, MATERIAL_KEYS) | {"repetitions": list(one.repetitions)}
+        material = part(self.study.material, md.MATERIAL_KEYS) | {"repetitions": list(one.repetitions)}
         if not material["crystal"]["cubic"]:
             material["crystal"] |= {"orthorhombic": True}
         potential = part(self.study.potential)
-        protocol = part(self.study.md, (*MD_KEYS, "rt"))
+        protocol = part(self.study.md, (*md.KEYS, "rt"))
         check = part(self.study.md, ("temperature_tolerance",))
         melting = {"melt": part(one, ("temperature", "density", "share"))}
         settings = {"material": material, "potential": potential, "md": protocol | check} | melting
