@@ -92,6 +92,11 @@ class Plan:
         steps = {stage: sorted(of) for stage, of in self.steps.items() if of and stage != "report"}
         return digest_of("study", 1, steps, [])
 
+    def variant(self, study: Study, learned: bool = False) -> Plan:
+        """The plan of a variant of the study: one of ``plans`` where there is such a plan, else a new one."""
+        known = (plan for plan in self.plans if plan.study == study and bool(plan.recipes) == learned)
+        return next(known, None) or Plan(study, of=self, learned=learned)
+
     def plan_of(self, specimen: str, stage: str, digest: str) -> Plan:
         """The plan, of this study or of a variant, that has a specimen with this digest of a stage."""
         return next(plan for plan in self.plans if plan.has(specimen, stage, digest))

@@ -121,7 +121,7 @@ class _Planning:
             if described.evaluation is None:
                 raise PersistemError(f"{where}: {sweep.key} leaves no evaluation")
             theirs = {key: v for key, v in changes.items() if key not in ours}
-            plan = self._derived(variant(self.plain, theirs, where))
+            plan = self.plan.variant(variant(self.plain, theirs, where))
             self._check_states(plan.study, where)
             describing = described.evaluation.describing
             conditions.append(
@@ -164,19 +164,13 @@ class _Planning:
         return listed
 
     def _accuracy(self, study: Study, recipe: str, where: str) -> str:
-        learned = self._derived(study, learned=True).learning
+        learned = self.plan.variant(study, learned=True).learning
         if recipe not in learned:
             raise PersistemError(
                 f"{where}: needs the recipe {recipe} and two states; there are recipes {', '.join(study.features)} and"
                 f" states {', '.join(states_of(study))}"
             )
         return paths.path("learning", learned[recipe])
-
-    def _derived(self, study: Study, learned: bool = False) -> Plan:
-        from persistem.plan import Plan
-
-        same = (plan for plan in self.plan.plans if plan.study == study and bool(plan.recipes) == learned)
-        return next(same, None) or Plan(study, of=self.plan, learned=learned)
 
     def _controlled(self, k: int, control: Control, describing: dict[str, Any]) -> list[dict[str, Any]]:
         where = f"evaluation.controls[{k}] ({control.name})"
@@ -189,7 +183,7 @@ class _Planning:
             one = variant(changed, control.states.get(state, {}), where)
             self._check_states(one, where)
             variant(one, {"evaluation": asked}, where)  # refused here and not after its molecular dynamics
-            plan = self._derived(one)
+            plan = self.plan.variant(one)
             found += [s for s in self._described(plan, describing) if s["state"] == state]
             defoci[state] = sorted(plan.defoci.values())
         if any(of != defoci[state] for of in defoci.values()):

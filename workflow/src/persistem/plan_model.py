@@ -73,8 +73,6 @@ def _trained(plan: Plan, settings: dict[str, Any]) -> str:
 
 def _thicknesses(plan: Plan) -> list[Plan]:
     """A plan for each thickness that is trained at: that of the study itself, or of a variant."""
-    from persistem.plan import Plan
-
     assert plan.study.model is not None
     if not plan.study.model.thicknesses:
         return [plan]
@@ -85,9 +83,7 @@ def _thicknesses(plan: Plan) -> list[Plan]:
         if thickness == plan.study.imaging.thickness:
             plans.append(plan)
             continue
-        study = variant(plain, {"imaging.thickness": thickness}, f"model.thicknesses[{k}]")
-        same = (other for other in plan.plans if other.study == study and not other.recipes)
-        plans.append(next(same, None) or Plan(study, of=plan, learned=False))
+        plans.append(plan.variant(variant(plain, {"imaging.thickness": thickness}, f"model.thicknesses[{k}]")))
     return plans
 
 
