@@ -46,16 +46,13 @@ def files(folder):
 
 
 def learning_protocol(recipe="paper", **changes):
-    """The settings of a classification of the images that ``chain`` makes."""
-    return {
-        "recipe": recipe,
-        "states": STATES,
-        "defoci": [0.0],
-        "learning": {"repetitions": 3},
-        "sources": [
-            {"specimen": f"{state}-s01", "state": state, "seed": 1, "digest": DIGEST} for state in STATES
-        ],
-    } | changes  # fmt: skip
+    images = "results/persistence_images/{digest}/{specimen}/df+000.parquet"
+    sources = [
+        {"path": images.format(digest=DIGEST, specimen=f"{state}-s01")}
+        | {"specimen": f"{state}-s01", "state": state, "seed": 1, "defocus": 0.0}
+        for state in STATES
+    ]
+    return {"recipe": recipe, "states": STATES, "learning": {"repetitions": 3}, "sources": sources} | changes
 
 
 @pytest.fixture(scope="module")

@@ -510,7 +510,10 @@ def test_what_is_heated_only_to_be_treated_is_planned(resolve):
 
 def test_images_of_a_variant_are_those_of_its_own_defoci():
     plan = planned(**alternative({"imaging.defoci": [0]}))
-    of_study, of_variant = (plan.images(Path(one["accuracy"]).parent.name) for one in plan.evaluated.multiverse)
+    of_study, of_variant = (
+        [source["path"] for source in plan.settings("learning", Path(one["accuracy"]).parent.name)["sources"]]
+        for one in plan.evaluated.multiverse
+    )
     assert len(of_study) == 2 * len(of_variant) == 2 * 12
     assert set(of_variant) < set(of_study) and all("df+0" in file for file in of_variant)
 

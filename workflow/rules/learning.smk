@@ -4,7 +4,7 @@
 rule learning:
     """The accuracy table of one recipe."""
     input:
-        lambda wildcards: PLAN.images(wildcards.digest),
+        files_of("learning"),
     output:
         paths.pattern("learning"),
     log:
@@ -16,7 +16,7 @@ rule learning:
     resources:
         **asks("learning"),
     params:
-        protocol=protocol("learning"),
-        root=lambda wildcards, output: str(Path(output[0]).parents[3]),
+        protocol=settings_of("learning"),
+        root=root,
     shell:
         "python -m persistem learn {output:q} --root {params.root:q} --protocol {params.protocol:q} > {log:q} 2>&1"

@@ -28,7 +28,7 @@ rule publish:
         runtime=10,
     params:
         study=PLAN.study.model_dump_json(exclude_unset=True),
-        root=lambda wildcards, output: str(Path(output.index).parents[2]),
+        root=lambda wildcards, output: root(wildcards, output),
     shell:
         "python -m persistem publish {params.study:q} --root {params.root:q} > {log:q} 2>&1"
 

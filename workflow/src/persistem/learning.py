@@ -48,6 +48,19 @@ class Source(NamedTuple):
     defocus: float
 
 
+def learning_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
+    """Write the accuracy table of one recipe, as ``learn`` does.
+
+    ``settings`` has ``recipe``, ``states``, ``learning`` (a ``study.Learning``) and ``sources``, the fields of
+    ``Source``; paths are relative to ``root``.
+    """
+    from persistem.protocol import section
+    from persistem.study import Learning
+
+    sources = [Source(root / s["path"], *(s[key] for key in Source._fields[1:])) for s in settings["sources"]]
+    learn(sources, settings["states"], section(Learning, settings["learning"]), settings["recipe"], out, jobs)
+
+
 def learn(sources: list[Source], states: list[str], learning: Learning, recipe: str, out: Path, jobs: int = 1) -> None:
     """Write the accuracy table of one recipe to the CSV ``out``; labels are the positions in ``states``.
 

@@ -172,15 +172,6 @@ class Plan:
         """What the table of specimens says of one, beside its structure."""
         return paths.beside("specimens", "summary.json").format(digest=self._specimen[specimen], specimen=specimen)
 
-    def images(self, learning_digest: str) -> list[str]:
-        """The persistence images that a classification is learned from."""
-        settings = self.settings("learning", learning_digest)
-        return [
-            paths.path("persistence_images", source["digest"], source["specimen"], defocus)
-            for source in settings["sources"]
-            for defocus in map(paths.defocus_id, settings["defoci"])
-        ]
-
     @cached_property
     def crops_of(self) -> dict[str, int]:
         """How many crops a micrograph has, by the digest of their diagrams."""
@@ -261,23 +252,32 @@ class Plan:
                     digest = self._images[stage, name, label] = self.add(stage, version, settings, digest)
 
     def _learning_step(self, recipe: str) -> str:
+        specimens = [
+            {"specimen": s.name, "state": s.state, "seed": s.seed, "digest": images}
+            for s in self.classified
+            for images in [self.digest("persistence_images", s.name, recipe)]
+        ]
         sources = [
             {
-                "specimen": s.name,
-                "state": s.state,
-                "seed": s.seed,
-                "digest": self.digest("persistence_images", s.name, recipe),
+                "path": paths.path("persistence_images", str(of["digest"]), str(of["specimen"]), name),
+                "specimen": of["specimen"],
+                "state": of["state"],
+                "seed": of["seed"],
+                "defocus": defocus,
             }
-            for s in self.classified
+            for of in specimens
+            for name, defocus in self.defoci.items()
         ]
         settings = {
             "recipe": recipe,
             "states": states_of(self.study),
-            "defoci": list(self.defoci.values()),
             "learning": part(self.study.learning),
             "sources": sources,
         }
-        return self.add("learning", learning.VERSION, settings, *sorted({str(s["digest"]) for s in sources}))
+        # digests were given to specimens and defoci before the settings named files
+        known = {"sources": specimens, "defoci": list(self.defoci.values())}
+        images = sorted({str(of["digest"]) for of in specimens})
+        return self.add("learning", learning.VERSION, settings, *images, **known)
 
 
 def _simulated(study: Study) -> dict[str, Specimen]:

@@ -6,6 +6,7 @@ import csv
 import filecmp
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,9 +155,15 @@ def settings(plan: Plan) -> str:
 
 
 def _not_described(plan: Plan, root: Path) -> Iterator[tuple[str, str]]:
-    """The stages and digests whose folders do not say what they stand for, or no longer."""
+    """The stages and digests whose folders do not say what they stand for, or no longer.
+
+    Where nothing is made yet it is said anew: jobs read it, and what they read may have been said in another way once.
+    """
     for stage, steps in plan.steps.items():
-        yield from ((stage, digest) for digest in steps if not seals.intact(root / paths.stage_path(stage, digest)))
+        for digest in steps:
+            path = root / paths.stage_path(stage, digest)
+            if not seals.intact(path) or os.listdir(path.parent) == [path.name]:
+                yield stage, digest
 
 
 def _same(source: Path, out: Path) -> bool:

@@ -114,7 +114,7 @@ def _persistence_images(plan: Plan, settings: dict[str, Any], before: str) -> Wo
 
 
 def _learning(settings: dict[str, Any]) -> Work:
-    images = len(settings["sources"]) * len(settings["defoci"])
+    images = len(settings["sources"])
     return Work(20 + 0.5 * images, 350 + 2.5 * images)
 
 

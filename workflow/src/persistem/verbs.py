@@ -126,23 +126,9 @@ def persistence_images(protocol: dict[str, Any], diagrams: Path, out: Path) -> N
 
 def learn(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
     """classify persistence images and tabulate the accuracy (scikit-learn)"""
-    from persistem import paths
-    from persistem.learning import Source, learn
-    from persistem.study import Learning
+    from persistem.learning import learning_file
 
-    require(protocol, "recipe", "states", "defoci", "sources", "learning")
-    sources = [
-        Source(
-            root / paths.path("persistence_images", s["digest"], s["specimen"], paths.defocus_id(defocus)),
-            s["specimen"],
-            s["state"],
-            s["seed"],
-            defocus,
-        )
-        for s in protocol["sources"]
-        for defocus in protocol["defoci"]
-    ]
-    learn(sources, protocol["states"], section(Learning, protocol["learning"]), protocol["recipe"], out, jobs)
+    learning_file(given(protocol), root, out, jobs)
 
 
 def describe(protocol: dict[str, Any], micrographs: list[Path], out: Path) -> None:
