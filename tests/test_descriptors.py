@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from persistem.diagrams import pairs_of
 from persistem.errors import PersistemError
 from persistem.evaluation import descriptor_files, descriptors, topology
 from persistem.evaluation.descriptors import describe, describe_micrograph
 from persistem.evaluation.topology import diagrams_of, surrogate
 from persistem.evaluation.validation import Candidate, Crops, fixed
+from persistem.pairs import crop_pairs
 from persistem.study import Band, Describing, Detector, Imaging, Mesh
 from pydantic import ValidationError
 
@@ -143,7 +143,7 @@ def test_diagrams_are_those_of_the_8_bit_stage_but_for_rounding():
     step = 8 / 255  # SD a grey level
     grey = np.rint((crop + 4) / step).clip(0, 255).astype(np.uint8)
     for exact, filtration in zip(diagrams_of(crop, PIXEL, [Band()])[0], topology.FILTRATIONS, strict=True):
-        rounded = pairs_of(grey, filtration)
+        rounded = crop_pairs(grey, filtration)
         for degree in (0, 1):
             of_levels = rounded[rounded[:, 0] == degree, 1:3] * step - 4
             long = of_levels[np.abs(of_levels[:, 0] - of_levels[:, 1]) > 0.25]

@@ -1,12 +1,7 @@
-"""Persistence diagrams of crops, by HomCloud: where islands and rings are born and die as the grey level changes.
+"""Persistence diagrams of crops: where islands and rings are born and die as the grey level changes.
 
-A superlevel filtration adds pixels from bright to dark, as the paper does, a sublevel filtration from dark to bright.
-Pixels that share an edge are connected. Degree 0 are islands (of two that meet, the one born later dies: the elder
-rule), degree 1 are rings. The island that never dies, one per crop and filtration, is left out, and so are pairs that
-die at the grey level of their birth; neither is in HomCloud's births and deaths.
-
-``homcloud.bitmap`` is the module that ``homcloud.interface`` calls. It is used directly because the interface takes
-2 s to import (0.15 s) and saves every pixel of the filtration to tell where a pair is born (0.3 s a crop; 0.02 s).
+The pairs are those of ``persistem.pairs``. The island that never dies, one per crop and filtration, is left out, and
+so are pairs that die at the grey level of their birth; neither is in HomCloud's births and deaths.
 """
 
 from __future__ import annotations
@@ -17,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.files import atomic
+from persistem.pairs import crop_pairs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +41,7 @@ def diagram_table(crops: NDArray[Any], recipe: Recipe, first: int = 0) -> pa.Tab
 
     if crops.ndim != 3 or not crops.size or crops.dtype != np.uint8:
         raise PersistemError(f"crops are (n, rows, columns) uint8, but these are {crops.shape} {crops.dtype}")
-    found = [pairs_of(crop, filtration) for crop in crops for filtration in recipe.filtrations]
+    found = [crop_pairs(crop, filtration) for crop in crops for filtration in recipe.filtrations]
     lengths = [len(pairs) for pairs in found]
     numbers = np.arange(first, first + len(crops)).repeat(len(recipe.filtrations))
     names = np.tile(np.arange(len(recipe.filtrations), dtype=np.int8), len(crops)).repeat(lengths)
@@ -56,21 +52,6 @@ def diagram_table(crops: NDArray[Any], recipe: Recipe, first: int = 0) -> pa.Tab
     columns.insert(1, filtrations)
     schema = _schema(POSITIONS if recipe.positions else {})
     return pa.Table.from_arrays(columns[: len(schema)], schema=schema)
-
-
-def pairs_of(crop: NDArray[Any], filtration: str) -> NDArray[Any]:
-    """Pairs of one crop, sorted: (n, 7) int, degree, birth, death, row and column of birth, row and column of death."""
-    import numpy as np
-    from homcloud.bitmap import Bitmap
-
-    levels = crop.astype(float)
-    filtered = Bitmap(-levels if filtration == "superlevel" else levels).build_bitmap_filtration()
-    found, _ = filtered.prefered_ph_routine().run()  # (degree, birth, death) by a pixel's place in the filtration
-    degree, birth, death = np.array([pair for pair in found if pair[2] is not None], dtype=int).reshape(-1, 3).T
-    born, died = filtered.index_to_pixel[birth], filtered.index_to_pixel[death]
-    pairs: NDArray[Any] = np.column_stack([degree, crop[tuple(born.T)], crop[tuple(died.T)], born, died])
-    pairs = pairs[pairs[:, 1] != pairs[:, 2]]
-    return pairs[np.lexsort(pairs.T[::-1])]
 
 
 def arrow(values: NDArray[Any]) -> pa.Array:

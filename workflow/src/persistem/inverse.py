@@ -36,7 +36,7 @@ def inverse_file(settings: dict[str, Any], root: Path, out: Path) -> None:
 
     Columns: filtration, degree, birth and death (grey levels), birth_row, birth_column, death_row and death_column
     (pixels of the crop), and pixels: the region as ascending indices row * width + column. Rows are in the order of
-    filtrations and of ``diagrams.pairs_of``. ``settings`` has ``crops`` (a file of crops, relative to ``root``),
+    filtrations and of ``pairs.crop_pairs``. ``settings`` has ``crops`` (a file of crops, relative to ``root``),
     ``index`` (of the crop, from 0) and ``filtrations``. Raises PersistemError when the file holds no such crop.
     """
     import numpy as np
@@ -44,14 +44,15 @@ def inverse_file(settings: dict[str, Any], root: Path, out: Path) -> None:
     import pyarrow.parquet as pq
 
     from persistem.crops import read_crops
-    from persistem.diagrams import arrow, pairs_of, strings
+    from persistem.diagrams import arrow, strings
+    from persistem.pairs import crop_pairs
 
     path, index = Path(root) / settings["crops"], settings["index"]
     stack = read_crops(path)
     if not 0 <= index < len(stack):
         raise PersistemError(f"{path}: crop {index} was asked for, but it holds crops 0 to {len(stack) - 1}")
     filtrations = settings["filtrations"]
-    pairs = [pairs_of(stack[index], name) for name in filtrations]
+    pairs = [crop_pairs(stack[index], name) for name in filtrations]
     found = [region for name, of in zip(filtrations, pairs, strict=True) for region in regions(stack[index], name, of)]
     names = np.repeat(np.arange(len(filtrations)), [len(of) for of in pairs])
     values = np.concatenate(pairs).T
@@ -65,7 +66,7 @@ def inverse_file(settings: dict[str, Any], root: Path, out: Path) -> None:
 
 
 def regions(crop: NDArray[Any], filtration: str, pairs: NDArray[Any]) -> list[NDArray[np.int_]]:
-    """The region of each of the ``pairs`` (n, 7) of ``diagrams.pairs_of``: indices of flattened pixels, ascending."""
+    """The region of each of the ``pairs`` (n, 7) of ``pairs.crop_pairs``: indices of flattened pixels, ascending."""
     import numpy as np
     from scipy import ndimage
 

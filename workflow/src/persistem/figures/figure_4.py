@@ -121,10 +121,10 @@ def features_of(image: NDArray[Any]) -> list[dict[str, Any]]:
     import numpy as np
     from scipy.ndimage import label
 
-    from persistem.diagrams import pairs_of
+    from persistem.pairs import crop_pairs
 
     found: list[dict[str, Any]] = []
-    for degree, birth, death, *places in pairs_of(image, "superlevel").tolist():
+    for degree, birth, death, *places in crop_pairs(image, "superlevel").tolist():
         at = tuple(places[:2] if degree == 0 else places[2:])
         found.append({"degree": degree, "birth": birth, "death": death, "at": at})
     top = tuple(int(i) for i in np.unravel_index(image.argmax(), image.shape))

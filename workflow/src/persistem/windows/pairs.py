@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from persistem.pairs import REACH, band_image, image_pairs, lasting, thinning
 from persistem.windows.local import normalised
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 #: Side of a tile's core (px).
 TILE = 512
-#: Standard deviations at which a band's Gaussians end.
-REACH = 4
-#: Shorter lifetimes (SD of the window) are the rounding of a micrograph's file, as in the evaluation's diagrams.
-SHORTEST = 0.02
 
 #: A pair: pixel of its birth; its band and filtration, as numbered in the settings, and degree; birth and death (SD).
 PAIR = np.dtype(
@@ -83,41 +80,21 @@ def _tile_pairs(
     tile: NDArray[np.float32], first: tuple[int, int], core: tuple[int, int, int, int], windows: Windows
 ) -> NDArray[np.void]:
     """The pairs of the bands of a tile, its local mean and contrast removed, that are born in its core; sorted."""
-    from scipy.ndimage import gaussian_filter
-
     image = normalised(tile, round(windows.size / windows.sampling))
-
-    def smooth(width: float) -> NDArray[np.float32]:
-        return gaussian_filter(image, width / windows.sampling, mode="reflect", truncate=REACH) if width else image
-
+    top, bottom, left, right = core
     found = []
     for number, band in enumerate(windows.bands):
-        shown = smooth(band.narrow) - (0 if band.wide is None else smooth(band.wide))
-        # sampled at every second pixel a band that is smooth over several keeps nearly all its pairs; of all tiles
-        # these are the same pixels
-        step = 2 if band.narrow > 2.25 * windows.sampling else 1
-        start = [-corner % step for corner in first]
+        shown = band_image(image, band, windows.sampling)
+        step = thinning(band, windows.sampling)
+        start = [-corner % step for corner in first]  # the same pixels of all tiles
         thinned = np.ascontiguousarray(shown[start[0] :: step, start[1] :: step])
         for filtration, name in enumerate(windows.filtrations):
-            degree, row, column, birth, death = _diagram(thinned, name)
-            pairs = np.empty(len(degree), dtype=PAIR)
-            pairs["row"], pairs["column"] = first[0] + start[0] + row * step, first[1] + start[1] + column * step
-            pairs["band"], pairs["filtration"], pairs["degree"] = number, filtration, degree
-            pairs["birth"], pairs["death"] = birth, death
-            top, bottom, left, right = core
-            kept = (pairs["row"] >= top) & (pairs["row"] < bottom) & (np.abs(birth - death) > SHORTEST)
-            kept &= (pairs["column"] >= left) & (pairs["column"] < right)
-            pairs = pairs[kept]
+            of_image = image_pairs(thinned, name)
+            row, column = np.add(first, start)[:, None] + of_image.born.T * step
+            kept = (row >= top) & (row < bottom) & (column >= left) & (column < right) & lasting(of_image)
+            pairs = np.empty(kept.sum(), dtype=PAIR)
+            pairs["row"], pairs["column"] = row[kept], column[kept]
+            pairs["band"], pairs["filtration"], pairs["degree"] = number, filtration, of_image.degree[kept]
+            pairs["birth"], pairs["death"] = of_image.birth[kept], of_image.death[kept]
             found.append(pairs[np.lexsort([pairs[key] for key in ("death", "birth", "degree", "column", "row")])])
     return np.concatenate(found)
-
-
-def _diagram(image: NDArray[np.float32], filtration: str) -> tuple[NDArray[Any], ...]:
-    """Degree, row and column of birth, birth and death of every pair of an image, by HomCloud."""
-    from homcloud.bitmap import Bitmap
-
-    filtered = Bitmap(-image if filtration == "superlevel" else image).build_bitmap_filtration()
-    found, _ = filtered.prefered_ph_routine().run()
-    pairs = np.array([pair for pair in found if pair[2] is not None], dtype=np.int64).reshape(-1, 3)
-    born, died = filtered.index_to_pixel[pairs[:, 1]], filtered.index_to_pixel[pairs[:, 2]]
-    return pairs[:, 0], born[:, 0], born[:, 1], image[tuple(born.T)], image[tuple(died.T)]
