@@ -7,7 +7,9 @@ so a Hann window is applied, scaled so that it leaves the power as it is on aver
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from persistem.errors import PersistemError
 
@@ -30,7 +32,6 @@ def power(image: NDArray[Any], pixel_size: float, window: bool = True) -> NDArra
     over frequency (without a window) it is the variance, whatever the size of the image. The frequency zero comes
     first, as in ``numpy.fft``. Raises PersistemError where an image is not finite or narrower than 4 px.
     """
-    import numpy as np
     from scipy.fft import fft2
 
     values = np.asarray(image, dtype=float)
@@ -43,12 +44,65 @@ def power(image: NDArray[Any], pixel_size: float, window: bool = True) -> NDArra
     rows, columns = values.shape[-2:]
     values = values - values.mean(axis=(-2, -1), keepdims=True)
     if window:
-        # periodic Hann windows, whose mean square is 3/8 each; the windowed image has a mean again, which goes too
-        taper = np.outer(*(np.sin(np.pi * np.arange(n) / n) ** 2 for n in (rows, columns))) * (8 / 3)
-        values = values * taper
+        # the mean square of a Hann window is 3/8; the windowed image has a mean again, which goes too
+        values = values * (np.outer(hann(rows), hann(columns)) * (8 / 3))
         values -= values.mean(axis=(-2, -1), keepdims=True)
     density: NDArray[Any] = np.abs(fft2(values)) ** 2 * (pixel_size**2 / (rows * columns))
     return density
+
+
+class Rings(NamedTuple):
+    """Points of the half spectrum (rows, columns // 2 + 1) of images, ring after ring.
+
+    ``points`` says where they are in the flattened half spectrum, ``weights`` what each counts in the mean of its ring,
+    and ``starts`` where the points of a ring begin.
+    """
+
+    points: NDArray[np.intp]
+    weights: NDArray[np.float64]
+    starts: NDArray[np.intp]
+
+
+def rings(shape: tuple[int, int], last: int) -> Rings:
+    """The rings 1 to ``last`` of the spectrum of images (rows, columns).
+
+    They are as wide as the frequencies of the shorter side are apart; the frequency zero is in none.
+    """
+    columns = shape[1]
+    number = np.rint(_frequencies(shape) * min(shape)).astype(int)
+    # all columns of a half spectrum but the first and, of even numbers of them, the last stand for two of the whole
+    across = np.arange(columns // 2 + 1)
+    twice = np.where((across == 0) | (2 * across == columns), 1.0, 2.0)
+    weights = np.broadcast_to(twice, number.shape).ravel()
+    number = number.ravel()
+    points = np.argsort(number, kind="stable")
+    points = points[(number[points] >= 1) & (number[points] <= last)]
+    starts = np.searchsorted(number[points], np.arange(1, last + 1))
+    weights = weights[points]
+    weights /= np.add.reduceat(weights, starts)[number[points] - 1]
+    return Rings(points, weights, starts)
+
+
+def ring_means(values: NDArray[Any], over: Rings) -> NDArray[np.float64]:
+    """The mean over each ring, (..., rings), of values (..., points) at the points of the rings."""
+    means: NDArray[np.float64] = np.add.reduceat(values * over.weights, over.starts, axis=-1)
+    return means
+
+
+def hann(pixels: int, symmetric: bool = False) -> NDArray[np.float64]:
+    """A Hann window (pixels,): periodic, as a spectrum wants it, or symmetric and nowhere zero.
+
+    Harris, Proc. IEEE 66 (1978) 51. The symmetric one weighs the first pixel as the last.
+    """
+    if symmetric:
+        return np.hanning(pixels + 2)[1:-1]
+    return np.asarray(np.sin(np.pi * np.arange(pixels) / pixels) ** 2)
+
+
+def _frequencies(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Spatial frequencies (1/px) of the half spectrum of images (rows, columns)."""
+    rows, columns = shape
+    return np.asarray(np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)))
 
 
 def annular_average(image: NDArray[Any], pixel_size: float, window: bool = True) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -57,18 +111,12 @@ def annular_average(image: NDArray[Any], pixel_size: float, window: bool = True)
     The rings are as wide as the frequencies of the shorter side are apart, and reach up to the Nyquist frequency; the
     frequency of a ring is the mean over its points. The frequency zero is left out. Raises PersistemError as ``power``.
     """
-    import numpy as np
-
     density = power(image, pixel_size, window)
-    shape = density.shape[-2:]
-    frequency = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n, pixel_size) for n in shape), indexing="ij")).ravel()
-    width = 1 / (min(shape) * pixel_size)
-    ring = np.rint(frequency / width).astype(int)
-    used = np.flatnonzero((ring > 0) & (ring <= (min(shape) - 1) // 2))
-    points = np.bincount(ring[used])[1:]
-    flat = density.reshape(-1, frequency.size)[:, used]
-    means = np.stack([np.bincount(ring[used], row)[1:] / points for row in flat])
-    return np.bincount(ring[used], frequency[used])[1:] / points, means.reshape(*density.shape[:-2], len(points))
+    rows, columns = density.shape[-2:]
+    over = rings((rows, columns), (min(rows, columns) - 1) // 2)
+    half = density[..., : columns // 2 + 1].reshape(*density.shape[:-2], -1)
+    frequency = _frequencies((rows, columns)).ravel()[over.points] / pixel_size
+    return ring_means(frequency, over), ring_means(half[..., over.points], over)
 
 
 def scattering_angle(frequency: Any, voltage: float) -> Any:
@@ -76,8 +124,6 @@ def scattering_angle(frequency: Any, voltage: float) -> Any:
 
     The wavelength is relativistic.
     """
-    import numpy as np
-
     from persistem.optics import wavelength
 
     return 2e3 * np.arcsin(np.asarray(frequency) * wavelength(voltage) / 2)
@@ -89,8 +135,6 @@ def spectrum_features(crops: NDArray[Any], pixel_size: float, standardise: bool 
     standardise: each crop by its own mean and standard deviation, which removes contrast, and with it density; a crop
     without contrast has the features of one with next to none. Without, intensities count as they are.
     """
-    import numpy as np
-
     values = np.asarray(crops, dtype=float)
     if standardise:
         deviation = values.std(axis=(-2, -1), keepdims=True)
@@ -110,8 +154,6 @@ def micrograph_features(
     intensity: NDArray[Any], pixel_size: float, crops: Crops, standardise: bool = True
 ) -> NDArray[Any]:
     """``spectrum_features`` of the crops of a micrograph (rows, columns), in the order of ``crops.positions``."""
-    import numpy as np
-
     from persistem.crops import positions
 
     corners = positions(intensity.shape, crops)
@@ -127,8 +169,6 @@ def contrast_inversion(images: NDArray[Any], defoci: Sequence[float]) -> dict[st
     defocus with the smallest standard deviation over mean. A weak phase object that is mirrored in focus is its own
     negative, so about the inversion the correlation of a pair tends to -1.
     """
-    import numpy as np
-
     flat = np.asarray(images, dtype=np.float32).reshape(len(images), -1)
     means = flat.mean(axis=1, keepdims=True, dtype=float)
     flat = flat - means.astype(np.float32)

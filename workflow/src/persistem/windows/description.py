@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from persistem.errors import PersistemError
+from persistem.spectra import Rings
 from persistem.study.mapping import BLOCKS
 from persistem.windows.local import FLAT
 from persistem.windows.pairs import PAIR, rows_of_tiles
-from persistem.windows.spectrum import Rings, rings, spectra
+from persistem.windows.spectrum import rings_of, spectra
 from persistem.windows.sums import window_sums
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def strips(
             f" {windows.size:g} Å wide"
         )
     shape = (image.shape[0] - size) // step + 1, (image.shape[1] - size) // step + 1
-    wanted, over, done = set(only), rings(windows, size), 0
+    wanted, over, done = set(only), rings_of(windows, size), 0
     persistence = "persistence" in wanted
     near = np.empty(0, dtype=PAIR)
     rows: Iterable[tuple[int, NDArray[np.void]]] = [(image.shape[0], near)]

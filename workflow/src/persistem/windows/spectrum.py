@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from persistem.spectra import Rings, hann, ring_means, rings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,27 +17,9 @@ if TYPE_CHECKING:
 FLOOR = 1e-9
 
 
-class Rings(NamedTuple):
-    """Pixels of a window's half spectrum (size, size // 2 + 1), ring after ring: where, weight, where a ring begins."""
-
-    pixels: NDArray[np.intp]
-    weights: NDArray[np.float64]
-    starts: NDArray[np.intp]
-
-
-def rings(windows: Windows, size: int) -> Rings:
+def rings_of(windows: Windows, size: int) -> Rings:
     """Rings as wide as a window of ``size`` pixels resolves, 1 / size, from there to ``windows.frequency``."""
-    along, across = np.fft.fftfreq(size, 1 / size), np.fft.rfftfreq(size, 1 / size)
-    number = np.rint(np.hypot(along[:, None], across)).astype(int).ravel()
-    # all columns of a half spectrum but the first and, of even sizes, the last stand for two of the whole
-    twice = np.where((across == 0) | (2 * across == size), 1.0, 2.0)
-    order = np.argsort(number, kind="stable")
-    last = int(windows.frequency * windows.sampling * size + 1e-9)
-    order = order[(number[order] >= 1) & (number[order] <= last)]
-    weights = np.broadcast_to(twice, (size, len(across))).ravel()[order]
-    starts = np.searchsorted(number[order], np.arange(1, last + 1))
-    weights /= np.add.reduceat(weights, starts)[number[order] - 1]
-    return Rings(order, weights, starts)
+    return rings((size, size), int(windows.frequency * windows.sampling * size + 1e-9))
 
 
 def spectra(cut: NDArray[np.float64], over: Rings) -> NDArray[np.float32]:
@@ -46,13 +30,11 @@ def spectra(cut: NDArray[np.float64], over: Rings) -> NDArray[np.float32]:
     """
     from scipy.fft import rfft2
 
-    size = cut.shape[-1]
-    taper = np.hanning(size + 2)[1:-1]
+    taper = hann(cut.shape[-1], symmetric=True)
     centred = cut - cut.mean(axis=(1, 2), keepdims=True)
     variance = (centred**2).mean(axis=(1, 2))
-    transformed = rfft2(centred * (taper[:, None] * taper)).reshape(len(cut), -1)[:, over.pixels]
-    power = (transformed.real**2 + transformed.imag**2) * over.weights
-    mean = np.add.reduceat(power, over.starts, axis=1) / (taper**2).sum() ** 2
+    transformed = rfft2(centred * (taper[:, None] * taper)).reshape(len(cut), -1)[:, over.points]
+    mean = ring_means(transformed.real**2 + transformed.imag**2, over) / (taper**2).sum() ** 2
     share = mean / np.where(variance > 0, variance, 1)[:, None]
     result: NDArray[np.float32] = np.log(np.maximum(share, FLOOR)).astype(np.float32)
     return result
