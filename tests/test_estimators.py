@@ -9,10 +9,10 @@ import sys
 
 import numpy as np
 import pytest
+from persistem.classifiers import classifier, scaled
 from persistem.crops import cut
 from persistem.diagrams import diagram_table
 from persistem.estimators import PersistenceImages, StateClassifier
-from persistem.learning import classifier, scaled
 from persistem.persistence_images import persistence_images
 from persistem.study import Clahe, Crops, Recipe, Standardised, Weight, Window
 from scipy.ndimage import gaussian_filter

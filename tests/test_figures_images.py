@@ -11,11 +11,12 @@ from cripser import computePH
 from matplotlib.axes import Axes
 from persistem import paper
 from persistem.crops import crop_file
-from persistem.diagrams import diagram_file, pairs_of
+from persistem.diagrams import diagram_file
 from persistem.figures import figure_3, figure_4, figure_8
 from persistem.figures.drawing import CannotDraw, style, write
 from persistem.learning import COLUMNS
 from persistem.micrographs import read_micrograph
+from persistem.pairs import crop_pairs
 from scipy.ndimage import gaussian_filter, label
 from tifffile import imwrite
 
@@ -218,7 +219,7 @@ def test_islands_join_an_elder_that_they_meet_when_they_die():
 
 def islands_of(crops, filtration):
     """Births and deaths of the islands of all crops."""
-    pairs = np.concatenate([pairs_of(crop, filtration) for crop in crops])
+    pairs = np.concatenate([crop_pairs(crop, filtration) for crop in crops])
     return pairs[pairs[:, 0] == 0, 1:3].T
 
 
@@ -395,4 +396,4 @@ def test_a_figure_that_cannot_be_drawn_is_written_with_its_reason(tmp_path):
 
 def test_homcloud_labels_the_array():
     """The labels that are drawn are pairs of HomCloud, none typed."""
-    assert sorted(map(tuple, pairs_of(ARRAY, "superlevel")[:, :3].tolist())) == array_pairs()
+    assert sorted(map(tuple, crop_pairs(ARRAY, "superlevel")[:, :3].tolist())) == array_pairs()

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from persistem.diagrams import diagram_file, pairs_of
+from persistem.diagrams import diagram_file
 from persistem.figures import drawing, figure_5, figure_6, figure_7
 from persistem.inverse import inverse_file
+from persistem.pairs import crop_pairs
 from persistem.persistence_images import image_file
 from persistem.weights import read_weights, weights_file
 from scipy.ndimage import gaussian_filter
@@ -110,7 +111,7 @@ def words(figure: Any) -> str:
 def test_figure_5_counts_the_pairs_of_the_crops_shown(two: Study) -> None:
     result = drawn(figure_5, two.figure_5(), two.root)
     assert [p["pairs"] for p in result.numbers["pairs"]] == [
-        int((pairs_of(tifffile.imread(two.root / crop["path"])[1], "superlevel")[:, 0] == degree).sum())
+        int((crop_pairs(tifffile.imread(two.root / crop["path"])[1], "superlevel")[:, 0] == degree).sum())
         for crop in two.crops
         for degree in (0, 1)
     ]
@@ -126,7 +127,7 @@ def test_figure_5_counts_each_filtration_apart(three: Study) -> None:
     assert len(numbers) == 3 * 2 * 2
     image = tifffile.imread(three.root / three.crops[2]["path"])[1]
     (islands,) = [n for n in numbers if (n["state"], n["degree"], n["filtration"]) == ("powder", 0, "sublevel")]
-    assert islands["pairs"] == (pairs_of(image, "sublevel")[:, 0] == 0).sum()
+    assert islands["pairs"] == (crop_pairs(image, "sublevel")[:, 0] == 0).sum()
 
 
 def test_figure_6_says_which_way_the_weights_point(two: Study) -> None:

@@ -281,11 +281,11 @@ def weights(_):
 
 
 def inverse(_):
-    from persistem.diagrams import pairs_of
     from persistem.inverse import regions
+    from persistem.pairs import crop_pairs
 
     crop = grey_levels()[0]
-    areas = {name: [len(r) for r in regions(crop, name, pairs_of(crop, name))] for name in ("superlevel", "sublevel")}
+    areas = {name: [len(r) for r in regions(crop, name, crop_pairs(crop, name))] for name in ("superlevel", "sublevel")}
     return {name: moments(values) for name, values in areas.items()}
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 from homcloud.pict.tree import construct_mergetrees
-from persistem.diagrams import pairs_of
 from persistem.errors import PersistemError
 from persistem.inverse import inverse_file, read_inverse, regions
+from persistem.pairs import crop_pairs
 from scipy.ndimage import gaussian_filter
 
 FILTRATIONS = ("superlevel", "sublevel")
@@ -41,7 +41,7 @@ def smooth(size: int, seed: int, sigma: float = 3.0) -> np.ndarray:
 
 def found(crop: np.ndarray, filtration: str = "superlevel") -> dict[tuple[int, ...], set[tuple[int, ...]]]:
     """The pixels of each region, by the pair: degree, birth, death."""
-    pairs = pairs_of(crop, filtration)
+    pairs = crop_pairs(crop, filtration)
     return {
         tuple(pair[:3].tolist()): {divmod(p, crop.shape[1]) for p in region.tolist()}
         for pair, region in zip(pairs, regions(crop, filtration, pairs), strict=True)
@@ -78,7 +78,7 @@ def test_pixels_of_the_grey_level_of_death_belong_to_no_island_and_of_birth_to_n
 @pytest.mark.parametrize("filtration", FILTRATIONS)
 def test_every_region_is_the_component_that_opencv_finds(filtration: str) -> None:
     crop = smooth(64, 1)
-    pairs = pairs_of(crop, filtration)
+    pairs = crop_pairs(crop, filtration)
     early = crop.astype(int) if filtration == "superlevel" else -crop.astype(int)
     assert {0, 1} == set(pairs[:, 0].tolist())
     for (degree, birth, death, *corners), region in zip(pairs.tolist(), regions(crop, filtration, pairs), strict=True):
@@ -110,7 +110,7 @@ def test_without_equal_grey_levels_regions_are_the_volumes_of_homclouds_trees(fi
                 continue
             corners = (*tree.node_birth_pixel(n), *tree.node_death_pixel(n))
             volumes[tree.degree(), *corners] = {tuple(pixel) for pixel in tree.node_volume(n)}
-    pairs = pairs_of(crop, filtration)
+    pairs = crop_pairs(crop, filtration)
     assert {(degree, *corners) for degree, _, _, *corners in pairs.tolist()} == set(volumes)
     for (degree, _, _, *corners), region in zip(pairs.tolist(), regions(crop, filtration, pairs), strict=True):
         joins = tuple(corners[2:] if degree == 0 else corners[:2])  # HomCloud may count the pixel that joins
@@ -139,7 +139,7 @@ def test_the_file_holds_every_pair_of_the_diagram_with_its_pixels(crops: Path, t
     inverse_file(settings(1), tmp_path, tmp_path / "inverse.parquet")
     rows = read_inverse(tmp_path / "inverse.parquet").to_pylist()
     crop = tifffile.imread(crops)[1]
-    expected = [(name, *pair) for name in FILTRATIONS for pair in pairs_of(crop, name).tolist()]
+    expected = [(name, *pair) for name in FILTRATIONS for pair in crop_pairs(crop, name).tolist()]
     assert [tuple(list(row.values())[:-1]) for row in rows] == expected
     flat = crop.ravel()
     for row in rows:

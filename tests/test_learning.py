@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from persistem.classifiers import classifier, reduced, scaled
 from persistem.errors import PersistemError
-from persistem.learning import COLUMNS, Source, accuracy_table, classifier, learn, outcome, reduced, scaled
+from persistem.learning import COLUMNS, Source, accuracy_table, learn, outcome
 from persistem.splits import Split, leave_seed_out, random_splits, t_interval
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut

@@ -19,10 +19,11 @@ import pytest
 import skops.io
 from conftest import TINY, changed
 from persistem import study
+from persistem.classifiers import classifier
 from persistem.cli import main
 from persistem.combinations import MINIMUM_SEEDS
 from persistem.errors import PersistemError
-from persistem.evaluation.models import block_scaled, classifier, probabilities
+from persistem.evaluation.models import block_scaled, probabilities
 from persistem.evaluation.validation import Crops
 from persistem.load import make_study
 from persistem.micrographs import _write as write_micrograph

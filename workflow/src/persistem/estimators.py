@@ -194,7 +194,7 @@ class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        from persistem.learning import classifier
+        from persistem.classifiers import classifier
 
         images, labels = _images(self, X, y, reset=True)
         of_images = {name: value for name, value in self.get_params(deep=False).items() if name != "C"}

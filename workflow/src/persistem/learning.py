@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from persistem import seals
+from persistem.classifiers import classifier, reduced, scaled
 from persistem.errors import PersistemError
 from persistem.files import atomic
 from persistem.splits import Split, leave_seed_out, percentiles, random_splits, t_interval
@@ -197,58 +198,6 @@ def outcome(
             for m, classify in unfitted.items():
                 result[m, training][tested] = classify.fit(vectors[0], y[train]).predict(vectors[1]) == y[test]
     return result
-
-
-def classifier(model: str, C: float) -> Any:
-    """LR: logistic regression; SVC: linear support vectors with the hinge loss, one against the rest.
-
-    Both are solved to convergence at the paper's C; with features far larger than 1, or a much larger C, scikit-learn
-    may warn that the support vectors are not converged.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.svm import LinearSVC
-
-    if model == "LR":
-        return LogisticRegression(C=C, tol=1e-6, max_iter=100_000)
-    return LinearSVC(loss="hinge", C=C, dual=True, max_iter=100_000, random_state=0)
-
-
-def scaled(train: Array, test: Array, scaling: str) -> tuple[Array, Array]:
-    """Scale features by what the training rows (crops, features) say, and nothing else.
-
-    standard: each by its mean and standard deviation; maximum: all by the largest value of all; none.
-    """
-    import numpy as np
-
-    if scaling == "standard":
-        # the deviation of a constant is not exactly zero in floating point
-        varies = train.max(axis=0) > train.min(axis=0)
-        mean, deviation = train.mean(axis=0), np.where(varies, train.std(axis=0), 1.0)
-        return (train - mean) / deviation, (test - mean) / deviation
-    if scaling == "maximum":
-        largest = train.max() or 1.0
-        return train / largest, test / largest
-    return train, test
-
-
-def reduced(train: Array, test: Array) -> tuple[Array, Array]:
-    """The same crops in at most as many coordinates as there are training rows, with the same predictions.
-
-    An L2-regularised linear model has its weights in the span of its training rows, so inner products with them are
-    all it sees. They are kept by a pivoted Cholesky factor of the training rows' Gram matrix, to rounding.
-    """
-    import numpy as np
-    from scipy.linalg import solve_triangular
-    from scipy.linalg.lapack import dpstrf
-
-    if len(train) >= train.shape[1] or not train.any():
-        return train, test
-    factor, pivots, rank, _ = dpstrf(train @ train.T, lower=1)
-    order = pivots - 1
-    new = np.empty((len(train), rank))
-    new[order] = np.tril(factor)[:, :rank]
-    basis = order[:rank]
-    return new, solve_triangular(new[basis], train[basis] @ test.T, lower=True).T
 
 
 def _accuracy(

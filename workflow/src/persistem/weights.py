@@ -102,12 +102,12 @@ def learned(
     """Weights and patterns by choice of degrees, then by degree: (2, states, length), for two states (2, 1, length).
 
     ``X`` holds feature vectors (crops, length) by degree, ``y`` the crops' labels. Weights are those of the scaled
-    features, see ``learning.scaled``; patterns are in units of ``X``.
+    features, see ``classifiers.scaled``; patterns are in units of ``X``.
     """
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from persistem.learning import classifier, reduced, scaled
+    from persistem.classifiers import classifier, reduced, scaled
 
     degrees = sorted(X)
     choices = [[k] for k in degrees] + ([degrees] if len(degrees) > 1 else [])

@@ -104,7 +104,7 @@ def _accuracy(X: NDArray[Any], y: NDArray[np.int_], split: Split, learning: Lear
     """The share of test crops that each of the study's models classifies correctly."""
     from threadpoolctl import threadpool_limits
 
-    from persistem.learning import classifier, reduced, scaled
+    from persistem.classifiers import classifier, reduced, scaled
 
     unfitted = [classifier(model, learning.C) for model in learning.models]
     # sums in another number of threads round differently; the limit holds for the libraries loaded by now

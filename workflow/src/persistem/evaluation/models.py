@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from persistem.learning import reduced, scaled
+from persistem.classifiers import TREES, classifier, decisive, reduced, scaled, sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,31 +19,9 @@ if TYPE_CHECKING:
     Labels = NDArray[np.int_]
     Rows = NDArray[np.intp]
 
-TREES = "trees"
 MODELS = ("LR", "SVC", TREES)
-#: Rounds of the boosting, and leaves of a tree.
-ROUNDS, LEAVES = 100, 8
-
-
-def classifier(model: str, C: float) -> Any:
-    """Unfitted: LR, logistic regression with an L2 penalty; SVC, linear support vectors with the hinge loss; trees.
-
-    The trees are grown by gradient boosting (Ke et al., NIPS 30, 2017, in scikit-learn's implementation), with an L2
-    penalty of 1/C on the values of their leaves.
-    """
-    if model == "LR":
-        from sklearn.linear_model import LogisticRegression
-
-        return LogisticRegression(C=C, max_iter=100_000)
-    if model == "SVC":
-        from sklearn.svm import SVC
-
-        return SVC(kernel="linear", C=C)
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    return HistGradientBoostingClassifier(
-        max_iter=ROUNDS, max_leaf_nodes=LEAVES, l2_regularization=1 / C, early_stopping=False, random_state=0
-    )
+#: scikit-learn's own; hundreds of models are fitted, and their predictions hardly depend on it.
+TOLERANCE = 1e-4
 
 
 def decisions(
@@ -64,7 +42,7 @@ def decisions(
 
     labels = [crops.y] if labels is None else labels
     result = np.zeros((len(candidates), len(labels), len(split.test), crops.y.max() + 1))
-    unfitted = [classifier(c.model, c.C) for c in candidates]
+    unfitted = [classifier(c.model, c.C, svm="libsvm", tolerance=TOLERANCE) for c in candidates]
     # sums in another number of threads round differently; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
         for train, tested in strata(crops, split, training):
@@ -118,21 +96,8 @@ def block_scaled(blocks: Sequence[NDArray[Any]], train: Rows, test: Rows) -> tup
 
 
 def probabilities(scores: Array, y: Labels, new: Array) -> Array:
-    """Probabilities (new crops, k) by a sigmoid of decision scores, fitted to ``scores`` (crops, k) of known states.
-
-    Platt, in Advances in Large Margin Classifiers (MIT Press, 2000), p. 61; for more than two states the multinomial
-    logistic function. His targets, (N + 1) / (N + 2) for the state of N crops, keep separable scores from certainty.
-    """
+    """Probabilities (new crops, k) by a sigmoid of decision scores, fitted to ``scores`` (crops, k) of known states."""
     import numpy as np
-    from sklearn.linear_model import LogisticRegression
 
-    n, k = scores.shape
-    if k == 2:
-        scores, new = scores[:, 1:], new[:, 1:]
-    unit = scores.std() or 1.0
-    of_state = np.bincount(y, minlength=k)[y]
-    target = np.repeat(1 / (of_state + 2) / (k - 1), k).reshape(n, k)
-    target[np.arange(n), y] = (of_state + 1) / (of_state + 2)
-    model = LogisticRegression(C=1e6, tol=1e-6, max_iter=100_000)
-    model.fit(np.tile(scores / unit, (k, 1)), np.repeat(np.arange(k), n), sample_weight=target.T.ravel())
-    return np.asarray(model.predict_proba(new / unit))
+    model, unit = sigmoid(scores, y)
+    return np.asarray(model.predict_proba(decisive(new) / unit))

@@ -44,7 +44,7 @@ def facts(
     """
     import numpy as np
 
-    from persistem.evaluation.models import LEAVES, ROUNDS
+    from persistem.classifiers import LEAVES, ROUNDS
     from persistem.model.unlike import STATISTICS
 
     sources, seeds = settings["sources"], assessment["seeds"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from persistem.classifiers import decisive, sigmoid
 from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM
 from persistem.study.mapping import BLOCKS
 
@@ -123,20 +124,8 @@ class Model:
 
 
 def calibrator(scores: Array, y: NDArray[np.int_]) -> Any:
-    """The logistic regression that makes probabilities of decision scores (windows, k) of known states.
-
-    Fitted as in ``evaluation.models.probabilities``, to scores in their own units.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    n, k = scores.shape
-    seen = scores[:, 1:] if k == 2 else scores
-    unit = float(seen.std()) or 1.0
-    of_state = np.bincount(y, minlength=k)[y]
-    target = np.repeat(1 / (of_state + 2) / (k - 1), k).reshape(n, k)
-    target[np.arange(n), y] = (of_state + 1) / (of_state + 2)
-    model = LogisticRegression(C=1e6, tol=1e-6, max_iter=100_000)
-    model.fit(np.tile(seen / unit, (k, 1)), np.repeat(np.arange(k), n), sample_weight=target.T.ravel())
+    """The logistic regression that makes probabilities of decision scores (windows, k) in their own units."""
+    model, unit = sigmoid(scores, y)
     model.coef_ = model.coef_ / unit
     return model
 
@@ -145,7 +134,7 @@ def calibrated(calibration: Any, scores: Array) -> Array:
     """Probabilities (windows, k) of decision scores (windows, k); of two states the sigmoid, else the softmax."""
     k = scores.shape[1]
     # of its attributes the coefficients alone are used
-    again = (scores[:, 1:] if k == 2 else scores) @ calibration.coef_.T + calibration.intercept_
+    again = decisive(scores) @ calibration.coef_.T + calibration.intercept_
     again = np.hstack([0 * again, again]) if k == 2 else again
     exponential = np.exp(again - again.max(axis=1, keepdims=True))
     return np.asarray(exponential / exponential.sum(axis=1, keepdims=True))

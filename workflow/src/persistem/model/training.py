@@ -163,8 +163,7 @@ def fit(training: Training, asked: Model, jobs: int = 1) -> tuple[Classifier, Di
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from persistem.evaluation.models import TREES
-    from persistem.evaluation.models import classifier as unfitted
+    from persistem.classifiers import TREES, classifier
     from persistem.evaluation.validation import Candidate, checked, nested
     from persistem.model import unlike
     from persistem.model.classifier import Classifier, calibrator
@@ -184,7 +183,7 @@ def fit(training: Training, asked: Model, jobs: int = 1) -> tuple[Classifier, Di
     with threadpool_limits(1):
         features = assessment["chosen"].features
         lengths = {name: X[name].shape[1] for name in features}
-        grown = unfitted(TREES, assessment["chosen"].C).fit(np.hstack([X[name] for name in features]), crops.y)
+        grown = classifier(TREES, assessment["chosen"].C).fit(np.hstack([X[name] for name in features]), crops.y)
         fitted = Classifier(lengths, trees_of(grown), None)
         fitted = replace(fitted, calibration=calibrator(scores if assessed else fitted.scores(X), crops.y))
         judged = {name: X[name] for name in JUDGED}

@@ -1,0 +1,107 @@
+"""The classifiers, the scaling of features, and the sigmoid that makes probabilities of decision scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Labels = NDArray[np.int_]
+
+TREES = "trees"
+#: Rounds of the boosting, and leaves of a tree.
+ROUNDS, LEAVES = 100, 8
+
+
+def classifier(model: str, C: float, svm: Literal["liblinear", "libsvm"] = "liblinear", tolerance: float = 1e-6) -> Any:
+    """An unfitted classifier of scikit-learn: LR, SVC or trees.
+
+    LR is logistic regression with an L2 penalty, fitted to ``tolerance``. SVC is linear support vectors with the hinge
+    loss: liblinear's, one against the rest, whose intercept is penalised, or libsvm's, one against one, whose intercept
+    is not. Trees are grown by gradient boosting (Ke et al., NIPS 30, 2017), with an L2 penalty of 1/C on the values of
+    their leaves.
+
+    LR and liblinear's SVC are solved to convergence at the paper's C; with features far larger than 1, or a much larger
+    C, scikit-learn may warn that the support vectors are not converged.
+    """
+    if model == "LR":
+        from sklearn.linear_model import LogisticRegression
+
+        return LogisticRegression(C=C, tol=tolerance, max_iter=100_000)
+    if model == "SVC" and svm == "liblinear":
+        from sklearn.svm import LinearSVC
+
+        return LinearSVC(loss="hinge", C=C, dual=True, max_iter=100_000, random_state=0)
+    if model == "SVC":
+        from sklearn.svm import SVC
+
+        return SVC(kernel="linear", C=C)
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=ROUNDS, max_leaf_nodes=LEAVES, l2_regularization=1 / C, early_stopping=False, random_state=0
+    )
+
+
+def scaled(train: Array, test: Array, scaling: str) -> tuple[Array, Array]:
+    """Scale features by what the training rows (crops, features) say, and nothing else.
+
+    standard: each by its mean and standard deviation; maximum: all by the largest value of all; none.
+    """
+    if scaling == "standard":
+        # the deviation of a constant is not exactly zero in floating point
+        varies = train.max(axis=0) > train.min(axis=0)
+        mean, deviation = train.mean(axis=0), np.where(varies, train.std(axis=0), 1.0)
+        return (train - mean) / deviation, (test - mean) / deviation
+    if scaling == "maximum":
+        largest = train.max() or 1.0
+        return train / largest, test / largest
+    return train, test
+
+
+def reduced(train: Array, test: Array) -> tuple[Array, Array]:
+    """The same crops in at most as many coordinates as there are training rows, with the same predictions.
+
+    An L2-regularised linear model has its weights in the span of its training rows, so inner products with them are
+    all it sees. They are kept by a pivoted Cholesky factor of the training rows' Gram matrix, to rounding.
+    """
+    from scipy.linalg import solve_triangular
+    from scipy.linalg.lapack import dpstrf
+
+    if len(train) >= train.shape[1] or not train.any():
+        return train, test
+    factor, pivots, rank, _ = dpstrf(train @ train.T, lower=1)
+    order = pivots - 1
+    new = np.empty((len(train), rank))
+    new[order] = np.tril(factor)[:, :rank]
+    basis = order[:rank]
+    return new, solve_triangular(new[basis], train[basis] @ test.T, lower=True).T
+
+
+def sigmoid(scores: Array, y: Labels) -> tuple[Any, float]:
+    """The logistic regression that makes probabilities of decision scores (rows, k) of known states, and its unit.
+
+    It takes ``decisive`` scores, divided by the unit. Platt, in Advances in Large Margin Classifiers (MIT Press, 2000),
+    p. 61; for more than two states the multinomial logistic function. His targets, (N + 1) / (N + 2) for the state of
+    N rows, keep separable scores from certainty.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    n, k = scores.shape
+    seen = decisive(scores)
+    unit = float(seen.std()) or 1.0
+    of_state = np.bincount(y, minlength=k)[y]
+    target = np.repeat(1 / (of_state + 2) / (k - 1), k).reshape(n, k)
+    target[np.arange(n), y] = (of_state + 1) / (of_state + 2)
+    model = LogisticRegression(C=1e6, tol=1e-6, max_iter=100_000)
+    model.fit(np.tile(seen / unit, (k, 1)), np.repeat(np.arange(k), n), sample_weight=target.T.ravel())
+    return model, unit
+
+
+def decisive(scores: Array) -> Array:
+    """The columns of decision scores (rows, k) that decide: of two states, whose scores are -d and d, the second."""
+    return scores[:, 1:] if scores.shape[1] == 2 else scores
