@@ -21,13 +21,13 @@ import cv2
 import numpy as np
 from ase.data import atomic_numbers
 from ase.io.lammpsdata import read_lammps_data
-from persistem.diagrams import diagram_table
-from persistem.learning import COLUMNS, accuracy_table
-from persistem.load import load_study
-from persistem.micrographs import image
-from persistem.optics import abtem_settings
-from persistem.persistence_images import persistence_images
-from persistem.slabs import cut, grid
+from persistem.imaging.micrographs import image
+from persistem.imaging.optics import abtem_settings
+from persistem.learning.accuracy import COLUMNS, accuracy_table
+from persistem.specimens.slabs import cut, grid
+from persistem.study.load import load_study
+from persistem.topology.diagrams import diagram_table
+from persistem.topology.persistence_images import persistence_images
 
 clock = {"import": time.process_time()}
 started = time.perf_counter()

@@ -248,7 +248,7 @@ def draw(measured: list[dict[str, Any]], out: Path) -> None:
     import matplotlib.pyplot as plt
 
     sys.path.insert(0, str(ROOT / "workflow" / "src"))
-    from persistem.figures.drawing import COLOURS, DPI, PAGE, style
+    from persistem.report.figures.drawing import COLOURS, DPI, PAGE, style
 
     names = {
         "dry_run": "snakemake -n",

@@ -30,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
 
     import homcloud.interface as hc
-    from persistem.diagrams_3d import diagram_3d_file, slab_atoms
+    from persistem.topology.diagrams_3d import diagram_3d_file, slab_atoms
 
     side = (options.side, options.side)
     with tempfile.TemporaryDirectory() as scratch:
@@ -70,7 +70,7 @@ def random_liquid(path: Path, side: float) -> Path:
     """Random atoms, as many Ga as N, in a periodic cell that the cube fits into."""
     import numpy as np
     from ase import Atoms
-    from persistem.structures import write_structure
+    from persistem.specimens.structures import write_structure
 
     rng = np.random.default_rng(0)
     number = round(DENSITY * side**3 / 2)

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from measure import ROOT, SNAKEMAKE, run, table
-from persistem import paths
+from persistem.store import paths
 
 
 def main() -> None:

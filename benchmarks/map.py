@@ -50,7 +50,7 @@ def image(options: argparse.Namespace, out: Path) -> tuple[float, float, float]:
     """Write the image; sampling (Å) and voltage (kV) of the model, and the side of its windows (Å)."""
     import numpy as np
     import tifffile
-    from persistem.micrographs import read_micrograph
+    from persistem.imaging.micrographs import read_micrograph
     from persistem.model import bundle
     from persistem.model.training import as_trained
     from persistem.study import Model

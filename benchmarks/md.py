@@ -44,10 +44,10 @@ write_data end.data
 PREPARE = """
 import json, sys
 from ase.io.lammpsdata import write_lammps_data
-from persistem.md import BAR_PER_GPA, velocity_seed
-from persistem.md import MATERIAL_KEYS
+from persistem.specimens.md import BAR_PER_GPA, velocity_seed
+from persistem.specimens.md import MATERIAL_KEYS
 from persistem.study.fields import part
-from persistem.structures import crystal_of, potential_path
+from persistem.specimens.structures import crystal_of, potential_path
 from persistem.study import Material, MolecularDynamics, Potential
 repetitions = json.loads(sys.argv[1])
 material = Material(repetitions=repetitions) if repetitions else Material()
@@ -109,7 +109,7 @@ class Bench:
         md["temperature_tolerance"] = 1e6  # these runs are too short to reach their temperature
         protocol = json.dumps({**self.protocol, "md": md})
         verb = ["heat", "out", "--temperature", self.temperature, "--seed", 1, "--protocol", protocol]
-        return self._run([BIN / "python", "-m", "persistem.parallel", *map(str, verb)])
+        return self._run([BIN / "python", "-m", "persistem.specimens.parallel", *map(str, verb)])
 
     def by_hand(self, steps: int) -> Child:
         """The same as one LAMMPS input file."""

@@ -14,9 +14,10 @@ from pathlib import Path
 from measure import ROOT, table
 
 sys.path.insert(0, str(ROOT / "workflow/src"))
-from persistem import paths, resources
-from persistem.load import load_study
-from persistem.plan import Plan
+from persistem.plan import resources
+from persistem.plan.plan import Plan
+from persistem.store import paths
+from persistem.study.load import load_study
 
 
 def main() -> None:

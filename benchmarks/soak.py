@@ -26,8 +26,8 @@ from measure import ROOT, SNAKEMAKE
 sys.path.insert(0, str(ROOT / "workflow/src"))
 import contextlib
 
-from persistem import seals
-from persistem.temporary import TEMPORARY
+from persistem.store import seals
+from persistem.store.temporary import TEMPORARY
 
 STUDY = {
     "name": "soak",
@@ -68,7 +68,7 @@ def kill_job(run: subprocess.Popen[bytes]) -> None:
 
 def kill_rank(run: subprocess.Popen[bytes]) -> None:
     """SIGKILL of one MPI rank of a job."""
-    send(one_of(run, "persistem.parallel"), signal.SIGKILL)
+    send(one_of(run, "persistem.specimens.parallel"), signal.SIGKILL)
 
 
 def end_job(run: subprocess.Popen[bytes]) -> None:

@@ -41,8 +41,8 @@ def main() -> None:
 
 def conditions(study: Path, count: int, seeds: int) -> dict[str, Any]:
     """The settings of the study's first sweep with ``count`` doses from 50 to 50,000 e/Å² and the first seeds alone."""
-    from persistem.load import load_study
-    from persistem.plan import Plan
+    from persistem.plan.plan import Plan
+    from persistem.study.load import load_study
 
     plan = Plan(load_study(study))
     settings: dict[str, Any] = next(iter(plan.steps["sweeps"].values())).settings
@@ -60,8 +60,8 @@ def conditions(study: Path, count: int, seeds: int) -> dict[str, Any]:
 
 def by_hand(settings: dict[str, Any], root: Path) -> float:
     """CPU seconds inside imaging, diagrams and descriptors."""
-    from persistem.evaluation.descriptors import describe_micrograph
-    from persistem.micrographs import intensity
+    from persistem.descriptors.crops import describe_micrograph
+    from persistem.imaging.micrographs import intensity
     from persistem.study import Describing, Imaging
 
     spent = 0.0

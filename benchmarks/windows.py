@@ -144,7 +144,7 @@ def tiles(options: argparse.Namespace) -> None:
     """Describe all windows, and keep the persistence of some of them, drawn at random."""
     import numpy as np
     from joblib.externals.loky import get_reusable_executor
-    from persistem import windows
+    from persistem.descriptors import windows
     from persistem.study import Windows
 
     settings, pixels = Windows(), opened(options)
@@ -164,7 +164,7 @@ def tiles(options: argparse.Namespace) -> None:
 def sums(options: argparse.Namespace) -> None:
     """Describe all windows by their persistence alone."""
     from joblib.externals.loky import get_reusable_executor
-    from persistem import windows
+    from persistem.descriptors import windows
     from persistem.study import Windows
 
     settings = Windows()
@@ -177,11 +177,11 @@ def sums(options: argparse.Namespace) -> None:
 def alone(options: argparse.Namespace) -> None:
     """Describe some windows by diagrams of their own: CPU seconds of each, and how both descriptions compare."""
     import numpy as np
-    from persistem import windows
-    from persistem.evaluation.topology import diagrams_of
+    from persistem.descriptors import windows
+    from persistem.descriptors.topology import diagrams_of
+    from persistem.descriptors.windows.pairs import PAIR
+    from persistem.descriptors.windows.sums import COUNTED, entries, kinds, length
     from persistem.study import Windows
-    from persistem.windows.pairs import PAIR
-    from persistem.windows.sums import COUNTED, entries, kinds, length
 
     settings, pixels = Windows(), opened(options)
     size = windows.side(settings)

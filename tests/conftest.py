@@ -133,8 +133,8 @@ def browser():
 def pretend(plan, root):
     """Write, sealed as by its jobs, a small file for every missing result of a study's report, and publish it."""
     import matplotlib.pyplot as plt
-    from persistem.files import atomic, replaced_folder
-    from persistem.publish import describe, publish, publish_report
+    from persistem.publication.publish import describe, publish, publish_report
+    from persistem.store.files import atomic, replaced_folder
 
     figure = plt.figure(figsize=(1, 1))
     pictures = {}
@@ -177,8 +177,8 @@ def pretend(plan, root):
 @pytest.fixture(scope="module")
 def pretended(tmp_path_factory):
     """The tiny study, whose results are pretended, published."""
-    from persistem.load import make_study
-    from persistem.plan import Plan
+    from persistem.plan.plan import Plan
+    from persistem.study.load import make_study
 
     root = tmp_path_factory.mktemp("pretended")
     pretend(Plan(make_study(TINY)), root)

@@ -10,14 +10,15 @@ import zipfile
 import pytest
 import yaml
 from conftest import ROOT, TINY, pretend
-from persistem import archive as archiving
-from persistem import csvw, paths, seals
-from persistem.cli import main
+from persistem.commands.cli import main
 from persistem.errors import PersistemError
-from persistem.load import load_study, make_study
-from persistem.plan import Plan
-from persistem.publish import refresh
-from persistem.verify import varies, verify
+from persistem.plan.plan import Plan
+from persistem.publication import archive as archiving
+from persistem.publication import csvw
+from persistem.publication.publish import refresh
+from persistem.publication.verify import varies, verify
+from persistem.store import paths, seals
+from persistem.study.load import load_study, make_study
 from test_workflow import SILICON, snakemake
 
 PLAN = Plan(make_study(TINY))

@@ -8,8 +8,8 @@ from itertools import combinations, product
 from typing import Any
 
 import pytest
-from persistem.claims import Case, checklist, depends_on
-from persistem.paper import ACCURACIES, CLAIMS, comparison, number
+from persistem.report.claims import Case, checklist, depends_on
+from persistem.report.paper import ACCURACIES, CLAIMS, comparison, number
 
 SPLITS = ("random", "leave-seed-out")
 #: Made-up accuracies: degrees, and what SVC, focus, noise and the filter add.

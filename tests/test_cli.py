@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, TINY
-from persistem.cli import main
+from persistem.commands.cli import main
 
 VERBS = [
     "heat", "treat", "prepare", "structure", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
@@ -58,7 +58,7 @@ def learning_protocol(recipe="paper", **changes):
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
     """Two structures taken to persistence images by hand, every stage once for each; the folder of the files."""
-    from persistem.structures import crystal_of
+    from persistem.specimens.structures import crystal_of
     from persistem.study import Material
 
     folder = tmp_path_factory.mktemp("by hand")
@@ -117,7 +117,7 @@ def test_the_help_lists_every_verb(capsys):
 
 def test_every_stage_by_hand_gives_what_the_library_gives(chain):
     import tifffile
-    from persistem.persistence_images import read_images
+    from persistem.topology.persistence_images import read_images
 
     for state in STATES:
         assert tifffile.imread(chain / state / "image.tif").shape == (64, 64)

@@ -11,18 +11,19 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.neighborlist import neighbor_list
-from persistem.composites import making, melted, truth
-from persistem.composites.imaging import enlarged
-from persistem.composites.judging import calibration, score
-from persistem.composites.layout import VACUUM, Halves
-from persistem.composites.splice import SEAM, splice, stacked
 from persistem.errors import PersistemError
-from persistem.exit_waves import exit_wave
+from persistem.imaging.exit_waves import exit_wave
+from persistem.imaging.micrographs import intensity
 from persistem.maps import Map
-from persistem.micrographs import intensity
-from persistem.slabs import grid
-from persistem.structures import density, read_structure, write_structure
+from persistem.specimens.layout import VACUUM, Halves
+from persistem.specimens.slabs import grid
+from persistem.specimens.structures import density, read_structure, write_structure
 from persistem.study import Crystal, Imaging, Material, MolecularDynamics, Potential
+from persistem.trial import making, melted
+from persistem.trial import scores as truth
+from persistem.trial.imaging import enlarged
+from persistem.trial.judging import calibration, score
+from persistem.trial.splice import SEAM, splice, stacked
 
 FIELD = Imaging(field=90.0, thickness=20.0, pixels=180, margin=4.0)
 STRAIGHT = Halves(boundary=45.0)
@@ -343,7 +344,7 @@ MD = MolecularDynamics(
 def melting(out, material=RECTANGULAR, md=MD, density=3.54, share=0.5):
     """Code that runs the MD: LAMMPS and MPI do not share a process with later tests."""
     return (
-        "import sys; from persistem.composites.melted import melt_half\n"
+        "import sys; from persistem.trial.melted import melt_half\n"
         "from persistem.errors import PersistemError; from persistem.study import *\n"
         "try:\n"
         f"    melt_half({material!r}, {Potential()!r}, {md!r}, 6000, {density}, 1, {str(out)!r}, {share})\n"

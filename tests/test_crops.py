@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from persistem.crops import crop_file, cut, positions, read_crops
 from persistem.errors import PersistemError
+from persistem.imaging.crops import crop_file, cut, positions, read_crops
 from persistem.study import Clahe, Crops, Recipe, Standardised, Window
 
 SMALL = Crops(size=32, stride=32)

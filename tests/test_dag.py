@@ -207,7 +207,7 @@ def base(key):
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """A crystal, a potential, a micrograph and a model of the user's own, which rows of the table refer to."""
-    from persistem.structures import crystal_of, potential_path
+    from persistem.specimens.structures import crystal_of, potential_path
     from persistem.study import Material
 
     crystal_of(Material(repetitions=(1, 1, 1))).write(tmp_path / "crystal.xyz", format="extxyz")
@@ -220,7 +220,7 @@ def files(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("key", VALUES)
 def test_a_changed_setting_runs_exactly_the_rules_of_its_row(key, resolve, finished, files, monkeypatch):
-    monkeypatch.setattr("persistem.combinations.check_device", lambda device: None)  # as if there were a GPU
+    monkeypatch.setattr("persistem.study.checks.check_device", lambda device: None)  # as if there were a GPU
     study = base(key)
     finished(study)
     assert resolve(changed(study, key, VALUES[key])).rules == ROWS[key]
@@ -229,7 +229,7 @@ def test_a_changed_setting_runs_exactly_the_rules_of_its_row(key, resolve, finis
 
 @pytest.mark.parametrize("key", VALUES)
 def test_a_changed_setting_redraws_exactly_what_its_row_says(key, resolve, finished, files, monkeypatch):
-    monkeypatch.setattr("persistem.combinations.check_device", lambda device: None)
+    monkeypatch.setattr("persistem.study.checks.check_device", lambda device: None)
     study = base(key)
     finished(study, target="report")
     assert resolve(changed(study, key, VALUES[key]), target="report").rules - ROWS[key] == REPORT_ROWS[key]
@@ -285,13 +285,13 @@ def test_studies_share_what_they_have_in_common(resolve, finished):
 @pytest.mark.parametrize(
     ("stage", "first"),
     [
-        ("md", "heating"),
-        ("exit_waves", "exit_wave"),
-        ("micrographs", "micrograph"),
-        ("crops", "crops"),
-        ("diagrams", "crop_diagrams"),
-        ("persistence_images", "persistence_image"),
-        ("learning", "learning"),
+        ("specimens.md", "heating"),
+        ("imaging.exit_waves", "exit_wave"),
+        ("imaging.micrographs", "micrograph"),
+        ("imaging.crops", "crops"),
+        ("topology.diagrams", "crop_diagrams"),
+        ("topology.persistence_images", "persistence_image"),
+        ("learning.accuracy", "learning"),
     ],
 )
 def test_a_raised_version_runs_its_stage_and_what_is_below(stage, first, resolve, finished, monkeypatch):
@@ -325,17 +325,17 @@ def test_an_evaluation_starts_at_the_micrographs_and_changes_no_table(resolve, f
 @pytest.mark.parametrize(
     ("stage", "rules"),
     [
-        ("descriptors", {"descriptors", "evaluate", "controls", "sweep"}),
-        ("evaluate", {"evaluate"}),
-        ("controls", {"controls"}),
-        ("sweeps", {"sweep"}),
+        ("descriptors.crops", {"descriptors", "evaluate", "controls", "sweep"}),
+        ("evaluation.evaluate", {"evaluate"}),
+        ("evaluation.controls", {"controls"}),
+        ("evaluation.sweeps", {"sweep"}),
     ],
 )
 def test_a_raised_version_of_the_evaluation_runs_its_stage_and_what_reads_it(
     stage, rules, resolve, finished, monkeypatch
 ):
     finished(EVALUATED, target="report")
-    module = importlib.import_module(f"persistem.evaluation.{stage}")
+    module = importlib.import_module(f"persistem.{stage}")
     monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
     assert resolve(EVALUATED, target="report").rules == rules | {"figure", "report_page", "publish_report"}
 
@@ -346,7 +346,7 @@ def test_cores_run_nothing(resolve, finished):
 
 
 def test_an_own_structure_is_known_by_its_content(resolve, finished, tmp_path, monkeypatch):
-    from persistem.structures import crystal_of
+    from persistem.specimens.structures import crystal_of
     from persistem.study import Material
 
     monkeypatch.chdir(tmp_path)
@@ -364,7 +364,7 @@ def test_an_own_structure_is_known_by_its_content(resolve, finished, tmp_path, m
     assert not resolve(moved).jobs
     atoms.rattle(0.1, seed=9)
     atoms.write("elsewhere/b.xyz", format="extxyz")
-    from persistem import digests
+    from persistem.store import digests
 
     digests.content.cache_clear()
     jobs = resolve(moved).jobs
@@ -391,8 +391,8 @@ def test_batches_of_crops_are_joined(resolve):
 
 
 def test_settings_that_came_later_leave_the_digests_of_results_as_they_were():
-    from persistem.load import make_study
-    from persistem.plan import Plan
+    from persistem.plan.plan import Plan
+    from persistem.study.load import make_study
 
     def digests(stage, **imaging):
         return list(Plan(make_study({"imaging": imaging})).steps[stage])
@@ -410,7 +410,7 @@ def test_settings_that_came_later_leave_the_digests_of_results_as_they_were():
 
 
 def test_a_stage_receives_later_settings_where_they_differ_from_the_default():
-    from persistem.micrographs import KEYS
+    from persistem.imaging.micrographs import KEYS
     from persistem.study import Imaging
     from persistem.study.fields import part
 

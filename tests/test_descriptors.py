@@ -6,13 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from persistem.descriptors import crops as descriptors
+from persistem.descriptors import files as descriptor_files
+from persistem.descriptors import topology
+from persistem.descriptors.crops import describe, describe_micrograph
+from persistem.descriptors.topology import diagrams_of, surrogate
 from persistem.errors import PersistemError
-from persistem.evaluation import descriptor_files, descriptors, topology
-from persistem.evaluation.descriptors import describe, describe_micrograph
-from persistem.evaluation.topology import diagrams_of, surrogate
-from persistem.evaluation.validation import Candidate, Crops, fixed
-from persistem.pairs import crop_pairs
+from persistem.learning.validation import Candidate, Crops, fixed
 from persistem.study import Band, Describing, Detector, Imaging, Mesh
+from persistem.topology.pairs import crop_pairs
 from pydantic import ValidationError
 
 PIXEL = 0.1  # Å
@@ -250,7 +252,7 @@ def test_an_image_that_cannot_be_described_is_refused_in_a_sentence(image, detec
 
 
 def test_the_file_of_a_specimen_holds_what_was_described(tmp_path):
-    from persistem.micrographs import _write, facts
+    from persistem.imaging.micrographs import _write, facts
 
     imaging = Imaging(field=9.6, pixels=96, margin=1.0, thickness=10.0)
     describing = DESCRIBING.model_copy(update={"sizes": (48, 96)})
@@ -364,7 +366,7 @@ def test_a_topological_difference_behind_equal_spectra_is_found_by_persistence_a
     for crop, other in zip(crops[:count], crops[count:], strict=True):
         np.testing.assert_allclose(np.abs(np.fft.rfft2(crop)), np.abs(np.fft.rfft2(other)), atol=1e-6)
     # a spectrum without a window, which would weigh the centre
-    from persistem.spectra import annular_average
+    from persistem.descriptors.spectra import annular_average
 
     spectrum = np.log(annular_average(crops, PIXEL, window=False)[1])
     X = describe(crops, PIXEL, WHOLE, ["statistics", "images-16", "surrogate statistics"]) | {"spectrum": spectrum}

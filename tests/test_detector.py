@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 import tifffile
-from persistem.crops import check_detector, crop_file, read_crops
-from persistem.detector import detected
 from persistem.errors import PersistemError
-from persistem.micrographs import _write as write_micrograph
+from persistem.imaging.crops import check_detector, crop_file, read_crops
+from persistem.imaging.detector import detected
+from persistem.imaging.micrographs import _write as write_micrograph
 from persistem.study import Crops, Detector, Recipe, Window
 
 PIXEL = 0.05  # Å

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tifffile
-from persistem.diagrams import diagram_file, diagram_table, join, read_diagrams
 from persistem.errors import PersistemError
 from persistem.study import Recipe
+from persistem.topology.diagrams import diagram_file, diagram_table, join, read_diagrams
 
 BOTH = ("superlevel", "sublevel")
 

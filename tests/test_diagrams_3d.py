@@ -11,10 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from persistem.diagrams_3d import COLUMNS, diagram_3d_file, read_diagram_3d, read_pairs_3d, slab_atoms, volume_of
 from persistem.errors import PersistemError
-from persistem.optimal_volumes import choose_region, in_region, optimal_volumes_file, volumes_of
-from persistem.structures import write_structure
+from persistem.specimens.structures import write_structure
+from persistem.topology.diagrams_3d import (
+    COLUMNS,
+    diagram_3d_file,
+    read_diagram_3d,
+    read_pairs_3d,
+    slab_atoms,
+    volume_of,
+)
+from persistem.topology.optimal_volumes import choose_region, in_region, optimal_volumes_file, volumes_of
 
 RADII = {"Ga": 1.25, "N": 0.7}
 TOLERANCE = 1e-3  # Å²; noise of 1e-5 Å

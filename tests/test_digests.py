@@ -4,8 +4,8 @@ import hashlib
 import os
 
 import pytest
-from persistem import digests
 from persistem.errors import PersistemError
+from persistem.store import digests
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import random
 
 import kiwisolver
 import numpy as np
-from persistem.figures import drawing
+from persistem.report.figures import drawing
 
 
 def places(seed):

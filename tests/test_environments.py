@@ -147,7 +147,7 @@ class Environment(PathFinder):
     def find_spec(cls, name, path=None, target=None):
         return None if name.partition(".")[0] in absent else super().find_spec(name, path, target)
 sys.meta_path[sys.meta_path.index(PathFinder)] = Environment
-from persistem.cli import main
+from persistem.commands.cli import main
 for call in calls:
     if main(call):
         sys.exit(1)
@@ -173,9 +173,9 @@ SILICON = {
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory):
     """The commands of every job of a study of two small specimens, by environment."""
-    from persistem import paths
-    from persistem.load import make_study
-    from persistem.plan import Plan
+    from persistem.plan.plan import Plan
+    from persistem.store import paths
+    from persistem.study.load import make_study
 
     plan, root = Plan(make_study(SILICON)), tmp_path_factory.mktemp("study")
     commands = {stage: [] for stage in generate.STAGES}

@@ -9,12 +9,12 @@ import sys
 
 import numpy as np
 import pytest
-from persistem.classifiers import classifier, scaled
-from persistem.crops import cut
-from persistem.diagrams import diagram_table
 from persistem.estimators import PersistenceImages, StateClassifier
-from persistem.persistence_images import persistence_images
+from persistem.imaging.crops import cut
+from persistem.learning.classifiers import classifier, scaled
 from persistem.study import Clahe, Crops, Recipe, Standardised, Weight, Window
+from persistem.topology.diagrams import diagram_table
+from persistem.topology.persistence_images import persistence_images
 from scipy.ndimage import gaussian_filter
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from persistem.descriptors.files import read_descriptors, write_descriptors
 from persistem.errors import PersistemError
 from persistem.evaluation.controls import controls_file
-from persistem.evaluation.descriptor_files import read_descriptors, write_descriptors
 from persistem.evaluation.evaluate import evaluation_file
-from persistem.evaluation.rows import available, candidates, read_described, representative, stack
 from persistem.evaluation.sweeps import describe_conditions, grouped, sweep_file
+from persistem.learning.rows import available, candidates, read_described, representative, stack
 from persistem.study import Band, Describing, Detector, Imaging, Learning
 
 STATES = ["amorphous", "liquid"]
@@ -304,7 +304,7 @@ def images(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         asked.append((Path(path).name, imaging.astigmatism))
         return synthetic(path, imaging, defocus)
 
-    monkeypatch.setattr("persistem.micrographs.intensity", intensity)
+    monkeypatch.setattr("persistem.imaging.micrographs.intensity", intensity)
     return asked
 
 
@@ -400,8 +400,8 @@ def test_seeds_that_share_a_stack_leave_together(images, tmp_path):
 
 def test_a_sweep_of_real_exit_waves(tmp_path):
     """Crystals rattled a little and much; the contrast by which they are told apart changes with the astigmatism."""
-    from persistem.exit_waves import exit_wave
-    from persistem.structures import crystal_of, write_structure
+    from persistem.imaging.exit_waves import exit_wave
+    from persistem.specimens.structures import crystal_of, write_structure
     from persistem.study import Material
 
     imaging = Imaging(field=6.4, thickness=6.0, pixels=64, margin=1.0, defoci=(0.0,), temporal_coherence="none")

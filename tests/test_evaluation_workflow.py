@@ -8,9 +8,9 @@ import json
 
 import pytest
 from conftest import TINY
-from persistem.figures import CHAPTER
-from persistem.load import make_study
-from persistem.plan import Plan
+from persistem.plan.plan import Plan
+from persistem.report.figures import CHAPTER
+from persistem.study.load import make_study
 from test_workflow import ran, snakemake
 
 EVALUATED = copy.deepcopy(TINY) | {

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from persistem import exit_waves, slabs
 from persistem.errors import PersistemError
-from persistem.optics import abtem_settings, check_device, focal_sigma, wavelength
-from persistem.structures import crystal_of, write_structure
+from persistem.imaging import exit_waves
+from persistem.imaging.optics import abtem_settings, check_device, focal_sigma, wavelength
+from persistem.specimens import slabs
+from persistem.specimens.structures import crystal_of, write_structure
 from persistem.study import Imaging, Material
 
 SMALL = {"field": 8.0, "thickness": 8.0, "pixels": 64, "margin": 2.0}

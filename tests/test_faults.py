@@ -16,9 +16,9 @@ import pytest
 import test_workflow
 import yaml
 from conftest import ROOT, TINY, changed
-from persistem import seals
-from persistem.load import make_study
-from persistem.plan import Plan
+from persistem.plan.plan import Plan
+from persistem.store import seals
+from persistem.study.load import make_study
 from test_workflow import copy, first, path, ran, reported, snakemake  # noqa: F401
 
 pytestmark = pytest.mark.slow

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from persistem.diagrams_3d import diagram_3d_file, read_diagram_3d
-from persistem.figures import figure_1
-from persistem.figures.atoms import Rods, picture
-from persistem.figures.drawing import write
-from persistem.figures.figure_1 import sharpness
-from persistem.optimal_volumes import optimal_volumes_file
-from persistem.structures import write_structure
+from persistem.report.figures import figure_1
+from persistem.report.figures.atoms import Rods, picture
+from persistem.report.figures.drawing import write
+from persistem.report.figures.figure_1 import sharpness
+from persistem.specimens.structures import write_structure
+from persistem.topology.diagrams_3d import diagram_3d_file, read_diagram_3d
+from persistem.topology.optimal_volumes import optimal_volumes_file
 from tifffile import imwrite
 
 RADII = {"Ga": 1.25, "N": 0.7}
@@ -202,8 +202,8 @@ def test_elements_of_another_material():
 
 def test_only_elements_that_are_drawn_are_listed(tmp_path):
     from ase.build import bulk
-    from persistem.figures.drawing import with_elements_drawn
-    from persistem.structures import write_structure
+    from persistem.report.figures.drawing import with_elements_drawn
+    from persistem.specimens.structures import write_structure
 
     write_structure(tmp_path / "a.extxyz", bulk("GaN", "wurtzite", a=3.19))
     write_structure(tmp_path / "b.extxyz", bulk("Si", "diamond", a=5.43))

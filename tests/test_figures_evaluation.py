@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib.text
 import numpy as np
 import pytest
-from persistem.figures import baselines, calibration, controls, curves, drawing, leak, multiverse, robustness
+from persistem.report.figures import baselines, calibration, controls, curves, drawing, leak, multiverse, robustness
 
 ABSOLUTE = {
     "standard deviation": 0.88,

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from cripser import computePH
 from matplotlib.axes import Axes
-from persistem import paper
-from persistem.crops import crop_file
-from persistem.diagrams import diagram_file
-from persistem.figures import figure_3, figure_4, figure_8
-from persistem.figures.drawing import CannotDraw, style, write
-from persistem.learning import COLUMNS
-from persistem.micrographs import read_micrograph
-from persistem.pairs import crop_pairs
+from persistem.imaging.crops import crop_file
+from persistem.imaging.micrographs import read_micrograph
+from persistem.learning.accuracy import COLUMNS
+from persistem.report import paper
+from persistem.report.figures import figure_3, figure_4, figure_8
+from persistem.report.figures.drawing import CannotDraw, style, write
+from persistem.topology.diagrams import diagram_file
+from persistem.topology.pairs import crop_pairs
 from scipy.ndimage import gaussian_filter, label
 from tifffile import imwrite
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from persistem.diagrams import diagram_file
-from persistem.figures import drawing, figure_5, figure_6, figure_7
-from persistem.inverse import inverse_file
-from persistem.pairs import crop_pairs
-from persistem.persistence_images import image_file
-from persistem.weights import read_weights, weights_file
+from persistem.learning.weights import read_weights, weights_file
+from persistem.report.figures import drawing, figure_5, figure_6, figure_7
+from persistem.topology.diagrams import diagram_file
+from persistem.topology.inverse import inverse_file
+from persistem.topology.pairs import crop_pairs
+from persistem.topology.persistence_images import image_file
 from scipy.ndimage import gaussian_filter
 
 SIZE, CROPS = 48, 4

@@ -64,7 +64,7 @@ def md(folder):
     )
     subprocess.run([sys.executable, "-c", code, *settings], cwd=folder, check=True, capture_output=True, timeout=120)
     summary = json.loads((folder / "rt/summary.json").read_text())
-    from persistem.structures import read_structure
+    from persistem.specimens.structures import read_structure
 
     atoms = read_structure(folder / "rt/structure.extxyz")
     return {
@@ -90,8 +90,8 @@ def preparation(folder):
     )
     settings = [part.model_dump_json() for part in parts]
     subprocess.run([sys.executable, "-c", code, *settings], cwd=folder, check=True, capture_output=True, timeout=120)
-    from persistem.preparation import stack
-    from persistem.structures import read_frames
+    from persistem.specimens.preparation import stack
+    from persistem.specimens.structures import read_frames
 
     found = [folder / f"{name}/structure.extxyz" for name in ("inherent", "snapshots")]
     stack(found, Imaging(field=6.0, thickness=8.0, pixels=64, margin=0.5), folder / "stack")
@@ -112,7 +112,7 @@ def crystal():
 
 
 def structures(folder):
-    from persistem.structures import import_structure, read_structure
+    from persistem.specimens.structures import import_structure, read_structure
 
     crystal().write(folder / "mine.xyz", format="extxyz")
     import_structure(folder / "mine.xyz", None, folder / "specimen")
@@ -123,8 +123,8 @@ def structures(folder):
 
 def exit_waves(folder):
     import abtem
-    from persistem.exit_waves import exit_wave
-    from persistem.structures import write_structure
+    from persistem.imaging.exit_waves import exit_wave
+    from persistem.specimens.structures import write_structure
 
     write_structure(folder / "structure.extxyz", crystal())
     exit_wave(folder / "structure.extxyz", IMAGING, folder / "wave.zarr")
@@ -135,9 +135,9 @@ def exit_waves(folder):
 def micrographs(folder):
     """Of a wave that is a formula, not of the exit wave above."""
     import abtem
-    from persistem.micrographs import micrograph, read_micrograph
-    from persistem.optics import abtem_settings
-    from persistem.slabs import grid
+    from persistem.imaging.micrographs import micrograph, read_micrograph
+    from persistem.imaging.optics import abtem_settings
+    from persistem.specimens.slabs import grid
 
     points = grid(IMAGING)
     phase = texture(points.pixels) - 1
@@ -152,8 +152,8 @@ def micrographs(folder):
 
 
 def crops(_):
-    from persistem.crops import cut
-    from persistem.detector import detected
+    from persistem.imaging.crops import cut
+    from persistem.imaging.detector import detected
     from persistem.study import Clahe, Detector, Standardised, Window
 
     size = Crops(size=32, stride=16)
@@ -172,7 +172,7 @@ def grey_levels():
 
 
 def diagrams(_):
-    from persistem.diagrams import diagram_table
+    from persistem.topology.diagrams import diagram_table
 
     table = diagram_table(grey_levels(), RECIPE).to_pydict()
     numbers = {name: moments(values) for name, values in table.items() if name != "filtration"}
@@ -182,7 +182,7 @@ def diagrams(_):
 def pairs():
     """A table of birth-death pairs that no diagram stage made."""
     import pyarrow as pa
-    from persistem.diagrams import COLUMNS
+    from persistem.topology.diagrams import COLUMNS
 
     rng = np.random.default_rng(11)
     birth = rng.integers(1, 256, 300)
@@ -193,8 +193,8 @@ def pairs():
 
 
 def persistence_images(_):
-    from persistem.persistence_images import persistence_images
     from persistem.study import Weight
+    from persistem.topology.persistence_images import persistence_images
 
     weights = {form: Recipe(bins=32, weight=Weight(form=form)) for form in ("linear", "atan", "none")}
     return {form: moments(persistence_images(pairs(), recipe, 3)) for form, recipe in weights.items()}
@@ -202,7 +202,7 @@ def persistence_images(_):
 
 def learning(_):
     """States a little apart in a few features among many, so that accuracies lie between chance and 1."""
-    from persistem.learning import accuracy_table
+    from persistem.learning.accuracy import accuracy_table
 
     rng = np.random.default_rng(5)
     y, seed, defocus, _ = (a.ravel() for a in np.meshgrid([0, 1], [1, 2, 3], [-50.0, 0.0], range(8), indexing="ij"))
@@ -217,8 +217,8 @@ def learning(_):
 
 
 def state_checks(folder):
-    from persistem.state_checks import state_checks_file
-    from persistem.structures import write_structure
+    from persistem.specimens.state_checks import state_checks_file
+    from persistem.specimens.structures import write_structure
 
     write_structure(folder / "structure.extxyz", crystal())
     material = Material(repetitions=(5, 6, 2)).model_dump(mode="json")
@@ -233,8 +233,8 @@ def state_checks(folder):
 
 def diagram(folder, name="specimen"):
     """The 3D diagram of a small slab."""
-    from persistem.diagrams_3d import diagram_3d_file
-    from persistem.structures import write_structure
+    from persistem.specimens.structures import write_structure
+    from persistem.topology.diagrams_3d import diagram_3d_file
 
     write_structure(folder / f"{name}.extxyz", crystal())
     diagram_3d_file(folder / f"{name}.extxyz", {"Ga": 1.25, "N": 0.7}, (10.0, 9.0), False, folder / f"{name}.pdgm")
@@ -242,7 +242,7 @@ def diagram(folder, name="specimen"):
 
 
 def diagrams_3d(folder):
-    from persistem.diagrams_3d import read_diagram_3d
+    from persistem.topology.diagrams_3d import read_diagram_3d
 
     table = read_diagram_3d(diagram(folder))
     rings = table["degree"] == 1
@@ -250,7 +250,7 @@ def diagrams_3d(folder):
 
 
 def optimal_volumes(folder):
-    from persistem.optimal_volumes import optimal_volumes_file
+    from persistem.topology.optimal_volumes import optimal_volumes_file
 
     diagram(folder)
     specimen = {"specimen": "specimen", "state": "a", "seed": 1, "temperature": None, "rt": False}
@@ -267,7 +267,7 @@ def optimal_volumes(folder):
 
 
 def weights(_):
-    from persistem.weights import learned
+    from persistem.learning.weights import learned
 
     rng = np.random.default_rng(5)
     y = np.repeat([0, 1], 30)
@@ -281,8 +281,8 @@ def weights(_):
 
 
 def inverse(_):
-    from persistem.inverse import regions
-    from persistem.pairs import crop_pairs
+    from persistem.topology.inverse import regions
+    from persistem.topology.pairs import crop_pairs
 
     crop = grey_levels()[0]
     areas = {name: [len(r) for r in regions(crop, name, crop_pairs(crop, name))] for name in ("superlevel", "sublevel")}
@@ -291,7 +291,7 @@ def inverse(_):
 
 def descriptors(_):
     """Of a texture that is a formula; but for surrogates, whose phases hang on the last digit of a crop."""
-    from persistem.evaluation.descriptors import blocks_of, describe_micrograph
+    from persistem.descriptors.crops import blocks_of, describe_micrograph
     from persistem.study import Band, Describing, Detector, Mesh
 
     describing = Describing(
@@ -307,7 +307,7 @@ def descriptors(_):
 
 def described(folder, apart=0.4):
     """Sources of descriptors of states a little apart in one block, so that accuracies lie between chance and 1."""
-    from persistem.evaluation.descriptor_files import write_descriptors
+    from persistem.descriptors.files import write_descriptors
 
     sources = []
     for seed in (1, 2, 3):
@@ -363,8 +363,8 @@ def sweeps(folder):
     """Of waves of constant modulus, whose phases differ in size between the states."""
     import abtem
     from persistem.evaluation.sweeps import sweep_file
-    from persistem.optics import abtem_settings
-    from persistem.slabs import grid
+    from persistem.imaging.optics import abtem_settings
+    from persistem.specimens.slabs import grid
     from persistem.study import Band, Describing, Detector
 
     points = grid(IMAGING)
@@ -409,10 +409,18 @@ def result(stage, folder):
     return {name: [float(f"{value:.8g}") for value in values] for name, values in stage(folder).items()}
 
 
+#: The wing, or the file, of each stage's module.
+MODULES = dict.fromkeys(("md", "structures", "preparation", "state_checks"), "specimens")
+MODULES |= dict.fromkeys(("exit_waves", "micrographs", "crops"), "imaging")
+MODULES |= dict.fromkeys(("diagrams", "persistence_images", "diagrams_3d", "optimal_volumes", "inverse"), "topology")
+MODULES |= dict.fromkeys(("evaluate", "controls", "sweeps"), "evaluation")
+MODULES |= {"weights": "learning", "learning": "learning/accuracy.py", "descriptors": "descriptors/crops.py"}
+
+
 def module(stage):
     """The file of a stage's module, relative to the package."""
-    evaluation = ("descriptors", "evaluate", "controls", "sweeps")
-    return f"{'evaluation/' if stage.__name__ in evaluation else ''}{stage.__name__}.py"
+    place = MODULES[stage.__name__]
+    return place if place.endswith(".py") else f"{place}/{stage.__name__}.py"
 
 
 def version(stage):
@@ -450,7 +458,8 @@ def test_results_change_only_with_the_version(stage, tmp_path):
 
 def test_every_stage_with_a_version_has_a_golden_result():
     package = Path(importlib.import_module("persistem").__file__).parent
-    files = [*package.glob("*.py"), *package.glob("evaluation/*.py")]
+    wings = {module(stage).partition("/")[0] for stage in STAGES}
+    files = [file for wing in wings for file in package.glob(f"{wing}/*.py") if file.name != "__init__.py"]
     versioned = {str(file.relative_to(package)) for file in files if "\nVERSION = " in file.read_text()}
     assert versioned == {module(stage) for stage in STAGES}
     assert {stage.__name__ for stage in STAGES} == set(json.loads(GOLDEN.read_text()))

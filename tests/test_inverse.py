@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from homcloud.pict.tree import construct_mergetrees
 from persistem.errors import PersistemError
-from persistem.inverse import inverse_file, read_inverse, regions
-from persistem.pairs import crop_pairs
+from persistem.topology.inverse import inverse_file, read_inverse, regions
+from persistem.topology.pairs import crop_pairs
 from scipy.ndimage import gaussian_filter
 
 FILTRATIONS = ("superlevel", "sublevel")
@@ -166,7 +166,7 @@ def test_a_crop_that_is_not_there_is_refused(crops: Path, tmp_path: Path, index:
 
 
 def test_another_file_is_refused(crops: Path, tmp_path: Path) -> None:
-    from persistem.diagrams import diagram_file
+    from persistem.topology.diagrams import diagram_file
 
     with pytest.raises(PersistemError, match="not a Parquet file"):
         read_inverse(crops)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from persistem.errors import PersistemError
 from persistem.evaluation.leak import SPLITS, attribution, splits_of
-from persistem.evaluation.validation import Crops
+from persistem.learning.validation import Crops
 from persistem.study import Learning
 
 DEFOCI = (-100.0, -50.0, 0.0, 50.0)

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from persistem.classifiers import classifier, reduced, scaled
 from persistem.errors import PersistemError
-from persistem.learning import COLUMNS, Source, accuracy_table, learn, outcome
-from persistem.splits import Split, leave_seed_out, random_splits, t_interval
+from persistem.learning.accuracy import COLUMNS, Source, accuracy_table, learn, outcome
+from persistem.learning.classifiers import classifier, reduced, scaled
+from persistem.learning.splits import Split, leave_seed_out, random_splits, t_interval
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline

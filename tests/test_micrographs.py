@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from persistem import exit_waves, micrographs, slabs
 from persistem.errors import PersistemError
-from persistem.micrographs import foci, micrograph, nodes_needed, read_micrograph
-from persistem.optics import focal_sigma, wavelength
-from persistem.structures import write_structure
+from persistem.imaging import exit_waves, micrographs
+from persistem.imaging.micrographs import foci, micrograph, nodes_needed, read_micrograph
+from persistem.imaging.optics import focal_sigma, wavelength
+from persistem.specimens import slabs
+from persistem.specimens.structures import write_structure
 from persistem.study import Imaging
 
 #: A perfect lens; tests add what they are about.
@@ -293,7 +294,7 @@ def test_columns_run_along_x_and_rows_along_y(tmp_path: Path) -> None:
 
 def test_sixteen_bit_file_gives_back_absolute_intensities(strong: Path) -> None:
     import abtem
-    from persistem.optics import abtem_settings
+    from persistem.imaging.optics import abtem_settings
 
     out = strong.with_name("levels.tif")
     micrograph(strong, STRONG, 13.0, out)

@@ -19,19 +19,19 @@ import pytest
 import skops.io
 from conftest import TINY, changed
 from persistem import study
-from persistem.classifiers import classifier
-from persistem.cli import main
-from persistem.combinations import MINIMUM_SEEDS
+from persistem.commands.cli import main
 from persistem.errors import PersistemError
-from persistem.evaluation.models import block_scaled, probabilities
-from persistem.evaluation.validation import Crops
-from persistem.load import make_study
-from persistem.micrographs import _write as write_micrograph
+from persistem.imaging.micrographs import _write as write_micrograph
+from persistem.learning.classifiers import classifier
+from persistem.learning.models import block_scaled, probabilities
+from persistem.learning.validation import Crops
 from persistem.model import bundle, card, skops_files, unlike
 from persistem.model.classifier import Model, calibrated, calibrator
 from persistem.model.training import Training, binning, fit, noise_alone, train
 from persistem.model.trees import Trees, trees_of
-from persistem.plan import Plan
+from persistem.plan.plan import Plan
+from persistem.study.checks import MINIMUM_SEEDS
+from persistem.study.load import make_study
 
 STATES = ["amorphous", "liquid", "crystal"]
 LENGTHS = {"contrast": 1, "spectrum": 8, "persistence": 20}
@@ -404,7 +404,7 @@ def test_a_bundle_that_does_not_say_its_windows_is_of_the_first(folder, monkeypa
     checksum = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
     (folder / bundle.INDEX).write_text(json.dumps(index | {"checksum": checksum}))
     bundle.load(folder)
-    monkeypatch.setattr("persistem.windows.VERSION", 2)
+    monkeypatch.setattr("persistem.descriptors.windows.VERSION", 2)
     refused(folder, "version 1, but .* in 2; train the model again")
 
 
@@ -632,7 +632,7 @@ def test_every_thickness_and_defocus_of_the_classified_specimens_trains(study_ro
 
 
 def test_a_model_of_micrographs_tells_new_ones(study_root, written):
-    from persistem import windows
+    from persistem.descriptors import windows
 
     model = bundle.load(written)
     assert model.states == ("amorphous", "liquid")

@@ -17,12 +17,12 @@ import pytest
 import tifffile
 from ase.build import bulk
 from persistem.errors import PersistemError
-from persistem.inverse import NUMBERS
-from persistem.page import inline_json, inline_script, write_page
-from persistem.page.explore import runs
-from persistem.slabs import cut
-from persistem.structures import write_structure
+from persistem.report.page import inline_json, inline_script, write_page
+from persistem.report.page.explore import runs
+from persistem.specimens.slabs import cut
+from persistem.specimens.structures import write_structure
 from persistem.study import Study
+from persistem.topology.inverse import NUMBERS
 
 SECTIONS = ["accuracy", "claims", "explore", "figures", "parameters", "specimens", "timing", "versions"]
 #: Elements without an end tag.
@@ -330,7 +330,7 @@ def test_run_lengths_give_the_pixels_back(seed):
 
 
 def test_only_the_longest_lived_pairs_can_be_pointed_at(study, monkeypatch):
-    from persistem.page import explore
+    from persistem.report.page import explore
 
     monkeypatch.setattr(explore, "PAIRS", 1)
     islands = made(*study).data["crops"][0]["degrees"]["0"]

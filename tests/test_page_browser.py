@@ -20,7 +20,7 @@ OPENING = 10.0
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    from persistem.page import write_page
+    from persistem.report.page import write_page
 
     root = tmp_path_factory.mktemp("study")
     write_page(write_study(root), root, root / "page.html")

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tifffile
-from persistem.diagrams import diagram_table
 from persistem.errors import PersistemError
-from persistem.persistence_images import image_file, mesh_pixels, persistence_images, read_images
 from persistem.study import Recipe, Weight
+from persistem.topology.diagrams import diagram_table
+from persistem.topology.persistence_images import image_file, mesh_pixels, persistence_images, read_images
 
 BOTH = ("superlevel", "sublevel")
 WEIGHTS = [Weight(), Weight(form="atan", c=1e-4, p=2.0), Weight(form="none")]
@@ -201,9 +201,9 @@ def test_jobs_do_not_import_what_costs_more_than_their_work(tmp_path, crops):
     job = f"""
 import sys
 from pathlib import Path
-from persistem.crops import read_crops
-from persistem.diagrams import diagram_file, join
-from persistem.persistence_images import image_file, read_images
+from persistem.imaging.crops import read_crops
+from persistem.topology.diagrams import diagram_file, join
+from persistem.topology.persistence_images import image_file, read_images
 from persistem.study import Recipe
 folder, recipe = Path({str(tmp_path)!r}), Recipe(positions=True)
 diagram_file(folder / "c.tif", recipe, folder / "part.parquet")

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from conftest import TINY, changed
 from persistem.errors import PersistemError
-from persistem.exit_waves import exit_wave
-from persistem.load import make_study
-from persistem.micrographs import micrograph, read_micrograph
-from persistem.plan import Plan
-from persistem.preparation import SEAM, stack
-from persistem.slabs import check_fits, cut, grid
-from persistem.structures import crystal_of, read_frames, read_structure, write_structure
+from persistem.imaging.exit_waves import exit_wave
+from persistem.imaging.micrographs import micrograph, read_micrograph
+from persistem.plan.plan import Plan
+from persistem.specimens.preparation import SEAM, stack
+from persistem.specimens.slabs import check_fits, cut, grid
+from persistem.specimens.structures import crystal_of, read_frames, read_structure, write_structure
 from persistem.study import Imaging, Inherent, Material, MolecularDynamics, Potential, Snapshots
+from persistem.study.load import make_study
 
 SMALL = Material(repetitions=(5, 5, 3))
 SETTINGS = {"ranks": 1, "steps": 400, "segment_steps": 400, "thermo_every": 20, "temperature_tolerance": 0.2}
@@ -364,7 +364,7 @@ def test_a_preparation_runs_between_specimens_and_exit_waves(method, imaged, res
     "preparation", [{"method": "inherent", "force": 0.5}, {"method": "snapshots", "count": 2}, STACK]
 )
 def test_a_preparation_is_made_and_imaged(preparation, tmp_path):
-    from persistem import paths
+    from persistem.store import paths
     from test_workflow import snakemake
 
     study = changed(TINY, "preparation", preparation)

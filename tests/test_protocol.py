@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from persistem.protocol import protocol_of
+from persistem.study.settings import protocol_of
 
 #: A digest that reads as a number.
 DIGEST = "3423657709e4"

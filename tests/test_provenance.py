@@ -8,9 +8,10 @@ import shutil
 import pytest
 import yaml
 from conftest import ROOT, TINY, changed, pretend
-from persistem import csvw, environment, paths, provenance, publish, seals
-from persistem.load import make_study
-from persistem.plan import Plan
+from persistem.plan.plan import Plan
+from persistem.publication import csvw, provenance, publish
+from persistem.store import environment, paths, seals
+from persistem.study.load import make_study
 
 
 def plan_of(study):
@@ -221,7 +222,8 @@ def test_a_damaged_result_is_not_shown(copy):
 
 
 def test_every_column_that_the_pipeline_writes_is_described():
-    from persistem import claims, learning, paper
+    from persistem.learning import accuracy as learning
+    from persistem.report import claims, paper
 
     facts = {"states": [], "recipe": "paper", "recipes": {}}
     rows = [*paper.comparison([], "paper"), *claims.checklist({}, [], [], facts)]

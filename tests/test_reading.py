@@ -291,7 +291,7 @@ def test_defocus_is_positive_under_focus(tmp_path: Path) -> None:
 
 
 def test_own_micrograph_has_its_intensities_and_optics(tmp_path: Path) -> None:
-    from persistem.micrographs import _write
+    from persistem.imaging.micrographs import _write
 
     intensity = 1 + 0.1 * np.random.default_rng(1).normal(size=(ROWS, COLUMNS))
     about = {"pixel_size_A": 0.2, "voltage_kV": 200.0, "defocus_A": -50.0, "defocus_sign": "overfocus-positive"}

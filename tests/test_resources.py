@@ -5,9 +5,10 @@ import re
 import pytest
 import yaml
 from conftest import ROOT, TINY, changed
-from persistem import paths, resources
-from persistem.load import load_study, make_study
-from persistem.plan import Plan
+from persistem.plan import resources
+from persistem.plan.plan import Plan
+from persistem.store import paths
+from persistem.study.load import load_study, make_study
 
 PAPER = {"name": "x", "md": {"series": [{"temperatures": [6000], "seeds": [1, 2]}]}}
 
@@ -74,7 +75,7 @@ def test_every_stage_has_a_work_and_every_rule_says_what_it_asks_for():
             name = rule.split(":")[0]
             own = all(f"{resource}=" in rule for resource in resources.Asked._fields)
             assert own or "**asks(" in rule, name
-            assert ("mpi=" in rule) == ("tasks=" in rule) == ("persistem.parallel" in rule), name
+            assert ("mpi=" in rule) == ("tasks=" in rule) == ("persistem.specimens.parallel" in rule), name
 
 
 def test_the_profile_groups_and_launches_rules_that_there_are():
@@ -86,7 +87,7 @@ def test_the_profile_groups_and_launches_rules_that_there_are():
     parallel = {
         name
         for name in rules
-        if "persistem.parallel" in re.search(rf"rule {name}:.*?shell:\n.*?\n.*?\n", text, re.S)[0]
+        if "persistem.specimens.parallel" in re.search(rf"rule {name}:.*?shell:\n.*?\n.*?\n", text, re.S)[0]
     }
     assert parallel == profile["set-resources"].keys()
     assert all(of["mpi"].startswith("srun") for of in profile["set-resources"].values())

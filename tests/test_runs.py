@@ -4,13 +4,13 @@ import subprocess
 import sys
 
 import pytest
-from persistem import locks, runs
 from persistem.errors import PersistemError
+from persistem.store import locks, runs
 
 CODE = """
 import sys, time
 from pathlib import Path
-from persistem import runs
+from persistem.store import runs
 study, makes, reads = sys.argv[1], sys.argv[2].split(","), sys.argv[3].split(",")
 try:
     others = runs.begin(Path("."), study, makes, reads)

@@ -5,10 +5,10 @@ import os
 import time
 
 import pytest
-from persistem import environment, paths, seals
-from persistem.cli import main
+from persistem.commands.cli import main
 from persistem.errors import PersistemError
-from persistem.files import atomic, read_json, replaced_folder
+from persistem.store import environment, paths, seals
+from persistem.store.files import atomic, read_json, replaced_folder
 
 INSIDE = "results/weights/0123456789ab"
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, TINY, changed
-from persistem.load import make_study
-from persistem.plan import Plan
-from persistem.unused import unused
+from persistem.plan.plan import Plan
+from persistem.store.unused import unused
+from persistem.study.load import make_study
 from test_workflow import same
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]

@@ -4,9 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from persistem.errors import PersistemError
-from persistem.optics import wavelength
-from persistem.spectra import (
+from persistem.descriptors.spectra import (
     LIMIT,
     annular_average,
     contrast_inversion,
@@ -15,6 +13,8 @@ from persistem.spectra import (
     scattering_angle,
     spectrum_features,
 )
+from persistem.errors import PersistemError
+from persistem.imaging.optics import wavelength
 
 PIXEL = 0.05  # Å
 

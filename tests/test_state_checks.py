@@ -12,9 +12,9 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.neighborlist import neighbor_list
-from persistem import state_checks
 from persistem.errors import PersistemError
-from persistem.structures import write_structure
+from persistem.specimens import state_checks
+from persistem.specimens.structures import write_structure
 
 EDGES = np.linspace(0, 10, 201)
 GAN = {

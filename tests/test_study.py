@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 from persistem.errors import PersistemError
-from persistem.load import load_study, make_study
-from persistem.plan import Plan
-from persistem.reference import paper_study, reference, schema
+from persistem.plan.plan import Plan
 from persistem.study import Study
+from persistem.study.load import load_study, make_study
+from persistem.study.reference import paper_study, reference, schema
 
 ROOT = Path(__file__).parents[1]
 GPU = {"run": {"device": "gpu"}}
@@ -58,7 +58,7 @@ def test_the_paper_study_is_the_papers():
     assert list(plan.defoci)[:5] == ["df-100", "df-050", "df-025", "df-013", "df+000"]
     assert plan.crops_per_micrograph == 16
     assert Study().learning.C == 0.01
-    from persistem.structures import crystal_of
+    from persistem.specimens.structures import crystal_of
 
     assert len(crystal_of(Study().material)) == 27840
 
@@ -220,7 +220,7 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
 
 
 def test_defocus_ids_are_exact_and_distinct():
-    from persistem.paths import defocus_id
+    from persistem.store.paths import defocus_id
 
     assert [defocus_id(d) for d in (-100, -25, 0, 13, 12.5, -0.1)] == [
         "df-100",

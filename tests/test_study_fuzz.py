@@ -15,9 +15,9 @@ import pytest
 import yaml
 from conftest import ROOT, TINY
 from persistem.errors import PersistemError
-from persistem.load import load_study, make_study
-from persistem.plan import Plan
+from persistem.plan.plan import Plan
 from persistem.study import Study
+from persistem.study.load import load_study, make_study
 
 #: A plan of the largest of these studies takes two on an idle machine.
 SECONDS = 60

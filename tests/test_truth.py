@@ -8,13 +8,13 @@ import shutil
 import numpy as np
 import pytest
 from conftest import TINY
-from persistem.cli import main
+from persistem.commands.cli import main
 from persistem.errors import PersistemError
-from persistem.figures.drawing import write as draw
-from persistem.load import make_study
-from persistem.micrographs import _write as write_micrograph
-from persistem.plan import Plan
-from persistem.record_maps import record_maps
+from persistem.imaging.micrographs import _write as write_micrograph
+from persistem.plan.plan import Plan
+from persistem.publication.record_maps import record_maps
+from persistem.report.figures.drawing import write as draw
+from persistem.study.load import make_study
 from test_model import STUDY, blobs, study_root, written  # noqa: F401 (fixtures)
 
 STATES = ["amorphous", "liquid"]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, TINY, changed
-from persistem import paths, runs
-from persistem.cli import main
+from persistem.commands.cli import main
 from persistem.errors import PersistemError
-from persistem.load import load_study, make_study
-from persistem.plan import Plan
-from persistem.publish import describe, digests
-from persistem.unused import refers, report, size, unused
+from persistem.plan.plan import Plan
+from persistem.publication.publish import describe, digests
+from persistem.store import paths, runs
+from persistem.store.unused import refers, report, size, unused
+from persistem.study.load import load_study, make_study
 
 #: Another conversion to images, and another seed: shares specimens and micrographs of seeds 1 and 2.
 OTHER = changed(

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from persistem.errors import PersistemError
 from persistem.evaluation.curves import calibration, defocus_matrix, learning_curve, permutation_test
-from persistem.evaluation.intervals import bootstrap, interval
-from persistem.evaluation.models import block_scaled, probabilities
-from persistem.evaluation.validation import Candidate, Crops, Outcome, fixed, nested, tabulate
+from persistem.learning.intervals import bootstrap, interval
+from persistem.learning.models import block_scaled, probabilities
+from persistem.learning.validation import Candidate, Crops, Outcome, fixed, nested, tabulate
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 

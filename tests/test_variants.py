@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, TINY, changed
-from persistem import paths
 from persistem.errors import PersistemError
-from persistem.load import load_study, make_study
-from persistem.paths import files_in
-from persistem.plan import Plan
-from persistem.plan_evaluation import chapter
-from persistem.specimens import specimens_of
-from persistem.variants import variant, with_seeds
+from persistem.plan.evaluation import chapter
+from persistem.plan.plan import Plan
+from persistem.store import paths
+from persistem.store.paths import files_in
+from persistem.study.load import load_study, make_study
+from persistem.study.members import specimens_of
+from persistem.study.variants import variant, with_seeds
 
 SERIES = [{"temperatures": [6000], "seeds": [1, 2, 3, 4, 5, 6]}, {"temperatures": [1000], "seeds": [1]}]
 SMALL = {"describing": {"sizes": [64], "images": {}}, "rows": [
@@ -139,7 +139,7 @@ def test_with_seeds_keeps_specimens_of_states_and_of_these_seeds():
 @pytest.fixture
 def own(tmp_path: Path) -> dict[str, Any]:
     """A study of own structures, three of each state."""
-    from persistem.structures import crystal_of
+    from persistem.specimens.structures import crystal_of
     from persistem.study import Material
 
     atoms = crystal_of(Material(repetitions=(6, 6, 4)))
@@ -541,11 +541,11 @@ def test_batches_are_of_the_crops_of_their_own_variant(resolve):
 @pytest.mark.parametrize(
     ("module", "stages"),
     [
-        ("crops", {"descriptors", "evaluation", "controls", "sweeps"}),
-        ("persistence_images", {"descriptors", "evaluation", "controls", "sweeps"}),
-        ("evaluation.validation", {"evaluation", "controls", "sweeps"}),
-        ("evaluation.descriptors", {"descriptors", "evaluation", "controls", "sweeps"}),
-        ("learning", {"evaluation", "controls", "sweeps"}),
+        ("imaging.crops", {"descriptors", "evaluation", "controls", "sweeps"}),
+        ("topology.persistence_images", {"descriptors", "evaluation", "controls", "sweeps"}),
+        ("learning.validation", {"evaluation", "controls", "sweeps"}),
+        ("descriptors.crops", {"descriptors", "evaluation", "controls", "sweeps"}),
+        ("learning.accuracy", {"evaluation", "controls", "sweeps"}),
     ],
 )
 def test_stages_have_the_version_of_what_they_compute_with(module, stages, monkeypatch):

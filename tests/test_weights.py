@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from persistem.diagrams import COLUMNS as DIAGRAM_COLUMNS
 from persistem.errors import PersistemError
-from persistem.persistence_images import image_file, mesh_pixels, persistence_images
-from persistem.weights import bin_of, learned, mesh_edges, read_weights, strongest, weight_map, weights_file
+from persistem.learning.weights import bin_of, learned, mesh_edges, read_weights, strongest, weight_map, weights_file
+from persistem.topology.diagrams import COLUMNS as DIAGRAM_COLUMNS
+from persistem.topology.persistence_images import image_file, mesh_pixels, persistence_images
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -117,7 +117,7 @@ def test_more_pairs_where_the_weight_is_positive_push_a_crop_to_label_1(images: 
 
 
 def features(root: Path, sources: list[dict[str, Any]], states: list[str]) -> tuple[dict[int, Any], np.ndarray]:
-    from persistem.persistence_images import read_images
+    from persistem.topology.persistence_images import read_images
 
     files = [(read_images(root / s["path"]), states.index(s["state"])) for s in sources if s["state"] in states]
     X = {k: np.concatenate([v[degree == k] for (_, degree, v), _ in files]).astype(float) for k in (0, 1)}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from persistem.descriptors.windows import describe, pair_table, pairs, resample, side, step, strips
+from persistem.descriptors.windows.sums import entries, length
 from persistem.errors import PersistemError
 from persistem.study import Band, Windows
-from persistem.windows import describe, pair_table, pairs, resample, side, step, strips
-from persistem.windows.sums import entries, length
 from scipy.ndimage import gaussian_filter
 
 WINDOWS = Windows()
@@ -145,7 +145,7 @@ def test_strips_are_the_whole_image_bit_for_bit(monkeypatch, tmp_path):
     }
     image.tofile(tmp_path / "pixels")
     lazy = np.memmap(tmp_path / "pixels", dtype=np.float32, mode="r", shape=image.shape)
-    monkeypatch.setattr("persistem.windows.description.ROWS", 3)
+    monkeypatch.setattr("persistem.descriptors.windows.description.ROWS", 3)
     rows, told = 0, []
     for first, part in strips(lazy, WINDOWS, 15, progress=lambda done, of: told.append((done, of))):
         assert first == rows

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, TINY, changed
-from persistem import paths
-from persistem.figures import FIGURES
-from persistem.load import make_study
-from persistem.plan import Plan
+from persistem.plan.plan import Plan
+from persistem.report.figures import FIGURES
+from persistem.store import paths
+from persistem.study.load import make_study
 
 pytestmark = pytest.mark.slow
 
@@ -286,7 +286,7 @@ def test_the_accuracy_is_printed_for_reading(first):
 
 def test_shuffled_labels_give_chance(first):
     """Images of a real run with labels drawn at random: right half the time, or something leaks."""
-    from persistem.learning import Source, accuracy_table, read_features
+    from persistem.learning.accuracy import Source, accuracy_table, read_features
 
     sources = [
         Source(first / path("persistence_images", s.name, name), s.name, s.state, s.seed, defocus)
@@ -373,7 +373,7 @@ def test_own_structures_run_to_the_table_and_give_the_images_of_the_same_atoms(f
     import ase.io
     import pandas as pd
     from ase.io.lammpsdata import write_lammps_data
-    from persistem.micrographs import read_micrograph
+    from persistem.imaging.micrographs import read_micrograph
 
     shutil.copy(first / path("specimens", "T6000-rt1-s01"), tmp_path / "mine.extxyz")
     atoms = ase.io.read(first / path("specimens", "T6000-rt0-s01"))
@@ -572,7 +572,7 @@ def test_every_figure_is_drawn_as_picture_and_vectors(reported):
 
 def test_the_report_has_the_paper_beside_the_study_on_one_page(reported):
     import pandas as pd
-    from persistem.paper import ACCURACIES, CLAIMS
+    from persistem.report.paper import ACCURACIES, CLAIMS
 
     tables = reported / "results/tiny/tables"
     paper, claims = pd.read_csv(tables / "paper.csv"), pd.read_csv(tables / "claims.csv")
@@ -628,7 +628,7 @@ def test_one_state_is_shown_and_says_what_cannot_be_drawn(reported, tmp_path):
 
 
 def test_the_record_is_written_from_the_report(reported, tmp_path):
-    from persistem.record import BEGIN, END, record
+    from persistem.publication.record import BEGIN, END, record
 
     (tmp_path / "README.md").write_text(f"# A\n\n{BEGIN}\nold\n{END}\n\nrest\n")
     record(reported / "results/tiny", tmp_path / "docs")

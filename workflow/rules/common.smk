@@ -10,12 +10,16 @@ from snakemake.utils import update_config
 SOURCE = Path(workflow.current_basedir).parent / "src"
 sys.path.insert(0, str(SOURCE))
 
-from persistem import cluster, environment, paths, resources, runs
+from persistem.store import cluster
+from persistem.store import environment
+from persistem.store import paths
+from persistem.plan import resources
+from persistem.store import runs
 from persistem.errors import PersistemError
-from persistem.load import make_study, typed
-from persistem.figures import module as figure
-from persistem.plan import Plan
-from persistem.publish import describe, refresh
+from persistem.study.load import make_study, typed
+from persistem.report.figures import module as figure
+from persistem.plan.plan import Plan
+from persistem.publication.publish import describe, refresh
 
 environment.prepare(SOURCE)
 # as a module of another workflow, the study is what that workflow hands over, and the command line is not ours

@@ -32,7 +32,7 @@ rule heating:
         .seed,
         folder=lambda wildcards, output: str(Path(output.structure).parent),
     shell:
-        "{resources.mpi} -n {resources.tasks} python -m persistem.parallel heat {params.folder:q}"
+        "{resources.mpi} -n {resources.tasks} python -m persistem.specimens.parallel heat {params.folder:q}"
         " --temperature {params.temperature} --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
@@ -66,5 +66,5 @@ rule rt_treatment:
         .seed,
         folder=lambda wildcards, output: str(Path(output.structure).parent),
     shell:
-        "{resources.mpi} -n {resources.tasks} python -m persistem.parallel treat {input.restart:q} {params.folder:q}"
+        "{resources.mpi} -n {resources.tasks} python -m persistem.specimens.parallel treat {input.restart:q} {params.folder:q}"
         " --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"

@@ -1,6 +1,6 @@
 # Composites, specimens of two states whose regions are known, and what a model's maps of them are worth.
 
-from persistem.plan_truth import pictures
+from persistem.plan.trial import pictures
 
 
 rule melt:
@@ -27,7 +27,7 @@ rule melt:
         seed=lambda wildcards: int(wildcards.specimen.rpartition("s")[2]),
         folder=lambda wildcards, output: str(Path(output.structure).parent),
     shell:
-        "{resources.mpi} -n {resources.tasks} python -m persistem.parallel melt {params.folder:q}"
+        "{resources.mpi} -n {resources.tasks} python -m persistem.specimens.parallel melt {params.folder:q}"
         " --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from persistem.cli import main
+from persistem.commands.cli import main
 
 sys.exit(main())

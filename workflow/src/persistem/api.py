@@ -80,8 +80,8 @@ def plot(found: Map, source: Any) -> Figure:
     """
     import matplotlib
 
-    from persistem.figures.drawing import STYLE
     from persistem.maps.overlay import draw
+    from persistem.report.figures.drawing import STYLE
 
     said = found.facts["image"]
     taken = image(source, pixel_size=said["pixel_size_A"], voltage=said["voltage_kV"], defocus=said["defocus_A"])

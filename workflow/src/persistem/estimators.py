@@ -35,9 +35,9 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Persistence images of images: (n, rows, columns), or flattened (n, rows * columns), to (n, n_features_out).
 
     Images of more than 8 bit are first converted, each for itself, to the grey levels 0 to 255. The diagrams are
-    HomCloud's (``persistem.diagrams``), the vectors those of Adams et al. (J. Mach. Learn. Res. 18, 2017; see
-    ``persistem.persistence_images``). An image without contrast is allowed: standardised it is mid-grey, so it has no
-    pairs, and its persistence image is zero.
+    HomCloud's (``persistem.topology.diagrams``), the vectors those of Adams et al. (J. Mach. Learn. Res. 18, 2017; see
+    ``persistem.topology.persistence_images``). An image without contrast is allowed: standardised it is mid-grey, so
+    it has no pairs, and its persistence image is zero.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     weight
         of a pair by its lifetime: "linear", "atan", "none", or a ``study.Weight`` that says more
     intensity
-        conversion to grey levels, see ``persistem.crops``: "standardised" (by the image's own mean and standard
+        conversion to grey levels, see ``persistem.imaging.crops``: "standardised" (by the image's own mean and standard
         deviation), "window" (in units of the image's mean, which must be positive), "clahe" (equalised), a
         ``study.Standardised``, ``study.Window`` or ``study.Clahe`` that says more, or None for images that are 8-bit
         grey levels already, as crops are
@@ -105,8 +105,8 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         which is which. It is float32 for float32 images, else float64; values have single precision. Raises ValueError
         for images that are not finite, not of the fitted shape, or cannot be converted to grey levels.
         """
-        from persistem.diagrams import diagram_table
-        from persistem.persistence_images import persistence_images
+        from persistem.topology.diagrams import diagram_table
+        from persistem.topology.persistence_images import persistence_images
 
         check_is_fitted(self)
         recipe, images = _recipe(self), _images(self, X, reset=False)
@@ -120,7 +120,7 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         ``input_features`` are the names of the pixels; ValueError when they are not those it was fitted to.
         """
-        from persistem.persistence_images import mesh_pixels
+        from persistem.topology.persistence_images import mesh_pixels
 
         check_is_fitted(self)
         if input_features is not None:
@@ -194,7 +194,7 @@ class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        from persistem.classifiers import classifier
+        from persistem.learning.classifiers import classifier
 
         images, labels = _images(self, X, y, reset=True)
         of_images = {name: value for name, value in self.get_params(deep=False).items() if name != "C"}
@@ -279,7 +279,7 @@ def _images(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool) ->
 
 def _grey_levels(images: NDArray[Any], how: Any) -> NDArray[np.uint8]:
     """8-bit grey levels of images, each converted as a micrograph that is one crop; None: they are grey levels."""
-    from persistem.crops import grey_levels
+    from persistem.imaging.crops import grey_levels
 
     if how is None:
         if images.min() < 0 or images.max() > 255 or (images != np.rint(images)).any():

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from persistem.errors import PersistemError
-from persistem.evaluation.rows import available, candidates, key_of, label, read_described
-from persistem.evaluation.validation import nested, tabulate
-from persistem.files import atomic, read_json
+from persistem.learning.rows import available, candidates, key_of, label, read_described
+from persistem.learning.validation import nested, tabulate
+from persistem.store.files import atomic, read_json
 
 #: Raised when the results of this stage change for the same study.
 VERSION = 1

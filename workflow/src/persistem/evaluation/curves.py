@@ -7,16 +7,16 @@ from math import comb
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
-from persistem.evaluation.intervals import seed_means, summary
-from persistem.evaluation.models import decisions
-from persistem.evaluation.validation import checked, without
+from persistem.learning.intervals import seed_means, summary
+from persistem.learning.models import decisions
+from persistem.learning.validation import checked, without
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from persistem.evaluation.validation import Blocks, Candidate, Crops, Outcome
-    from persistem.splits import Split
+    from persistem.learning.splits import Split
+    from persistem.learning.validation import Blocks, Candidate, Crops, Outcome
 
     Labels = NDArray[np.int_]
 

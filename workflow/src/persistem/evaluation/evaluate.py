@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.evaluation.rows import available, candidates, key_of, label, read_described, representative
-from persistem.evaluation.validation import nested, tabulate
-from persistem.files import atomic
-from persistem.learning import TRAININGS
+from persistem.learning.accuracy import TRAININGS
+from persistem.learning.rows import available, candidates, key_of, label, read_described, representative
+from persistem.learning.validation import nested, tabulate
+from persistem.store.files import atomic
 
 if TYPE_CHECKING:
-    from persistem.evaluation.rows import Described
+    from persistem.learning.rows import Described
 
 #: Raised when the results of this stage change for the same study.
 VERSION = 1
@@ -130,8 +130,8 @@ def leak(images: list[dict[str, Any]], settings: dict[str, Any], root: Path, job
     import numpy as np
 
     from persistem.evaluation.leak import attribution
-    from persistem.evaluation.rows import stack
-    from persistem.learning import Source, read_features
+    from persistem.learning.accuracy import Source, read_features
+    from persistem.learning.rows import stack
     from persistem.study import Learning
 
     states = settings["states"]

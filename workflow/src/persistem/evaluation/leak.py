@@ -13,14 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
-from persistem.evaluation.intervals import seed_means, summary
-from persistem.splits import Split, random_splits
+from persistem.learning.intervals import seed_means, summary
+from persistem.learning.splits import Split, random_splits
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from persistem.evaluation.validation import Crops
+    from persistem.learning.validation import Crops
     from persistem.study import Learning
 
 SPLITS = ("random", "micrograph", "region", "seed")
@@ -104,7 +104,7 @@ def _accuracy(X: NDArray[Any], y: NDArray[np.int_], split: Split, learning: Lear
     """The share of test crops that each of the study's models classifies correctly."""
     from threadpoolctl import threadpool_limits
 
-    from persistem.classifiers import classifier, reduced, scaled
+    from persistem.learning.classifiers import classifier, reduced, scaled
 
     unfitted = [classifier(model, learning.C) for model in learning.models]
     # sums in another number of threads round differently; the limit holds for the libraries loaded by now

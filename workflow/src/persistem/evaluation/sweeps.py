@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persistem.descriptors.crops import describe_micrograph
 from persistem.errors import PersistemError
-from persistem.evaluation.descriptors import describe_micrograph
-from persistem.evaluation.intervals import seed_means, summary
-from persistem.evaluation.rows import Described, key_of, representative, stack
-from persistem.evaluation.validation import Candidate, Crops, fixed
-from persistem.files import atomic
+from persistem.learning.intervals import seed_means, summary
+from persistem.learning.rows import Described, key_of, representative, stack
+from persistem.learning.validation import Candidate, Crops, fixed
+from persistem.store.files import atomic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +80,7 @@ def describe_conditions(
     """
     import numpy as np
 
-    from persistem.micrographs import intensity
+    from persistem.imaging.micrographs import intensity
     from persistem.study import Describing, Imaging
 
     only = {name for row in settings["rows"] for blocks in row["blocks"][-1:] for name in blocks}

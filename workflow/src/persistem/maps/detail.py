@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.windows.pairs import PAIR
+from persistem.descriptors.windows.pairs import PAIR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

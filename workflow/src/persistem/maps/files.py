@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.errors import PersistemError
-from persistem.files import replaced_folder
 from persistem.maps.overlay import write_overlay
 from persistem.maps.page import write_page
 from persistem.maps.regions import write_regions
 from persistem.model.classifier import REASONS
+from persistem.store.files import replaced_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem import windows
+from persistem.descriptors import windows
 from persistem.errors import PersistemError
 from persistem.maps.detail import Collector, Detail
 from persistem.model.classifier import REASONS

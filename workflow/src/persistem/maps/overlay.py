@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.figures.drawing import COLOURS, COLUMN, DPI, PAGE, scale_bar, signed, style
 from persistem.maps.mapping import readable
+from persistem.report.figures.drawing import COLOURS, COLUMN, DPI, PAGE, scale_bar, signed, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.figures.drawing import COLOURS
-from persistem.files import atomic
+from persistem.descriptors.windows import side
 from persistem.maps.detail import FINE, MIDDLE, quantised, thinning
 from persistem.maps.overlay import HATCHING, RANGE, STRONGEST
 from persistem.maps.regions import regions
 from persistem.model.classifier import REASONS
-from persistem.page import inline_json, inline_script, template
-from persistem.windows import side
+from persistem.report.figures.drawing import COLOURS
+from persistem.report.page import inline_json, inline_script, template
+from persistem.store.files import atomic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,10 +39,9 @@ LISTED = 200
 
 def write_page(map: Map, image: Image, model: Model, out: Path) -> None:
     """Write the page of a map, of an image, by a model. The same map gives the same bytes."""
-    package = files("persistem.page")
     jpeg, pixel = picture(image, model.windows.sampling)
     data = about(map, image, model) | {"picture": pixel / 10}
-    text = template("map.html").render(
+    text = template("map.html", "persistem.maps").render(
         title=map.facts["image"]["title"] or map.facts["image"]["file"],
         facts=map.facts,
         states=list(zip(map.states, data["colours"], map.shares.values(), strict=False)),
@@ -51,11 +50,15 @@ def write_page(map: Map, image: Image, model: Model, out: Path) -> None:
         json=inline_json(data),
         arrays={name: (array.dtype.name, packed(array)) for name, array in arrays(map, model).items()},
         picture="data:image/jpeg;base64," + base64.b64encode(jpeg).decode(),
-        style="".join((package / name).read_text("utf-8") for name in ("page.css", "map.css")),
-        script=inline_script("".join((package / name).read_text("utf-8") for name in ("evaluation.js", "map.js"))),
+        style=_asset("report/page/page.css") + _asset("maps/map.css"),
+        script=inline_script(_asset("maps/evaluation.js") + _asset("maps/map.js")),
     )
     with atomic(out) as part:
         part.write_text(text, "utf-8")
+
+
+def _asset(path: str) -> str:
+    return (files("persistem") / path).read_text("utf-8")
 
 
 def about(map: Map, image: Image, model: Model) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem import windows as described
+from persistem.descriptors import windows as described
 from persistem.errors import PersistemError
-from persistem.files import read_json, replaced_folder
 from persistem.model.classifier import Classifier, Model
 from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
 from persistem.model.trees import Trees
 from persistem.model.unlike import CONTRAST, STATISTICS, Distribution
+from persistem.store.files import read_json, replaced_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.combinations import MINIMUM_SEEDS
-from persistem.files import read_json
+from persistem.store.files import read_json
+from persistem.study.checks import MINIMUM_SEEDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +44,7 @@ def facts(
     """
     import numpy as np
 
-    from persistem.classifiers import LEAVES, ROUNDS
+    from persistem.learning.classifiers import LEAVES, ROUNDS
     from persistem.model.unlike import STATISTICS
 
     sources, seeds = settings["sources"], assessment["seeds"]
@@ -202,7 +202,7 @@ def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[
     """Accuracy per window and by vote of a micrograph: of all, and by each condition."""
     import numpy as np
 
-    from persistem.evaluation.validation import tabulate
+    from persistem.learning.validation import tabulate
 
     crops = training.crops
     nothing = -1.0  # no defocus is in focus: the table by conditions has no such line
@@ -239,7 +239,7 @@ def _calibration(assessment: dict[str, Any], training: Training) -> dict[str, An
 
 def _abstained(assessment: dict[str, Any]) -> dict[str, Any]:
     """Share of the windows of unseen seeds that the model abstains on, with its interval over seeds."""
-    from persistem.evaluation.intervals import summary
+    from persistem.learning.intervals import summary
 
     if "abstained" not in assessment:
         return {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from persistem.classifiers import decisive, sigmoid
+from persistem.learning.classifiers import decisive, sigmoid
 from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM
 from persistem.study.mapping import BLOCKS
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from persistem.combinations import MINIMUM_SEEDS
 from persistem.errors import PersistemError
+from persistem.study.checks import MINIMUM_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from persistem.evaluation.validation import Candidate, Crops
+    from persistem.learning.validation import Candidate, Crops
     from persistem.model.classifier import Classifier
     from persistem.model.unlike import Distribution
     from persistem.study import Model
@@ -75,11 +75,11 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
         when a file cannot be read or shows no usable window, or a state has no micrograph.
     """
     from persistem import study
-    from persistem.digests import digest_of
+    from persistem.imaging.optics import underfocus
     from persistem.model import bundle, card
     from persistem.model.classifier import Model
-    from persistem.optics import underfocus
-    from persistem.protocol import section
+    from persistem.store.digests import digest_of
+    from persistem.study.settings import section
 
     started = time.monotonic()
     asked: study.Model = section(study.Model, settings["model"])
@@ -112,7 +112,7 @@ def described(settings: dict[str, Any], asked: Model, root: Path, jobs: int = 1)
     import numpy as np
     from joblib import Parallel, delayed
 
-    from persistem.evaluation.rows import stack
+    from persistem.learning.rows import stack
 
     states = settings["states"]
     ordered = sorted(
@@ -138,7 +138,7 @@ def noise_alone(asked: Model) -> Blocks:
     """Blocks (windows, length) of the noise of vacuum at every dose of a model; none where it has no noise."""
     import numpy as np
 
-    from persistem import windows
+    from persistem.descriptors import windows
 
     wanted = asked.windows
     across = windows.side(wanted) + (VACUA - 1) * windows.step(wanted, wanted.size)
@@ -163,8 +163,8 @@ def fit(training: Training, asked: Model, jobs: int = 1) -> tuple[Classifier, Di
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from persistem.classifiers import TREES, classifier
-    from persistem.evaluation.validation import Candidate, checked, nested
+    from persistem.learning.classifiers import TREES, classifier
+    from persistem.learning.validation import Candidate, checked, nested
     from persistem.model import unlike
     from persistem.model.classifier import Classifier, calibrator
     from persistem.model.trees import trees_of
@@ -205,8 +205,8 @@ def chosen(
     import numpy as np
     from joblib import Parallel, delayed
 
-    from persistem.evaluation.models import decisions
-    from persistem.evaluation.validation import without
+    from persistem.learning.models import decisions
+    from persistem.learning.validation import without
 
     splits = [without(crops, (seed,), "pooled") for seed in np.unique(crops.seed).tolist()]
     alike: dict[tuple[str, ...], list[Candidate]] = {}
@@ -237,8 +237,8 @@ def as_trained(intensity: NDArray[Any], pixel_size: float, asked: Model, dose: f
 
     Its pixels are as near to the sampling of the windows as whole simulated pixels make them, then resampled to it.
     """
-    from persistem import windows
-    from persistem.detector import detected
+    from persistem.descriptors import windows
+    from persistem.imaging.detector import detected
     from persistem.study import Detector
 
     sampling = asked.windows.sampling
@@ -252,8 +252,8 @@ def as_trained(intensity: NDArray[Any], pixel_size: float, asked: Model, dose: f
 
 def _described(path: Path, asked: Model, blocks: list[str]) -> list[tuple[float | None, Blocks]]:
     """Blocks (windows, length) of the valid windows of one micrograph at each dose."""
-    from persistem import windows
-    from persistem.micrographs import read_micrograph
+    from persistem.descriptors import windows
+    from persistem.imaging.micrographs import read_micrograph
 
     intensity, about = read_micrograph(path)
     wanted = asked.windows

@@ -86,8 +86,8 @@ def _put_right(axes: list[dict[str, Any]], said: dict[str, Any]) -> None:
 
 def _own(path: Path, found: Found) -> None:
     """What this package says about its own micrographs."""
-    from persistem.micrographs import read_micrograph
-    from persistem.optics import underfocus
+    from persistem.imaging.micrographs import read_micrograph
+    from persistem.imaging.optics import underfocus
 
     found.data, about = read_micrograph(path)
     pixel_size, defocus = number(about.get("pixel_size_A")), number(about.get("defocus_A"))

@@ -4,7 +4,7 @@ The defaults are the paper's study (Uesugi & Ishii, Microscopy 2022): an empty f
 leaves open is marked ``assumption`` with the reason. A study stands alone; nothing merges two of them.
 
 The model checks each section by itself. Whether the sections fit together is checked where a study comes in, by
-``persistem.load``, because that needs to know what the stages can do.
+``persistem.study.load``, because that needs to know what the stages can do.
 """
 
 from __future__ import annotations

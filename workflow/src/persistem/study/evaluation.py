@@ -94,7 +94,7 @@ class Row(Section):
         ..., "absolute intensities, or every crop standardised by its own mean and standard deviation", source=OURS
     )
     blocks: tuple[tuple[str, ...], ...] = given(
-        ..., "candidates: descriptors side by side, see persistem.evaluation.descriptors", source=OURS, min_length=1
+        ..., "candidates: descriptors side by side, see persistem.descriptors.crops", source=OURS, min_length=1
     )
     main: Flag = given(
         False, "also in learning curves, permutation test and robustness, by the last of its blocks", source=OURS

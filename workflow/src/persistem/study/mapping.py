@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from persistem.files import is_file
+from persistem.store.files import is_file
 from persistem.study.evaluation import Band
 from persistem.study.fields import OURS, Real, Section, Whole, assumed, given, once
 

@@ -1,0 +1,155 @@
+"""The verbs of the model and of the maps that it makes of a microscopist's own micrographs.
+
+The first line of a verb's docstring is its help.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.errors import PersistemError
+from persistem.store.paths import free
+from persistem.study.settings import given, section
+
+if TYPE_CHECKING:
+    from persistem.model.classifier import Model
+    from persistem.reading import Image
+
+
+def train(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
+    """train a model of the states for a microscope, and write its bundle into a folder (scikit-learn)"""
+    from persistem.model.training import train
+
+    train(given(protocol), root, out, jobs)
+
+
+def map(
+    images: list[Path],
+    model: Path,
+    out: Path,
+    step: float,
+    pixel_size: float | None,
+    voltage: float | None,
+    defocus: float | None,
+    jobs: int,
+) -> None:
+    """say where on micrographs which state is: a map, a page, an overlay and a table of regions for each"""
+    from persistem.model import bundle
+    from persistem.reading import read
+
+    trained = bundle.load(model)
+    # what a file is, is said once, not for each of its frames
+    failures: dict[str, None] = {}
+    warned: set[str] = set()
+    named = names(images)
+    for path, name in named.items():
+        try:
+            frames = read(path, pixel_size=pixel_size, voltage=voltage, defocus=defocus)
+        except (PersistemError, OSError) as error:
+            failures[_sentence(path, error)] = None
+            continue
+        for image in frames:
+            folder = name if image.frame is None else free(f"{name}-frame-{image.frame}", named.values())
+            try:
+                _map(image, trained, out / folder, step, jobs, warned)
+            except (PersistemError, OSError) as error:
+                failures[_sentence(path, error)] = None
+    if failures:
+        raise PersistemError("\npersistem: ".join(failures))
+
+
+def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model: Path, jobs: int) -> None:
+    """map a micrograph of a study into a folder of its own, or each frame of it into a folder in that"""
+    from persistem.maps.mapping import STEP, name_of
+    from persistem.model import bundle
+    from persistem.reading import read
+    from persistem.store.files import new_folder
+    from persistem.study import Micrograph
+
+    says = {key: value for key, value in protocol.items() if key not in ("step", "bundle")}
+    step = protocol.get("step", STEP)
+    if not isinstance(step, int | float):
+        raise PersistemError(f"--protocol: step = {step!r}: a distance in Å")
+    asked = section(Micrograph, says | {"path": str(micrograph)})
+    trained = bundle.load(model)
+    warned: set[str] = set()
+    try:
+        with new_folder(out) as folder:
+            for image in read(micrograph, pixel_size=asked.pixel_size, voltage=asked.voltage, defocus=asked.defocus):
+                part = folder if image.frame is None else folder / f"frame-{image.frame}"
+                _map(image, trained, part, step, jobs, warned, name_of(image))
+    except PersistemError as error:  # a study has settings for the options that sentences name
+        sentence = re.sub(r"--(pixel-size|voltage|defocus|step)\b", lambda o: o[1].replace("-", "_"), str(error))
+        raise PersistemError(sentence) from error
+
+
+def publish_map(source: Path, out: Path) -> None:
+    """copy the folder of a map into results/<study>/maps/"""
+    from persistem.publication.publish import publish_map
+
+    publish_map(source, out)
+
+
+def names(images: list[Path]) -> dict[Path, str]:
+    """A folder's name for each image: its stem, numbered where another has it; an image listed twice counts once."""
+    found: dict[Path, str] = {}
+    known = set()
+    for path in images:
+        if path.resolve() not in known:
+            known.add(path.resolve())
+            found[path] = free(path.stem, found.values())
+    return found
+
+
+def _map(
+    image: Image, model: Model, out: Path, step: float, jobs: int, warned: set[str], title: str | None = None
+) -> None:
+    """Map one image into one folder; new warnings on standard error, one line of what was found on standard output."""
+    from persistem.maps import map_image, write
+    from persistem.maps.files import refuse_foreign
+    from persistem.maps.mapping import readable
+
+    refuse_foreign(out)
+    title = title or str(out)
+    with _progress(Path(title).name) as progress:
+        found = map_image(image, model, step, jobs, progress)
+    left_out = [readable(f"{image.path}: {reason}; left out") for reason in image.facts.get("skipped", ())]
+    for warning in (*left_out, *found.facts["warnings"]):
+        if warning not in warned:
+            warned.add(warning)
+            print(f"persistem: warning: {warning}", file=sys.stderr, flush=True)
+    write(found, image, model, out)
+    print(readable(f"{title}: ") + ", ".join(f"{what} {share:.0%}" for what, share in found.shares.items()), flush=True)
+
+
+def _sentence(path: Path, error: PersistemError | OSError) -> str:
+    if isinstance(error, PersistemError):
+        return str(error)
+    return f"{error.filename or path}: {error.strerror or error}"
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A line on standard error that says how much is done and how long the rest takes; none without a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    start = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        left = (time.monotonic() - start) * (total - done) / done if done else 0.0
+        minutes, seconds = divmod(round(left), 60)
+        bar = "#" * (30 * done // total)
+        rest = f"{minutes}:{seconds:02} left" if done else ""
+        print(f"\r{name} [{bar:30}] {done / total:4.0%} {rest}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

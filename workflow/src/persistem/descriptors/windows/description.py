@@ -1,0 +1,151 @@
+"""The description of the windows of a micrograph: blocks of numbers on the grid of the windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from persistem.descriptors.spectra import Rings
+from persistem.descriptors.windows.local import FLAT
+from persistem.descriptors.windows.pairs import PAIR, rows_of_tiles
+from persistem.descriptors.windows.spectrum import rings_of, spectra
+from persistem.descriptors.windows.sums import window_sums
+from persistem.errors import PersistemError
+from persistem.study.mapping import BLOCKS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persistem.study import Windows
+
+#: Rows of windows that are described at a time.
+ROWS = 8
+#: Pixels of the windows that are in memory at a time.
+PIXELS = 2**21
+
+
+class Description(NamedTuple):
+    """Blocks (rows, columns, length) float32 of windows, and whether a window can be described (rows, columns).
+
+    Window [i, j] begins at pixel (i * step, j * step) and is ``size`` pixels wide.
+    """
+
+    blocks: dict[str, NDArray[np.float32]]
+    valid: NDArray[np.bool_]
+    step: int
+    size: int
+
+
+def side(windows: Windows) -> int:
+    """Side of a window in pixels."""
+    return round(windows.size / windows.sampling)
+
+
+def step(windows: Windows, stride: float) -> int:
+    """The distance of windows in pixels that is nearest to ``stride`` Å; at least one."""
+    return max(round(stride / windows.sampling), 1)
+
+
+def describe(
+    image: NDArray[np.float32],
+    windows: Windows,
+    step: int,
+    only: Iterable[str] = BLOCKS,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Description:
+    """All windows of an image (rows, columns) with pixels of ``windows.sampling``; as ``strips`` gives them."""
+    parts = [part for _, part in strips(image, windows, step, only, jobs, progress)]
+    blocks = {name: np.concatenate([part.blocks[name] for part in parts]) for name in parts[0].blocks}
+    return Description(blocks, np.concatenate([part.valid for part in parts]), step, side(windows))
+
+
+def strips(
+    image: NDArray[np.float32],
+    windows: Windows,
+    step: int,
+    only: Iterable[str] = BLOCKS,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    pairs: Callable[[NDArray[np.void]], None] | None = None,
+) -> Iterator[tuple[int, Description]]:
+    """The windows of an image, a few rows of them after the other: the first row, and their description.
+
+    Parameters
+    ----------
+    image
+        (rows, columns) with pixels of ``windows.sampling``; of a memory map no more than a row of tiles is read at a
+        time
+    windows, step
+        the windows, and their distance in pixels
+    only
+        the blocks to make: contrast, log(SD / mean), 0 where the mean is not positive; spectrum, see
+        ``spectrum.spectra``; persistence, see ``sums.window_sums``
+    jobs
+        processes, which do not change the result
+    progress
+        told how much is done, and of how much: tiles with diagrams, else rows of windows
+    pairs
+        given the pairs (of ``pairs.PAIR``) that are found, all that are born in a row of tiles at a time
+
+    Yields
+    ------
+    tuple of int and Description
+        a window is valid when all its pixels are finite and not all of them are the same; the blocks of the others
+        are finite and mean nothing.
+
+    Raises
+    ------
+    PersistemError
+        when the image is smaller than a window.
+    """
+    size = side(windows)
+    if image.ndim != 2 or min(image.shape) < size:
+        raise PersistemError(
+            f"it shows {' x '.join(f'{n * windows.sampling:.3g}' for n in image.shape)} Å, but a window alone is"
+            f" {windows.size:g} Å wide"
+        )
+    shape = (image.shape[0] - size) // step + 1, (image.shape[1] - size) // step + 1
+    wanted, over, done = set(only), rings_of(windows, size), 0
+    persistence = "persistence" in wanted
+    near = np.empty(0, dtype=PAIR)
+    rows: Iterable[tuple[int, NDArray[np.void]]] = [(image.shape[0], near)]
+    for bottom, found in rows_of_tiles(image, windows, jobs, progress) if persistence else rows:
+        if pairs and persistence:
+            pairs(found)
+        near = np.concatenate([near[near["row"] >= done * step], found])
+        ready = min(max((bottom - size) // step + 1, 0), shape[0])
+        while done < ready:
+            count = min(ROWS, ready - done)
+            parts = [_plain(image[row * step :][:size], size, step, wanted, over) for row in range(done, done + count)]
+            blocks = {name: np.stack([part[0][name] for part in parts]) for name in parts[0][0]}
+            if persistence:
+                blocks["persistence"] = window_sums(near, windows, size, step, done, (count, shape[1]))
+            yield done, Description(blocks, np.stack([part[1] for part in parts]), step, size)
+            done += count
+            if progress and not persistence:
+                progress(done, shape[0])
+
+
+def _plain(
+    line: NDArray[np.float32], size: int, step: int, wanted: set[str], over: Rings
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.bool_]]:
+    """Blocks that need no diagrams of a row of windows, (columns, length), and which of the windows are valid."""
+    cuts = np.lib.stride_tricks.sliding_window_view(line, size, axis=1)[:, ::step].swapaxes(0, 1)
+    blocks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ("contrast", "spectrum") if name in wanted}
+    valid = []
+    few = max(PIXELS // size**2, 1)
+    for k in range(0, len(cuts), few):
+        cut = cuts[k : k + few].astype(np.float64)
+        finite = np.array([np.isfinite(window).all() for window in cut])
+        cut[~finite] = 0
+        mean, deviation = cut.mean(axis=(1, 2)), cut.std(axis=(1, 2))
+        valid.append(finite & (deviation > FLAT * np.hypot(mean, deviation)))
+        if "contrast" in blocks:
+            ratio = np.divide(deviation, mean, out=np.ones_like(mean), where=valid[-1] & (mean > 0))
+            blocks["contrast"].append(np.log(ratio)[:, None].astype(np.float32))
+        if "spectrum" in blocks:
+            blocks["spectrum"].append(spectra(cut, over))
+    return {name: np.concatenate(parts) for name, parts in blocks.items()}, np.concatenate(valid)

@@ -1,0 +1,100 @@
+"""Birth-death pairs of a whole micrograph, by tiles; each pair once, where it is born.
+
+A pair needs the pixels between its birth and its death, so the diagrams of overlapping windows have most pairs in
+common: found once for a tile they cost a small part of what they cost window by window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from persistem.descriptors.windows.local import normalised
+from persistem.topology.pairs import REACH, band_image, image_pairs, lasting, thinning
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persistem.study import Windows
+
+#: Side of a tile's core (px).
+TILE = 512
+
+#: A pair: pixel of its birth; its band and filtration, as numbered in the settings, and degree; birth and death (SD).
+PAIR = np.dtype(
+    [
+        ("row", np.int32),
+        ("column", np.int32),
+        ("band", np.int8),
+        ("filtration", np.int8),
+        ("degree", np.int8),
+        ("birth", np.float32),
+        ("death", np.float32),
+    ]
+)
+
+
+def pair_table(image: NDArray[np.float32], windows: Windows, jobs: int = 1) -> NDArray[np.void]:
+    """All pairs of an image (rows, columns) with pixels of ``windows.sampling``: (pairs,) of ``PAIR``."""
+    return np.concatenate([pairs for _, pairs in rows_of_tiles(image, windows, jobs)])
+
+
+def rows_of_tiles(
+    image: NDArray[np.float32], windows: Windows, jobs: int = 1, progress: Callable[[int, int], None] | None = None
+) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """Row after row of tiles: the row of the image at which it ends, and its pairs.
+
+    Tiles are counted from the image's first pixel, so pairs do not depend on what is asked for; nor on ``jobs``, the
+    processes. ``progress`` is told how many tiles are done, and of how many.
+    """
+    from joblib import Parallel, delayed
+
+    rows, columns = (range(0, side, TILE) for side in image.shape)
+    done, total = 0, len(rows) * len(columns)
+    with Parallel(n_jobs=jobs, return_as="generator", max_nbytes=None) as parallel:
+        for top in rows:
+            found = []
+            for pairs in parallel(delayed(_tile_pairs)(*_tile(image, top, left, windows), windows) for left in columns):
+                found.append(pairs)
+                done += 1
+                if progress:
+                    progress(done, total)
+            yield min(top + TILE, image.shape[0]), np.concatenate(found)
+
+
+def _tile(
+    image: NDArray[np.float32], top: int, left: int, windows: Windows
+) -> tuple[NDArray[np.float32], tuple[int, int], tuple[int, int, int, int]]:
+    """A tile: its core with a window and the reach of the bands about it, its first pixel, and the core's edges."""
+    widest = max(band.wide or band.narrow for band in windows.bands)
+    beyond = math.ceil((windows.size + REACH * widest) / windows.sampling)
+    bottom, right = min(top + TILE, image.shape[0]), min(left + TILE, image.shape[1])
+    first = max(top - beyond, 0), max(left - beyond, 0)
+    return np.array(image[first[0] : bottom + beyond, first[1] : right + beyond]), first, (top, bottom, left, right)
+
+
+def _tile_pairs(
+    tile: NDArray[np.float32], first: tuple[int, int], core: tuple[int, int, int, int], windows: Windows
+) -> NDArray[np.void]:
+    """The pairs of the bands of a tile, its local mean and contrast removed, that are born in its core; sorted."""
+    image = normalised(tile, round(windows.size / windows.sampling))
+    top, bottom, left, right = core
+    found = []
+    for number, band in enumerate(windows.bands):
+        shown = band_image(image, band, windows.sampling)
+        step = thinning(band, windows.sampling)
+        start = [-corner % step for corner in first]  # the same pixels of all tiles
+        thinned = np.ascontiguousarray(shown[start[0] :: step, start[1] :: step])
+        for filtration, name in enumerate(windows.filtrations):
+            of_image = image_pairs(thinned, name)
+            row, column = np.add(first, start)[:, None] + of_image.born.T * step
+            kept = (row >= top) & (row < bottom) & (column >= left) & (column < right) & lasting(of_image)
+            pairs = np.empty(kept.sum(), dtype=PAIR)
+            pairs["row"], pairs["column"] = row[kept], column[kept]
+            pairs["band"], pairs["filtration"], pairs["degree"] = number, filtration, of_image.degree[kept]
+            pairs["birth"], pairs["death"] = of_image.birth[kept], of_image.death[kept]
+            found.append(pairs[np.lexsort([pairs[key] for key in ("death", "birth", "degree", "column", "row")])])
+    return np.concatenate(found)

@@ -1,0 +1,1 @@
+"""From atoms to 8-bit crops: exit waves, the lens, the detector."""

@@ -1,0 +1,226 @@
+"""Crops: a micrograph as 8-bit grey levels, cut into the small images whose diagrams are computed.
+
+The paper cuts 256 x 256 px from 1024 x 1024 px, and converts 16-bit micrographs to 8 bit with OpenCV's contrast
+limited adaptive histogram equalisation. Two other conversions show how much of a result is contrast: a window of
+absolute intensity that is the same for all micrographs, and crops standardised one by one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.errors import PersistemError
+from persistem.store.files import atomic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persistem.study import Clahe, Crops, Detector, Recipe, Standardised, Window
+
+#: Raised when the results of this stage change for the same study.
+VERSION = 1
+
+SMALLEST = 8  # px; the side of the smallest crop
+FEWEST = 100  # electrons on a crop in vacuum: its mean intensity is then known to 10 %
+
+
+def positions(shape: tuple[int, ...], crops: Crops) -> NDArray[Any]:
+    """Row and column of the first pixel of every crop that fits, row by row: (n, 2) int.
+
+    Raises PersistemError when a micrograph of ``shape`` (rows, columns) holds no crop.
+    """
+    import numpy as np
+
+    if min(shape) < crops.size:
+        raise PersistemError(
+            f"crops.size = {crops.size} px, but the micrograph has {shape[0]} x {shape[1]} px: a crop must fit in it"
+        )
+    rows, columns = (np.arange(0, side - crops.size + 1, crops.stride) for side in shape)
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def count_along(side: int, crops: Crops) -> int:
+    """How many crops lie along a side of a micrograph, px; 0 where none fits."""
+    return max(0, (side - crops.size) // crops.stride + 1)
+
+
+def check_detector(detector: Detector, crops: Crops, shape: tuple[int, ...], pixel_size: float) -> None:
+    """Raise PersistemError where a detector's pixels do not fit micrograph and crops, or next to nothing is counted.
+
+    ``shape`` (rows, columns), ``pixel_size`` (Å) and the crops' size and stride are those before binning.
+    """
+    binning, dose = detector.binning, detector.dose
+    sides = [("imaging.pixels", side) for side in shape]
+    for name, side in [*sides, ("crops.size", crops.size), ("crops.stride", crops.stride)]:
+        if side % binning:
+            raise PersistemError(f"detector.binning = {binning}: {name} = {side} px must be a multiple of it")
+    if crops.size // binning < SMALLEST:
+        raise PersistemError(
+            f"detector.binning = {binning}: crops.size = {crops.size} px becomes {crops.size // binning} px;"
+            f" allowed is at most {crops.size // SMALLEST}, which leaves {SMALLEST} px"
+        )
+    area = (crops.size * pixel_size) ** 2
+    if dose is not None and dose * area < FEWEST:
+        raise PersistemError(
+            f"detector.dose = {dose:g} e/Å²: {dose * area:.3g} electrons hit a crop of {area:.4g} Å², too few for an"
+            f" image; needs {FEWEST}, {FEWEST / area:.3g} e/Å² or more"
+        )
+
+
+def cut(intensity: NDArray[Any], intensity_recipe: Clahe | Window | Standardised, crops: Crops) -> NDArray[Any]:
+    """Crops of a micrograph in 8-bit grey levels.
+
+    Parameters
+    ----------
+    intensity
+        absolute intensity, (rows, columns), where vacuum is 1
+    intensity_recipe
+        conversion to grey levels, see ``study.Clahe``, ``study.Window`` and ``study.Standardised``
+    crops
+        size and stride in pixels
+
+    Returns
+    -------
+    NDArray
+        (n, size, size) uint8 in the order of ``positions``
+
+    Raises
+    ------
+    PersistemError
+        when the micrograph is not a finite image, is smaller than a crop, or has no positive mean to refer to.
+    """
+    import numpy as np
+
+    image = np.asarray(intensity, dtype=float)
+    if image.ndim != 2:
+        raise PersistemError(f"a micrograph has rows and columns, but this array has the shape {image.shape}")
+    if bad := np.count_nonzero(~np.isfinite(image)):
+        raise PersistemError(f"{bad} of the micrograph's {image.size} intensities are not finite numbers")
+    corners = positions(image.shape, crops)
+
+    def pieces(image: NDArray[Any]) -> list[NDArray[Any]]:
+        return [image[row : row + crops.size, column : column + crops.size] for row, column in corners]
+
+    recipe = intensity_recipe
+    if recipe.method == "standardised":
+        return np.stack([grey_levels(crop, recipe) for crop in pieces(image)])
+    if recipe.method == "clahe" and recipe.scope == "crop":
+        return np.stack([_equalised(crop, recipe) for crop in pieces(_sixteen_bit(image))])
+    return np.stack(pieces(grey_levels(image, recipe)))
+
+
+def grey_levels(image: NDArray[Any], recipe: Clahe | Window | Standardised) -> NDArray[Any]:
+    """8-bit grey levels of a finite image (rows, columns) as a whole.
+
+    One without contrast is mid-grey where it is standardised. Raises PersistemError where a window of mean intensities
+    has no positive mean to refer to.
+    """
+    if recipe.method == "standardised":
+        return _standardised(image, recipe)
+    if recipe.method == "window":
+        return _windowed(image, recipe)
+    return _equalised(_sixteen_bit(image), recipe)
+
+
+def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None:
+    """Cut the micrograph in a file and write its crops as an 8-bit ImageJ stack with the pixel size in nm.
+
+    The crops of a detector that bins have its pixels; their labels and ``crops`` count those of the micrograph.
+
+    Raises PersistemError, naming the file, as ``check_detector``, ``detected`` and ``cut`` do.
+    """
+    import tifffile
+
+    from persistem.imaging.detector import detected
+    from persistem.imaging.micrographs import read_micrograph
+
+    intensity, metadata = read_micrograph(micrograph)
+    pixel_size, detector = metadata["pixel_size_A"], recipe.detector
+    try:
+        labels = [f"row {row} column {column}" for row, column in positions(intensity.shape, crops)]
+        if detector is not None:
+            check_detector(detector, crops, intensity.shape, pixel_size)
+            intensity = detected(intensity, pixel_size, detector)
+            pixel_size *= detector.binning
+            sides = {"size": crops.size // detector.binning, "stride": crops.stride // detector.binning}
+            crops = crops.model_copy(update=sides)
+        stack = cut(intensity, recipe.intensity, crops)
+    except PersistemError as error:
+        raise PersistemError(f"{micrograph}: {error}") from error
+    per_nm = 10 / pixel_size
+    with atomic(out) as part:
+        tifffile.imwrite(
+            part,
+            stack,
+            imagej=True,
+            resolution=(per_nm, per_nm),
+            metadata={"axes": "ZYX", "unit": "nm", "Labels": labels},
+        )
+
+
+def read_crops(path: Path) -> NDArray[Any]:
+    """The crops that ``crop_file`` wrote: (n, size, size) uint8.
+
+    Raises PersistemError when the file is not a stack of square 8-bit images.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            stack: NDArray[Any] = file.asarray()
+            pages = (file.imagej_metadata or {}).get("images", 1)
+    except (OSError, ValueError, tifffile.TiffFileError) as error:
+        raise PersistemError(f"{path}: not a TIFF file of crops ({error})") from error
+    if stack.ndim not in (2, 3) or stack.shape[-1] != stack.shape[-2] or stack.dtype != "uint8":
+        raise PersistemError(
+            f"{path}: a {stack.dtype} array of the shape {stack.shape}, but crops are square 8-bit images"
+        )
+    stack = stack.reshape(-1, *stack.shape[-2:])
+    if len(stack) != pages:  # of a stack that is cut short tifffile reads the first page
+        raise PersistemError(f"{path}: holds {len(stack)} of its {pages} crops; the file is damaged")
+    return stack
+
+
+def _sixteen_bit(image: NDArray[Any]) -> NDArray[Any]:
+    """The micrograph's 16-bit grey levels, its minimum at 0 and its maximum at 65535, as in its TIFF file."""
+    import numpy as np
+
+    low, high = image.min(), image.max()
+    grey: NDArray[Any] = np.rint((image - low) * (65535 / ((high - low) or 1))).astype(np.uint16)
+    return grey
+
+
+def _equalised(grey: NDArray[Any], recipe: Clahe) -> NDArray[Any]:
+    """16-bit grey levels equalised by OpenCV and converted to 8 bit, in the order that ``recipe.depth`` says.
+
+    OpenCV clips a tile's histogram at clip_limit * pixels / bins counts, and at no less than 1. A tile of 128 x 128 px
+    has 64 pixels for each of 256 bins but a quarter of one for each of 65,536: at 16 bit every clip limit below 8 is 1.
+    """
+    import cv2
+
+    clahe = cv2.createCLAHE(clipLimit=recipe.clip_limit, tileGridSize=tuple(recipe.tiles))
+    equalised: NDArray[Any] = clahe.apply(grey if recipe.depth == 16 else _eight_bit(grey / 257))
+    return equalised if recipe.depth == 8 else _eight_bit(equalised / 257)
+
+
+def _windowed(image: NDArray[Any], recipe: Window) -> NDArray[Any]:
+    mean = image.mean()
+    if mean <= 0:
+        raise PersistemError(f"the micrograph's mean intensity is {mean:g}: a window of mean intensities needs it > 0")
+    return _eight_bit((image / mean - recipe.low) * (255 / (recipe.high - recipe.low)))
+
+
+def _standardised(crop: NDArray[Any], recipe: Standardised) -> NDArray[Any]:
+    """A crop by its own mean and SD; one without contrast is mid-grey."""
+    deviation = crop - crop.mean()
+    sd = crop.std() if crop.min() < crop.max() else 0
+    scores = deviation / sd if sd > 0 else 0 * crop
+    return _eight_bit(127.5 * (1 + scores / recipe.half_width))
+
+
+def _eight_bit(values: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    grey: NDArray[Any] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    return grey

@@ -1,0 +1,277 @@
+"""Micrographs: an exit wave through the lens at one focus, as a calibrated 16-bit TIFF."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem.errors import PersistemError
+from persistem.imaging.optics import (
+    ANGSTROM_PER_MM,
+    BANDWIDTH,
+    abtem_settings,
+    defocus_at_exit,
+    focal_sigma,
+    wavelength,
+)
+from persistem.specimens.slabs import grid
+from persistem.store.files import atomic
+
+if TYPE_CHECKING:
+    from abtem import Waves
+
+    from persistem.study import Imaging
+
+#: Raised when the results of this stage change for the same study.
+VERSION = 1
+
+#: The fields of the study's ``imaging`` that this stage reads; the defocus comes with the job.
+KEYS = tuple(
+    [
+        "field",
+        "thickness",
+        "pixels",
+        "margin",
+        "voltage",
+        "Cs",
+        "astigmatism",
+        "astigmatism_angle",
+        "coma",
+        "coma_angle",
+        "Cc",
+        "energy_spread",
+        "focal_spread",
+        "temporal_coherence",
+        "focal_nodes",
+        "semi_angle",
+        "aperture",
+        "defocus_origin",
+        "defocus_sign",
+    ]
+)
+
+REACH = 4.0  # the focal sum covers the Gaussian to this many standard deviations; 6e-5 of it lies outside
+FULL = 65535  # largest 16-bit value
+
+
+def micrograph(wave: Path, imaging: Imaging, defocus: float, out: Path, device: str = "cpu") -> None:
+    """Image an exit wave at one defocus (Å, as the study counts it) and write the field of view as a 16-bit TIFF.
+
+    The lens has spherical aberration, two-fold astigmatism, axial coma, aperture, and the spatial coherence envelope
+    of a Gaussian source; the focal spread is summed over, enters as the damping envelope of the linear theory, or is
+    left out. In the sum the spatial envelope is that of the nominal defocus, so that sum and envelope agree for a weak
+    object.
+
+    The image of an ensemble of waves, one of each snapshot of the atoms, is the mean of their intensities (frozen
+    phonons: Loane, Xu & Silcox, Acta Cryst. A 47 (1991) 267).
+
+    Rows of the image run along y and columns along x, so it is what the beam sees. Grey levels 0 to 65535 span the
+    image's range; ``read_micrograph`` gives back the intensities, in units of the incident beam's.
+
+    Raises
+    ------
+    PersistemError
+        when the wave cannot be read or was simulated on another grid.
+    """
+    _write(Path(out), intensity(wave, imaging, defocus, device), facts(imaging, defocus))
+
+
+def intensity(wave: Path, imaging: Imaging, defocus: float, device: str = "cpu") -> np.ndarray:
+    """The field of view of an exit wave at one defocus (Å), as ``micrograph`` writes it: (rows, columns) float64.
+
+    Raises PersistemError as ``micrograph``.
+    """
+    with abtem_settings(device):
+        waves = _read_wave(Path(wave), imaging)
+        each = list(waves) if waves.ensemble_shape else [waves]
+        images = [image(one.copy_to_device(device), imaging, defocus) for one in each]
+    margin = grid(imaging).margin
+    inner = slice(margin, margin + imaging.pixels)
+    mean: np.ndarray = np.asarray(images).mean(axis=0, dtype=np.float64)
+    return mean[inner, inner].T
+
+
+def image(waves: Waves, imaging: Imaging, defocus: float) -> np.ndarray:
+    """Intensity (x, y) of a wave (abTEM, in memory) at one defocus, with the margin; to be called in abTEM's settings.
+
+    Temporal coherence as the transmission cross coefficient of a Gaussian focal spread has it is the mean of the
+    intensities over the spread (Ishizuka, Ultramicroscopy 5 (1980) 55), here a sum over ``foci``. The phase π λ k² δ
+    that takes the wave to another focus is separable in x and y, which makes a node cost one inverse FFT.
+    """
+    from abtem.core.backend import asnumpy, get_array_module
+    from abtem.core.complex import abs2
+    from abtem.core.fft import ifft2
+
+    # on a wave in reciprocal space abTEM multiplies, and does not transform back
+    through = waves.ensure_reciprocal_space().apply_ctf(lens(imaging, defocus))
+    spectrum = through.array
+    xp = get_array_module(spectrum)
+    frequencies = np.fft.fftfreq(spectrum.shape[0], grid(imaging).sampling)
+    total = xp.zeros(spectrum.shape, dtype=xp.float32)
+    for shift, weight in foci(imaging):
+        phase = weight**0.25 * np.exp(1j * np.pi * through.wavelength * shift * frequencies**2)
+        phase = xp.asarray(phase.astype(np.complex64))
+        total += abs2(ifft2(spectrum * (phase[:, None] * phase), overwrite_x=True))
+    intensity: np.ndarray = asnumpy(total)
+    return intensity
+
+
+def lens(imaging: Imaging, defocus: float) -> Any:
+    """The ``abtem.CTF`` at one defocus (Å, as the study counts it), without the focal sum.
+
+    Its aberration phase χ, which enters as exp(-iχ), is in polar coordinates θ, φ of the scattering angle
+
+        χ = 2π/λ (θ²/2 (C10 + C12 cos 2(φ - φ12)) + θ³/3 C21 cos(φ - φ21) + θ⁴/4 Cs),  C10 = -defocus
+
+    (Kirkland, Advanced Computing in Electron Microscopy, 2010, eq. 2.22). Correctors name A1 = C12 and B2 = C21/3
+    (Uhlemann & Haider, Ultramicroscopy 72 (1998) 109); the study has A1 and B2, and the angles φ12 and φ21.
+
+    abTEM's widths are 1/e half-widths, √2 standard deviations: of the focal spread (Å), and of the illumination angle
+    (mrad), where ``angular_spread`` s damps by exp(-(s/2)² |∇χ|²) and the mean over a Gaussian of standard deviation
+    σ on each axis is exp(-σ² |∇χ|² / 2).
+    """
+    from abtem import CTF
+
+    envelope = imaging.temporal_coherence == "envelope"
+    return CTF(
+        energy=imaging.voltage * 1e3,
+        defocus=defocus_at_exit(imaging, defocus),
+        Cs=imaging.Cs * ANGSTROM_PER_MM,
+        C12=imaging.astigmatism,
+        phi12=math.radians(imaging.astigmatism_angle),
+        C21=3 * imaging.coma,
+        phi21=math.radians(imaging.coma_angle),
+        semiangle_cutoff=math.inf if imaging.aperture is None else imaging.aperture,
+        angular_spread=math.sqrt(2) * imaging.semi_angle,
+        focal_spread=math.sqrt(2) * focal_sigma(imaging) if envelope else 0.0,
+    )
+
+
+def foci(imaging: Imaging) -> list[tuple[float, float]]:
+    """Shifts of focus (Å) that an image is the weighted mean over, and their weights, which add up to 1.
+
+    The focal sum takes ``focal_nodes`` equally spaced ones, or with None as many as it needs. Two beams whose phases
+    run apart by u = π λ (k₁² - k₂²) per Å of focus keep exp(-(u σ)²/2) of their interference; a sum at the spacing h
+    gives that, and it again around u = 2π/h, so 2π/h has to lie beyond the largest u of the grid or the aperture.
+    Gauss-Hermite nodes are sparser outside and alias there.
+    """
+    sigma = focal_sigma(imaging)
+    if imaging.temporal_coherence != "focal-sum" or sigma == 0:
+        return [(0.0, 1.0)]
+    nodes = np.linspace(-REACH, REACH, imaging.focal_nodes or nodes_needed(imaging))
+    weights = np.exp(-(nodes**2) / 2)
+    weights /= weights.sum()
+    return [(float(sigma * x), float(w)) for x, w in zip(nodes, weights, strict=True)]
+
+
+def nodes_needed(imaging: Imaging) -> int:
+    """Nodes with which the focal sum is within 1e-4 of the integral over the focal spread, for any specimen."""
+    length = wavelength(imaging.voltage)
+    highest = BANDWIDTH / (2 * grid(imaging).sampling)
+    if imaging.aperture is not None:
+        highest = min(highest, imaging.aperture / 1e3 / length)
+    spread = math.pi * length * focal_sigma(imaging) * highest**2
+    return math.ceil(2 * REACH * (spread + REACH) / (2 * math.pi)) + 1
+
+
+def facts(imaging: Imaging, defocus: float) -> dict[str, Any]:
+    """What a micrograph says about itself; names end in the unit."""
+    aberrations: dict[str, Any] = {}
+    for name in ("astigmatism", "coma"):
+        if getattr(imaging, name):  # a lens without them makes the file that it made before there were any
+            angle = getattr(imaging, f"{name}_angle")
+            aberrations |= {f"{name}_A": getattr(imaging, name), f"{name}_angle_deg": angle}
+    return aberrations | {
+        "pixel_size_A": imaging.field / imaging.pixels,
+        "thickness_A": imaging.thickness,
+        "voltage_kV": imaging.voltage,
+        "defocus_A": defocus,
+        "defocus_origin": imaging.defocus_origin,
+        "defocus_sign": imaging.defocus_sign,
+        "Cs_mm": imaging.Cs,
+        "Cc_mm": imaging.Cc,
+        "energy_spread_eV": imaging.energy_spread,
+        "focal_spread": imaging.focal_spread,
+        "focal_sigma_A": focal_sigma(imaging),
+        "temporal_coherence": imaging.temporal_coherence,
+        "focal_nodes": len(foci(imaging)),
+        "semi_angle_mrad": imaging.semi_angle,
+        "aperture_mrad": imaging.aperture,
+    }
+
+
+def read_micrograph(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """Read a micrograph of this package.
+
+    Returns
+    -------
+    intensity, facts
+        float32 (rows, columns) in units of the incident beam's intensity, exact to half a grey level of the file
+        (``intensity_scale`` / 2); and what the file says about the imaging.
+
+    Raises
+    ------
+    PersistemError
+        when the file is not one of this package's micrographs.
+    """
+    from tifffile import TiffFile, TiffFileError
+
+    try:
+        with TiffFile(path) as file:
+            levels, about = file.pages[0].asarray(), json.loads((file.imagej_metadata or {})["Info"])
+        offset, scale = about["intensity_offset"], about["intensity_scale"]
+    except (OSError, TiffFileError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise PersistemError(f"{path}: not a micrograph that PersisTEM wrote ({error!r})") from error
+    return (offset + scale * levels).astype(np.float32), about
+
+
+def _read_wave(path: Path, imaging: Imaging) -> Waves:
+    from abtem import Waves, from_zarr
+
+    try:
+        waves = from_zarr(str(path)).compute()
+        finite = bool(np.isfinite(waves.array).all())
+    except Exception as error:
+        raise PersistemError(f"{path}: not an exit wave that abTEM reads ({type(error).__name__}: {error})") from error
+    points = grid(imaging)
+    if not isinstance(waves, Waves) or waves.base_shape != (points.pixels, points.pixels):
+        raise PersistemError(f"{path}: not an exit wave of {points.pixels} x {points.pixels} px, as this study's are")
+    if not finite:
+        raise PersistemError(f"{path}: a value of the exit wave is not a finite number")
+    if not math.isclose(waves.energy, imaging.voltage * 1e3) or not math.isclose(waves.extent[0], points.width):
+        raise PersistemError(
+            f"{path}: an exit wave at {waves.energy / 1e3:g} kV of {waves.extent[0]:g} Å, but this study's are at"
+            f" {imaging.voltage:g} kV and {points.width:g} Å"
+        )
+    return waves
+
+
+def _write(out: Path, intensity: np.ndarray, about: dict[str, Any]) -> None:
+    """Write 16 bit with offset and scale, and the pixel size in nm where ImageJ looks for it, and HyperSpy: in
+    DigitalMicrograph's tags (unit, scale; of x and y), since it leaves ImageJ's unit aside.
+    """
+    from tifffile import imwrite
+
+    exact = intensity.astype(np.float64)
+    offset = exact.min()
+    scale = (exact.max() - offset) / FULL
+    levels = np.rint((exact - offset) / scale) if scale > 0 else np.zeros_like(exact)
+    about = about | {"intensity_offset": float(offset), "intensity_scale": float(scale)}
+    per_nm = 10 / about["pixel_size_A"]
+    with atomic(out) as part:
+        imwrite(
+            part,
+            levels.astype(np.uint16),
+            imagej=True,
+            resolution=(per_nm, per_nm),
+            extratags=[
+                *((tag, "s", 0, "nm", True) for tag in (65003, 65004)),
+                *((tag, "d", 1, 1 / per_nm, True) for tag in (65009, 65010)),
+            ],
+            metadata={"unit": "nm", "Info": json.dumps(about, indent=1)},
+        )

@@ -1,0 +1,1 @@
+"""Classifiers, splits, nested cross-validation over MD seeds, and intervals."""

@@ -1,0 +1,271 @@
+"""Nested cross-validation over MD seeds: whatever is chosen is chosen without the specimens it is tested on.
+
+The unit is the MD seed (a group of seeds for stacks of them): all its crops, of all states and defoci, train or are
+tested together. Inner folds choose one candidate and calibrate its probabilities, outer folds measure. Features are
+scaled block by block: each by its mean and standard deviation over the training crops, divided by the root of the
+number of those in its block that vary, so that every block has the same total variance (Escofier & Pagès, Comput.
+Stat. Data Anal. 18, 121 (1994), multiple factor analysis, with the total instead of the first eigenvalue).
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from persistem.errors import PersistemError
+from persistem.learning.accuracy import TRAININGS
+from persistem.learning.intervals import seed_means, summary
+from persistem.learning.models import MODELS, decisions, probabilities
+from persistem.learning.splits import Split
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Labels = NDArray[np.int_]
+    Blocks = Mapping[str, NDArray[Any]]
+
+#: Raised when classifications, their averages or intervals change for the same study; of all that stands on them.
+SHARED_VERSION = 1
+
+
+class Candidate(NamedTuple):
+    """One way to classify: names of blocks of features, side by side, and a model with its C."""
+
+    features: tuple[str, ...]
+    model: str
+    C: float
+
+    def label(self) -> str:
+        """For tables, e.g. ``statistics + betti, LR, C = 10``."""
+        return f"{' + '.join(self.features)}, {self.model}, C = {self.C:g}"
+
+
+class Crops(NamedTuple):
+    """What each crop shows: arrays with one entry per crop.
+
+    ``y`` labels 0 … k - 1, ``seed`` its MD seed or group of seeds, ``defocus`` in Å, ``micrograph`` the number of the
+    micrograph it was cut from. ``states`` names the k labels in messages.
+    """
+
+    y: Labels
+    seed: Labels
+    defocus: Array
+    micrograph: Labels
+    states: tuple[str, ...] = ()
+
+    def name(self, label: int) -> str:
+        """The state that a label stands for."""
+        return self.states[label] if self.states else str(label)
+
+
+class Outcome(NamedTuple):
+    """What models say of crops of seeds that they have not seen.
+
+    ``probability`` (crops, k), calibrated by the inner folds; ``predicted`` the largest decision score, not the largest
+    probability; ``chosen`` the candidate by held-out seed.
+    """
+
+    probability: Array
+    predicted: Labels
+    chosen: dict[int, Candidate]
+
+
+def nested(
+    X: Blocks, crops: Crops, rows: Mapping[str, Sequence[Candidate]], training: str, jobs: int = 1
+) -> dict[str, Outcome]:
+    """Each row's outcome when inner folds choose among its candidates: the first of those with the best accuracy.
+
+    ``X`` holds blocks of features (crops, length) by name; ``training`` is pooled, one model for all defoci, or
+    per-defocus, one for each. Inner accuracy is averaged over the inner seeds with equal weight. A model trained
+    without seeds i and j serves as inner fold j of outer fold i and as inner fold i of outer fold j. ``jobs``
+    processes, which do not change the result. Raises PersistemError for input that does not fit together, and below
+    three seeds of every state.
+    """
+    import numpy as np
+    from joblib import Parallel, delayed
+
+    candidates = list(dict.fromkeys(c for of in rows.values() for c in of))
+    blocks = checked(X, crops, candidates, training)
+    seeds = np.unique(crops.seed).tolist()
+    if len(seeds) < 3:
+        raise PersistemError(f"nested cross-validation needs at least three seeds; there are {_listed(seeds)}")
+    folds = [*combinations(seeds, 2), *((s,) for s in seeds)]
+    splits = {left: without(crops, left, training) for left in folds}
+    of_features: dict[tuple[str, ...], list[Candidate]] = {}
+    for c in candidates:
+        of_features.setdefault(c.features, []).append(c)
+    tasks = [(features, left) for features in of_features for left in folds]
+    done = Parallel(n_jobs=jobs)(
+        delayed(decisions)({f: blocks[f] for f in features}, crops, splits[left], of_features[features], training)
+        for features, left in tasks
+    )
+    scores = {
+        (c, left): of[0]
+        for (features, left), several in zip(tasks, done, strict=True)
+        for c, of in zip(of_features[features], several, strict=True)
+    }
+    return {name: _chosen(crops, list(of), seeds, splits, scores) for name, of in rows.items()}
+
+
+def fixed(
+    X: Blocks,
+    crops: Crops,
+    candidate: Candidate,
+    training: str,
+    train: NDArray[np.bool_] | None = None,
+    jobs: int = 1,
+) -> Labels:
+    """Labels (crops,) that one candidate predicts, each seed in turn left out of the training.
+
+    ``train`` (crops,) marks those that may train, all by default. Raises PersistemError for input that does not fit
+    together, and where a state is missing from the training.
+    """
+    import numpy as np
+    from joblib import Parallel, delayed
+
+    blocks = checked(X, crops, [candidate], training)
+    splits = [without(crops, (s,), training, train) for s in np.unique(crops.seed).tolist()]
+    done = Parallel(n_jobs=jobs)(delayed(decisions)(blocks, crops, s, [candidate], training) for s in splits)
+    predicted = np.zeros(len(crops.y), int)
+    for split, scores in zip(splits, done, strict=True):
+        predicted[split.test] = scores[0, 0].argmax(axis=1)
+    return predicted
+
+
+def tabulate(outcome: Outcome | Labels, crops: Crops, in_focus: float) -> list[dict[str, Any]]:
+    """Accuracy at all defoci, in focus (|defocus| <= ``in_focus`` Å) and at each, averaged over seeds of equal weight.
+
+    ``vote`` is that of the micrographs, each classified as most of its crops; a tie is decided by the sum of their
+    probabilities, or counts as half right where there are none. Intervals are those of ``intervals.bootstrap``.
+    """
+    import numpy as np
+
+    if isinstance(outcome, Outcome):
+        predicted, probability = outcome.predicted, outcome.probability
+    else:
+        predicted, probability = outcome, None
+    selections = {"all": np.ones(len(crops.y), bool), "in-focus": np.abs(crops.defocus) <= in_focus}
+    selections |= {f"{d + 0.0:g}": crops.defocus == d for d in np.unique(crops.defocus)}  # + 0.0: no "-0"
+    first, votes = _votes(predicted, probability, crops)
+    rows = []
+    for foci, selected in selections.items():
+        if selected.any():
+            row: dict[str, Any] = {"foci": foci}
+            of_crops = seed_means(np.equal(predicted, crops.y), crops.seed, selected)
+            of_votes = seed_means(votes, crops.seed[first], selected[first])
+            row |= summary("accuracy", "ci", of_crops) | summary("vote", "vote", of_votes)
+            rows.append(row | {"n_test": int(selected.sum())})
+    return rows
+
+
+def checked(X: Blocks, crops: Crops, candidates: Sequence[Candidate], training: str) -> dict[str, Array]:
+    """The blocks that candidates name, as float arrays.
+
+    Raises PersistemError for a block that is missing, of another length than the crops, or not finite, for a model or
+    training that there is not, and where a state has no crop or there is one state alone.
+    """
+    import numpy as np
+
+    if training not in TRAININGS:
+        raise PersistemError(f"training = {training!r}: allowed are {', '.join(TRAININGS)}")
+    if len(np.unique(crops.y)) < 2:
+        raise PersistemError("evaluation: the crops show one state; at least two are needed")
+    for label in range(max(int(crops.y.max()) + 1, len(crops.states))):
+        if label not in crops.y:
+            raise PersistemError(f"evaluation: state {crops.name(label)} has no crop; every state needs some")
+    found: dict[str, Array] = {}
+    for candidate in candidates:
+        if candidate.model not in MODELS:
+            raise PersistemError(f"model = {candidate.model!r}: allowed are {', '.join(MODELS)}")
+        for name in candidate.features:
+            if name not in X:
+                raise PersistemError(f"{candidate.label()}: there is no block {name!r}; there are {', '.join(X)}")
+            if name not in found:
+                found[name] = np.asarray(X[name], float)
+                if found[name].shape[:1] != crops.y.shape or found[name].ndim != 2:
+                    raise PersistemError(
+                        f"block {name!r} has the shape {found[name].shape}, but there are {len(crops.y)} crops"
+                    )
+                if not np.isfinite(found[name]).all():
+                    raise PersistemError(f"block {name!r}: a value is not a finite number")
+    return found
+
+
+def without(crops: Crops, seeds: Sequence[int], training: str, train: NDArray[np.bool_] | None = None) -> Split:
+    """The split that leaves out ``seeds``. Raises PersistemError where a state, at some defocus, has no other seed."""
+    import numpy as np
+
+    left = np.isin(crops.seed, seeds)
+    kept = ~left if train is None else ~left & train
+    for defocus in [None] if training == "pooled" else np.unique(crops.defocus[left]).tolist():
+        rows = kept if defocus is None else kept & (crops.defocus == defocus)
+        missing = sorted(set(crops.y.tolist()) - set(crops.y[rows].tolist()))
+        if missing:
+            at = "" if defocus is None else f" at a defocus of {defocus:g} Å"
+            raise PersistemError(
+                f"state {crops.name(missing[0])} has nothing to train on{at} where {_listed(seeds)}"
+                f" {'is' if len(seeds) == 1 else 'are'} left out; it needs another seed"
+            )
+    return Split(int(seeds[0]), np.flatnonzero(kept), np.flatnonzero(left))
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _chosen(
+    crops: Crops,
+    candidates: list[Candidate],
+    seeds: list[int],
+    splits: dict[tuple[int, ...], Split],
+    scores: dict[tuple[Candidate, tuple[int, ...]], Array],
+) -> Outcome:
+    """For each seed the candidate that is best on all the others, its decisions on the seed, and their calibration."""
+    import numpy as np
+
+    states = crops.y.max() + 1
+    outcome = Outcome(np.zeros((len(crops.y), states)), np.zeros(len(crops.y), int), {})
+    for outer in seeds:
+        inner: dict[Candidate, tuple[Array, Labels]] = {}
+        accuracy = []
+        for c in candidates:
+            known, labels, right = [], [], []
+            for other in (s for s in seeds if s != outer):
+                pair = (min(outer, other), max(outer, other))
+                test = splits[pair].test
+                of_other = crops.seed[test] == other
+                decided, y = scores[c, pair][of_other], crops.y[test][of_other]
+                known.append(decided)
+                labels.append(y)
+                right.append(np.mean(decided.argmax(axis=1) == y))
+            inner[c] = np.concatenate(known), np.concatenate(labels)
+            accuracy.append(np.mean(right))
+        # the same accuracies of other seeds may differ in the last digit of their mean: still a tie
+        best = candidates[int(np.argmax(np.round(accuracy, 12)))]
+        test = splits[(outer,)].test
+        decided = scores[best, (outer,)]
+        outcome.predicted[test] = decided.argmax(axis=1)
+        outcome.probability[test] = probabilities(*inner[best], decided)
+        outcome.chosen[int(outer)] = best
+    return outcome
+
+
+def _votes(predicted: Labels, probability: Array | None, crops: Crops) -> tuple[NDArray[np.intp], Array]:
+    """The first crop of each micrograph, and whether most of its crops are right: 1, 0, or a share at a tie."""
+    import numpy as np
+
+    _, first, of = np.unique(crops.micrograph, return_index=True, return_inverse=True)
+    states = crops.y.max() + 1
+    counts = np.zeros((len(first), states))
+    np.add.at(counts, (of, predicted), 1)
+    leading = counts == counts.max(axis=1, keepdims=True)
+    if probability is not None:
+        sums = np.zeros((len(first), states))
+        np.add.at(sums, of, probability)
+        sums = np.where(leading, sums.round(9), -1)
+        leading = sums == sums.max(axis=1, keepdims=True)
+    return first, leading[np.arange(len(first)), crops.y[first]] / leading.sum(axis=1)

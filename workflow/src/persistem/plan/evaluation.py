@@ -1,0 +1,267 @@
+"""From a study to its evaluation: descriptors, and the studies that differ from it in one respect.
+
+Alternatives, controls and conditions are variants of the study; their plans add steps to the study's own plan, so they
+share every digest that their settings leave alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from persistem.descriptors import crops as descriptors
+from persistem.errors import PersistemError
+from persistem.evaluation import controls, evaluate, sweeps
+from persistem.imaging import crops, micrographs
+from persistem.learning import accuracy as learning
+from persistem.learning import validation
+from persistem.report.figures import CHAPTER
+from persistem.store import paths
+from persistem.study.checks import MINIMUM_SEEDS
+from persistem.study.fields import part
+from persistem.study.members import states_of
+from persistem.study.variants import variant, with_seeds
+from persistem.topology import persistence_images
+
+if TYPE_CHECKING:
+    from persistem.plan.plan import Plan
+    from persistem.study import Control, Evaluation, Study
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The files of an evaluation; a part that the study does not ask for is empty."""
+
+    evaluation: str = ""
+    controls: str = ""
+    sweeps: dict[str, str] = field(default_factory=dict)
+    multiverse: list[dict[str, Any]] = field(default_factory=list)
+    descriptors: list[str] = field(default_factory=list)
+
+
+def plan_evaluation(plan: Plan) -> Evaluated:
+    """Add the steps of the evaluation to a plan; nothing where the study has none."""
+    asked = plan.study.evaluation
+    if asked is None:
+        return Evaluated()
+    planning = _Planning(plan, asked)
+    return Evaluated(
+        planning.evaluation(),
+        planning.controls() if asked.controls else "",
+        {sweep.name: planning.sweep(k) for k, sweep in enumerate(asked.sweeps)},
+        planning.multiverse() if asked.multiverse.alternatives else [],
+        [source["path"] for source in planning.sources],
+    )
+
+
+def chapter(plan: Plan) -> dict[str, dict[str, Any]]:
+    """What each figure of the evaluation is drawn from, by name; nothing where the study has none."""
+    asked, evaluated = plan.study.evaluation, plan.evaluated
+    if asked is None:
+        return {}
+    settings: dict[str, dict[str, Any]] = {name: {"evaluation": evaluated.evaluation} for name in CHAPTER}
+    settings["multiverse"] = {"states": states_of(plan.study), "alternatives": evaluated.multiverse}
+    about = {control.name: control.about for control in asked.controls}
+    settings["controls"] = {"controls": evaluated.controls or None, "about": about}
+    settings["robustness"]["sweeps"] = [
+        {"path": evaluated.sweeps[sweep.name], "title": sweep.title, "axis": sweep.axis} for sweep in asked.sweeps
+    ]
+    return settings
+
+
+class _Planning:
+    """What the parts of one evaluation have in common."""
+
+    def __init__(self, plan: Plan, asked: Evaluation) -> None:
+        self.plan, self.asked, self.study = plan, asked, plan.study
+        self.plain = with_seeds(
+            variant(self.study, {"evaluation": None, "model": None, "truth": None}, "evaluation"), (), "evaluation"
+        )
+        self.describing = part(asked.describing)
+        self.sources = self._described(plan, self.describing)
+        self.common: dict[str, Any] = {
+            "states": states_of(self.study),
+            "rows": [row.model_dump(mode="json") for row in asked.rows],
+            "C": list(asked.C),
+            "models": list(asked.models),
+            "in_focus": self.study.learning.in_focus,
+        }
+
+    def evaluation(self) -> str:
+        """The evaluation of the study itself."""
+        settings = self.common | {
+            "sizes": list(self.asked.describing.sizes),
+            "pixel_size_A": self.study.imaging.field / self.study.imaging.pixels,
+            "permutations": self.asked.permutations,
+            "draws": self.asked.draws,
+            "sources": [{key: s[key] for key in ("specimen", "state", "seeds", "path")} for s in self.sources],
+            "learning": part(self.study.learning),
+            "recipes": {name: self._images(name) for name in self.study.features},
+        }
+        return paths.path("evaluation", self.plan.add("evaluation", evaluate.VERSION, settings, **_classifying()))
+
+    def controls(self) -> str:
+        """The controls, the first of which is the study as it is."""
+        first = self.asked.describing.sizes[0]
+        describing = self.describing | {"sizes": [first]}
+        listed = [
+            {"name": control.name, "sources": self._controlled(k, control, describing)}
+            for k, control in enumerate(self.asked.controls)
+        ]
+        settings = self.common | {"size": first, "controls": listed}
+        return paths.path("controls", self.plan.add("controls", controls.VERSION, settings, **_classifying()))
+
+    def sweep(self, k: int) -> str:
+        """One sweep: the exit waves, lens and detector of each of its conditions."""
+        sweep = self.asked.sweeps[k]
+        where = f"evaluation.sweeps[{k}] ({sweep.name})"
+        rows = [row for row in self.common["rows"] if row["main"]]
+        if not rows:
+            raise PersistemError(f"{where}: shows the main rows, but none of evaluation.rows has main = true")
+        conditions = []
+        for value in sweep.values:
+            changes = {**sweep.settings, sweep.key: value}
+            ours = {key: v for key, v in changes.items() if key.startswith("evaluation.")}
+            described = variant(self.study, ours, where) if ours else self.study
+            if described.evaluation is None:
+                raise PersistemError(f"{where}: {sweep.key} leaves no evaluation")
+            theirs = {key: v for key, v in changes.items() if key not in ours}
+            plan = self.plan.variant(variant(self.plain, theirs, where))
+            self._check_states(plan.study, where)
+            describing = described.evaluation.describing
+            conditions.append(
+                {
+                    "value": value,
+                    "imaging": part(plan.study.imaging, micrographs.KEYS),
+                    "describing": part(describing, ("detector", "bands", "images")),
+                    "size": describing.sizes[0],
+                    "defocus": described.evaluation.focus,
+                    "waves": [record | {"path": _path(plan, "exit_waves", record)} for record in records(plan)],
+                }
+            )
+        for one in conditions:
+            same = [other["value"] for other in conditions if one | {"value": other["value"]} == other]
+            if len(same) > 1:
+                raise PersistemError(f"{where}: {sweep.key} = {same[0]!r} and {same[1]!r} make no difference")
+        group = sweeps.grouped(conditions)
+        for one in conditions:
+            self._check_seeds([(w["state"], group[w["seeds"][0]]) for w in one["waves"]], where)
+        settings = self.common | {"sweep": sweep.name, "base": sweep.base, "rows": rows, "conditions": conditions}
+        # a sweep images and describes by itself
+        versions = {"images": micrographs.VERSION, "descriptors": descriptors.VERSION} | _describing() | _classifying()
+        return paths.path("sweeps", self.plan.add("sweeps", sweeps.VERSION, settings, **versions))
+
+    def multiverse(self) -> list[dict[str, Any]]:
+        """The accuracy table of the study and of each alternative to it, with the first recipe."""
+        name = next(iter(self.study.features))
+        asked = self.asked.multiverse
+        where = "evaluation.multiverse"
+        recipe = self.study.features[name].model_dump(mode="json", exclude_unset=True)
+        base = variant(with_seeds(self.plain, asked.seeds, where), {"features": {name: recipe}}, where)
+        as_it_is = self._accuracy(base, name, where)
+        listed = [_listed("as it is", "the study", True, as_it_is)]
+        for k, one in enumerate(asked.alternatives):
+            here = f"{where}.alternatives[{k}] ({one.answer})"
+            accuracy = self._accuracy(variant(base, one.settings, here), name, here)
+            if accuracy == as_it_is:
+                raise PersistemError(f"{here}: {', '.join(one.settings)} makes no difference to the study")
+            listed.append(_listed(one.question, one.answer, False, accuracy))
+        return listed
+
+    def _accuracy(self, study: Study, recipe: str, where: str) -> str:
+        learned = self.plan.variant(study, learned=True).learning
+        if recipe not in learned:
+            raise PersistemError(
+                f"{where}: needs the recipe {recipe} and two states; there are recipes {', '.join(study.features)} and"
+                f" states {', '.join(states_of(study))}"
+            )
+        return paths.path("learning", learned[recipe])
+
+    def _controlled(self, k: int, control: Control, describing: dict[str, Any]) -> list[dict[str, Any]]:
+        where = f"evaluation.controls[{k}] ({control.name})"
+        if unknown := sorted(set(control.states) - set(self.common["states"])):
+            raise PersistemError(f"{where}: no state {unknown[0]!r}; there are {', '.join(self.common['states'])}")
+        changed = variant(with_seeds(self.plain, control.seeds, where), control.settings, where)
+        asked = self.asked.model_dump(mode="json", include={"rows", "C", "models"}) | {"describing": describing}
+        found, defoci = [], {}
+        for state in self.common["states"]:
+            one = variant(changed, control.states.get(state, {}), where)
+            self._check_states(one, where)
+            variant(one, {"evaluation": asked}, where)  # refused here and not after its molecular dynamics
+            plan = self.plan.variant(one)
+            found += [s for s in self._described(plan, describing) if s["state"] == state]
+            defoci[state] = sorted(plan.defoci.values())
+        if any(of != defoci[state] for of in defoci.values()):
+            raise PersistemError(f"{where}: imaging.defoci differ between states; all need the same: {_of(defoci)}")
+        unit = [tuple(s["seeds"]) if len(s["seeds"]) > 1 else s["seeds"][0] for s in found]
+        self._check_seeds([(s["state"], of) for s, of in zip(found, unit, strict=True)], where)
+        return found
+
+    def _check_states(self, study: Study, where: str) -> None:
+        states = states_of(study)
+        if set(states) != set(self.common["states"]):
+            raise PersistemError(
+                f"{where}: its states are {', '.join(states)}; they must be those of the study,"
+                f" {', '.join(self.common['states'])}"
+            )
+
+    def _check_seeds(self, pairs: list[tuple[str, Any]], where: str) -> None:
+        """Refuse too few or other seeds, or groups of seeds, in a state; ``pairs`` of state and seed or group."""
+        of = {state: sorted({seed for one, seed in pairs if one == state}) for state in self.common["states"]}
+        first, *_ = of.values()
+        if len(first) < MINIMUM_SEEDS or any(seeds != first for seeds in of.values()):
+            raise PersistemError(
+                f"{where}: needs {MINIMUM_SEEDS} seeds, or stacks that share none, or more, the same of every state;"
+                f" there are {_of(of)}"
+            )
+
+    def _described(self, plan: Plan, describing: dict[str, Any]) -> list[dict[str, Any]]:
+        """The descriptors of every classified specimen of a plan."""
+        found = []
+        for record in records(plan):
+            name = record["specimen"]
+            image = plan.digest("micrographs", name)
+            settings = {"defoci": list(plan.defoci.values()), "describing": describing}
+            digest = self.plan.add("descriptors", descriptors.VERSION, settings, image, **_describing())
+            path = paths.path("descriptors", digest, name)
+            found.append(record | {"path": path, "summary": plan.summary(name)})
+        return found
+
+    def _images(self, recipe: str) -> list[dict[str, Any]]:
+        """The persistence images of a recipe, of every micrograph."""
+        return [
+            record | {"defocus": value, "path": _path(self.plan, "persistence_images", record, recipe, name)}
+            for record in records(self.plan)
+            for name, value in self.plan.defoci.items()
+        ]
+
+
+def _describing() -> dict[str, int]:
+    """Versions that descriptors have: they cut crops and make persistence images by themselves."""
+    return {"crops": crops.VERSION, "persistence_images": persistence_images.VERSION}
+
+
+def _classifying() -> dict[str, int]:
+    """Versions that accuracies have."""
+    return {"classifiers": learning.VERSION, "validation": validation.SHARED_VERSION}
+
+
+def _of(values: dict[str, list[Any]]) -> str:
+    return "; ".join(f"{state}: {of}" for state, of in values.items())
+
+
+def _path(plan: Plan, stage: str, record: dict[str, Any], recipe: str = "", defocus: str = "") -> str:
+    return paths.path(stage, plan.digest(stage, record["specimen"], recipe), record["specimen"], defocus)
+
+
+def _listed(question: str, answer: str, default: bool, accuracy: str) -> dict[str, Any]:
+    return {"question": question, "answer": answer, "default": default, "accuracy": accuracy}
+
+
+def records(plan: Plan) -> list[dict[str, Any]]:
+    """Specimen, state and seeds (several, of a stack) of everything that is classified and imaged."""
+    return [
+        {"specimen": s.name, "state": s.state, "seeds": list(plan.seeds[s.name])}
+        for s in plan.classified
+        if s.name in plan.seeds
+    ]

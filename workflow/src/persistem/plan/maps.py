@@ -1,0 +1,58 @@
+"""From a study to the maps of a microscopist's own micrographs: one step, and one job, for each file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.descriptors import windows
+from persistem.maps import mapping
+from persistem.model import bundle
+from persistem.store import paths
+from persistem.store.digests import content
+from persistem.study import Model
+from persistem.study.fields import part
+
+if TYPE_CHECKING:
+    from persistem.plan.plan import Plan
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """The maps of a study, by the name of the micrograph; nothing where the study has no micrographs."""
+
+    #: The files of the model that makes them.
+    bundle: tuple[str, ...] = ()
+    #: The micrograph's file; the folder of its map under its digest, and the one that the study shows.
+    files: dict[str, str] = field(default_factory=dict)
+    folders: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
+
+
+def plan_maps(plan: Plan) -> Mapped:
+    """Add a step for each of a study's own micrographs to a plan.
+
+    A micrograph is known by its content, and so is a finished model: its index has the checksums of its other files.
+    """
+    study = plan.study
+    if not study.micrographs:
+        return Mapped()
+    settings: dict[str, Any] = {"step": (study.model or Model()).step}
+    identity: dict[str, Any] = {"windows": windows.VERSION}
+    if study.map_with is None:
+        files, inputs = plan.modelled.files, [plan.modelled.digest]
+    else:
+        # absolute, as a module's prefix is not where it lies
+        files, inputs = [str(Path(study.map_with, name).absolute()) for name in bundle.FILES], []
+        settings["bundle"] = study.map_with
+        identity["bundle"] = content(Path(study.map_with, bundle.INDEX))
+    found = Mapped(tuple(files))
+    for micrograph in study.micrographs:
+        name = paths.micrograph_id(micrograph.path, found.files)
+        known = identity | {"path": content(Path(micrograph.path))}
+        digest = plan.add("maps", mapping.VERSION, settings | part(micrograph), *inputs, **known)
+        found.files[name] = str(Path(micrograph.path).absolute())
+        found.folders[name] = paths.path("maps", digest, micrograph=name)
+        found.shown[name] = paths.map_folder(study.name, name)
+    return found

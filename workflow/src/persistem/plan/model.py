@@ -1,0 +1,113 @@
+"""From a study to its model: the micrographs that train it, of other thicknesses through variants of the study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.descriptors import windows
+from persistem.imaging import micrographs
+from persistem.learning import accuracy as learning
+from persistem.learning import validation
+from persistem.model import bundle, training
+from persistem.plan.evaluation import records
+from persistem.store import paths
+from persistem.study import Model
+from persistem.study.fields import part
+from persistem.study.members import states_of
+from persistem.study.variants import variant, with_seeds
+
+if TYPE_CHECKING:
+    from persistem.plan.plan import Plan
+    from persistem.study import Model, Study
+
+#: The lens, and how its defocus is counted; of the rest of the imaging the micrographs know.
+MICROSCOPE = tuple(key for key in micrographs.KEYS if key not in ("field", "thickness", "pixels", "margin"))
+
+#: What the training sees; the step is of the maps.
+TRAINED = tuple(key for key in Model.model_fields if key != "step")
+
+
+@dataclass(frozen=True)
+class Modelled:
+    """The model of a study and what it is trained from; without a digest where the study has none."""
+
+    digest: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def index(self) -> str:
+        """The bundle's index."""
+        return paths.path("models", self.digest) if self.digest else ""
+
+    @property
+    def files(self) -> list[str]:
+        """Every file of the bundle."""
+        return [str(Path(self.index).with_name(name)) for name in bundle.FILES] if self.index else []
+
+    def of(self, plan: Plan, asked: Model) -> str:
+        """The index of a bundle that is trained from the same micrographs as another model asks; adds its step."""
+        return paths.path("models", _trained(plan, self.settings | {"model": part(asked, TRAINED)}))
+
+
+def plan_model(plan: Plan) -> Modelled:
+    """Add the steps of the model to a plan; nothing where the study has none."""
+    study = plan.study
+    if study.model is None:
+        return Modelled()
+    kept = {seed for one in study.truth.splices for seed in one.seeds} if study.truth else set()
+    settings = {
+        "states": states_of(study),
+        "model": part(study.model, TRAINED),
+        "imaging": part(study.imaging, MICROSCOPE),
+        "material": _material(study),
+        "preparation": study.preparation.method,
+        "sources": [source for thin in _thicknesses(plan) for source in _sources(thin, kept)],
+    }
+    return Modelled(_trained(plan, settings), settings)
+
+
+def _trained(plan: Plan, settings: dict[str, Any]) -> str:
+    # the model describes windows and classifies by itself
+    versions = {"classifiers": learning.VERSION, "validation": validation.SHARED_VERSION, "windows": windows.VERSION}
+    return plan.add("models", training.VERSION, settings, **versions)
+
+
+def _thicknesses(plan: Plan) -> list[Plan]:
+    """A plan for each thickness that is trained at: that of the study itself, or of a variant."""
+    assert plan.study.model is not None
+    if not plan.study.model.thicknesses:
+        return [plan]
+    without: dict[str, Any] = {"evaluation": None, "model": None, "truth": None}
+    plain = with_seeds(variant(plan.study, without, "model"), (), "model")
+    plans = []
+    for k, thickness in enumerate(plan.study.model.thicknesses):
+        if thickness == plan.study.imaging.thickness:
+            plans.append(plan)
+            continue
+        plans.append(plan.variant(variant(plain, {"imaging.thickness": thickness}, f"model.thicknesses[{k}]")))
+    return plans
+
+
+def _sources(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
+    """Every micrograph of a classified specimen, but of those of the seeds ``kept``, which composites are made of."""
+    return [
+        record
+        | {
+            "thickness": plan.study.imaging.thickness,
+            "defocus": value,
+            "path": paths.path("micrographs", plan.digest("micrographs", record["specimen"]), record["specimen"], name),
+            "summary": plan.summary(record["specimen"]),
+        }
+        for record in records(plan)
+        if kept.isdisjoint(record["seeds"])
+        for name, value in plan.defoci.items()
+    ]
+
+
+def _material(study: Study) -> str:
+    """The material in words, for the card."""
+    if study.structures:
+        return "own structures"
+    return study.material.file or study.material.crystal.formula

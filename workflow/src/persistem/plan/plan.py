@@ -1,0 +1,283 @@
+"""From a study to what has to be computed: specimens, and the digest and settings of every stage.
+
+A digest is taken over a stage's slice of the study, its version and the digest of its input, so a changed parameter
+is a new path: exactly the stages that see it run, the old results stay, and studies share what they have in common.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from persistem.errors import PersistemError
+from persistem.imaging import crops, exit_waves, micrographs
+from persistem.learning import accuracy as learning
+from persistem.plan.evaluation import plan_evaluation
+from persistem.plan.figures import plan_figures
+from persistem.plan.maps import plan_maps
+from persistem.plan.model import plan_model
+from persistem.plan.trial import plan_truth
+from persistem.specimens import md, preparation, structures
+from persistem.store import paths
+from persistem.store.digests import content, digest_of
+from persistem.study import Structure, Study
+from persistem.study.fields import part
+from persistem.study.members import Specimen, groups_of, specimens_of, states_of
+from persistem.topology import diagrams, persistence_images
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one digest of one stage stands for: the settings its jobs receive, and the digest of its input."""
+
+    stage: str
+    version: int
+    settings: dict[str, Any]
+    identity: dict[str, Any] = field(repr=False)
+    inputs: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the step."""
+        return digest_of(self.stage, self.version, self.identity, list(self.inputs))
+
+
+class Plan:
+    """The steps of a study, by stage and digest, and which digest serves which specimen."""
+
+    def __init__(self, study: Study, of: Plan | None = None, learned: bool = True) -> None:
+        """The plan of a study, or of a variant of the study of the plan ``of``, which its steps are added to.
+
+        Of a variant nothing is shown, and nothing below its micrographs is planned unless it is ``learned``.
+        """
+        self.study = study
+        self.recipes = study.features if learned else {}
+        self.specimens = _simulated(study)
+        #: what is imaged under a specimen's name: itself, or those in its stack; and their seeds
+        self.members = groups_of(study)
+        self.seeds = {name: tuple(s.seed for s in group) for name, group in self.members.items()}
+        self.imaged = [self.specimens[name] for name in self.members]
+        self.classified = [s for s in self.imaged if s.state is not None]
+        self.defoci = {paths.defocus_id(d): d for d in study.imaging.defoci}
+        self.crops_per_micrograph = crops.count_along(study.imaging.pixels, study.crops) ** 2
+        self.steps: dict[str, dict[str, Step]] = of.steps if of else {stage: {} for stage in paths.STAGES}
+        #: this plan and those of variants, in the order in which they were made
+        self.plans: list[Plan] = of.plans if of else []
+        self.plans.append(self)
+        self._specimen = self._specimen_digests()
+        self._prepared = {name: self._prepared_step(group) for name, group in self.members.items()}
+        self._image_digests()
+        # one state only cannot be told from another, but can be shown
+        recipes = self.recipes if len(states_of(study)) > 1 else {}
+        self.learning = {name: self._learning_step(name) for name in recipes}
+        if not of:
+            self.evaluated = plan_evaluation(self)
+            self.modelled = plan_model(self)
+            self.mapped = plan_maps(self)
+            self.tried = plan_truth(self)
+            self.shown = plan_figures(self)
+
+    @property
+    def study_digest(self) -> str:
+        """The digest of all that the study's results stand on, without the report, which quotes what changes none."""
+        steps = {stage: sorted(of) for stage, of in self.steps.items() if of and stage != "report"}
+        return digest_of("study", 1, steps, [])
+
+    def variant(self, study: Study, learned: bool = False) -> Plan:
+        """The plan of a variant of the study: one of ``plans`` where there is such a plan, else a new one."""
+        known = (plan for plan in self.plans if plan.study == study and bool(plan.recipes) == learned)
+        return next(known, None) or Plan(study, of=self, learned=learned)
+
+    def plan_of(self, specimen: str, stage: str, digest: str) -> Plan:
+        """The plan, of this study or of a variant, that has a specimen with this digest of a stage."""
+        return next(plan for plan in self.plans if plan.has(specimen, stage, digest))
+
+    def has(self, specimen: str, stage: str, digest: str) -> bool:
+        """Whether a specimen has this digest of a stage."""
+        return (self._specimen if stage == "specimens" else self._prepared).get(specimen) == digest
+
+    def digest(self, stage: str, specimen: str, recipe: str = "") -> str:
+        """The digest of ``stage`` for a specimen (and, below the micrographs, a recipe)."""
+        if stage in ("specimens", "prepared"):
+            return (self._specimen if stage == "specimens" else self._prepared)[specimen]
+        return self._images[stage, specimen, recipe]
+
+    def settings(self, stage: str, digest: str) -> dict[str, Any]:
+        """The slice of the study that jobs of this stage and digest receive, as plain values."""
+        return self._step(stage, digest).settings
+
+    def input_digest(self, stage: str, digest: str) -> str:
+        """The digest of the step that this one takes its input from."""
+        return self._step(stage, digest).inputs[0]
+
+    def sources(self, stage: str, digest: str) -> list[str]:
+        """The files that a step of a figure or of the report names in its settings."""
+        files = paths.files_in(self.settings(stage, digest))
+        pictures = [str(Path(f).with_suffix(s)) for f in self.shown.figures.values() for s in paths.FIGURE_SUFFIXES]
+        return list(dict.fromkeys(files + (pictures if stage == "report" else [])))
+
+    def report_files(self) -> dict[str, str]:
+        """Every file of the report under its digest, and where the study's folder shows it."""
+        name, report = self.study.name, Path(self.shown.report)
+        files = {self.shown.report: paths.report(name)}
+        for table in paths.REPORT_TABLES:
+            files[str(report.with_name(table))] = paths.study_file(name, f"tables/{table}")
+        for figure, path in self.shown.figures.items():
+            for suffix in paths.FIGURE_SUFFIXES:
+                files[str(Path(path).with_suffix(suffix))] = paths.study_file(name, f"figures/{figure}{suffix}")
+        return files
+
+    def model_files(self) -> dict[str, str]:
+        """Every file of the model's bundle under its digest, and where the study's folder shows it."""
+        name = self.study.name
+        return {path: paths.model_file(name, Path(path).name) for path in self.modelled.files}
+
+    def _step(self, stage: str, digest: str) -> Step:
+        if digest not in self.steps[stage]:
+            known = ", ".join(self.steps[stage])
+            raise PersistemError(
+                f"{paths.RESULTS}/{stage}/{digest} is not of study {self.study.name!r}, which has {known}"
+            )
+        return self.steps[stage][digest]
+
+    def files(self, stage: str, made: bool = False) -> list[str]:
+        """Every file of a stage; of what is imaged and its images, with ``made``, only those that the tables need."""
+        imaged = self.classified if made else self.imaged
+        if stage == "specimens":
+            return [paths.path(stage, d, name) for name, d in self._specimen.items()]
+        if stage == "prepared" and self.study.preparation.method == "none":
+            return []
+        if stage in ("prepared", "exit_waves"):
+            return [paths.path(stage, self.digest(stage, s.name), s.name) for s in imaged]
+        if stage == "learning":
+            return [paths.path(stage, digest) for digest in self.learning.values()]
+        recipes = [""] if stage == "micrographs" else list(self.study.features)
+        return [
+            paths.path(stage, self.digest(stage, s.name, recipe), s.name, defocus)
+            for recipe in recipes
+            for s in (imaged if stage == "micrographs" else self.classified)
+            for defocus in self.defoci
+        ]
+
+    def summary(self, specimen: str) -> str:
+        """What the table of specimens says of one, beside its structure."""
+        return paths.beside("specimens", "summary.json").format(digest=self._specimen[specimen], specimen=specimen)
+
+    @cached_property
+    def crops_of(self) -> dict[str, int]:
+        """How many crops a micrograph has, by the digest of their diagrams."""
+        return {s.inputs[0]: s.settings["crops_per_micrograph"] for s in self.steps["persistence_images"].values()}
+
+    def add(self, stage: str, version: int, settings: dict[str, Any], *inputs: str, **identity: Any) -> str:
+        """Add a step, unless it is there, and return its digest; ``identity`` replaces settings in the digest."""
+        step = Step(stage, version, settings, {**settings, **identity}, inputs)
+        return self.steps[stage].setdefault(step.digest, step).digest
+
+    def _specimen_digests(self) -> dict[str, str]:
+        study = self.study
+        if study.structures:
+            return {s.name: self._own_structure(s.structure) for s in self.specimens.values() if s.structure}
+        material = part(study.material, md.MATERIAL_KEYS)
+        potential = part(study.potential)
+        check = part(study.md, ("temperature_tolerance",))  # decides whether a run is accepted, not what it is
+        protocol = part(study.md, md.KEYS)
+        heating = {"material": material, "potential": potential, "md": protocol | check}
+        potential_file = content(structures.potential_path(study.potential.file))
+        file = {"potential": {**potential, "file": potential_file}, "md": protocol}
+        if study.material.file:
+            file["material"] = {**material, "file": content(Path(study.material.file))}
+        hot = self.add("specimens", md.VERSION, heating, **file)
+        settings = {**heating, "md": protocol | check | part(study.md, ("rt",))}
+        # what heating settings do to a treated specimen is in the hot state's digest already
+        treated = Step("specimens", md.VERSION, settings, {"rt": part(study.md.rt)}, (hot,))
+        # that of the study remains where a variant differs in what no digest has
+        self.steps["specimens"].setdefault(treated.digest, treated)
+        return {s.name: treated.digest if s.rt else hot for s in self.specimens.values()}
+
+    def _own_structure(self, structure: Structure) -> str:
+        settings = part(structure, ("path", "types"))
+        return self.add("specimens", structures.VERSION, settings, path=content(Path(structure.path)))
+
+    def _prepared_step(self, group: tuple[Specimen, ...]) -> str:
+        """The digest of what is imaged: of the specimen itself where nothing is prepared."""
+        study, first = self.study, self._specimen[group[0].name]
+        if study.preparation.method == "none":
+            return first
+        settings: dict[str, Any] = {"preparation": part(study.preparation)}
+        if study.preparation.method == "stack":
+            # stacks with the same first member have its name
+            settings |= {"imaging": part(study.imaging, preparation.KEYS), "seeds": [s.seed for s in group]}
+            members = dict.fromkeys(self._specimen[s.name] for s in group)
+            return self.add("prepared", preparation.VERSION, settings, *members)
+        # what settings of the molecular dynamics do is in the specimen's digest already
+        step = Step("prepared", preparation.VERSION, self.settings("specimens", first) | settings, settings, (first,))
+        return self.steps["prepared"].setdefault(step.digest, step).digest
+
+    def _image_digests(self) -> None:
+        study = self.study
+        self._images: dict[tuple[str, str, str], str] = {}
+        wave, lens = part(study.imaging, exit_waves.KEYS), part(study.imaging, micrographs.KEYS)
+        # a GPU's results differ in the last digits, which 16-bit CLAHE shows; a CPU's digests do not name it
+        device = {"device": "gpu"} if study.run.device == "gpu" else {}
+        cut = part(study.crops)
+        for name in self.members:
+            image = self.add("exit_waves", exit_waves.VERSION, wave, self._prepared[name], **device)
+            self._images["exit_waves", name, ""] = image
+            image = self._images["micrographs", name, ""] = self.add(
+                "micrographs", micrographs.VERSION, lens, image, **device
+            )
+            for label, recipe in self.recipes.items():
+                detector = {"detector": part(recipe.detector)} if recipe.detector else {}
+                chain: list[tuple[str, int, dict[str, Any]]] = [
+                    ("crops", crops.VERSION, {"intensity": part(recipe.intensity), "crops": cut, **detector}),
+                    ("diagrams", diagrams.VERSION, part(recipe, ("filtrations", "positions"))),
+                    (
+                        "persistence_images",
+                        persistence_images.VERSION,
+                        part(recipe, ("filtrations", "bins", "sigma", "weight"))
+                        | {"crops_per_micrograph": self.crops_per_micrograph},
+                    ),
+                ]
+                digest = image
+                for stage, version, settings in chain:
+                    digest = self._images[stage, name, label] = self.add(stage, version, settings, digest)
+
+    def _learning_step(self, recipe: str) -> str:
+        specimens = [
+            {"specimen": s.name, "state": s.state, "seed": s.seed, "digest": images}
+            for s in self.classified
+            for images in [self.digest("persistence_images", s.name, recipe)]
+        ]
+        sources = [
+            {
+                "path": paths.path("persistence_images", str(of["digest"]), str(of["specimen"]), name),
+                "specimen": of["specimen"],
+                "state": of["state"],
+                "seed": of["seed"],
+                "defocus": defocus,
+            }
+            for of in specimens
+            for name, defocus in self.defoci.items()
+        ]
+        settings = {
+            "recipe": recipe,
+            "states": states_of(self.study),
+            "learning": part(self.study.learning),
+            "sources": sources,
+        }
+        # digests were given to specimens and defoci before the settings named files
+        known = {"sources": specimens, "defoci": list(self.defoci.values())}
+        images = sorted({str(of["digest"]) for of in specimens})
+        return self.add("learning", learning.VERSION, settings, *images, **known)
+
+
+def _simulated(study: Study) -> dict[str, Specimen]:
+    """The specimens of a study, by name, and untreated ones that are heated only to be treated at room temperature."""
+    found = {s.name: s for s in specimens_of(study)}
+    for s in list(found.values()):
+        if s.rt and s.temperature is not None:
+            name = paths.specimen_id(s.temperature, False, s.seed)
+            found.setdefault(name, replace(s, name=name, state=None, rt=False))
+    return found

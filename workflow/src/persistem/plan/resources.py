@@ -1,0 +1,179 @@
+"""What a job asks of a cluster: memory, time and disk, by the size of its work.
+
+Seconds and megabytes per unit of work were measured by `benchmarks/resources.py`, which also says how much of what is
+asked is used. Asked are three times the seconds, as other nodes are slower, and half as much memory again.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from persistem.plan.plan import Plan
+
+#: Asked over measured.
+SLOWER, LARGER = 3.0, 1.5
+#: Least that is asked for: minutes and MB, of a Python that only starts.
+SHORTEST, SMALLEST = 2, 500
+#: Atoms in the cells of `ase.build.bulk`; cubic ones of the same structures have up to four times as many.
+ATOMS = {"wurtzite": 4, "hcp": 2, "diamond": 2, "zincblende": 2, "rocksalt": 2, "fluorite": 3, "cesiumchloride": 2}
+
+
+class Work(NamedTuple):
+    """A job's work: seconds, memory (MB) and what it writes (MB)."""
+
+    seconds: float
+    memory: float
+    disk: float = 10.0
+
+
+class Asked(NamedTuple):
+    """What is asked for a job: memory and disk in MB, time in minutes; Snakemake's names."""
+
+    mem_mb: int
+    runtime: int
+    disk_mb: int
+
+
+def asked(work: Work, attempt: int = 1) -> Asked:
+    """What is asked for a job's work; every further attempt asks for that much more memory and time again."""
+    minutes = max(SHORTEST, math.ceil(SLOWER * work.seconds / 60))
+    memory = 100 * math.ceil(max(SMALLEST, LARGER * work.memory) / 100)
+    return Asked(memory * attempt, minutes * attempt, 100 * math.ceil(work.disk / 100))
+
+
+def work(plan: Plan, stage: str, digest: str) -> Work:
+    """The work of a job of a step of the plan; the same for all jobs of the step."""
+    settings = plan.settings(stage, digest)
+    if stage in BY_SETTINGS:
+        return BY_SETTINGS[stage](settings)
+    if stage in BY_INPUT:
+        return BY_INPUT[stage](plan, settings, plan.input_digest(stage, digest))
+    seconds, memory, disk = BY_COUNT[stage]
+    count = len(settings.get("sources") or settings.get("specimens") or ())
+    return Work(seconds[0] + seconds[1] * count, memory[0] + memory[1] * count, disk)
+
+
+def _dynamics(settings: dict[str, Any], steps: int, frames: int = 1) -> Work:
+    """A potential as fast as Tersoff's; 110 bytes an atom in extended XYZ, 90 in each of two restart files."""
+    atoms, ranks = _atoms(settings["material"]), settings["md"]["ranks"]
+    seconds = 10 + 4.0e-6 * atoms * steps / ranks
+    return Work(seconds, 60 + 70 * ranks + 2e-3 * atoms, 20 + 1e-6 * atoms * (110 * frames + 3 * 90))
+
+
+def _specimen(settings: dict[str, Any]) -> Work:
+    if "md" not in settings:  # a structure of the user's
+        size = Path(settings["path"]).stat().st_size / 1e6
+        return Work(10 + 2 * size, 200 + 20 * size, 20 + 2 * size)
+    md = settings["md"]
+    return _dynamics(settings, max(md["steps"], md["rt"]["steps"] if "rt" in md else 0))
+
+
+def _prepared(settings: dict[str, Any]) -> Work:
+    how = settings["preparation"]
+    if how["method"] == "stack":
+        return Work(20, 250)
+    steps = how["iterations"] if how["method"] == "inherent" else how["count"] * how["interval"]
+    return _dynamics(settings, steps, how.get("count", 1))
+
+
+def _melt(settings: dict[str, Any]) -> Work:
+    md = settings["md"]
+    return _dynamics(settings, md["steps"] + 2 * md["rt"]["steps"])
+
+
+def _exit_wave(plan: Plan, settings: dict[str, Any], before: str) -> Work:
+    """Potential and multislice: slices of complex64 on the grid, and every wave until all are written."""
+    points, frames = _points(settings), _frames(plan, before)
+    slices = math.ceil(settings["thickness"] / settings["slice_thickness"])
+    return Work(
+        30 + 1.2e-7 * points * slices * frames, 300 + 1.2e-4 * points + 1e-5 * points * frames, 10 + 1e-5 * points
+    )
+
+
+def _micrograph(plan: Plan, settings: dict[str, Any], before: str) -> Work:
+    points, frames = _points(settings), _frames(plan, plan.input_digest("exit_waves", before))
+    return Work(15 + 3e-8 * points * _nodes(settings) * frames, 400 + 9e-5 * points + 1e-5 * points * frames)
+
+
+def _crops(plan: Plan, settings: dict[str, Any], before: str) -> Work:
+    pixels = plan.settings("micrographs", before)["pixels"] ** 2
+    return Work(2 + 1e-6 * pixels, 60 + 6e-5 * pixels, 10 + 1e-6 * pixels)
+
+
+def _diagrams(plan: Plan, settings: dict[str, Any], before: str) -> Work:
+    pixels = plan.settings("micrographs", plan.input_digest("crops", before))["pixels"] ** 2
+    return Work(2 + 2e-6 * pixels * len(settings["filtrations"]), 80 + 4e-5 * pixels)
+
+
+def _persistence_images(plan: Plan, settings: dict[str, Any], before: str) -> Work:
+    values = settings["crops_per_micrograph"] * settings["bins"] ** 2 * len(settings["filtrations"])
+    return Work(2 + 1e-5 * values, 120 + 5e-5 * values)
+
+
+def _learning(settings: dict[str, Any]) -> Work:
+    images = len(settings["sources"])
+    return Work(20 + 0.5 * images, 350 + 2.5 * images)
+
+
+def _atoms(material: dict[str, Any]) -> int:
+    """Atoms of the initial crystal, or somewhat more: counting them would import ASE whenever Snakemake starts."""
+    crystal, cells = material["crystal"], int(math.prod(material["repetitions"]))
+    file: str | None = material.get("file")
+    if file:
+        return cells * max(8, Path(file).stat().st_size // 30)
+    larger = 4 if crystal.get("cubic") else 2 if crystal.get("orthorhombic") else 1
+    return int(cells * ATOMS.get(crystal["structure"], 4) * larger)
+
+
+def _points(settings: dict[str, Any]) -> int:
+    """Pixels of the simulated grid."""
+    sampling = settings["field"] / settings["pixels"]
+    side: int = settings["pixels"] + 2 * math.floor(settings["margin"] / sampling)
+    return side**2
+
+
+def _frames(plan: Plan, digest: str) -> int:
+    """Snapshots of the atoms that an exit wave has."""
+    step = plan.steps["prepared"].get(digest)
+    how = step.settings["preparation"] if step else {}
+    return int(how["count"]) if how.get("method") == "snapshots" else 1
+
+
+def _nodes(settings: dict[str, Any]) -> int:
+    """Nodes of the focal sum."""
+    from persistem.imaging.micrographs import foci
+    from persistem.study import Imaging
+
+    return len(foci(Imaging(**settings)))
+
+
+#: The work of a stage by its settings alone, by those of the stages before it too, and by a constant and a count.
+BY_SETTINGS = {"specimens": _specimen, "prepared": _prepared, "melts": _melt, "learning": _learning}
+BY_INPUT = {
+    "exit_waves": _exit_wave,
+    "micrographs": _micrograph,
+    "crops": _crops,
+    "diagrams": _diagrams,
+    "persistence_images": _persistence_images,
+}
+#: Seconds and MB of a job, and of each of the specimens that its settings list; MB that it writes.
+BY_COUNT = {
+    "descriptors": ((60, 0), (300, 0), 20),
+    "evaluation": ((60, 30), (500, 100), 10),
+    "controls": ((60, 30), (900, 100), 10),
+    "sweeps": ((120, 20), (600, 20), 10),
+    "models": ((60, 10), (600, 30), 50),
+    "maps": ((120, 0), (2500, 0), 200),
+    "composites": ((60, 0), (1000, 0), 100),
+    "truth": ((60, 5), (1200, 0), 50),
+    "state_checks": ((20, 0), (250, 0), 10),
+    "diagrams_3d": ((30, 0), (600, 0), 50),
+    "optimal_volumes": ((30, 0), (600, 0), 10),
+    "weights": ((30, 1), (600, 10), 10),
+    "inverse": ((20, 0), (250, 0), 10),
+    "figures": ((60, 0), (1000, 0), 20),
+    "report": ((60, 0), (600, 0), 100),
+}

@@ -1,0 +1,171 @@
+"""From a study to the trial of its model: composites whose regions are known, their micrographs, and models to compare.
+
+Composites are imaged as the study's specimens are, through the same stages, in a larger field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.errors import PersistemError
+from persistem.imaging import exit_waves, micrographs
+from persistem.imaging.optics import underfocus
+from persistem.maps import mapping
+from persistem.plan.evaluation import records
+from persistem.plan.model import TRAINED
+from persistem.specimens import md
+from persistem.specimens.layout import Halves
+from persistem.specimens.structures import potential_path
+from persistem.store import paths
+from persistem.store.digests import content
+from persistem.study.fields import part
+from persistem.study.members import states_of
+from persistem.trial import judging, making, melted, splice
+from persistem.trial.imaging import enlarged
+
+if TYPE_CHECKING:
+    from persistem.plan.plan import Plan
+    from persistem.study import Melt, Model, Splice, Truth
+
+#: What a model may be made of: what the inner folds choose; or, to compare, what a map of the local standard deviation
+#: or of the local spectrum would say.
+FEATURES: dict[str, tuple[str, ...] | None] = {
+    "chosen": None,
+    "local standard deviation": ("contrast",),
+    "local spectrum": ("spectrum",),
+}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a trial is made of; nothing where the study has none."""
+
+    judged: list[dict[str, Any]] = field(default_factory=list)
+    composites: list[dict[str, Any]] = field(default_factory=list)
+    defoci: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[str]:
+        """What the maps of each model are worth."""
+        return [one["path"] for one in self.judged]
+
+
+def plan_truth(plan: Plan) -> Tried:
+    """Add the steps of the trial to a plan; nothing where the study has none."""
+    asked, model = plan.study.truth, plan.study.model
+    if asked is None or model is None:
+        return Tried()
+    planning = _Planning(plan, asked)
+    shown = planning.composites()
+    judged = [
+        planning.judged(model, size, features, shown)
+        for size in sorted({*asked.sizes, model.windows.size})
+        for features in FEATURES
+    ]
+    return Tried(judged, shown, {paths.defocus_id(asked.defocus): asked.defocus})
+
+
+def chapter(plan: Plan) -> dict[str, dict[str, Any]]:
+    """What the figure of the composites is drawn from; nothing where the study has none."""
+    if plan.study.truth is None or plan.study.model is None:
+        return {}
+    about = {"states": states_of(plan.study), "dose": plan.study.truth.dose, "defocus": plan.study.truth.defocus}
+    about["size"] = plan.study.model.windows.size
+    return {"composites": about | {"judged": plan.tried.judged, "composites": plan.tried.composites}}
+
+
+def pictures(plan: Plan) -> dict[str, str]:
+    """The figure of the composites under its digest, and where the study's folder shows it."""
+    if not plan.tried.judged:
+        return {}
+    drawn = [Path(plan.shown.figures["composites"]).with_suffix(suffix) for suffix in paths.FIGURE_SUFFIXES]
+    return {str(path): paths.study_file(plan.study.name, f"truth/{path.name}") for path in drawn}
+
+
+class _Planning:
+    """What the parts of one trial have in common."""
+
+    def __init__(self, plan: Plan, asked: Truth) -> None:
+        self.plan, self.asked, self.study = plan, asked, plan.study
+        try:
+            self.imaging = enlarged(self.study.imaging, asked.field)
+        except PersistemError as error:
+            raise PersistemError(f"truth.field: {error}") from error
+        self.of_field = {"imaging": part(self.imaging, exit_waves.KEYS)}
+        self.records = records(plan)
+
+    def composites(self) -> list[dict[str, Any]]:
+        """Every composite and stranger: name, kind, states, structure and micrograph."""
+        found = [
+            self._imaged(one.name, "splice", one.states, self._spliced(k, one)) | {"chooses": one.chooses}
+            for k, one in enumerate(self.asked.splices)
+        ]
+        found += [self._imaged(one.name, "melt", one.states, self._molten(one)) for one in self.asked.melts]
+        for one in self.asked.strangers:
+            crystal = {"crystal": one.crystal.model_dump(mode="json")}
+            found.append(self._imaged(one.name, "stranger", (), crystal))
+        return [{"chooses": False} | one for one in found]
+
+    def judged(self, model: Model, size: float, features: str, shown: list[dict[str, Any]]) -> dict[str, Any]:
+        """What the maps of a model are worth that has windows of one size and some features."""
+        update: dict[str, Any] = {"windows": model.windows.model_copy(update={"size": size})}
+        if alone := FEATURES[features]:
+            update["candidates"] = (alone,)
+        asked = model.model_copy(update=update)
+        settings = {
+            "model": self.plan.modelled.of(self.plan, asked),
+            "asked": part(asked, TRAINED),
+            "states": states_of(self.study),
+            "composites": [{key: one[key] for key in one if key != "chooses"} for one in shown],
+            "imaging": part(self.imaging, ("field", "pixels", "voltage")),
+            "dose": self.asked.dose,
+            "defocus": underfocus(self.asked.defocus, self.imaging.defocus_sign),
+            "step": model.step,
+        }
+        digest = self.plan.add("truth", judging.VERSION, settings, maps=mapping.VERSION)
+        return {"size": size, "features": features, "path": paths.path("truth", digest)}
+
+    def _imaged(self, name: str, kind: str, states: tuple[str, ...], made_of: dict[str, Any]) -> dict[str, Any]:
+        """A composite, and its micrograph by the stages that the specimens go through."""
+        structure = self.plan.add("composites", making.VERSION, self.of_field | made_of, splice=splice.VERSION)
+        device = {"device": "gpu"} if self.study.run.device == "gpu" else {}
+        wave = self.plan.add("exit_waves", exit_waves.VERSION, part(self.imaging, exit_waves.KEYS), structure, **device)
+        lens = part(self.imaging, micrographs.KEYS)
+        image = self.plan.add("micrographs", micrographs.VERSION, lens, wave, **device)
+        return {
+            "name": name,
+            "kind": kind,
+            "states": list(states),
+            "structure": paths.path("composites", structure, name),
+            "micrograph": paths.path("micrographs", image, name, paths.defocus_id(self.asked.defocus)),
+        }
+
+    def _spliced(self, k: int, one: Splice) -> dict[str, Any]:
+        """The end states of a splice, as they are imaged, and its layout."""
+        of = {(record["state"], tuple(record["seeds"])): record["specimen"] for record in self.records}
+        stage = "specimens" if self.study.preparation.method == "none" else "prepared"
+        listed = []
+        for state in one.states:
+            missing = [seed for seed in one.seeds if (state, (seed,)) not in of]
+            if missing:
+                raise PersistemError(f"truth.splices[{k}].seeds = {list(one.seeds)}: {state} has no seed {missing[0]}")
+            names = [of[state, (seed,)] for seed in one.seeds]
+            listed.append([paths.path(stage, self.plan.digest("prepared", name), name) for name in names])
+        halves = Halves(self.imaging.field / 2, one.amplitude, one.period, one.vacuum)
+        return {"layout": asdict(halves), "states": listed}
+
+    def _molten(self, one: Melt) -> dict[str, Any]:
+        """The trajectories of a melt."""
+        material = part(self.study.material, md.MATERIAL_KEYS) | {"repetitions": list(one.repetitions)}
+        if not material["crystal"]["cubic"]:
+            material["crystal"] |= {"orthorhombic": True}
+        potential = part(self.study.potential)
+        protocol = part(self.study.md, (*md.KEYS, "rt"))
+        check = part(self.study.md, ("temperature_tolerance",))
+        melting = {"melt": part(one, ("temperature", "density", "share"))}
+        settings = {"material": material, "potential": potential, "md": protocol | check} | melting
+        file = {"potential": {**potential, "file": content(potential_path(self.study.potential.file))}, "md": protocol}
+        digest = self.plan.add("melts", melted.VERSION, settings, **file)
+        return {"melts": [paths.path("melts", digest, paths.melt_id(seed)) for seed in one.seeds]}

@@ -1,0 +1,1 @@
+"""What a study shows, where it comes from, and how others verify it."""

@@ -1,0 +1,184 @@
+"""A finished study as one file that others can verify and run again: a Workflow RO-Crate.
+
+https://w3id.org/workflowhub/workflow-ro-crate/1.0. In the crate are the workflow, the study, what it shows, and its
+finished specimens, from which a run starts; of everything in between the seals, so that what is made again can be
+compared byte for byte. The same study gives the same archive: no time stamps, everything in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from persistem.errors import PersistemError
+from persistem.model import bundle
+from persistem.plan.plan import Plan
+from persistem.plan.trial import pictures
+from persistem.publication import crate, provenance, publish
+from persistem.publication.crate import FOLDERS, INSTRUCTIONS, KEPT, MANIFEST, SEALS, STUDY, WORKFLOW
+from persistem.store import paths, seals
+from persistem.store.files import atomic
+
+#: The repository: the workflow travels with its results.
+SOURCE = Path(__file__).parents[4]
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that a zip knows
+
+Content = Path | bytes
+
+
+def archive(plan: Plan, root: Path, out: Path, command: str) -> dict[str, int]:
+    """Write the crate of a finished study to ``out``; the numbers of its files, specimens' files and seals.
+
+    ``command`` is what finishes the study. Raises PersistemError where it is not finished, a file is damaged, or the
+    package is not in its repository.
+    """
+    if not (SOURCE / "Snakefile").is_file():
+        raise PersistemError(f"{SOURCE}: has no Snakefile; an archive needs the repository of the workflow")
+    _check_finished(plan, root, command)
+    known = _intact_seals(plan, root, command)
+    study, files = own(plan)
+    files |= {name: SOURCE / name for name in WORKFLOW if (SOURCE / name).is_file()}
+    for folder in FOLDERS:
+        files |= {f"{folder}/{name}": SOURCE / folder / name for name in _in(SOURCE / folder)}
+    kept = {name: root / name for name in _kept(plan, root)}
+    shown = {name: root / name for name in _shown(plan, root)}
+    files |= kept | shown
+    files[STUDY] = yaml.safe_dump(study, sort_keys=False).encode()
+    files[SEALS] = _json(_index(plan, root, known))
+    files[INSTRUCTIONS] = crate.instructions(plan).encode()
+    sums = {name: _sha256(content) for name, content in files.items()}
+    date = json.loads((root / paths.study_file(plan.study.name, "tables/about.json")).read_bytes())["date"]
+    files[crate.METADATA] = _json(crate.metadata(plan, sums, {name: _size(files[name]) for name in files}, date))
+    sums[crate.METADATA] = _sha256(files[crate.METADATA])
+    files[MANIFEST] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
+    with atomic(out) as part:
+        # specimens last and in the order of their making: unpacked with new time stamps, none is older than its source
+        _zip({name: files[name] for name in [*sorted(files.keys() - kept.keys()), *kept]}, part)
+    return {"files": len(files), "of them of specimens": len(kept), "seals": len(known)}
+
+
+def _check_finished(plan: Plan, root: Path, command: str) -> None:
+    sources = plan.report_files() | plan.model_files() | pictures(plan)
+    wanted = [*sources.values(), *sources, *plan.files("specimens"), *plan.files("learning")]
+    wanted += [paths.accuracy(plan.study.name), *plan.mapped.folders.values(), *plan.mapped.shown.values()]
+    if missing := [name for name in dict.fromkeys(wanted) if not (root / name).exists()]:
+        raise PersistemError(
+            f"study {plan.study.name!r} is not finished: {len(missing)} files are not there, as {missing[0]}; make them"
+            f" by `{command}`"
+        )
+
+
+def _intact_seals(plan: Plan, root: Path, command: str) -> dict[str, dict[str, Any]]:
+    """The seals of the study's files by path. An intermediate that was removed has its seal still."""
+    known = provenance.sealed(plan, root)
+    bad = [path for path in known if known[path] is None or ((root / path).exists() and not seals.intact(root / path))]
+    # of damaged results nothing is shown, so what is shown could not be told from what it should be
+    bad = bad or [name for name, _ in publish.stale(plan, root)]
+    if bad:
+        raise PersistemError(
+            f"study {plan.study.name!r} has {len(bad)} files that are damaged or of other results, as {bad[0]}; remove"
+            f" what is damaged and run `{command}`"
+        )
+    # of the segments of a trajectory only the joined ones are results
+    return {path: seal for path, seal in known.items() if seal is not None and "/segments/" not in path}
+
+
+def own(plan: Plan) -> tuple[dict[str, Any], dict[str, Content]]:
+    """Every setting of the study, with paths inside the crate, and the files at those."""
+    files: dict[str, Content] = {}
+
+    def inside(path: str) -> str:
+        plain = not Path(path).is_absolute() and ".." not in Path(path).parts
+        free = plain and Path(path).parts[0] not in (*FOLDERS, *WORKFLOW, paths.RESULTS, "seals")
+        name = path if free else f"inputs/{paths.free(Path(path).name, [file.split('/')[1] for file in files])}"
+        listed = bundle.FILES if Path(path).is_dir() else ("",)
+        files.update({str(Path(name, part)): Path(path, part) for part in listed})
+        return name
+
+    study = yaml.safe_load(publish.settings(plan)) | {"run": plan.study.run.model_dump(mode="json")}
+    if study["material"]["file"]:
+        study["material"]["file"] = inside(study["material"]["file"])
+    if "potential" in study and Path(study["potential"]["file"]).is_file():
+        study["potential"]["file"] = inside(study["potential"]["file"])
+    for one in (*study["structures"], *study["micrographs"]):
+        one["path"] = inside(one["path"])
+    if study["map_with"]:
+        study["map_with"] = inside(study["map_with"])
+    return study, files
+
+
+def _kept(plan: Plan, root: Path) -> Iterator[str]:
+    """The files of the specimens, and their seals; what their digests stand for is written by every run."""
+    for (stage, digest), names in provenance.parts(plan).items():
+        for name in sorted(names) if stage in KEPT else ():
+            folder = f"{paths.RESULTS}/{stage}/{digest}/{name}"
+            beside = f"{paths.RESULTS}/seals/{stage}/{digest}/{name}"
+            for here in (folder, beside):
+                yield from (f"{here}/{file}" for file in _in(root / here) if "segments" not in Path(file).parts)
+
+
+def _shown(plan: Plan, root: Path) -> list[str]:
+    folder = f"{paths.RESULTS}/{plan.study.name}"
+    return [f"{folder}/{name}" for name in _in(root / folder)]
+
+
+def _in(folder: Path) -> list[str]:
+    """The files of a folder, in order; without hidden ones, what was set aside, and what Python leaves."""
+    found = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return sorted(
+        name.as_posix()
+        for name in found
+        if not any(p.startswith(".") or p == "__pycache__" or p.endswith((".egg-info", ".damaged")) for p in name.parts)
+    )
+
+
+def _index(plan: Plan, root: Path, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The seals, with each set of versions once, and which result every shown file is made of."""
+    versions: list[dict[str, str]] = []
+    listed = []
+    for path, seal in known.items():
+        if seal["versions"] not in versions:
+            versions.append(seal["versions"])
+        listed.append({"path": path, "sha256": seal["sha256"], "made_with": versions.index(seal["versions"])})
+    maps = {
+        f"{folder}/{file}": f"{plan.mapped.shown[name]}/{file}"
+        for name, folder in plan.mapped.folders.items()
+        for file in _in(root / folder)
+    }
+    stamped = {shown: source for source, shown in (plan.report_files() | pictures(plan)).items()}
+    copied = {shown: source for source, shown in (plan.model_files() | maps).items()}
+    about = {"study": plan.study.name, "digest": plan.study_digest, "stamped": stamped, "copied": copied}
+    return about | {"versions": versions, "seals": listed}
+
+
+def _zip(files: dict[str, Content], out: Path) -> None:
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in files:
+            info = zipfile.ZipInfo(name, EPOCH)
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            content = files[name]
+            with archive.open(info, "w", force_zip64=True) as target:
+                if isinstance(content, bytes):
+                    target.write(content)
+                else:
+                    with open(content, "rb") as source:
+                        shutil.copyfileobj(source, target, 2**20)
+
+
+def _size(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _sha256(content: Content) -> str:
+    return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else seals.sha256(content)
+
+
+def _json(found: dict[str, Any]) -> bytes:
+    return (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()

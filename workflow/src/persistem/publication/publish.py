@@ -1,0 +1,214 @@
+"""What people open: ``results/<study>/`` with its tables, its settings and an index from names to digests."""
+
+from __future__ import annotations
+
+import csv
+import filecmp
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from persistem.learning.accuracy import COLUMNS
+from persistem.plan.plan import Plan
+from persistem.plan.trial import pictures
+from persistem.publication import csvw
+from persistem.publication.provenance import facts, flat, parts, stamped
+from persistem.store import paths, seals
+from persistem.store.files import atomic, new_folder
+
+
+def describe(plan: Plan, root: Path = Path()) -> None:
+    """Write into every digest's folder what it stands for, and into the study's what it refers to."""
+    _put(root / paths.study_file(plan.study.name, "digests.csv"), digests(plan).encode())
+    for stage, digest in _not_described(plan, root):
+        step = plan.steps[stage][digest]
+        about = {"stage": stage, "version": step.version, "inputs": list(step.inputs), "settings": step.settings}
+        _put(root / paths.stage_path(stage, digest), yaml.safe_dump(about, sort_keys=False).encode())
+
+
+def publish(plan: Plan, root: Path = Path()) -> None:
+    """Write the study's folder from the results of its stages.
+
+    ``tables/accuracy.csv`` joins the tables of all recipes, ``tables/specimens.csv`` lists the specimens' density
+    and thermodynamic state, ``index.csv`` the path of every file, ``provenance.json`` what made it, and ``study.yaml``
+    (written last) every setting. Raises PersistemError where a result is not what was written.
+    """
+    _publish(tables(plan, root, facts(plan, root)), root)
+
+
+def publish_report(plan: Plan, root: Path = Path()) -> None:
+    """Copy the report, its tables and the figures into the study's folder, with their provenance."""
+    _publish(copies(plan.report_files(), root, facts(plan, root)), root)
+
+
+def publish_model(plan: Plan, root: Path = Path()) -> None:
+    """Copy the bundle of the model into the study's folder; it says itself what it is of."""
+    _publish(copies(plan.model_files(), root), root)
+
+
+def publish_truth(plan: Plan, root: Path = Path()) -> None:
+    """Copy the figure of the composites into the study's folder, with its provenance."""
+    _publish(copies(pictures(plan), root, facts(plan, root)), root)
+
+
+def publish_map(source: Path, out: Path) -> None:
+    """Copy the folder of a map; the time stamps that Snakemake leaves in folders stay behind."""
+    with new_folder(out) as part:
+        shutil.copytree(source, part, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
+
+
+def refresh(plan: Plan, root: Path = Path()) -> None:
+    """Let the study's folder show the study's results where all of them exist already.
+
+    After a setting, or the content of a file, is changed back nothing has to run, so no rule would notice that the
+    folder shows other results; nor that a file in it was damaged.
+    """
+    table = root / paths.study_file(plan.study.name, "digests.csv")
+    told = table.exists() and table.read_text() == digests(plan)
+    damaged = any((root / paths.stage_path(*step)).exists() for step in _not_described(plan, root))
+    if table.parent.is_dir() and (damaged or not told):
+        describe(plan, root)
+    for name, content in stale(plan, root):
+        _put(root / name, content)
+    for source, out in _maps(plan, root):
+        if not _same(source, out):
+            shutil.rmtree(out, ignore_errors=True)
+            publish_map(source, out)
+
+
+def stale(plan: Plan, root: Path = Path()) -> Iterator[tuple[str, bytes]]:
+    """What the study's folder should show of the results that there are, and does not: path and content."""
+    files, model = plan.report_files() | pictures(plan), plan.model_files()
+    summaries = [plan.summary(specimen) for specimen in plan.specimens]
+    groups = {
+        "report": [*plan.report_files()],
+        "truth": [*pictures(plan)],
+        "model": [*model],
+        "tables": summaries + plan.files("learning"),
+    }
+    there = [name for name, sources in groups.items() if sources and all(seals.intact(root / s) for s in sources)]
+    known = facts(plan, root) if there else {}
+    for group in there:
+        of = {source: (files | model)[source] for source in groups[group]} if group != "tables" else {}
+        shown = copies(of, root, known if group != "model" else None) if of else tables(plan, root, known)
+        for name, content in shown:
+            if not (root / name).is_file() or (root / name).read_bytes() != content:
+                yield name, content
+
+
+def tables(plan: Plan, root: Path, facts: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """The tables that are joined from results, and what is known of the study: path and content."""
+    name = plan.study.name
+    for path in (*plan.files("learning"), *map(plan.summary, plan.specimens)):
+        seals.check(root / path)
+    learned = [(root / path).read_text().splitlines() for path in plan.files("learning")]
+    accuracy = [",".join(COLUMNS)] + [line for table in learned for line in table[1:]]
+    rows = [_specimen_row(plan, specimen, root) for specimen in plan.specimens]
+    texts = {
+        paths.accuracy(name): "\n".join(accuracy) + "\n",
+        paths.specimens(name): _table(rows),
+        paths.index(name): index(plan),
+    }
+    for path, text in texts.items():
+        yield from _with_metadata(path, text.encode(), facts)
+    yield paths.provenance(name), (json.dumps(facts, indent=1) + "\n").encode()
+    yield paths.study_file(name, "study.yaml"), settings(plan).encode()
+
+
+def copies(files: dict[str, str], root: Path, facts: dict[str, Any] | None = None) -> Iterator[tuple[str, bytes]]:
+    """What is shown of files under digests, by source; with their provenance where there are ``facts``."""
+    for source, shown in files.items():
+        seals.check(root / source)
+        content = (root / source).read_bytes()
+        if facts is None:
+            yield shown, content
+        else:
+            yield from _with_metadata(shown, stamped(shown, content, facts), facts)
+
+
+def index(plan: Plan) -> str:
+    """Stage and path of every file that the study's tables stand on, as CSV."""
+    return _table([{"stage": stage, "path": path} for stage in paths.LEARNED for path in plan.files(stage, made=True)])
+
+
+def digests(plan: Plan) -> str:
+    """What the study refers to, as CSV: stage, digest and specimen; without specimen it is all of the digest."""
+    return _table(
+        [
+            {"stage": stage, "digest": digest, "specimen": specimen}
+            for (stage, digest), names in parts(plan).items()
+            for specimen in sorted({name.split("/")[0] for name in names}) or [""]
+        ]
+    )
+
+
+def settings(plan: Plan) -> str:
+    """Every setting of the study that a result can depend on, as YAML."""
+    # a study of own structures has neither MD nor states but theirs, and could not be read again with any
+    own = {"states", "md", "potential"} if plan.study.structures else set[str]()
+    return yaml.safe_dump(plan.study.model_dump(mode="json", exclude={"run"} | own), sort_keys=False)
+
+
+def _not_described(plan: Plan, root: Path) -> Iterator[tuple[str, str]]:
+    """The stages and digests whose folders do not say what they stand for, or no longer.
+
+    Where nothing is made yet it is said anew: jobs read it, and what they read may have been said in another way once.
+    """
+    for stage, steps in plan.steps.items():
+        for digest in steps:
+            path = root / paths.stage_path(stage, digest)
+            if not seals.intact(path) or os.listdir(path.parent) == [path.name]:
+                yield stage, digest
+
+
+def _same(source: Path, out: Path) -> bool:
+    """Whether two folders hold the same files, hidden ones apart."""
+    names = {path.relative_to(source) for path in source.rglob("[!.]*") if path.is_file()}
+    return names == {path.relative_to(out) for path in out.rglob("[!.]*") if path.is_file()} and all(
+        filecmp.cmp(source / name, out / name, shallow=False) for name in names
+    )
+
+
+def _with_metadata(path: str, content: bytes, facts: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """A file and, of a table, the metadata beside it."""
+    yield path, content
+    if path.endswith(".csv"):
+        yield f"{path}{csvw.SUFFIX}", csvw.metadata(Path(path).name, content, flat(facts))
+
+
+def _maps(plan: Plan, root: Path) -> list[tuple[Path, Path]]:
+    """The folders of the maps that there are, and where they are shown."""
+    folders = [(root / folder, root / plan.mapped.shown[name]) for name, folder in plan.mapped.folders.items()]
+    return [(source, out) for source, out in folders if source.is_dir()]
+
+
+def _publish(shown: Iterator[tuple[str, bytes]], root: Path) -> None:
+    for name, content in shown:
+        _put(root / name, content)
+
+
+def _put(path: Path, content: bytes) -> None:
+    with atomic(path) as part:
+        part.write_bytes(content)
+
+
+def _specimen_row(plan: Plan, name: str, root: Path) -> dict[str, Any]:
+    specimen = plan.specimens[name]
+    facts = json.loads((root / plan.summary(name)).read_text())
+    row = {"specimen": name, "state": specimen.state or "", "seed": specimen.seed}
+    return {**row, "target_K": specimen.temperature or "", "rt": int(specimen.rt), **facts}
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,75 @@
+"""The dated record of a finished trial in the repository: what the maps of a model are worth, and its card."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from persistem.errors import PersistemError
+from persistem.publication.record import shrink
+from persistem.report.tables import markdown
+from persistem.store.environment import versions
+from persistem.store.files import atomic, read_json
+
+FIGURE = "truth/composites.json"
+
+
+def record_maps(study: Path, docs: Path) -> None:
+    """Write ``maps.md`` and ``figures/composites.png`` into ``docs``.
+
+    ``study`` is the folder ``results/<study>`` of a study whose ``truth`` and ``model`` are made. Raises PersistemError
+    where one of them is missing.
+    """
+    study, docs = Path(study), Path(docs)
+    for path, target in ((FIGURE, "truth"), ("model/card.md", "model")):
+        if not (study / path).exists():
+            raise PersistemError(f"{study}: has no {path}; make it first: snakemake {target}")
+    figure = read_json(study / FIGURE)
+    if figure["reason"]:
+        raise PersistemError(f"{study / FIGURE}: was not drawn: {figure['reason']}")
+    shrink((study / FIGURE).with_suffix(".png"), docs / "figures/composites.png")
+    used = {name: number for name, number in versions().items() if name in ("persistem", "abtem", "homcloud", "numpy")}
+    card = (study / "model/card.md").read_text().replace("\n#", "\n##").replace("# Model", "## Its card: model", 1)
+    parts = [
+        f"# What a map is worth: the study `{study.name}`, {datetime.now(UTC):%Y-%m-%d}",
+        f"Made by `snakemake model truth --configfile config/{study.name}.yaml` and `persistem record-maps"
+        f" results/{study.name} docs`; no number is typed. "
+        + ", ".join(f"{name} {number}" for name, number in used.items())
+        + ". Composites are made of seeds that no model was trained on. Assumptions: [assumptions.md](assumptions.md),"
+        " and the limits in the card below.",
+        figure["caption"],
+        f"![{figure['title']}](figures/composites.png)",
+        figure["about"],
+        "## Every score",
+        "Bold: the window that the composite marked with 'chooses' chose. Blocks: what the inner folds chose, or the"
+        " baseline.",
+        markdown(_table(figure["numbers"]["rows"], figure["numbers"]["chosen"])),
+        card,
+    ]
+    with atomic(docs / "maps.md") as part:
+        part.write_text("\n\n".join(parts).rstrip() + "\n")
+
+
+def _table(rows: list[dict[str, Any]], size: float) -> Any:
+    """One line for each composite, size of the window and features."""
+    import pandas as pd
+
+    def number(value: float | None, digits: int) -> str:
+        return "" if value is None else f"{value:.{digits}f}"
+
+    return pd.DataFrame(
+        [
+            {
+                "composite": row["composite"] + (" (chooses)" if row["chooses"] else ""),
+                "window, Å": f"**{row['size']:g}**" if row["size"] == size else f"{row['size']:g}",
+                "features": row["features"],
+                "blocks": " + ".join(row["blocks"]),
+                "overlap": number(row["overlap"]["mean"], 3),
+                "boundary, Å": number(row["boundary_A"], 1),
+                "calibration error": number(row["calibration_error"], 3),
+                "abstained": number(row["abstained"], 3),
+            }
+            for row in rows
+        ]
+    )

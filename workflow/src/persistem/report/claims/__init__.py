@@ -1,0 +1,120 @@
+"""What the paper says in words, decided by the numbers of a study.
+
+A claim is split into *cases*: the same comparison for each seed, model, split, temperature and so on. It is
+
+- reproduced where every case has the direction (or size) that the paper states,
+- not reproduced where none has,
+- depends on what tells the cases in which it holds from those in which it does not,
+- not in this study where what it speaks of was not computed.
+
+A direction is that of the estimates; where they have intervals, the evidence says how many of them lie apart, because
+with few seeds a direction may be chance. Numbers decide, and nothing else: each function states its criterion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from persistem.report.claims import learned, structures
+from persistem.report.claims.cases import Case, Facts, Row, Verdict, listed, none
+from persistem.report.paper import CLAIMS, STATES
+
+__all__ = ["Case", "checklist", "depends_on"]
+
+
+#: Cases that are listed one by one.
+FEW = 3
+
+
+def checklist(
+    numbers: Mapping[str, Any], accuracy: Sequence[Row], checks: Sequence[Row], study: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Every claim of the paper with its status, a sentence with the numbers, and what it depends on.
+
+    ``numbers`` are those of the figures by their names (``figure-1`` …; empty where one could not be drawn),
+    ``accuracy`` the rows of the ``accuracy.csv`` of all recipes, ``checks`` the results of ``state_checks``, and
+    ``study`` has ``states``, ``recipe`` (name of the one in the figures) and ``recipes`` (name: settings). A row has
+    id, claim, where, words (the paper's), status, evidence, and depends_on, which is None but for "depends on". What is
+    missing makes a claim "not in this study", never an error.
+    """
+    facts = Facts(numbers, list(accuracy), list(checks), study)
+    lacking = [state for state in STATES if state not in (study.get("states") or ())]
+    rows = []
+    for claim in CLAIMS:
+        if claim["id"] in OF_STATES and lacking:
+            cases, evidence = none(f"the study has no state named {' or '.join(lacking)}")
+        else:
+            cases, evidence = DECIDE[claim["id"]](facts)
+        holding = sum(case.holds for case in cases)
+        status = "not in this study" if not cases else "depends on"
+        if cases and holding in (0, len(cases)):
+            status = "reproduced" if holding else "not reproduced"
+        depends = depends_on(cases) if status == "depends on" else None
+        rows.append({**claim, "status": status, "evidence": evidence, "depends_on": depends})
+    return rows
+
+
+def depends_on(cases: list[Case]) -> str:
+    """The fewest things that tell the cases that hold from those that do not, and briefly where they hold.
+
+    A long list is told by its exceptions where these are at most FEW, or else by how many cases of each value of the
+    one thing that tells most hold.
+    """
+    names = [name for name in cases[0].of if len({case.of.get(name) for case in cases}) > 1]
+    chosen: tuple[str, ...] = tuple(names)
+    for few in (c for size in range(1, len(names)) for c in combinations(names, size)):
+        outcomes: dict[tuple[Any, ...], set[bool]] = {}
+        for case in cases:
+            outcomes.setdefault(tuple(case.of.get(name) for name in few), set()).add(case.holds)
+        if all(len(found) == 1 for found in outcomes.values()):
+            chosen = few
+            break
+    places: dict[bool, list[str]] = {True: [], False: []}
+    for case in cases:
+        places[case.holds].append(" ".join(str(case.of.get(name)) for name in chosen))
+    holds, fails = (list(dict.fromkeys(places[outcome])) for outcome in (True, False))
+    told = f"holds for {listed(holds)}; not for {listed(fails)}"
+    if len(holds) + len(fails) > FEW + 1:
+        fewer, word = (holds, "holds only") if len(holds) <= len(fails) else (fails, "holds but")
+        told = f"{word} for {listed(fewer)}" if len(fewer) <= FEW else by_value(cases, chosen)
+    return f"{listed(chosen)} ({told})"
+
+
+def by_value(cases: list[Case], names: Sequence[str]) -> str:
+    """How many cases hold for each value of the name whose values go best with whether they hold."""
+    counts: dict[str, dict[str, list[bool]]] = {name: {} for name in names}
+    for case in cases:
+        for name in names:
+            counts[name].setdefault(str(case.of.get(name)), []).append(case.holds)
+    odd = {name: sum(min(sum(of), len(of) - sum(of)) for of in values.values()) for name, values in counts.items()}
+    best = counts[min(names, key=lambda name: odd[name])]
+    return "holds in " + listed(f"{sum(of)} of {len(of)} for {value}" for value, of in best.items())
+
+
+DECIDE: dict[str, Callable[[Facts], Verdict]] = {
+    "crystal-kept": structures.crystal_kept,
+    "disorder-grows": structures.disorder_grows,
+    "contrast-inverts": structures.contrast_inverts,
+    "peaks-return": structures.peaks_return,
+    "surface-peaks": structures.surface_peaks,
+    "optimal-volumes": structures.optimal_volumes,
+    "aadi-inseparable": structures.aadi_inseparable,
+    "islands-larger": structures.islands("mean_area_A2", "Mean area of islands", 1),
+    "islands-gradual": structures.islands("changes_per_level", "Births and deaths of islands per level", -1),
+    "degrees-order": learned.degrees_order,
+    "svc-over-lr": learned.better("model", "SVC", "LR"),
+    "focus-helps": learned.better("foci", "in-focus", "all"),
+    "weights-farther": learned.weights_farther,
+    "first-order-regions": learned.regions("1", lambda own, other: own > other),
+    "zeroth-order-regions": learned.regions(
+        "0", lambda own, other: max(own, other) <= learned.SLIGHT * min(own, other)
+    ),
+    "filter-suffices": learned.filter_suffices,
+}
+#: Claims that need the paper's two states by name.
+OF_STATES = {
+    *("optimal-volumes", "aadi-inseparable", "islands-larger", "islands-gradual", "degrees-order", "svc-over-lr"),
+    *("focus-helps", "weights-farther", "first-order-regions", "zeroth-order-regions", "filter-suffices"),
+}

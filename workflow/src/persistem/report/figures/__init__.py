@@ -1,0 +1,23 @@
+"""The paper's figures, for any study: one module each, ``figure_1`` … ``figure_8``; and those of the evaluation.
+
+A module has ``TITLE``, ``ABOUT`` (what the figure shows, which figure of the paper it answers, and what differs), a
+``VERSION`` raised when the figure changes for the same study, and ``draw(settings, root)``, which returns a
+``drawing.Drawing`` or raises ``drawing.CannotDraw`` with the reason.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+#: The paper's figures, as their files and verbs name them.
+FIGURES = tuple(f"figure-{k}" for k in range(1, 9))
+#: Those of a study with an evaluation: what the accuracy means.
+CHAPTER = ("leak", "baselines", "curves", "calibration", "multiverse", "controls", "robustness")
+#: That of a study with composites: what the maps of its model are worth.
+TRIED = ("composites",)
+
+
+def module(name: str) -> ModuleType:
+    """The module of a figure."""
+    return import_module(f"persistem.report.figures.{name.replace('-', '_')}")

@@ -1,0 +1,282 @@
+"""Baselines: accuracy of persistence beside that of simpler measures of the same crops; rows of the evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.errors import PersistemError
+from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
+from persistem.store.files import read_json
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    #: A row of the evaluation: names, and numbers of which an interval may be None.
+    Row = Mapping[str, Any]
+
+TITLE = "Persistence beside simpler measures of a crop"
+ABOUT = (
+    "What telling the states apart takes: accuracy of persistence beside that of the standard deviation, the histogram"
+    " and the annular averaged spectrum of the same crops, with the contrast of a crop left in (absolute) and removed."
+    " Persistence: statistics, Betti curves and distances of islands of the crop and of its differences of Gaussians,"
+    " so at several length scales; persistence image: one diagram of the crop, as in the paper."
+    " Every row's features, model and C are chosen by inner folds of the training seeds, and every crop is judged by a"
+    " model that saw none of its seed. Filled: a model for each defocus, all foci; diamonds: those in focus; open: one"
+    " model for all defoci. The vote is the most frequent state among the crops of a micrograph. The paper tests"
+    " persistence only, and dismisses the spectrum by eye."
+)
+#: Raised when the figure changes for the same study.
+VERSION = 2
+
+#: Whether the contrast of a crop counts.
+TASKS = {"absolute": "contrast left in", "contrast removed": "contrast removed"}
+#: Colour and symbol of a row; the colours of the states (blue, vermilion) mean no row.
+ROWS: dict[str, tuple[str, str]] = {
+    "persistence": ("#000000", "o"),
+    "spectrum": ("#E69F00", "s"),
+    "persistence + spectrum": ("#009E73", "D"),
+    "standard deviation": ("#7F7F7F", "^"),
+    "skewness, kurtosis": ("#B8860B", "v"),
+    "SD, skewness, kurtosis": ("#B8860B", "v"),
+    "histogram": ("#CC79A7", "P"),
+    "texture": ("#7B3294", "X"),
+    "phase-randomised": ("#A05A2C", "*"),
+    "persistence image": ("#56B4E9", "h"),
+    "all but persistence": ("#999933", "<"),
+    "all together": ("#332288", ">"),
+}
+#: The rows that curves are drawn of.
+MAIN = ("persistence", "spectrum", "persistence + spectrum", "standard deviation")
+INTERVALS = "Error bars: 95 % intervals over seeds; none where there are fewer than three"
+#: Rows of everything, with and without persistence.
+TOGETHER = ("all together", "all but persistence")
+#: What ``compare`` finds, in words.
+VERDICTS = {"above": "more than", "below": "less than", "undecided": "not told apart from"}
+#: Of the crops that the rows compare (Å).
+SIDE = 12.5
+
+
+def draw(settings: dict[str, Any], root: Path) -> Drawing:
+    """Draw the rows of both tasks, a panel each; ``settings``: ``evaluation``, the path of a JSON.
+
+    numbers: ``finding``, ``rows`` (those drawn), ``permutation`` (of the same rows, as the evaluation has it) and
+    ``side_A``.
+    """
+    import matplotlib.pyplot as plt
+
+    found = evaluation(settings, root)
+    side, rows = _at_side(found["rows"])
+    tasks = [task for task in TASKS if any(row["task"] == task for row in rows)]
+    if not tasks:
+        raise CannotDraw("the evaluation has no row, so there is nothing to compare")
+    chance = 1 / len(found["states"])
+    names = {task: in_order(row["row"] for row in rows if row["task"] == task) for task in tasks}
+    size = (PAGE, 1.0 + 0.36 * max(map(len, names.values())))
+    figure, cells = plt.subplots(1, len(tasks), figsize=size, sharex=True, squeeze=False)
+    low = lowest(rows, chance)
+    for letter, axes, task in zip("ab", cells[0], tasks, strict=False):
+        _panel(axes, [row for row in rows if row["task"] == task], names[task])
+        axes.axvline(chance, color="0.5", lw=0.7, ls=":")
+        axes.set(xlim=(low, 1.0), xlabel="Accuracy on unseen seeds")
+        axes.set_title(f"$\\bf{{({letter})}}$ {TASKS[task]}", loc="left")
+    _legend(figure, rows)
+
+    finding = _finding(rows)
+    tests = [{k: test[k] for k in test if k != "null"} for test in found.get("permutation", [])]
+    caption = f"{finding} Crops of {side:g} Å. {INTERVALS}. Dotted: chance. Right: accuracy of a micrograph's vote."
+    if tests:
+        caption += " Permutation of the states of seeds: " + "; ".join(map(_test, tests)) + "."
+    keys = ("row", "task", "training", "foci", "accuracy", "ci_low", "ci_high", "vote", "vote_low", "vote_high")
+    drawn = [{key: row.get(key) for key in keys} for row in rows]
+    return Drawing(figure, caption, {"finding": finding, "rows": drawn, "permutation": tests, "side_A": side})
+
+
+def evaluation(settings: Mapping[str, Any], root: Path, key: str = "evaluation") -> dict[str, Any]:
+    """The JSON that the settings name; CannotDraw where they name none, or it is not there or not one."""
+    if not settings.get(key):
+        raise CannotDraw(f"the study asks for no {key}")
+    try:
+        return read_json(Path(root) / settings[key])
+    except PersistemError as error:
+        raise CannotDraw(str(error)) from error
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Different names in their order, but from simple to rich: rows with persistence late, those of everything last."""
+    different = list(dict.fromkeys(names))
+    return sorted(different, key=lambda name: 2 if name in TOGETHER else int("persistence" in name))
+
+
+def look(row: str) -> dict[str, Any]:
+    """Colour and symbol of a row; grey dots for one that has none of its own."""
+    colour, marker = ROWS.get(row, ("0.4", "o"))
+    return {"color": colour, "marker": marker, "mec": colour, "mfc": colour}
+
+
+def error(item: Row) -> list[list[float]]:
+    """Lengths of an error bar, none where there is no interval; an interval need not enclose its mean."""
+    low, high = item["ci_low"], item["ci_high"]
+    if low is None or high is None:
+        return [[0.0], [0.0]]
+    return [[max(item["accuracy"] - low, 0.0)], [max(high - item["accuracy"], 0.0)]]
+
+
+def lowest(items: Iterable[Row], chance: float) -> float:
+    """Lower end of an axis of accuracies: the points decide, as intervals of few seeds reach from 0 to 1."""
+    least = min([*(float(item["accuracy"]) for item in items), chance])
+    return max(math.floor(least * 20 - 1) / 20, 0.0)
+
+
+def said(item: Row, of: str = "accuracy", interval: str = "ci") -> str:
+    """A number with its interval, as captions write it."""
+    low, high = item.get(f"{interval}_low"), item.get(f"{interval}_high")
+    return f"{item[of]:.2f}" + ("" if low is None or high is None else f" ({low:.2f} to {high:.2f})")
+
+
+def compare(one: Row, other: Row) -> str:
+    """``above`` or ``below`` where an accuracy is beyond another's by more than seeds scatter, else ``undecided``.
+
+    Where the same seeds are behind both, the interval of their differences seed by seed says so; else the two intervals
+    have to have no value in common.
+    """
+    first, second = one.get("by_seed") or {}, other.get("by_seed") or {}
+    if first and first.keys() == second.keys():
+        from persistem.learning.intervals import interval
+
+        low, high = interval([first[seed] - second[seed] for seed in first])
+        if low is None or high is None:
+            return "undecided"
+        return "above" if low > 0 else "below" if high < 0 else "undecided"
+    ends = [item[end] for item in (one, other) for end in ("ci_low", "ci_high")]
+    if any(end is None for end in ends):
+        return "undecided"
+    if ends[0] > ends[3]:
+        return "above"
+    return "below" if ends[1] < ends[2] else "undecided"
+
+
+def listed(words: Sequence[str], most: int = 3) -> str:
+    """Words with commas and an *and*; those after the first few are counted."""
+    words = [*words[:most], f"{len(words) - most} more"] if len(words) > most + 1 else list(words)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def sentence(clauses: Iterable[str]) -> str:
+    """One sentence of clauses, without the empty ones."""
+    text = "; ".join(clause for clause in clauses if clause)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], gap: float) -> None:
+    """Write beside the right end of curves what they are, moved apart by ``gap`` of the axis where they would meet.
+
+    ``ends`` holds x, y, text and colour of each, with limits of the axes already set.
+    """
+    low, high = axes.get_ylim()
+    ordered = sorted(ends, key=lambda end: end[1])
+    placed = [(y - low) / (high - low) for _, y, _, _ in ordered]
+    for _ in range(200):  # a cluster stays centred on its curves
+        for k in range(len(placed) - 1):
+            if (short := gap - (placed[k + 1] - placed[k])) > 0:
+                placed[k], placed[k + 1] = placed[k] - short / 2, placed[k + 1] + short / 2
+        beyond = max(0.0, placed[-1] - 1) if placed else 0.0
+        placed = [y - beyond for y in placed]
+    for (_, _, text, colour), y in zip(ordered, placed, strict=True):
+        axes.text(1.02, y, text, color=colour, transform=axes.transAxes, va="center", fontsize=7)
+
+
+def _at_side(rows: Sequence[Row]) -> tuple[float, list[Row]]:
+    """The side of crops that is compared, the smallest where the paper's is not there, and the rows with it."""
+    sides = {float(row["crop_A"]) for row in rows}
+    if not sides:
+        return SIDE, []
+    side = SIDE if SIDE in sides else min(sides)
+    shown = [("per-defocus", "all"), ("per-defocus", "in-focus"), ("pooled", "all")]
+    return side, [r for r in rows if float(r["crop_A"]) == side and (r["training"], r["foci"]) in shown]
+
+
+def _panel(axes: Axes, rows: Sequence[Row], names: list[str]) -> None:
+    from textwrap import fill
+
+    for row in rows:
+        below = {("per-defocus", "all"): 0.0, ("per-defocus", "in-focus"): -0.22, ("pooled", "all"): 0.22}
+        y = names.index(row["row"]) + below[row["training"], row["foci"]]
+        style = _symbol(row, look(row["row"])["color"])
+        axes.errorbar(row["accuracy"], y, xerr=error(row), elinewidth=0.7, **style)
+        if (row["training"], row["foci"]) == ("per-defocus", "all") and row.get("vote") is not None:
+            axes.text(1.02, y, f"{row['vote']:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7)
+    axes.text(1.02, -0.62, "vote", transform=axes.get_yaxis_transform(), va="center", fontsize=6.5, color="0.4")
+    for k in range(1, len(names)):
+        axes.axhline(k - 0.5, color="0.92", lw=0.5, zorder=0)
+    axes.set_yticks(range(len(names)), [fill(name, 24) for name in names])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(names) - 0.45, -0.55)
+
+
+def _symbol(row: Row, colour: str) -> dict[str, Any]:
+    marker, size = ("D", 3.0) if row["foci"] == "in-focus" else ("o", 4.5)
+    face = "white" if row["training"] == "pooled" else colour
+    return {"fmt": marker, "ms": size, "color": colour, "mfc": face, "mec": colour, "mew": 0.8}
+
+
+def _legend(figure: Any, rows: Sequence[Row]) -> None:
+    from matplotlib.lines import Line2D
+
+    kinds = {
+        "one model per defocus, all foci": {"training": "per-defocus", "foci": "all"},
+        "the same, in focus": {"training": "per-defocus", "foci": "in-focus"},
+        "one model for all defoci": {"training": "pooled", "foci": "all"},
+    }
+    handles = []
+    for label, kind in kinds.items():
+        if any(row["training"] == kind["training"] and row["foci"] == kind["foci"] for row in rows):
+            style = _symbol(kind, "0.3")
+            style["marker"] = style.pop("fmt")
+            handles.append(Line2D([], [], ls="", label=label, **style))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)
+
+
+def _test(test: Row) -> str:
+    return (
+        f"{test['row']} ({test['task']}, {test['training']}): as good in {test['as_good']} of"
+        f" {test['arrangements']}, p = {test['p']:.2g}"
+    )
+
+
+def _finding(rows: Sequence[Row]) -> str:
+    """Persistence against the spectrum, both together, and the standard deviation, over all foci."""
+    of = {(r["task"], r["row"]): r for r in rows if r["foci"] == "all" and r["training"] == "per-defocus"}
+    of = of or {(r["task"], r["row"]): r for r in rows if r["foci"] == "all"}
+    task = next((t for t in reversed(TASKS) if (t, "persistence") in of), None)
+    if task is None:
+        return sentence([f"{name} ({t}) gives {said(row)}" for (t, name), row in of.items()][:3] or ["no row"])
+    alone, spectrum, both = (of.get((task, name)) for name in MAIN[:3])
+    assert alone is not None
+    clauses = [f"with {TASKS[task]}, persistence alone gives {said(alone)}"]
+    if spectrum:
+        clauses[0] += f", {VERDICTS[compare(alone, spectrum)]} the spectrum alone with {said(spectrum)}"
+    if both:
+        against = {"persistence": alone} | ({"spectrum": spectrum} if spectrum else {})
+        named = {
+            words: [f"{name} alone" for name, row in against.items() if compare(both, row) == verdict]
+            for verdict, words in VERDICTS.items()
+        }
+        gain = [f"{words} {' and '.join(names)}" for words, names in named.items() if names]
+        clauses.append(f"both together give {said(both)}, {', '.join(gain)}")
+    if whole := of.get((task, TOGETHER[0])):
+        clauses.append(f"all together give {said(whole)}")
+        if without := of.get((task, TOGETHER[1])):
+            clauses[-1] += f", {VERDICTS[compare(whole, without)]} all but persistence with {said(without)}"
+    others = {name: row for (t, name), row in of.items() if t == task and name not in (*MAIN, *TOGETHER)}
+    if others:
+        clauses.append(
+            "the others give " + listed([f"{name} {row['accuracy']:.2f}" for name, row in others.items()], 8)
+        )
+    if deviation := of.get(("absolute", "standard deviation")):
+        clauses.append(f"with {TASKS['absolute']}, the standard deviation alone gives {said(deviation)}")
+        if persistence := of.get(("absolute", "persistence")):
+            clauses[-1] += f", {VERDICTS[compare(deviation, persistence)]} persistence with {said(persistence)}"
+    return sentence(clauses)

@@ -1,0 +1,286 @@
+"""Robustness: accuracy when the microscope, the detector or the crops are not those of the training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from persistem.report.figures.baselines import (
+    INTERVALS,
+    MAIN,
+    TASKS,
+    compare,
+    error,
+    evaluation,
+    in_order,
+    listed,
+    look,
+    lowest,
+    said,
+    sentence,
+)
+from persistem.report.figures.drawing import PAGE, SEQUENTIAL, CannotDraw, Drawing, signed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from persistem.report.figures.baselines import Row
+
+    Sweep = dict[str, Any]
+
+TITLE = "Accuracy under other conditions than those of the training"
+ABOUT = (
+    "One setting of the microscope, the detector or the crops changes along each panel. Dashed: the classifier was"
+    " trained at the base condition (vertical line) and does not know of the change; solid: it was trained on the"
+    " condition itself. Both are tested on seeds that they have not seen, at one defocus. Crosses below: no number."
+    " Maps: the same for the defocus, trained at one and tested at another."
+)
+#: Raised when the figure changes for the same study.
+VERSION = 2
+
+COLUMNS, MAPS = 4, 3
+#: A logarithmic axis is for values of one sign that span more than this factor.
+SPAN = 15
+
+
+def draw(settings: dict[str, Any], root: Path) -> Drawing:
+    """Draw a panel for each sweep and maps of the defocus.
+
+    ``settings``: ``sweeps`` (``path`` of a JSON, ``title`` and ``axis`` of each) and ``evaluation`` (path of a JSON
+    with defocus matrices, or None).
+    numbers: ``finding``, ``sweeps`` (with the points of every row) and ``defocus_matrix``.
+    """
+    import matplotlib.pyplot as plt
+
+    sweeps = [evaluation({"sweep": one["path"]}, root, "sweep") | one for one in settings["sweeps"]]
+    found = evaluation(settings, root) if settings.get("evaluation") else {}
+    sweeps = [sweep for sweep in sweeps if any(_known(curve) for curve in sweep["curves"])]
+    matrices = _matrices(found)
+    if not sweeps and not matrices:
+        raise CannotDraw("no sweep and no matrix of defoci has a number")
+    names = _rows_of([curve for sweep in sweeps for curve in sweep["curves"]])
+    chance = 1 / len(found["states"]) if found else None
+    points = [point for sweep in sweeps for curve in sweep["curves"] for point in _known(curve)]
+
+    lines = -(-len(sweeps) // COLUMNS)
+    heights = [1.9 * lines] * bool(sweeps) + [2.5] * bool(matrices)
+    figure = plt.figure(figsize=(PAGE, sum(heights) + 0.3 * bool(sweeps)))
+    parts: list[Any] = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
+    if sweeps:
+        columns = min(COLUMNS, max(len(sweeps), 2))
+        cells = parts[0].subplots(lines, columns, sharey=True, squeeze=False)
+        for letter, axes, sweep in zip("abcdefghijkl", cells.ravel(), sweeps, strict=False):
+            axes.set(ylim=(lowest(points, chance if chance is not None else 1), 1.015))
+            _panel(axes, sweep, names)
+            if chance is not None:
+                axes.axhline(chance, color="0.5", lw=0.7, ls=":")
+            axes.set_title(f"$\\bf{{({letter})}}$ {fill(sweep['title'], 100 // columns)}", loc="left", fontsize=7.5)
+        for axes in cells.ravel()[len(sweeps) :]:
+            axes.set_axis_off()
+        for line in cells:
+            line[0].set_ylabel("Accuracy")
+        _legend(parts[0], names)
+    if matrices:
+        _maps(parts[-1], matrices, chance or 0.0)
+
+    finding = sentence([_worst(sweeps, names), _elsewhere(matrices)])
+    without = [f"{s['title']}, {_value(p['value'], s)}: {p['reason']}" for s in sweeps for p in _missing(s)]
+    caption = f"{finding} {INTERVALS}."
+    if without:
+        caption += f" No number: {listed(without, 4)}."
+    if chance is not None:
+        caption += " Dotted: chance."
+    keys = ("sweep", "title", "axis", "values", "base", "defocus", "curves")
+    shown = [{key: sweep[key] for key in keys} for sweep in sweeps]
+    return Drawing(figure, caption, {"finding": finding, "sweeps": shown, "defocus_matrix": matrices})
+
+
+def _known(curve: Row) -> list[Row]:
+    return [point for point in curve["points"] if point["accuracy"] is not None]
+
+
+def _rows_of(curves: Sequence[Row]) -> dict[str, str]:
+    """The main rows, or all where none of them is there, each in one task: without contrast where that was tested."""
+    main = [curve for curve in curves if curve["row"] in MAIN] or list(curves)
+    tasks = {
+        name: {curve["task"] for curve in main if curve["row"] == name} for name in in_order(c["row"] for c in main)
+    }
+    return {name: next(task for task in reversed(TASKS) if task in of) for name, of in tasks.items()}
+
+
+def _missing(sweep: Sweep) -> list[Row]:
+    """Conditions that no curve has a number at, with the reason."""
+    reasons: dict[int, Row] = {}
+    for k in range(len(sweep["values"])):
+        points = [curve["points"][k] for curve in sweep["curves"] if k < len(curve["points"])]
+        if points and all(point["accuracy"] is None for point in points):
+            reasons[k] = points[0]
+    return [point for point in reasons.values() if point["reason"]]
+
+
+def _value(value: Any, sweep: Sweep) -> str:
+    """A condition as an axis writes it; None is an infinite dose, or nothing of what the sweep changes."""
+    if value is None:
+        return "∞" if "dose" in f"{sweep['sweep']} {sweep['axis']}".lower() else "none"
+    if isinstance(value, list):
+        return ", ".join(_value(v, sweep) for v in value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _scale(sweep: Sweep) -> tuple[str, list[float]]:
+    """``log``, ``linear`` or ``names``, and where each condition is; an infinite dose lies beyond the others."""
+    values = sweep["values"]
+    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    infinite = [v for v in values if v is None and _value(v, sweep) == "∞"]
+    if len(set(numbers)) > 1 and len(numbers) + len(infinite) == len(values):
+        low, high = min(numbers), max(numbers)
+        if low > 0 and (infinite or high / low > SPAN):
+            step = max((high / low) ** (1 / (len(set(numbers)) - 1)), 2)
+            return "log", [high * step if v is None else float(v) for v in values]
+        if not infinite:
+            return "linear", numbers
+    return "names", [float(k) for k in range(len(values))]
+
+
+def _panel(axes: Axes, sweep: Sweep, names: dict[str, str]) -> None:
+    scale, places = _scale(sweep)
+    ordered = sorted(range(len(places)), key=lambda k: places[k])
+    if scale == "log":
+        axes.set_xscale("log")
+    axes.axvline(places[sweep["base"]], color="0.75", lw=2.0, zorder=0)
+    for name, task in names.items():
+        colour = look(name)["color"]
+        for training in ("base", "same"):
+            curve = next(
+                (c for c in sweep["curves"] if (c["row"], c["task"], c["training"]) == (name, task, training)), None
+            )
+            if curve is None:
+                continue
+            at = [k for k in ordered if curve["points"][k]["accuracy"] is not None]
+            accuracy = [curve["points"][k]["accuracy"] for k in at]
+            x = [places[k] for k in at]
+            style = look(name) | ({"mfc": "white"} if training == "base" else {})
+            axes.plot(x, accuracy, color=colour, lw=0.9, ls=(0, (3, 1.5)) if training == "base" else "-")
+            for k in at:
+                point = curve["points"][k]
+                bar: dict[str, Any] = {"ms": 2.8, "mew": 0.7, "elinewidth": 0.5, "ecolor": (colour, 0.5), "ls": ""}
+                axes.errorbar(places[k], point["accuracy"], error(point), **bar, **style)
+    for point in _missing(sweep):
+        k = sweep["values"].index(point["value"])
+        axes.plot(places[k], 0.07, "x", color="0.3", ms=4, transform=axes.get_xaxis_transform(), clip_on=False)
+    _ticks(axes, sweep, scale, places)
+    axes.set_xlabel(fill(sweep["axis"], 28), fontsize=7)
+
+
+def _ticks(axes: Axes, sweep: Sweep, scale: str, places: list[float]) -> None:
+    """Values as labels: as many as there is room for, the base and the ends among them."""
+    from matplotlib.ticker import NullFormatter, NullLocator
+
+    texts = [_value(value, sweep) for value in sweep["values"]]
+    if scale == "names":
+        upright = sum(map(len, texts)) > 20
+        axes.set_xticks(places, [fill(text, 14) for text in texts], fontsize=6.5, rotation=40 if upright else 0,
+                        ha="right" if upright else "center", rotation_mode="anchor" if upright else None)  # fmt: skip
+        axes.set_xlim(-0.4, len(places) - 0.6)
+        return
+    position = [math.log(p) if scale == "log" else p for p in places]
+    width = max(position) - min(position)
+    kept: list[int] = []
+    for k in [position.index(max(position)), position.index(min(position)), sweep["base"], *range(len(places))]:
+        if all(abs(position[k] - position[j]) > 0.045 * width * (len(texts[k]) + len(texts[j])) / 2 for j in kept):
+            kept.append(k)
+    axes.set_xticks(places, [text if k in kept else "" for k, text in enumerate(texts)], fontsize=6.5)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _legend(figure: Any, names: dict[str, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    several = len(set(names.values())) > 1
+    handles = [
+        Line2D([], [], lw=0.9, ms=3.5, label=f"{name} ({task})" if several else name, **look(name))
+        for name, task in names.items()
+    ]
+    handles.append(
+        Line2D([], [], color="0.3", ls=(0, (3, 1.5)), marker="o", mfc="white", ms=3.5, label="trained at base")
+    )
+    handles.append(Line2D([], [], color="0.3", marker="o", ms=3.5, label="trained at the condition"))
+    columns = len(handles) if len(handles) < 5 and not several else 3
+    title = None if several else f"with {TASKS[next(iter(names.values()))]}"
+    figure.legend(handles=handles, title=title, title_fontsize=7, loc="outside lower center", ncols=columns)
+
+
+def _matrices(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Matrices of the main rows, each in one task, at most a line of maps."""
+    matrices = [of for of in found.get("defocus_matrix", []) if len(of["defoci"]) > 1]
+    names = _rows_of(matrices)
+    kept = [of for of in matrices if names.get(of["row"]) == of["task"]]
+    return sorted(kept, key=lambda of: MAIN.index(of["row"]) if of["row"] in MAIN else len(MAIN))[:MAPS]
+
+
+def _maps(figure: Any, matrices: Sequence[dict[str, Any]], chance: float) -> None:
+    cells = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
+    low = min([chance, *(value for of in matrices for line in of["accuracy"] for value in line)])
+    image = None
+    for axes, of in zip(cells, matrices, strict=True):
+        defoci = [signed(defocus).removesuffix(" Å") for defocus in of["defoci"]]
+        image = axes.imshow(of["accuracy"], cmap=SEQUENTIAL, vmin=low, vmax=1, origin="lower")
+        axes.set_xticks(range(len(defoci)), defoci, fontsize=6, rotation=90)
+        axes.set_yticks(range(len(defoci)), defoci, fontsize=6)
+        axes.tick_params(length=0)
+        axes.set_title(f"{of['row']}\n{TASKS[of['task']]}", loc="left", fontsize=7.5)
+        axes.set_xlabel("tested at defocus (Å)", fontsize=7)
+    cells[0].set_ylabel("trained at defocus (Å)", fontsize=7)
+    figure.colorbar(image, ax=list(cells), label="Accuracy", shrink=0.85, aspect=16)
+
+
+def _worst(sweeps: Sequence[Sweep], names: dict[str, str]) -> str:
+    """Where the first main row, trained at the base, drops most, and what training on the condition recovers."""
+    name = next((name for name in MAIN if name in names), next(iter(names), None))
+    drops = []
+    for sweep in sweeps:
+        curves = {c["training"]: c for c in sweep["curves"] if (c["row"], c["task"]) == (name, names.get(str(name)))}
+        start = curves["base"]["points"][sweep["base"]] if "base" in curves else None
+        if start is None or start["accuracy"] is None:
+            continue
+        for k, point in enumerate(curves["base"]["points"]):
+            if k != sweep["base"] and point["accuracy"] is not None:
+                same = curves["same"]["points"][k] if "same" in curves else None
+                drops.append((start["accuracy"] - point["accuracy"], sweep, start, point, same))
+    if not drops:
+        return "no condition was tested by a model trained at the base of its sweep"
+    lost, sweep, start, point, same = max(drops, key=lambda drop: (compare(drop[3], drop[2]) == "below", drop[0]))
+    at = f"{sweep['title']}, {_value(point['value'], sweep)}"
+    verb = {
+        "below": "loses most",
+        "above": "loses at no condition, and gains least",
+        "undecided": "loses at no condition beyond the intervals, and is lowest",
+    }[compare(point, start)]
+    clauses = [
+        f"trained at the base, {name} ({TASKS[names[str(name)]]}) {verb} at {at}: {said(start)} becomes {said(point)}"
+    ]
+    if lost > 0 and same is not None and same["accuracy"] is not None:
+        back = same["accuracy"] - point["accuracy"]
+        verdict = {"above": f"recovers {back:.2f} of the {lost:.2f}", "below": f"loses {-back:.2f} more",
+                   "undecided": "recovers nothing beyond the intervals"}[compare(same, point)]  # fmt: skip
+        clauses.append(f"training at that condition {verdict}, with {said(same)}")
+    return "; ".join(clauses)
+
+
+def _elsewhere(matrices: Sequence[dict[str, Any]]) -> str:
+    """What the first map says of models at another defocus than that of their training."""
+    import numpy as np
+
+    if not matrices:
+        return ""
+    of, accuracy = matrices[0], np.array(matrices[0]["accuracy"], float)
+    own = np.eye(len(accuracy), dtype=bool)
+    same, other = np.nanmean(accuracy[own]), np.nanmean(accuracy[~own])
+    what = f"{of['row']} ({TASKS[of['task']]}) trained at one defocus gives {same:.2f} on average there"
+    return f"{what} and {other:.2f} at the others"

@@ -1,0 +1,86 @@
+"""The page of a study: its results in one HTML file that opens without network.
+
+``content`` makes the tables and figures that are read, ``explore`` the data of what is looked at: atoms to rotate, a
+diagram to point at, micrographs and crops to slide through. ``template.html``, ``page.css`` and ``page.js`` show them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.store.files import atomic
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
+    """Write the page of a study.
+
+    Parameters
+    ----------
+    settings
+        plain values; every path in them is relative to ``root``. A part that is empty, null or left out is said to be
+        missing, in its place on the page. ``study`` holds every setting, ``name``, ``digest``, ``date``, ``recipe``
+        and ``states`` (in the order of labels) what they are called; ``comparison`` and ``claims`` the rows of
+        ``report.paper`` and ``report.claims``; ``accuracy`` the table of each recipe; ``figures`` each figure's path
+        without suffix; ``specimens`` specimen records with the paths ``check`` and ``summary``; ``timings`` and
+        ``versions`` what they say. For what moves: ``volumes`` with ``structures``, ``cube`` and ``field``,
+        ``thickness`` (Å); ``inverse`` with ``crops``, ``index``, ``defocus`` and ``inverse``; ``micrographs`` with
+        ``path`` and ``defocus``; and ``pixel_size_A``.
+    root
+        folder that the paths are relative to
+    out
+        the HTML file
+
+    Raises
+    ------
+    PersistemError
+        when a file that the settings name cannot be read.
+    """
+    from plotly.offline import get_plotlyjs
+
+    from persistem.report.page.content import content
+    from persistem.report.page.explore import explore
+
+    package = files("persistem.report.page")
+    data = explore(settings, Path(root))
+    text = template("template.html").render(
+        **content(settings, Path(root)),
+        explore=data,
+        data=inline_json(data),
+        style=(package / "page.css").read_text("utf-8"),
+        script=inline_script((package / "page.js").read_text("utf-8")),
+        plotly=inline_script(get_plotlyjs()),
+    )
+    with atomic(out) as part:
+        part.write_text(text, "utf-8")
+
+
+def template(name: str, package: str = "persistem.report.page") -> Template:
+    """A page's template in a package; what it fills in is escaped, and must be there."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(package, ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(name)
+
+
+def inline_json(value: Any) -> str:
+    """JSON that can stand inside a ``<script>`` element, whatever its strings hold."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def inline_script(text: str) -> str:
+    """A script that can stand inside a ``<script>`` element: nothing in it ends the element."""
+    return re.sub(r"</(?=script)", r"<\\/", text, flags=re.IGNORECASE)

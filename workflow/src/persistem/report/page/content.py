@@ -1,0 +1,242 @@
+"""What is read on the page: tables and figures, as plain values for the template."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from persistem.errors import PersistemError
+from persistem.report.tables import read_accuracy
+from persistem.store import seals
+from persistem.store.files import read_json
+
+SPLITS = ("random", "leave-seed-out")
+#: How a claim's status is drawn.
+STATUS = {
+    "reproduced": ("good", "✓"),
+    "not reproduced": ("bad", "✗"),
+    "depends on": ("mixed", "◐"),
+    "not in this study": ("plain", "–"),
+}
+#: Rows of a table of a figure's numbers; the figure's own JSON has them all.
+ROWS = 40
+
+
+def content(settings: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Every variable of the template that is not the script's."""
+    specimens = settings.get("specimens") or []
+    study = settings.get("study") or {}
+    figures = settings.get("figures") or {}
+    return {
+        "name": settings.get("name") or "study",
+        "digest": settings.get("digest"),
+        "date": settings.get("date"),
+        "states": settings.get("states") or [],
+        "recipe": settings.get("recipe"),
+        "headline": headline(settings.get("comparison") or []),
+        "accuracy": accuracy(settings.get("accuracy") or {}, root),
+        "claims": claims(settings.get("claims") or []),
+        "figures": [figure(name, root / path) for name, path in sorted(figures.items(), key=_nth) if _is_paper(name)],
+        "chapter": [figure(name, root / path) for name, path in figures.items() if not _is_paper(name)],
+        "parameters": parameters(study) if study else [],
+        "specimens": checks(specimens, root),
+        "timings": settings.get("timings") or [],
+        "versions": settings.get("versions") or {},
+        "seeds": sorted({record["seed"] for record in specimens if record.get("seed") is not None}),
+        "split_seed": (study.get("learning") or {}).get("split_seed"),
+    }
+
+
+def headline(comparison: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The paper's accuracies, one row each, with ours under every split beside it; rows of ``paper.comparison``."""
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in comparison:
+        key = tuple(str(row[name]) for name in ("model", "degrees", "foci"))
+        entry = rows.setdefault(
+            key, dict(zip(("model", "degrees", "foci"), key, strict=True)) | {"paper": row["paper"]}
+        )
+        entry[row["split"]] = row
+    return [{split: None for split in SPLITS} | row for row in rows.values()]
+
+
+def accuracy(tables: dict[str, str], root: Path) -> list[dict[str, Any]]:
+    """Accuracy with one model for all foci: one row per recipe, degrees and model, one cell per split and foci."""
+    rows: dict[tuple[str, ...], dict[tuple[str, str], Any]] = {}
+    for table in tables.values():
+        for line in read_accuracy(root / table):
+            if line["training"] == "pooled":
+                cell = {name: line[name] for name in ("accuracy", "ci_low", "ci_high")}
+                key = (line["features"], line["degrees"], line["model"])
+                rows.setdefault(key, {})[line["split"], line["foci"]] = cell
+    columns = [(split, foci) for split in SPLITS for foci in ("all", "in-focus")]
+    return [
+        {"features": features, "degrees": degrees, "model": model, "cells": [cells.get(column) for column in columns]}
+        for (features, degrees, model), cells in rows.items()
+    ]
+
+
+def claims(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The checklist of ``claims.checklist`` with the class and the sign of each status, and how many have which."""
+    shown = [row | dict(zip(("look", "sign"), STATUS[row["status"]], strict=True)) for row in rows]
+    counts = {status: sum(row["status"] == status for row in rows) for status in STATUS}
+    return {"rows": shown, "tally": [(*STATUS[status], count, status) for status, count in counts.items() if count]}
+
+
+def figure(name: str, path: Path) -> dict[str, Any]:
+    """A figure with its picture as a data URL, or the reason why there is none."""
+    prefix = path.with_suffix("") if path.suffix in (".json", ".png", ".pdf") else path
+    about = read_json(prefix.with_name(f"{prefix.name}.json"))
+    numbers = dict(about.get("numbers") or {})
+    picture = None
+    if not about.get("reason"):
+        seals.check(prefix.with_name(f"{prefix.name}.png"))
+        try:
+            picture = prefix.with_name(f"{prefix.name}.png").read_bytes()
+        except OSError as error:
+            raise PersistemError(f"{prefix}.png: cannot be read ({error.strerror})") from error
+    return {
+        "id": name,
+        "label": f"Figure {name.rpartition('-')[2]}" if _is_paper(name) else name.capitalize(),
+        "title": about["title"],
+        "about": about.get("about") or "",
+        "caption": about.get("caption") or "",
+        "reason": about.get("reason"),
+        "finding": numbers.pop("finding", None),
+        "numbers": [numbers_table(key, value) for key, value in numbers.items()],
+        "size": _size(picture) if picture else None,
+        "picture": "data:image/png;base64," + base64.b64encode(picture).decode() if picture else None,
+    }
+
+
+def numbers_table(name: str, value: Any) -> dict[str, Any]:
+    """A part of a figure's numbers as columns and rows of text."""
+    rows = value if isinstance(value, list) else [value]
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        rows = [{"value": value}]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    shown = [[plain(row.get(key)) for key in columns] for row in rows[:ROWS]]
+    return {"name": name.replace("_", " "), "columns": columns, "rows": shown, "more": len(rows) - len(shown)}
+
+
+def plain(value: Any) -> str:
+    """A value as text of a table's cell: four digits, ``[…]`` for lists, ``key: value`` for mappings."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    if isinstance(value, list | tuple):
+        return "; ".join(map(plain, value)) if any(isinstance(v, dict) for v in value) else ", ".join(map(plain, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {plain(item)}" for key, item in value.items())
+    return str(value)
+
+
+def checks(specimens: list[dict[str, Any]], root: Path) -> dict[str, Any]:
+    """The specimens' state checks: a row each, and the pairs of elements whose contacts were counted."""
+    rows = []
+    for record in specimens:
+        check = read_json(root / record["check"]) if record.get("check") else {}
+        summary = read_json(root / record["summary"]) if record.get("summary") else {}
+        rows.append(
+            {
+                "specimen": record["specimen"],
+                "state": record.get("state"),
+                "target_K": record.get("temperature"),
+                "rt": record.get("rt"),
+                "atoms": summary.get("atoms"),
+                "density": check.get("density_g_cm3") or summary.get("density_g_cm3"),
+                "temperature": summary.get("temperature_K"),
+                "pressure": summary.get("pressure_GPa"),
+                "msd": check.get("msd_A2"),
+                "lindemann": check.get("lindemann"),
+                "contacts": check.get("contacts") or {},
+                "warnings": check.get("warnings") or [],
+                "checked": bool(check),
+            }
+        )
+    pairs = {pair: contact.get("cutoff_A") for row in rows for pair, contact in row["contacts"].items()}
+    return {"rows": rows, "pairs": pairs}
+
+
+def parameters(study: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every setting of a study: key, value, unit, meaning and source; whether it is assumed; the paper's if another."""
+    from persistem.study import Study
+
+    paper = Study().model_dump(mode="json")
+    return list(_settings(Study, study, paper, ""))
+
+
+def _settings(model: Any, value: dict[str, Any], paper: Any, prefix: str) -> Iterator[dict[str, Any]]:
+    from persistem.study.reference import sections
+
+    for name, info in model.model_fields.items():
+        if name not in value:
+            continue
+        here = value[name]
+        there = paper.get(name) if isinstance(paper, dict) else None
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        source = str(extra.get("source", ""))
+        named = "dict" in str(info.annotation)
+        inner = list(_inner(here, there, f"{prefix}{name}", named)) if sections(info.annotation) else []
+        if source or not inner:
+            known = isinstance(paper, dict) and name in paper and source != "this workflow"
+            yield {
+                "key": prefix + name,
+                "value": ", ".join(here)
+                if inner and isinstance(here, dict)
+                else f"{len(here)} listed"
+                if inner
+                else setting(here),
+                "unit": extra.get("unit", ""),
+                "about": info.description or "",
+                "source": source.removeprefix("assumption: "),
+                "assumed": source.startswith("assumption"),
+                "paper": setting(there) if known and not inner and here != there else None,
+            }
+        for key, item, other in inner:
+            # of a union the member that knows all keys
+            part = next(part for part in sections(info.annotation) if set(item) <= set(part.model_fields))
+            yield from _settings(part, item, other, f"{key}.")
+
+
+def _inner(here: Any, there: Any, key: str, named: bool) -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """The sections that a setting holds, each with the paper's counterpart."""
+    if isinstance(here, list):
+        for k, item in enumerate(here):
+            yield f"{key}[{k}]", item, there[k] if isinstance(there, list) and k < len(there) else None
+    elif isinstance(here, dict) and named:
+        for name, item in here.items():
+            yield f"{key}.{name}", item, there.get(name) if isinstance(there, dict) else None
+    elif isinstance(here, dict):
+        yield key, here, there
+
+
+def setting(value: Any) -> str:
+    """A setting's value as a study file would have it."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, list):
+        return "[" + ", ".join(map(setting, value)) + "]"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {setting(item)}" for key, item in value.items()) or "{}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    """Width and height that a PNG's header states, so that the page keeps the place before the picture is decoded."""
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
+
+
+def _nth(item: tuple[str, Any]) -> tuple[int, str]:
+    digits = "".join(character for character in item[0] if character.isdigit())
+    return int(digits or 0), item[0]
+
+
+def _is_paper(name: str) -> bool:
+    """Whether a figure is one of the paper's."""
+    return name.startswith("figure-")

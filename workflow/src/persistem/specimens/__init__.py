@@ -1,0 +1,1 @@
+"""From a crystal to an end state: molecular dynamics, preparation, own structures, and checks of their state."""

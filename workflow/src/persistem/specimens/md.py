@@ -1,0 +1,175 @@
+"""Specimens: molecular dynamics with LAMMPS, as a chain of segments of a fixed number of steps.
+
+Units are those of LAMMPS ``units metal`` (Å, ps, eV, K, bar) inside this module; the study speaks of fs and GPa.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.errors import PersistemError
+from persistem.specimens import segments
+from persistem.specimens.segments import THERMO
+from persistem.specimens.simulation import BAR_PER_GPA, hold, set_forces, world_of
+from persistem.specimens.structures import crystal_of, density, write_structure, write_summary
+from persistem.store.files import atomic
+from persistem.store.temporary import temporary
+
+if TYPE_CHECKING:
+    from persistem.study import Material, MolecularDynamics, Potential
+
+#: Raised when the results of this stage change for the same study.
+VERSION = 1
+
+#: The fields of the study's ``md`` that this stage reads for a heating; an RT treatment reads ``rt`` too.
+KEYS = (
+    "timestep",
+    "steps",
+    "initial_temperature_factor",
+    "barostat",
+    "pressure",
+    "density",
+    "temperature_damping",
+    "pressure_damping",
+    "segment_steps",
+    "thermo_every",
+    "ranks",
+)
+#: The fields of the study's ``material`` that this stage reads.
+MATERIAL_KEYS = ("crystal", "file", "repetitions", "species")
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One run of LAMMPS: what it starts from, at which temperature (K) it is held, for how many steps, and where."""
+
+    material: Material
+    potential: Potential
+    md: MolecularDynamics
+    temperature: float
+    steps: int
+    out: Path
+    start: Path | None
+    draw: str | None
+
+
+def heat(
+    material: Material, potential: Potential, md: MolecularDynamics, temperature: int, seed: int, out: Path
+) -> None:
+    """Hold the crystal at ``temperature`` (K) and write the end state to the folder ``out``.
+
+    Velocities are drawn from a Gaussian at ``md.initial_temperature_factor`` times the temperature. Written:
+    ``structure.extxyz`` (positions in Å, cell, velocities in Å/ps), ``end.restart`` (LAMMPS, what the RT treatment
+    continues from), ``thermo.csv`` and ``summary.json``. Called on every one of ``md.ranks`` MPI ranks.
+
+    Raises
+    ------
+    PersistemError
+        when atoms were lost, a quantity is not finite, the target temperature was missed, or the number of MPI
+        ranks is not the study's.
+    """
+    draw = f"velocity all create {temperature * md.initial_temperature_factor} {velocity_seed(seed)}"
+    _run(Trajectory(material, potential, md, temperature, md.steps, Path(out), None, draw))
+
+
+def treat(material: Material, potential: Potential, md: MolecularDynamics, seed: int, start: Path, out: Path) -> None:
+    """Continue the hot end state ``start`` (``end.restart``) at the RT temperature; written and raised as in ``heat``.
+
+    The thermostat and barostat start afresh; velocities are the hot state's, or redrawn at the RT temperature.
+    """
+    redrawn = md.rt.velocities == "redrawn"
+    draw = f"velocity all create {md.rt.temperature} {velocity_seed(seed, stream=1)}" if redrawn else None
+    _run(Trajectory(material, potential, md, md.rt.temperature, md.rt.steps, Path(out), Path(start), draw))
+
+
+def velocity_seed(seed: int, stream: int = 0) -> int:
+    """A LAMMPS velocity seed for the study's ``seed``.
+
+    LAMMPS' generator is multiplicative: the streams of seeds 1 and 2 are proportional. Mixing makes them unrelated.
+    """
+    import numpy as np
+
+    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0] % 899_999_999) + 1
+
+
+def _run(run: Trajectory) -> None:
+    """Run what is missing of a trajectory, segment after segment, and write its end state."""
+
+    def set_up(lmp: Any, k: int, restart: Path | None) -> None:
+        """Atoms (from a restart file, or the initial crystal), potential, velocities, thermostat and barostat."""
+        if source := restart or run.start:
+            lmp.command(f'read_restart "{source}"')
+        else:
+            _create_crystal(lmp, run)
+        set_forces(lmp, run.material, run.potential, run.md)
+        if run.draw and k == 1:
+            lmp.command(f"{run.draw} dist gaussian mom yes rot no loop all")
+        hold(lmp, run.md, run.temperature, treated=run.start is not None)
+
+    world = world_of(run.md.ranks)
+    steps = segments.lengths(run.steps, run.md.segment_steps)
+    chain = segments.Chain(run.out, steps, run.md.thermo_every, set_up)
+    segments.run(chain, world)
+    atoms = segments.end_state(chain, run.material.species)
+    if world.rank == 0:
+        series = segments.rows(chain)
+        means = check(series, run.temperature, run.md.temperature_tolerance)
+        write_thermo(run.out / "thermo.csv", series)
+        write_summary(run.out / "summary.json", atoms, **means)
+        write_structure(run.out / "structure.extxyz", atoms)
+        with atomic(run.out / "end.restart") as part:
+            shutil.copyfile(chain.end, part)
+
+
+def _create_crystal(lmp: Any, run: Trajectory) -> None:
+    """Hand the initial crystal to LAMMPS through a data file, scaled to ``md.density`` where that is set."""
+    from ase.io.lammpsdata import write_lammps_data
+
+    world = world_of(run.md.ranks)
+    data = Path(world.bcast(str(temporary(run.out / "segments" / "crystal.data"))))
+    if world.rank == 0:
+        atoms = crystal_of(run.material)
+        if run.md.density is not None:
+            atoms.set_cell(atoms.cell * (density(atoms) / run.md.density) ** (1 / 3), scale_atoms=True)
+        write_lammps_data(data, atoms, specorder=list(run.material.species), masses=True, units="metal")
+    world.Barrier()
+    lmp.commands_list(["units metal", "atom_style atomic", "boundary p p p", f'read_data "{data}"'])
+    world.Barrier()
+    if world.rank == 0:
+        data.unlink()
+
+
+def write_thermo(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write the thermo series: step, temperature (K), pressure (bar), density (g/cm³), energies (eV), volume (Å³)."""
+    with atomic(path) as part, open(part, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(THERMO))
+        writer.writeheader()
+        writer.writerows({**row, "step": int(row["step"])} for row in rows)
+
+
+def check(rows: list[dict[str, float]], temperature: float, tolerance: float, part: int = 5) -> dict[str, float]:
+    """Mean temperature (K) and pressure (GPa) over the last 1/``part`` of a series; refuse one that is not valid.
+
+    Raises
+    ------
+    PersistemError
+        when a value is not finite, or the mean temperature is not within ``tolerance`` (a fraction) of the target.
+    """
+    for row in rows:
+        for name, value in row.items():
+            if not math.isfinite(value):
+                raise PersistemError(f"{name} is {value} at step {row['step']:.0f}: the trajectory is not valid")
+    last = rows[-max(1, len(rows) // part) :]
+    mean = sum(row["temperature_K"] for row in last) / len(last)
+    if abs(mean - temperature) > tolerance * temperature:
+        raise PersistemError(
+            f"the run missed its target temperature: {mean:.0f} K over the last {len(last)} samples, "
+            f"target {temperature:.0f} K within {tolerance:.0%} (md.temperature_tolerance)"
+        )
+    pressure = sum(row["pressure_bar"] for row in last) / len(last) / BAR_PER_GPA
+    return {"temperature_K": round(mean, 2), "pressure_GPa": round(pressure, 5)}

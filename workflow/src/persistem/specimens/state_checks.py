@@ -1,0 +1,257 @@
+"""Whether a specimen is in the state that it is taken for: structure, displacements, bonds, and the end of its run."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import combinations_with_replacement, product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.errors import PersistemError
+from persistem.specimens.segments import read_thermo
+from persistem.specimens.simulation import BAR_PER_GPA
+from persistem.specimens.structures import crystal_of, density, read_structure
+from persistem.store.files import atomic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+#: Raised when the results of this stage change for the same study.
+VERSION = 1
+
+#: Largest distance and width of a bin of g(r), in Å.
+LARGEST, BIN = 10.0, 0.05
+#: Two atoms of one element are bonded below this multiple of twice its covalent radius (Cordero et al. 2008, in ASE):
+#: 1.70 Å for N-N, 2.93 Å for Ga-Ga, near the minimum of g(r) behind the bonds of amorphous GaN. A multiple exists for
+#: every element; such a minimum does not: in a GaN crystal the first shell of N-N or Ga-Ga is that of second
+#: neighbours, of which heat brings some of Ga-Ga below the cutoff (0.7 for each Ga at 1000 K, 0.01 at 300 K).
+CONTACT = 1.2
+#: Most samples of the thermo series that are kept, and fewest that say whether a run has come to rest.
+SAMPLES, FEWEST = 200, 8
+#: Changes that count, between the third and the last quarter of a run or from the target: of density and temperature
+#: (relative), and of pressure (GPa). None counts that is smaller than 3 standard errors.
+DENSITY, TEMPERATURE, PRESSURE = 0.0025, 0.02, 0.1
+_KEYS = ("specimen", "state", "seed", "temperature", "rt")
+
+
+def state_checks_file(settings: dict[str, Any], root: Path, out: Path) -> None:
+    """Check the specimen that ``settings`` name and write the JSON ``out``; paths are relative to ``root``.
+
+    Keys of the result: the specimen's own; ``atoms``; ``density_g_cm3``; ``rdf`` (``r_A`` and, for each pair of
+    ``pairs``, g(r)); ``msd_A2``; ``lindemann`` and ``on_site``, where the reference is a crystal; ``contacts``;
+    ``drift``, ``equilibrated``, ``thermo`` and ``warnings``. What a specimen lacks, a reference or a thermo series, is
+    null. Raises PersistemError for files that cannot be read or do not belong together.
+    """
+    import numpy as np
+
+    path = Path(root) / settings["structure"]
+    atoms = read_structure(path)
+    present = set(atoms.get_chemical_symbols())
+    listed = sorted(present) if settings["species"] is None else settings["species"]
+    if missing := present - set(listed):
+        raise PersistemError(f"{path}: has {sorted(missing)[0]}, which is not in material.species")
+    species = [s for s in listed if s in present]
+    distances = pair_distances(atoms, species, LARGEST)
+    result: dict[str, Any] = {k: settings.get(k) for k in _KEYS} | {"atoms": len(atoms)}
+    result["density_g_cm3"] = round(density(atoms), 6)
+    edges = np.linspace(0, LARGEST, round(LARGEST / BIN) + 1)
+    pairs = {"-".join(ab): np.round(rdf(atoms, ab, d, edges), 5).tolist() for ab, d in distances.items()}
+    result["rdf"] = {"r_A": np.round((edges[1:] + edges[:-1]) / 2, 5).tolist(), "pairs": pairs}
+    result |= _displacements(atoms, settings.get("reference"), Path(root), path)
+    result["contacts"] = {f"{a}-{a}": contacts(atoms, a, distances[a, a]) for a in species}
+    result |= {"drift": None, "equilibrated": None, "thermo": None, "warnings": []}
+    if settings.get("thermo"):
+        rows = _thermo(Path(root) / settings["thermo"], settings["timestep_fs"])
+        drift, warnings = drift_of(rows, settings.get("target_K"), settings.get("target_GPa"))
+        step = math.ceil(len(rows) / SAMPLES)
+        kept = rows[::-1][::step][::-1]  # the last sample is always among them
+        result |= {"drift": drift, "warnings": warnings, "equilibrated": not warnings if drift else None}
+        result["thermo"] = {name: [round(row[name], 5) for row in kept] for name in rows[0]}
+    with atomic(out) as part:
+        part.write_text(json.dumps(result, ensure_ascii=False) + "\n")
+
+
+def pair_distances(atoms: Atoms, species: list[str], largest: float) -> dict[tuple[str, str], Array]:
+    """Distances (Å) up to ``largest`` from atoms of one element to atoms of another, images of the cell included.
+
+    Every pair of elements is there once, in the order of ``species``. A distance between two atoms of one element
+    comes twice, once from either end; no atom is at a distance from itself, but it is from its images.
+    """
+    import numpy as np
+    from scipy.spatial import KDTree
+
+    positions, numbers, owner = _with_images(atoms, largest)
+    symbols = np.array(atoms.get_chemical_symbols())
+    found: dict[tuple[str, str], Array] = {}
+    for a, b in combinations_with_replacement(species, 2):
+        home = np.flatnonzero((symbols[owner] == a) & (numbers == 0))
+        others = np.flatnonzero(symbols[owner] == b)
+        tree, parts = KDTree(positions[others]), []
+        for chunk in np.array_split(home, max(1, len(home) // 2000)):
+            near = KDTree(positions[chunk]).sparse_distance_matrix(tree, largest, output_type="ndarray")
+            parts.append(near["v"][chunk[near["i"]] != others[near["j"]]])
+        found[a, b] = np.concatenate(parts)
+    return found
+
+
+def _with_images(atoms: Atoms, margin: float) -> tuple[Array, NDArray[np.int_], NDArray[np.int_]]:
+    """Positions (Å) of the cell's atoms and images within ``margin`` (Å) of it; 1 for an image, else 0; the atom."""
+    import numpy as np
+
+    cell = atoms.cell.array
+    scaled = atoms.get_scaled_positions(wrap=True)
+    # distance between opposite faces, in the units of scaled positions
+    reach = margin * np.linalg.norm(np.linalg.inv(cell), axis=0)
+    positions, image, owner = [], [], []
+    for shift in product(*(range(-math.ceil(r), math.ceil(r) + 1) for r in reach)):
+        moved = scaled + shift
+        near = np.flatnonzero(((moved >= -reach) & (moved <= 1 + reach)).all(axis=1))
+        positions.append(moved[near] @ cell)
+        image.append(np.full(len(near), int(any(shift))))
+        owner.append(near)
+    return np.concatenate(positions), np.concatenate(image), np.concatenate(owner)
+
+
+def rdf(atoms: Atoms, pair: tuple[str, str], distances: Array, edges: Array) -> Array:
+    """Partial radial distribution function g(r), (bins,): 1 for atoms that do not know of each other.
+
+    ``distances`` are those of ``pair_distances``; ``edges`` of the bins in Å.
+    """
+    import numpy as np
+
+    symbols = atoms.get_chemical_symbols()
+    first, second = (symbols.count(s) for s in pair)
+    shells = 4 / 3 * np.pi * np.diff(edges**3)
+    expected = first * (second - (pair[0] == pair[1])) / atoms.get_volume() * shells
+    counts = np.histogram(distances, edges)[0]
+    return np.asarray(np.divide(counts, expected, out=np.zeros(len(shells)), where=expected > 0))
+
+
+def contacts(atoms: Atoms, element: str, distances: Array) -> dict[str, float]:
+    """Bonds between atoms of one element: the cutoff in Å, and neighbours within it per atom of that element."""
+    from ase.data import atomic_numbers, covalent_radii
+
+    cutoff = CONTACT * 2 * float(covalent_radii[atomic_numbers[element]])
+    count = atoms.get_chemical_symbols().count(element)
+    return {"cutoff_A": round(cutoff, 4), "per_atom": round(float((distances < cutoff).sum()) / count, 6)}
+
+
+def displacements(atoms: Atoms, reference: Atoms) -> Array:
+    """Displacement (Å) of every atom (atoms, 3) from where it was in ``reference``, which lists the same atoms.
+
+    The reference is stretched to the present cell, so that expansion is no displacement; the way across a boundary is
+    the shortest; the drift of the centre of mass is subtracted. An atom that went farther than half the cell seems
+    nearer than it is.
+    """
+    import numpy as np
+    from ase.geometry import find_mic
+
+    ways = atoms.get_scaled_positions(wrap=False) - reference.get_scaled_positions(wrap=False)
+    # a common drift of up to a whole cell: the mean direction on each axis as on a circle
+    ways -= np.angle(np.exp(2j * np.pi * ways).mean(axis=0)) / (2 * np.pi)
+    shortest, _ = find_mic(ways @ atoms.cell.array, atoms.cell, pbc=True)
+    return np.asarray(shortest - np.average(shortest, axis=0, weights=atoms.get_masses()))
+
+
+def nearest_neighbour(atoms: Atoms) -> float:
+    """The shortest distance (Å) between two atoms, images included."""
+    largest = 1.5 * (atoms.get_volume() / len(atoms)) ** (1 / 3)
+    species = sorted(set(atoms.get_chemical_symbols()))
+    return min(float(d.min()) for d in pair_distances(atoms, species, largest).values() if len(d))
+
+
+def _displacements(atoms: Atoms, reference: dict[str, Any] | None, root: Path, path: Path) -> dict[str, Any]:
+    """Mean-square displacement (Å²); for a crystal also Lindemann's ratio and the share of atoms on their sites.
+
+    Lindemann's ratio is the root-mean-square displacement over the distance of nearest neighbours of the crystal,
+    stretched as the cell is; an atom is on its site when it is displaced by less than half of that distance.
+    """
+    import numpy as np
+
+    result: dict[str, Any] = {"reference": None, "msd_A2": None, "lindemann": None, "on_site": None}
+    if reference is None:
+        return result
+    if reference["kind"] == "crystal":
+        from types import SimpleNamespace
+
+        # as the section ``material`` of a study, without its validation: the study was validated
+        material: Any = SimpleNamespace(**reference["material"])
+        material.crystal = SimpleNamespace(**material.crystal)
+        origin = crystal_of(material)
+    else:
+        origin = read_structure(root / reference["structure"])
+    if origin.get_chemical_symbols() != atoms.get_chemical_symbols():
+        raise PersistemError(f"{path}: does not list the atoms of its reference, a {reference['kind']}, in their order")
+    squares = (displacements(atoms, origin) ** 2).sum(axis=1)
+    msd = float(squares.mean())
+    result |= {"reference": reference["kind"], "msd_A2": round(msd, 6)}
+    if reference["kind"] == "crystal":
+        spacing = nearest_neighbour(origin) * (atoms.get_volume() / origin.get_volume()) ** (1 / 3)
+        result["lindemann"] = round(math.sqrt(msd) / spacing, 6)
+        result["on_site"] = round(float(np.mean(squares < (spacing / 2) ** 2)), 6)
+    return result
+
+
+def _thermo(path: Path, timestep: float) -> list[dict[str, float]]:
+    """The thermo series: time since its start (ps; ``timestep`` in fs), temperature, pressure in GPa, and density."""
+    try:
+        rows = read_thermo(path)
+        return [
+            {
+                "time_ps": (row["step"] - rows[0]["step"]) * timestep / 1000,
+                "temperature_K": row["temperature_K"],
+                "pressure_GPa": row["pressure_bar"] / BAR_PER_GPA,
+                "density_g_cm3": row["density_g_cm3"],
+            }
+            for row in rows
+        ]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise PersistemError(f"{path}: not a thermo series of this workflow ({error!r})") from error
+
+
+def drift_of(
+    rows: list[dict[str, float]], kelvin: float | None, gigapascal: float | None
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """How a run ends: means of its third and last quarter, and in plain words what has not come to rest.
+
+    ``rows`` are samples with temperature_K, pressure_GPa and density_g_cm3; ``kelvin`` and ``gigapascal`` are the
+    targets, or None. A change is named when it is larger than DENSITY, TEMPERATURE or PRESSURE and than 3 standard
+    errors of the means. Fewer than FEWEST samples say nothing: None, and one warning.
+    """
+    import numpy as np
+
+    if len(rows) < FEWEST:
+        return None, [f"{len(rows)} samples of the run are too few to say whether it is equilibrated"]
+    quarter = len(rows) // 4
+    drift: dict[str, Any] = {}
+    warnings = []
+    for name, unit, tolerance, target in [
+        ("density_g_cm3", "g/cm³", DENSITY, None),
+        ("temperature_K", "K", TEMPERATURE, kelvin),
+        ("pressure_GPa", "GPa", PRESSURE, gigapascal),
+    ]:
+        values = np.array([row[name] for row in rows[-2 * quarter :]])
+        before, mean = float(values[:quarter].mean()), float(values[quarter:].mean())
+        drift[name] = {"before": round(before, 5), "after": round(mean, 5), "target": target}
+        # errors from the scatter about a line: the drift itself is no error
+        time = np.arange(2 * quarter)
+        scatter = float(np.std(values - np.polyval(np.polyfit(time, values, 1), time), ddof=2))
+        word = name.split("_")[0]
+        if word != "pressure":
+            tolerance *= abs(mean)
+        if abs(mean - before) > max(tolerance, 3 * scatter * math.sqrt(2 / quarter)):
+            warnings.append(
+                f"not equilibrated: the {word} still {'rises' if mean > before else 'falls'}, from {before:.4g} to"
+                f" {mean:.4g} {unit} between the third and the last quarter of the run"
+            )
+        if target is not None and abs(mean - target) > max(tolerance, 3 * scatter / math.sqrt(quarter)):
+            warnings.append(
+                f"not equilibrated: the {word} is {mean:.4g} {unit} in the last quarter of the run, its target"
+                f" {target:g} {unit}"
+            )
+    return drift, warnings

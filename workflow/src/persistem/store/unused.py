@@ -1,0 +1,203 @@
+"""What the results folder holds that no study refers to, and its removal.
+
+A study refers to the digests, and of some of them the specimens, that ``results/<study>/digests.csv`` lists. Looked at
+is nothing but the folders ``results/<stage>/<digest>/`` and what logs, benchmarks and seals say of them; symbolic links
+are not followed.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from persistem.errors import PersistemError
+from persistem.store import paths, runs
+from persistem.store.temporary import TEMPORARY
+
+DIGEST = re.compile("[0-9a-f]{12}")
+#: Seconds after which a temporary file of another node, whose processes cannot be asked for, is left over.
+DAY = 86_400.0
+FORGET = (
+    "A study is forgotten by deleting its folder results/<study>/; what it alone refers to is listed here thereafter."
+)
+
+#: By stage and digest: the specimens that studies refer to, None for all.
+Referred = dict[tuple[str, str], set[str] | None]
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Files and folders that no study refers to: of a digest, or of a specimen in one, or what was left beside them."""
+
+    stage: str
+    digest: str
+    what: str
+    paths: tuple[Path, ...]
+    bytes: int
+
+
+def unused(root: Path, remove: bool = False) -> list[Unused]:
+    """What no study in ``root``/results refers to, by stage and digest; with ``remove``, it is gone thereafter.
+
+    Raises PersistemError where there is no results folder, a run is alive in it, or a study does not say what it
+    refers to.
+    """
+    if not (root / paths.RESULTS).is_dir():
+        raise PersistemError(f"{root / paths.RESULTS}: no such folder; --root is the folder that holds results/")
+    with runs.alone(root):
+        referred = refers(root / paths.RESULTS)
+        found = [one for stage in paths.STAGES for one in _of_stage(root / paths.RESULTS, stage, referred)]
+        if remove:
+            for path in (path for one in found for path in one.paths):
+                _remove(path)
+    return found
+
+
+def refers(results: Path) -> Referred:
+    """What the studies of a results folder refer to; raises PersistemError where one does not say it."""
+    referred: Referred = {}
+    for study in sorted(path for path in results.iterdir() if path.is_dir() and path.name not in paths.STAGES):
+        table = study / "digests.csv"
+        if not table.exists():
+            if (study / "study.yaml").exists():
+                raise PersistemError(
+                    f"{study}: a study that does not say what it refers to; `persistem publish FILE --root"
+                    f" {results.parent}` with the study's file writes its digests.csv"
+                )
+            continue
+        for stage, digest, specimen in _rows(table):
+            known = referred.setdefault((stage, digest), set())
+            if not specimen:
+                referred[stage, digest] = None
+            elif known is not None:
+                known.add(specimen)
+    return referred
+
+
+def report(found: list[Unused], removed: bool) -> str:
+    """What was found as lines for people: stage, digest, what of it, size; their sum, and how a study is forgotten."""
+    widths = [max((len(getattr(one, key)) for one in found), default=0) for key in ("stage", "digest", "what")]
+    lines = [
+        f"{one.stage:{widths[0]}}  {one.digest:{widths[1]}}  {one.what:{widths[2]}}  {size(one.bytes):>8}"
+        for one in found
+    ]
+    total = size(sum(one.bytes for one in found))
+    if removed:
+        lines.append(f"{total} removed")
+    else:
+        lines.append(f"{total} that no study refers to" + ("; --remove removes them" if found else ""))
+    return "\n".join([*lines, FORGET])
+
+
+def size(count: int) -> str:
+    """A number of bytes for people: ``1.4 GB``."""
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return f"{count} B"
+
+
+def _rows(table: Path) -> list[tuple[str, str, str]]:
+    try:
+        with open(table, newline="") as file:
+            return [(row["stage"], row["digest"], row["specimen"]) for row in csv.DictReader(file)]
+    except (OSError, ValueError, LookupError, csv.Error) as error:
+        raise PersistemError(f"{table}: not the table of a study's digests; run the study again") from error
+
+
+def _of_stage(results: Path, stage: str, referred: Referred) -> Iterator[Unused]:
+    """What is not referred to of a stage, digest by digest."""
+    folders = [results / stage, *(results / kind / stage for kind in paths.RECORDS)]
+    digests = {path.name for folder in folders for path in _entries(folder) if DIGEST.fullmatch(path.name)}
+    for digest in sorted(digests):
+        of = [path for folder in folders if _is_folder(path := folder / digest)]
+        if (stage, digest) in referred:
+            yield from _of_digest(stage, digest, of, referred[stage, digest])
+        elif of:
+            yield _unused(stage, digest, "all", of)
+
+
+def _unused(stage: str, digest: str, what: str, listed: list[Path]) -> Unused:
+    length = sum(file.lstat().st_size for path in listed for file in _files(path))
+    return Unused(stage, digest, what, tuple(listed), length)
+
+
+def _of_digest(stage: str, digest: str, folders: list[Path], specimens: set[str] | None) -> Iterator[Unused]:
+    """What is not referred to of a digest that is, but perhaps not for every specimen; and what was left beside."""
+    by_specimen: dict[str, list[Path]] = {}
+    for path in (path for folder in folders for path in _entries(folder)):
+        name = path.name.split(".")[0]
+        if specimens is not None and name and name not in specimens and path.name.split(".json")[0] != "stage.yaml":
+            by_specimen.setdefault(name, []).append(path)
+    for name, listed in sorted(by_specimen.items()):
+        yield _unused(stage, digest, name, listed)
+    gone = {path for listed in by_specimen.values() for path in listed}
+    left = [path for folder in folders for path in _left(folder) if path not in gone]
+    for what, kind in (("left by a process that is gone", _is_temporary), ("damaged", _is_damaged)):
+        if listed := [path for path in left if kind(path)]:
+            yield _unused(stage, digest, what, listed)
+
+
+def _left(folder: Path) -> Iterator[Path]:
+    """Temporary files and damaged ones, at any depth; not what is in one of them."""
+    for path in _entries(folder):
+        if _is_temporary(path) or _is_damaged(path):
+            yield path
+        elif _is_folder(path):
+            yield from _left(path)
+
+
+def _is_damaged(path: Path) -> bool:
+    return path.name.endswith(".damaged")
+
+
+def _is_temporary(path: Path) -> bool:
+    """Whether a path is one that a process which is gone was writing; of another node, for longer than a day."""
+    found = TEMPORARY.fullmatch(path.name)
+    if found is None:
+        return False
+    node, pid = found["node"], int(found["pid"])
+    if node == platform.node():
+        return not _lives(pid)
+    return time.time() - path.lstat().st_mtime > DAY
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of somebody else
+        pass
+    return True
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, in the order of the names; nothing where it is a link, or none."""
+    return sorted(folder.iterdir()) if _is_folder(folder) else []
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """A file or link itself; of a folder, everything in it that is none."""
+    if not _is_folder(path):
+        yield path
+    for inner in _entries(path):
+        yield from _files(inner)
+
+
+def _remove(path: Path) -> None:
+    if _is_folder(path):
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,121 @@
+"""Checks of settings of a study that have to fit together: its model, its own micrographs, and its composites."""
+
+from __future__ import annotations
+
+from glob import has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persistem.model.bundle import INDEX
+from persistem.store.files import is_file
+from persistem.study.members import specimens_of, states_of
+
+if TYPE_CHECKING:
+    from persistem.study import Study
+
+
+def check_model(study: Study) -> None:
+    """A model needs states to tell apart, micrographs that hold its windows, and doses and candidates that differ."""
+    from persistem.model.training import binning
+
+    if study.model is None:
+        return
+    if len(states_of(study)) < 2:
+        raise ValueError(f"model: needs two states or more; there is {', '.join(states_of(study))}")
+    model, windows, imaging = study.model, study.model.windows, study.imaging
+    pixel_size = imaging.field / imaging.pixels
+    if pixel_size * binning(pixel_size, windows.sampling) > 1.25 * windows.sampling:
+        raise ValueError(
+            f"model.windows.sampling = {windows.sampling:g}: the micrographs have pixels of {pixel_size:g} Å, which may"
+            f" be at most {1.25 * windows.sampling:g} Å; raise imaging.pixels or the sampling"
+        )
+    if windows.size > imaging.field:
+        raise ValueError(
+            f"model.windows.size = {windows.size:g}: larger than the micrograph; at most imaging.field ="
+            f" {imaging.field:g} Å"
+        )
+    listed = {"doses": model.doses, "thicknesses": model.thicknesses, "C": model.C}
+    for name, values in listed.items():
+        if len(set(values)) < len(values):
+            raise ValueError(f"model.{name} = {list(values)}: a value is listed twice")
+        if any(value is not None and value <= 0 for value in values):
+            raise ValueError(f"model.{name} = {list(values)}: all have to be above 0")
+    for k, blocks in enumerate(model.candidates):
+        if not blocks or len(set(blocks)) < len(blocks):
+            raise ValueError(f"model.candidates[{k}] = {list(blocks)}: needs one block or more, each once")
+
+
+def check_micrographs(study: Study) -> None:
+    """Micrographs need a model that maps them, and are files, each listed once."""
+    if not study.micrographs:
+        return
+    if study.map_with is None and study.model is None:
+        raise ValueError(
+            "micrographs: nothing maps them; add a model (model: {}), or name a finished one (map_with: its folder)"
+        )
+    if study.map_with is not None and not is_file(Path(study.map_with) / INDEX):
+        raise ValueError(f"map_with = {study.map_with!r}: not the folder of a model; it has no {INDEX}")
+    seen = set()
+    for path in (Path(micrograph.path) for micrograph in study.micrographs):
+        if not is_file(path):
+            what = "no file matches" if has_magic(str(path)) else "no such file"
+            raise ValueError(f"micrographs: path = {str(path)!r}: {what} (paths start at the working directory)")
+        if path.resolve() in seen:
+            raise ValueError(f"micrographs: {path} is listed twice; a file has one pixel size, voltage and defocus")
+        seen.add(path.resolve())
+
+
+def check_truth(study: Study) -> None:
+    """Composites need a model, states that it knows, seeds of both and seeds that are left to train."""
+    asked = study.truth
+    if asked is None:
+        return
+    if study.model is None:
+        raise ValueError("truth: there is no model to try; add one (model: {})")
+    states = states_of(study)
+    pairs = [(f"splices[{k}]", splice.states) for k, splice in enumerate(asked.splices)]
+    pairs += [(f"melts[{k}]", melt.states) for k, melt in enumerate(asked.melts)]
+    for where, pair in pairs:
+        if pair[0] == pair[1] or not set(pair) <= set(states):
+            raise ValueError(f"truth.{where}.states = {list(pair)}: needs two different ones of {', '.join(states)}")
+    if asked.melts and (study.material.file or study.structures):
+        raise ValueError("truth.melts: melts the crystal of material.crystal; not with material.file or structures")
+    if asked.splices and study.preparation.method in ("stack", "snapshots"):
+        raise ValueError(
+            "truth.splices: splices one arrangement of the atoms of a seed; not with preparation.method ="
+            f" {study.preparation.method}"
+        )
+    if not asked.melts and all(one.chooses for one in asked.splices):
+        raise ValueError("truth.splices: all of them choose the window; needs one with chooses = false, or a melt")
+    for k, one in enumerate(asked.splices):
+        if one.vacuum is not None and not 0 <= one.vacuum[0] < one.vacuum[1] <= asked.field:
+            raise ValueError(
+                f"truth.splices[{k}].vacuum = {list(one.vacuum)}: first and last row have to be in this order and"
+                f" within 0 and truth.field = {asked.field:g} Å"
+            )
+    kept = {seed for one in asked.splices for seed in one.seeds}
+    training: set[int] = set()
+    for state in states:
+        seeds = {s.seed for s in specimens_of(study) if s.state == state}
+        if not seeds - kept:
+            raise ValueError(f"truth.splices: their seeds {sorted(kept)} leave {state} none to train on")
+        training |= seeds - kept
+    for k, melt in enumerate(asked.melts):
+        if known := sorted(training & set(melt.seeds)):
+            raise ValueError(
+                f"truth.melts[{k}].seeds = {list(melt.seeds)}: the model is trained on specimens of seed {known[0]}; a"
+                f" trial needs others than {sorted(training)}"
+            )
+    field = min(study.imaging.field, asked.field)
+    if study.model.windows.size > asked.field:
+        raise ValueError(
+            f"truth.field = {asked.field:g}: smaller than a window; at least model.windows.size ="
+            f" {study.model.windows.size:g} Å"
+        )
+    for size in asked.sizes:
+        if not 16 * study.model.windows.sampling <= size <= field:
+            raise ValueError(
+                f"truth.sizes = {list(asked.sizes)}: windows of {size:g} Å; allowed are"
+                f" {16 * study.model.windows.sampling:g} Å (16 pixels) to {field:g} Å, the"
+                " smaller of imaging.field and truth.field"
+            )

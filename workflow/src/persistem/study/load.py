@@ -1,0 +1,171 @@
+"""The only way into a study: reading and checking it. Whatever is wrong with it comes as one message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from persistem.errors import PersistemError
+from persistem.study import Study
+from persistem.study.checks import check_combinations
+
+#: Problems of a study that one message lists, characters of a value in it, and values that a study may have: aliases
+#: of aliases are few lines of YAML and more values than any memory holds.
+MOST_PROBLEMS, LONGEST, MOST_VALUES, DEEPEST = 20, 300, 1_000_000, 50
+EXPONENTIAL = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+
+def load_study(path: Path) -> Study:
+    """The study in a YAML file; its name is the file's unless it states one.
+
+    Raises PersistemError when the file is not a valid study.
+    """
+    path = Path(path)
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise PersistemError(f"{path}: not valid YAML: {' '.join(str(error).split())[:LONGEST]}") from error
+    if settings is None:
+        settings = {}
+    if not isinstance(settings, dict):
+        raise PersistemError(f"{path}: a study is a mapping of keys to values, not {type(settings).__name__}")
+    return make_study(settings, path)
+
+
+def make_study(settings: Mapping[str, Any], file: Path | None = None) -> Study:
+    """The study of a mapping as a YAML file holds it; ``file`` names it in messages and gives the default name."""
+    _check_size(settings, file)
+    named = numbers(dict(settings))
+    if file is not None:
+        named.setdefault("name", Path(file).stem)
+    try:
+        study = Study.model_validate(named)
+    except ValidationError as error:
+        raise PersistemError(explain(error, file)) from error
+    try:
+        check_combinations(study)
+    except (PersistemError, ValueError) as error:
+        raise PersistemError(f"{file if file is not None else 'study'}: {error}") from error
+    return study
+
+
+def _check_size(settings: Mapping[str, Any], file: Path | None) -> None:
+    where = file if file is not None else "study"
+    left, count = [(key, settings[key], 1) for key in settings], 0
+    while left:
+        key, value, depth = left.pop()
+        count += 1
+        if count > MOST_VALUES:
+            raise PersistemError(f"{where}: {key}: more than {MOST_VALUES} values in all")
+        if depth > DEEPEST:
+            raise PersistemError(f"{where}: {key}: nested more than {DEEPEST} deep")
+        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+        left += [(key, one, depth + 1) for one in inner]
+
+
+def numbers(value: Any) -> Any:
+    """Settings in which 1e-5 is a number: YAML 1.1 asks for a point, 1.0e-5, and takes the rest for text."""
+    if isinstance(value, Mapping):
+        return {key: numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [numbers(item) for item in value]
+    return float(value) if isinstance(value, str) and EXPONENTIAL.fullmatch(value) else value
+
+
+def typed(value: Any) -> Any:
+    """Settings given as text, as on a command line, with the types that YAML gives them."""
+    if isinstance(value, Mapping):
+        return {key: typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [typed(item) for item in value]
+    return yaml.safe_load(value) if isinstance(value, str) else value
+
+
+def explain(error: ValidationError, file: Path | None) -> str:
+    """Every problem of a study in one message: file, key, value, and what is allowed."""
+    lines = []
+    problems = error.errors()
+    for problem in problems[:MOST_PROBLEMS]:
+        # discriminators and dict keys appear in the location as they are; list positions become [k]
+        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{key}: no such key; allowed are {_siblings(problem['loc'])}")
+        elif problem["type"] == "missing":
+            lines.append(f"{key}: must be given")
+        elif key:
+            lines.append(
+                f"{key} = {_short(problem['input'])}: {message[0].lower() + message[1:]}{_about(problem['loc'])}"
+            )
+        else:
+            lines.append(message)
+    if len(problems) > MOST_PROBLEMS:
+        lines.append(f"and {len(problems) - MOST_PROBLEMS} more")
+    where = f"{file}" if file is not None else "study"
+    return "\n".join(f"{where}: {line}" for line in lines)
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        text = f"{type(value).__name__} of very many digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _siblings(location: tuple[int | str, ...]) -> str:
+    """The keys that may stand where an unknown one stood."""
+    return ", ".join(_section(location[:-1]).get("properties", {})) or "none"
+
+
+def _about(location: tuple[int | str, ...]) -> str:
+    """Unit and meaning of the setting at a location, for the end of a message."""
+    try:
+        about = _section(location)
+    except KeyError:
+        return ""
+    unit = f" in {about['unit']}" if about.get("unit") else ""
+    return f" ({about['description']}{unit})" if "description" in about else ""
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return Study.model_json_schema()
+
+
+def _section(location: tuple[int | str, ...]) -> dict[str, Any]:
+    """The part of the JSON schema that describes a location."""
+    schema = _schema()
+    here: dict[str, Any] = schema
+    for part in location:
+        here = _resolve(here, schema, part)
+        if "properties" in here and part in here["properties"]:
+            here = {**here["properties"][part]}
+        elif isinstance(part, int):
+            here = here.get("items") or (here.get("prefixItems") or [{}])[0]
+        elif isinstance(here.get("additionalProperties"), dict):
+            here = here["additionalProperties"]
+    resolved = _resolve(here, schema, "")
+    return {**resolved, **here}
+
+
+def _resolve(here: dict[str, Any], schema: dict[str, Any], part: int | str) -> dict[str, Any]:
+    """Follow a reference or, in a union, the member that a discriminator in the location names."""
+    if "$ref" in here:
+        return _resolve(schema["$defs"][here["$ref"].rsplit("/", 1)[1]], schema, part)
+    for option in here.get("oneOf", []) + here.get("anyOf", []):
+        resolved = _resolve(option, schema, part)
+        if (
+            part in resolved.get("properties", {})
+            or resolved.get("properties", {}).get("method", {}).get("const") == part
+        ):
+            return resolved
+    return here

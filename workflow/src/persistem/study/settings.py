@@ -1,0 +1,89 @@
+"""The settings that a verb receives: checked, and with one sentence for what is wrong or missing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from persistem.errors import PersistemError
+from persistem.study.load import numbers
+
+
+def protocol_of(text: str) -> dict[str, Any]:
+    """Settings of a stage: a YAML or JSON mapping as it is, or the path of a file that holds one.
+
+    A digest folder's ``stage.yaml`` is such a file; of it the settings are taken. In it, and in JSON, text stays text;
+    in YAML by hand 1e-5 is a number.
+    """
+    if not text.lstrip().startswith("{"):
+        try:
+            text = Path(text).read_text()
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
+    settings = _exactly(text)
+    if settings is None:
+        try:
+            settings = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise argparse.ArgumentTypeError(f"not YAML: {' '.join(str(error).split())}") from error
+        if not (isinstance(settings, dict) and "stage" in settings):
+            settings = numbers(settings)
+    if not isinstance(settings, dict):
+        raise argparse.ArgumentTypeError(f"a mapping is expected, not {text.strip()[:60]!r}")
+    return settings.get("settings", settings) if "stage" in settings else settings
+
+
+def _exactly(text: str) -> Any:
+    """JSON, as the workflow writes it: text is text there, also a digest that reads as a number, 3423657709e4."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+class Given(dict[str, Any]):
+    """Settings that say which one is missing."""
+
+    def __missing__(self, key: str) -> Any:
+        raise PersistemError(f"--protocol: {key} must be given")
+
+
+def given(settings: Any) -> Any:
+    """Settings, with all that is in them, that say which one is missing."""
+    if isinstance(settings, dict):
+        return Given({key: given(value) for key, value in settings.items()})
+    return [given(value) for value in settings] if isinstance(settings, list) else settings
+
+
+def require(protocol: dict[str, Any], *keys: str) -> None:
+    """Raise PersistemError, naming it, where a key is missing."""
+    for key in keys:
+        if key not in protocol:
+            raise PersistemError(f"--protocol: {key} must be given")
+
+
+def section(model: type[Any], settings: dict[str, Any]) -> Any:
+    """A section of the study with the settings a stage received; what it did not receive takes the default."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            allowed = ", ".join(model.model_fields)
+            raise PersistemError(f"--protocol: {key}: no such setting; allowed are {allowed}") from error
+        raise PersistemError(f"--protocol: {key} = {problem['input']!r}: {problem['msg']}") from error
+
+
+def sections(protocol: dict[str, Any], **models: type[Any]) -> dict[str, Any]:
+    """Several sections of the study, each with the settings that stand under its name."""
+    for key in protocol:
+        if key not in models:
+            raise PersistemError(f"--protocol: {key}: no such section; allowed are {', '.join(models)}")
+    return {key: section(model, protocol.get(key, {})) for key, model in models.items()}

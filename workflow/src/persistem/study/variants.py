@@ -1,0 +1,82 @@
+"""Variants of a study: the study itself but for some settings. They share every result that the change leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from persistem.errors import PersistemError
+
+if TYPE_CHECKING:
+    from persistem.study import Study
+
+
+#: What a variant has in common with its study: how it runs, what it is called and shows, and whose structures it has.
+FIXED = ("run", "name", "figures", "structures", "micrographs", "map_with")
+
+
+def variant(study: Study, changes: Mapping[str, Any], where: str) -> Study:
+    """A study with other values for some dotted keys, ``imaging.voltage``; ``where`` names them in a message.
+
+    Raises PersistemError when a key does not exist or is of the study as a whole, or the study that results is not
+    valid.
+    """
+    for key in changes:
+        if key.split(".")[0] in FIXED:
+            raise PersistemError(f"{where}: {key}: cannot differ from the study; {', '.join(FIXED)} are of all of it")
+    return _changed(study, changes, where)
+
+
+def _changed(study: Study, changes: Mapping[str, Any], where: str) -> Study:
+    from persistem.study.load import make_study
+
+    settings = study.model_dump(mode="json", exclude_unset=True, exclude={"figures", "micrographs", "map_with"})
+    for key, value in changes.items():
+        _set(settings, key.split("."), deepcopy(value), study, f"{where}: {key}")
+    try:
+        return make_study(settings)
+    except PersistemError as error:
+        problems = [line.removeprefix("study: ") for line in str(error).splitlines()]
+        raise PersistemError(f"{where}: {'; '.join(problems)}") from error
+
+
+def with_seeds(study: Study, seeds: Iterable[int], where: str) -> Study:
+    """A study of its classified specimens only, of some seeds (of all, where none is given), and without an evaluation.
+
+    Raises PersistemError when a seed is not one of the study's.
+    """
+    from persistem.study.members import specimens_of
+
+    classified = [s for s in specimens_of(study) if s.state is not None]
+    known = sorted({s.seed for s in classified})
+    wanted = sorted(set(seeds)) or known
+    missing = sorted(set(wanted) - set(known))
+    if missing:
+        raise PersistemError(f"{where}: seeds = {missing}: the study's states have seeds {known}")
+    chosen = [s for s in classified if s.seed in wanted]
+    update: dict[str, Any]
+    if study.structures:
+        update = {"structures": [s.structure.model_dump(mode="json") for s in chosen if s.structure]}
+    else:
+        # one by one, so that they keep their order, which the digest of what is learned from them has
+        update = {"md.series": [{"temperatures": [s.temperature], "rt": [s.rt], "seeds": [s.seed]} for s in chosen]}
+    return _changed(study, update, where)
+
+
+def _set(settings: dict[str, Any], path: list[str], value: Any, section: Any, where: str) -> None:
+    """Set one dotted key of a study's settings; ``section`` is the study, whose defaults fill what is not stated."""
+    name, *rest = path
+    known = section if isinstance(section, Mapping) else dict(section) if section is not None else {}
+    if not rest:
+        settings[name] = value
+        return
+    inner = known.get(name)
+    if inner is None or not (isinstance(inner, Mapping) or hasattr(inner, "model_fields_set")):
+        raise PersistemError(f"{where}: no such setting; {name!r} holds none (of {', '.join(known) or 'nothing'})")
+    if not isinstance(settings.get(name), dict):
+        # all of it: a section of its own starts from its defaults, which may not be those of the section that holds it
+        settings[name] = TypeAdapter(Any).dump_python(inner, mode="json")
+    _set(settings[name], rest, value, inner, where)

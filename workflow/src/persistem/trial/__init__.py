@@ -1,0 +1,1 @@
+"""Composites whose regions are known, and what a model's maps are worth on them."""

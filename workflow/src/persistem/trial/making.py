@@ -1,0 +1,93 @@
+"""The structure of a composite, as the later stages take it, and the layout that says what is where in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.errors import PersistemError
+from persistem.store import seals
+from persistem.store.files import atomic, read_json
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from persistem.specimens.layout import Halves
+    from persistem.study import Imaging
+
+#: Raised when the results of this stage change for the same study.
+VERSION = 1
+
+#: Beside the structure.
+LAYOUT = "layout.json"
+
+
+def make(settings: dict[str, Any], root: Path, out: Path) -> None:
+    """Write ``structure.extxyz``, ``summary.json`` and, of two states, ``layout.json`` into the folder ``out``.
+
+    Parameters
+    ----------
+    settings
+        ``imaging`` of the field, and of a splice its ``layout`` and ``states``, two lists of structures; or ``melts``,
+        a list of half-melted ones; or the ``crystal`` of a stranger
+    root
+        folder that paths are relative to
+
+    Raises
+    ------
+    PersistemError
+        when a structure cannot be read, or the specimens are too few or too small for the field.
+    """
+    from persistem import study
+    from persistem.specimens.layout import Halves
+    from persistem.specimens.structures import read_structure, write_structure, write_summary
+    from persistem.study.settings import section
+    from persistem.trial import melted
+    from persistem.trial.splice import splice, stacked
+
+    imaging = section(study.Imaging, settings["imaging"])
+    halves: Halves | None = None
+    if "states" in settings:
+        halves = Halves(**settings["layout"])
+        atoms = splice([[read_structure(root / path) for path in of] for of in settings["states"]], halves, imaging)
+    elif "melts" in settings:
+        melts = [read_structure(root / path) for path in settings["melts"]]
+        halves = melted.halves(melts, imaging)
+        atoms = stacked(melts, imaging)
+    else:
+        atoms = _filling(section(study.Crystal, settings["crystal"]), imaging)
+    facts = {"dropped": int(atoms.info.pop("dropped", 0))}
+    write_structure(out / "structure.extxyz", atoms)
+    if halves:
+        with atomic(out / LAYOUT) as part:
+            part.write_text(json.dumps(asdict(halves), indent=1) + "\n")
+    write_summary(out / "summary.json", atoms, **facts)
+
+
+def layout(structure: Path) -> Halves:
+    """What is where in the composite with this structure."""
+    from persistem.specimens.layout import Halves
+
+    try:
+        found = read_json(structure.with_name(LAYOUT))
+    except PersistemError:
+        seals.set_aside(structure)  # the rule that makes both is asked for this one
+        raise
+    return Halves(**found | {"vacuum": tuple(found["vacuum"]) if found["vacuum"] else None})
+
+
+def _filling(crystal: Any, imaging: Imaging) -> Atoms:
+    """A crystal that fills the field, seen along z. Raises PersistemError where ASE cannot build it."""
+    import numpy as np
+
+    from persistem.specimens.slabs import cut, grid
+    from persistem.specimens.structures import crystal_cell
+
+    try:
+        cell = crystal_cell(crystal)
+    except Exception as error:
+        raise PersistemError(f"crystal {crystal.formula}: ASE cannot build it ({error})") from error
+    width = grid(imaging).width
+    return cut(cell, np.array([width, width, imaging.thickness]))
