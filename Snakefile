@@ -18,7 +18,7 @@ include: "workflow/rules/learning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/maps.smk"
-include: "workflow/rules/truth.smk"
+include: "workflow/rules/trial.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/publish.smk"
 
@@ -44,7 +44,7 @@ localrules:
     publish_report,
     publish_model,
     publish_map,
-    publish_truth,
+    publish_trial,
 
 
 rule all:
@@ -55,8 +55,8 @@ rule all:
         # Snakemake makes a missing file only where somebody asks for it: ask for what a changed setting gives new digests
         PLAN.files("learning"),
         PLAN.files("specimens"),
-        [*rules.publish_model.output, *PLAN.modelled.files] if PLAN.study.model else [],
-        [*PLAN.mapped.folders.values(), *PLAN.mapped.shown.values()],
+        [*rules.publish_model.output, *PLAN.model.files] if PLAN.study.model else [],
+        [*PLAN.maps.folders.values(), *PLAN.maps.shown.values()],
 
 
 rule report:
@@ -100,7 +100,7 @@ rule persistence_images:
 rule evaluation:
     """What the accuracy means: leak, baselines, nested cross-validation by seeds."""
     input:
-        asked("evaluation", PLAN.evaluated.evaluation),
+        asked("evaluation", PLAN.evaluation.evaluation),
 
 
 rule multiverse:
@@ -108,34 +108,34 @@ rule multiverse:
     input:
         asked(
             "evaluation.multiverse.alternatives",
-            [one["accuracy"] for one in PLAN.evaluated.multiverse],
+            [one["accuracy"] for one in PLAN.evaluation.multiverse],
         ),
 
 
 rule controlled:
     """The accuracy where a difference between the states is taken away."""
     input:
-        asked("evaluation.controls", PLAN.evaluated.controls),
+        asked("evaluation.controls", PLAN.evaluation.controls),
 
 
 rule robustness:
     """The accuracy along settings of the microscope, the detector and the crops."""
     input:
-        asked("evaluation.sweeps", list(PLAN.evaluated.sweeps.values())),
+        asked("evaluation.sweeps", list(PLAN.evaluation.sweeps.values())),
 
 
 rule model:
     """The model for the study's microscope: the bundle results/<study>/model/."""
     input:
         rules.publish_model.output,
-        PLAN.modelled.files,
+        PLAN.model.files,
 
 
 rule truth:
     """What the maps of the model are worth on composites whose regions are known."""
     input:
-        rules.publish_truth.output,
-        PLAN.tried.files,
+        rules.publish_trial.output,
+        PLAN.trial.files,
         pictures(PLAN).keys(),
 
 
@@ -144,11 +144,11 @@ rule maps:
     input:
         asked(
             "micrographs",
-            [*PLAN.mapped.folders.values(), *PLAN.mapped.shown.values()],
+            [*PLAN.maps.folders.values(), *PLAN.maps.shown.values()],
         ),
 
 
 rule figures:
     """Every figure of the paper."""
     input:
-        list(PLAN.shown.figures.values()),
+        list(PLAN.report.figures.values()),

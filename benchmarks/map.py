@@ -53,11 +53,11 @@ def image(options: argparse.Namespace, out: Path) -> tuple[float, float, float]:
     from persistem.imaging.micrographs import read_micrograph
     from persistem.model import bundle
     from persistem.model.training import as_trained
-    from persistem.study import Model
+    from persistem.study import ModelSettings
 
     model = bundle.load(options.model)
     intensity, about = read_micrograph(options.micrograph)
-    asked = Model(windows=model.windows)
+    asked = ModelSettings(windows=model.windows)
     tile = as_trained(intensity, about["pixel_size_A"], asked, None)
     tile = np.block([[tile, tile[:, ::-1]], [tile[::-1], tile[::-1, ::-1]]])
     count = -(-options.size // min(tile.shape))

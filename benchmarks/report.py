@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="the folder that holds results/")
     parser.add_argument("--study", type=Path, default=ROOT / "config/paper.yaml", help="study file (the paper's)")
     options = parser.parse_args()
-    for stage in paths.SHOWN:
+    for stage in paths.of_part("report"):
         shutil.rmtree(options.root / paths.RESULTS / stage, ignore_errors=True)
     command = [*SNAKEMAKE, "-s", ROOT / "Snakefile", "--profile", ROOT / "profiles/default", "--cores", "2"]
     command += ["report", "--configfile", options.study.resolve()]

@@ -133,7 +133,7 @@ def browser():
 def pretend(plan, root):
     """Write, sealed as by its jobs, a small file for every missing result of a study's report, and publish it."""
     import matplotlib.pyplot as plt
-    from persistem.publication.publish import describe, publish, publish_report
+    from persistem.publication.publish import describe_digests, publish, publish_report
     from persistem.store.files import atomic, replaced_folder
 
     figure = plt.figure(figsize=(1, 1))
@@ -169,7 +169,7 @@ def pretend(plan, root):
             continue
         with atomic(path) as part:
             part.write_bytes(pictures.get(path.suffix) or text.get(path.suffix, name).encode())
-    describe(plan, root)
+    describe_digests(plan, root)
     publish(plan, root)
     publish_report(plan, root)
 

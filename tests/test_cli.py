@@ -11,10 +11,10 @@ from conftest import ROOT, TINY
 from persistem.commands.cli import main
 
 VERBS = [
-    "heat", "treat", "prepare", "structure", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
-    "persistence-images", "learn", "melt", "composite", "train", "judge", "diagram-3d", "state-checks",
+    "heat", "treat", "preparation", "structure", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
+    "persistence-images", "learning", "melt", "composite", "model", "trial", "diagram-3d", "state-checks",
     "optimal-volumes", "weights", "inverse", "report", "figure", "publish", "publish-report", "publish-model",
-    "publish-truth", "check", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map",
+    "publish-trial", "check", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map",
     "map-micrograph", "publish-map",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"
@@ -90,7 +90,7 @@ def mine(chain, tmp_path):
 
 
 def learn(root, protocol, out="accuracy.csv"):
-    return ["learn", root / "results/learning" / DIGEST / out, "--root", root, "--protocol", json.dumps(protocol)]
+    return ["learning", root / "results/learning" / DIGEST / out, "--root", root, "--protocol", json.dumps(protocol)]
 
 
 # what works
@@ -294,8 +294,8 @@ def test_a_setting_that_is_not_allowed(source, protocol, says, mine, capsys):
     ("verb", "protocol"),
     [
         ("structure", "{}"),
-        ("learn", "{}"),
-        ("learn", json.dumps({k: v for k, v in learning_protocol().items() if k != "states"})),
+        ("learning", "{}"),
+        ("learning", json.dumps({k: v for k, v in learning_protocol().items() if k != "states"})),
     ],
 )
 def test_a_setting_that_must_be_given(verb, protocol, tmp_path, capsys):

@@ -22,8 +22,8 @@ from persistem.study import Crystal, Imaging, Material, MolecularDynamics, Poten
 from persistem.trial import making, melted
 from persistem.trial import scores as truth
 from persistem.trial.imaging import enlarged
-from persistem.trial.judging import calibration, score
 from persistem.trial.splice import SEAM, splice, stacked
+from persistem.trial.trial import calibration, score
 
 FIELD = Imaging(field=90.0, thickness=20.0, pixels=180, margin=4.0)
 STRAIGHT = Halves(boundary=45.0)
@@ -169,7 +169,7 @@ def test_the_micrograph_of_a_field_has_its_states_where_the_mask_has_them(tmp_pa
 
 
 MASK = (np.arange(600)[None, :] >= 300).astype(np.int8).repeat(600, axis=0)  # 60 Å of 0.1 Å
-GRID = truth.Grid((17, 17), 3.0, 10.0, (6.0, 6.0))
+GRID = truth.WindowGrid((17, 17), 3.0, 10.0, (6.0, 6.0))
 
 
 def sure(states):

@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import ROOT, TINY, changed
 from persistem.model.bundle import FILES as BUNDLE
-from persistem.study import Evaluation, Model, Section, Study, Truth
+from persistem.study import Evaluation, ModelSettings, Section, Study, Trial
 
 BELOW = [
     "heating",
@@ -160,7 +160,7 @@ def table(column):
 ROWS, REPORT_ROWS = dict(table(1)), dict(table(2))
 
 
-OPTIONAL = {"evaluation": Evaluation, "model": Model, "truth": Truth}
+OPTIONAL = {"evaluation": Evaluation, "model": ModelSettings, "truth": Trial}
 
 
 def settings(model, prefix=""):

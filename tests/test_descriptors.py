@@ -9,10 +9,10 @@ import pytest
 from persistem.descriptors import crops as descriptors
 from persistem.descriptors import files as descriptor_files
 from persistem.descriptors import topology
-from persistem.descriptors.crops import describe, describe_micrograph
+from persistem.descriptors.crops import describe_crops, describe_micrograph
 from persistem.descriptors.topology import diagrams_of, surrogate
 from persistem.errors import PersistemError
-from persistem.learning.validation import Candidate, Crops, fixed
+from persistem.learning.validation import Candidate, CropLabels, fixed
 from persistem.study import Band, Describing, Detector, Imaging, Mesh
 from persistem.topology.pairs import crop_pairs
 from pydantic import ValidationError
@@ -52,8 +52,8 @@ def of_degree(pairs: np.ndarray, degree: int, shortest: float = 0.0) -> np.ndarr
 
 def test_brightness_and_contrast_are_in_the_absolute_blocks_alone():
     crops = fields(3)
-    made = describe(crops, PIXEL, DESCRIBING, descriptors.blocks_of(DESCRIBING))
-    other = describe(0.5 * crops + 0.25, PIXEL, DESCRIBING, descriptors.blocks_of(DESCRIBING))
+    made = describe_crops(crops, PIXEL, DESCRIBING, descriptors.blocks_of(DESCRIBING))
+    other = describe_crops(0.5 * crops + 0.25, PIXEL, DESCRIBING, descriptors.blocks_of(DESCRIBING))
     assert made.keys() == other.keys() == set(descriptors.blocks_of(DESCRIBING))
     for name in SEEN:
         if name.startswith(descriptors.SURROGATE):  # random phases are drawn from the last digit of a crop
@@ -66,10 +66,10 @@ def test_brightness_and_contrast_are_in_the_absolute_blocks_alone():
 
 
 def test_every_block_is_finite_and_has_one_vector_for_each_crop():
-    made = describe(fields(2), PIXEL, DESCRIBING, descriptors.blocks_of(DESCRIBING))
+    made = describe_crops(fields(2), PIXEL, DESCRIBING, descriptors.blocks_of(DESCRIBING))
     assert all(block.shape[0] == 2 and block.dtype == np.float32 for block in made.values())
     assert all(np.isfinite(block).all() and block.any() for block in made.values())
-    part = describe(fields(2), PIXEL, DESCRIBING, ["statistics", "texture"])
+    part = describe_crops(fields(2), PIXEL, DESCRIBING, ["statistics", "texture"])
     assert part.keys() == {"statistics", "texture"}
     assert all(np.array_equal(part[name], made[name]) for name in part)
 
@@ -177,9 +177,9 @@ def test_sampling_a_smooth_band_at_every_second_pixel_keeps_what_lives_long(monk
 def test_a_quarter_turn_changes_no_texture_spectrum_or_persistence():
     crops = fields(2)
     names = ["texture", "spectrum", "betti", "statistics", "moments"]
-    made = describe(crops, PIXEL, WHOLE, names)
-    turned = describe(np.rot90(crops, axes=(1, 2)), PIXEL, WHOLE, names)
-    other = describe(fields(2, seed=9), PIXEL, WHOLE, names)
+    made = describe_crops(crops, PIXEL, WHOLE, names)
+    turned = describe_crops(np.rot90(crops, axes=(1, 2)), PIXEL, WHOLE, names)
+    other = describe_crops(fields(2, seed=9), PIXEL, WHOLE, names)
     for name in names:  # a Hann window that is periodic is a pixel off the centre
         near = 0.1 if name == "spectrum" else 0.02
         np.testing.assert_allclose(turned[name], made[name], atol=near, err_msg=name)
@@ -189,7 +189,7 @@ def test_a_quarter_turn_changes_no_texture_spectrum_or_persistence():
 def test_histograms_and_patterns_are_shares():
     crops = fields(3)
     crops[0, 0, 0] = 40.0  # far outside of both windows
-    made = describe(crops, PIXEL, WHOLE, ["histogram", "absolute histogram", "texture"])
+    made = describe_crops(crops, PIXEL, WHOLE, ["histogram", "absolute histogram", "texture"])
     np.testing.assert_allclose(made["histogram"].sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(made["absolute histogram"].sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(made["texture"].reshape(3, 3, 10).sum(axis=2), 1, atol=1e-6)
@@ -200,7 +200,7 @@ def test_histograms_and_patterns_are_shares():
 
 def test_persistence_images_of_levels_outside_of_their_window_are_at_its_edge():
     crops = np.stack([1 + 0.1 * peaks(LATTICE, 64, 1.0)] * 2)  # tops at 9 SD
-    made = describe(crops, PIXEL, WHOLE, ["images-16", "absolute images-16"])
+    made = describe_crops(crops, PIXEL, WHOLE, ["images-16", "absolute images-16"])
     assert np.isfinite(made["images-16"]).all() and made["images-16"].any()
     assert np.array_equal(made["images-16"][0], made["images-16"][1])
 
@@ -208,7 +208,7 @@ def test_persistence_images_of_levels_outside_of_their_window_are_at_its_edge():
 def test_crops_of_a_micrograph_come_in_order_and_in_units_of_its_mean():
     image = np.concatenate([fields(4), 2 * fields(2, seed=1)]).reshape(2, 3, 48, 48).swapaxes(1, 2).reshape(96, 144)
     made = describe_micrograph(5 * image, PIXEL, WHOLE, 48, ["contrast", "texture"])
-    single = [describe(crop[None], PIXEL, WHOLE, ["texture"])["texture"][0] for crop in fields(4)]
+    single = [describe_crops(crop[None], PIXEL, WHOLE, ["texture"])["texture"][0] for crop in fields(4)]
     np.testing.assert_array_equal(made["texture"][:4], single)
     unit = np.log(0.1 / image.mean())
     np.testing.assert_allclose(made["contrast"][:, 0], unit + np.log([1, 1, 1, 1, 2, 2]), atol=1e-4)
@@ -216,7 +216,7 @@ def test_crops_of_a_micrograph_come_in_order_and_in_units_of_its_mean():
     coarse = image.reshape(48, 2, 72, 2).mean(axis=(1, 3))[:24, :24] / image.mean()
     np.testing.assert_allclose(
         describe_micrograph(image, PIXEL, binned, 48, ["spectrum"])["spectrum"][0],
-        describe(coarse[None], 2 * PIXEL, WHOLE, ["spectrum"])["spectrum"][0],
+        describe_crops(coarse[None], 2 * PIXEL, WHOLE, ["spectrum"])["spectrum"][0],
         rtol=1e-5,
     )
 
@@ -369,10 +369,12 @@ def test_a_topological_difference_behind_equal_spectra_is_found_by_persistence_a
     from persistem.descriptors.spectra import annular_average
 
     spectrum = np.log(annular_average(crops, PIXEL, window=False)[1])
-    X = describe(crops, PIXEL, WHOLE, ["statistics", "images-16", "surrogate statistics"]) | {"spectrum": spectrum}
+    X = describe_crops(crops, PIXEL, WHOLE, ["statistics", "images-16", "surrogate statistics"]) | {
+        "spectrum": spectrum
+    }
     seed = np.tile(np.repeat(np.arange(groups), each), 2)
     labels = np.repeat([0, 1], count)
-    of = Crops(labels, seed, np.zeros(2 * count), np.arange(2 * count), ("islands", "random"))
+    of = CropLabels(labels, seed, np.zeros(2 * count), np.arange(2 * count), ("islands", "random"))
 
     def accuracy(name):
         return float((fixed(X, of, Candidate((name,), "LR", 1.0), "pooled") == labels).mean())

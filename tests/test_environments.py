@@ -198,7 +198,7 @@ def commands(tmp_path_factory):
         for (verb, stage, more), source in zip(jobs, CHAIN, strict=False):
             environment = "imaging" if stage in {"exit_waves", "micrographs"} else "topology"
             add(environment, verb, stage, file[source], file[stage], *more, of=digest[stage])
-    add("learning", "learn", "learning", root / plan.files("learning")[0], "--root", root, of=plan.learning["paper"])
+    add("learning", "learning", "learning", root / plan.files("learning")[0], "--root", root, of=plan.learning["paper"])
     commands["learning"].append(["publish", plan.study.model_dump_json(exclude_unset=True), "--root", str(root)])
     return commands
 

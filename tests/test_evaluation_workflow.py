@@ -9,7 +9,7 @@ import json
 import pytest
 from conftest import TINY
 from persistem.plan.plan import Plan
-from persistem.report.figures import CHAPTER
+from persistem.report.figures import EVALUATION_FIGURES
 from persistem.study.load import make_study
 from test_workflow import ran, snakemake
 
@@ -61,7 +61,7 @@ def test_a_target_of_what_the_study_lacks_says_so(target, key, tmp_path):
 def test_the_chapter_is_on_the_page_with_its_findings(evaluated):
     page = html.unescape((evaluated / "results/evaluated/report.html").read_text())
     assert "What the accuracy means" in page
-    for name in CHAPTER:
+    for name in EVALUATION_FIGURES:
         figure = json.loads((evaluated / f"results/evaluated/figures/{name}.json").read_text())
         assert figure["reason"] is None, (name, figure["reason"])
         assert figure["numbers"]["finding"] in page
@@ -70,11 +70,11 @@ def test_the_chapter_is_on_the_page_with_its_findings(evaluated):
 
 def test_seeds_are_the_unit_and_what_cannot_be_measured_says_why(evaluated):
     plan = Plan(make_study(EVALUATED))
-    found = json.loads((evaluated / plan.evaluated.evaluation).read_text())
+    found = json.loads((evaluated / plan.evaluation.evaluation).read_text())
     assert found["seeds"] == [1, 2, 3]
     assert {row["crop_A"] for row in found["rows"]} == {6.25, 12.5}
     assert all(len(row["chosen"]) == 3 for row in found["rows"] if row["foci"] == "all")
-    sweep = json.loads((evaluated / plan.evaluated.sweeps["crop"]).read_text())
+    sweep = json.loads((evaluated / plan.evaluation.sweeps["crop"]).read_text())
     for curve in sweep["curves"]:
         known, other = curve["points"]
         assert 0 <= known["accuracy"] <= 1 and known["reason"] is None
@@ -82,7 +82,7 @@ def test_seeds_are_the_unit_and_what_cannot_be_measured_says_why(evaluated):
         carried = (curve["row"], curve["training"]) != ("spectrum", "base")
         assert (other["accuracy"] is not None) == carried
         assert carried or "other frequencies" in other["reason"]
-    controls = json.loads((evaluated / plan.evaluated.controls).read_text())["controls"]
+    controls = json.loads((evaluated / plan.evaluation.controls).read_text())["controls"]
     assert [control["name"] for control in controls] == ["as simulated", "thin"]
     assert controls[0]["densities"] == controls[1]["densities"]
 

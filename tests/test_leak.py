@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from persistem.errors import PersistemError
 from persistem.evaluation.leak import SPLITS, attribution, splits_of
-from persistem.learning.validation import Crops
+from persistem.learning.validation import CropLabels
 from persistem.study import Learning
 
 DEFOCI = (-100.0, -50.0, 0.0, 50.0)
@@ -17,11 +17,13 @@ POSITIONS = 8
 SETTINGS = Learning(repetitions=4, models=("LR",))
 
 
-def design(seeds: int = 6, defoci: tuple[float, ...] = DEFOCI, positions: int = POSITIONS) -> tuple[Crops, np.ndarray]:
+def design(
+    seeds: int = 6, defoci: tuple[float, ...] = DEFOCI, positions: int = POSITIONS
+) -> tuple[CropLabels, np.ndarray]:
     rows = list(itertools.product(range(1, seeds + 1), range(2), defoci, range(positions)))
     seed, y, defocus, position = (np.array(column) for column in zip(*rows, strict=True))
     micrograph = np.unique(np.array([seed, y, defocus]), axis=1, return_inverse=True)[1].ravel()
-    return Crops(y, seed, defocus.astype(float), micrograph, ("amorphous", "liquid")), position
+    return CropLabels(y, seed, defocus.astype(float), micrograph, ("amorphous", "liquid")), position
 
 
 def one_vector_each(*columns: np.ndarray, length: int = 150, rng_seed: int = 0) -> np.ndarray:
@@ -31,7 +33,9 @@ def one_vector_each(*columns: np.ndarray, length: int = 150, rng_seed: int = 0) 
     return 3 * rng.normal(size=(which.max() + 1, length))[which] + 0.1 * rng.normal(size=(len(which), length))
 
 
-def accuracies(X: np.ndarray, crops: Crops, position: np.ndarray, learning: Learning = SETTINGS) -> dict[str, float]:
+def accuracies(
+    X: np.ndarray, crops: CropLabels, position: np.ndarray, learning: Learning = SETTINGS
+) -> dict[str, float]:
     rows = attribution(X, crops, position, learning)
     assert len({row["split"] for row in rows}) == len(rows)
     return {row["split"]: row["accuracy"] for row in rows}
@@ -102,7 +106,7 @@ def test_rows_and_intervals() -> None:
     assert all(row["ci_low"] <= row["accuracy"] <= row["ci_high"] for row in rows)
     assert rows == attribution(X, crops, position, settings, jobs=2)
     two = crops.seed < 3
-    fewer = attribution(X[two], Crops(*(c[two] for c in crops[:4])), position[two], settings)
+    fewer = attribution(X[two], CropLabels(*(c[two] for c in crops[:4])), position[two], settings)
     assert {row["ci_low"] for row in fewer} == {None}
 
 
@@ -117,7 +121,7 @@ def test_a_split_that_is_not_possible_has_no_row() -> None:
     # one state shows at one defocus alone, without which there is nothing to tell apart
     crops, position = design(seeds=2)
     some = (crops.y == 0) | (crops.defocus == 0)
-    kept = Crops(*(c[some] for c in crops[:4]))
+    kept = CropLabels(*(c[some] for c in crops[:4]))
     assert set(accuracies(one_vector_each(kept.y), kept, position[some])) == {"region"}
 
 
@@ -125,12 +129,12 @@ def test_a_seed_without_all_states_is_left_out_and_one_seed_is_too_few() -> None
     crops, position = design(seeds=3)
     X = one_vector_each(crops.y)
     some = (crops.seed < 3) | (crops.y == 0)
-    kept = Crops(*(c[some] for c in crops[:4]))
+    kept = CropLabels(*(c[some] for c in crops[:4]))
     for name in SPLITS:
         assert {s.group for s in splits_of(name, kept, position[some], SETTINGS)} == {1, 2}
     one = (crops.seed < 2) | (crops.y == 0)
     with pytest.raises(PersistemError, match=r"two seeds with all states are needed; complete are \[1\]"):
-        attribution(X[one], Crops(*(c[one] for c in crops[:4])), position[one], SETTINGS)
+        attribution(X[one], CropLabels(*(c[one] for c in crops[:4])), position[one], SETTINGS)
     X[0, 0] = np.nan
     with pytest.raises(PersistemError, match="not a finite number"):
         attribution(X, crops, position, SETTINGS)

@@ -58,7 +58,7 @@ def films(tmp_path, monkeypatch):
 
 
 def mapped(study):
-    return Plan(make_study(study)).mapped
+    return Plan(make_study(study)).maps
 
 
 def rules(resolved):
@@ -197,15 +197,15 @@ def test_variants_of_a_study_have_no_maps(films):
 def test_the_study_shows_its_maps_after_a_change_back(films):
     """Nothing runs then, so the folder is brought up to date before."""
     plan = Plan(make_study(FINISHED))
-    for name, folder in plan.mapped.folders.items():
+    for name, folder in plan.maps.folders.items():
         (films / folder).mkdir(parents=True)
         (films / folder / "map.json").write_text(name)
-    shown = {name: films / folder / "map.json" for name, folder in plan.mapped.shown.items()}
+    shown = {name: films / folder / "map.json" for name, folder in plan.maps.shown.items()}
     shown["b"].parent.mkdir(parents=True)
     for file in (shown["b"], shown["b"].with_name("left-over.png")):
         file.write_text("of another setting")
     refresh(plan, films)
-    assert {name: file.read_text() for name, file in shown.items()} == {name: name for name in plan.mapped.files}
+    assert {name: file.read_text() for name, file in shown.items()} == {name: name for name in plan.maps.files}
     assert not shown["b"].with_name("left-over.png").exists()
 
 
@@ -313,7 +313,7 @@ def test_a_study_maps_its_micrographs_and_says_which_it_cannot(study_root, writt
     logs = {log.stem: log.read_text() for log in (taken / "results/logs/maps").rglob("*.log")}
     assert logs["bad"].startswith("persistem: ") and logs["bad"].count("\n") == 1
     about = yaml.safe_load(next((taken / "results/maps").glob("*/stage.yaml")).read_text())
-    assert about["inputs"] == [plan.modelled.digest] and about["settings"]["pixel_size"] == 0.2
+    assert about["inputs"] == [plan.model.digest] and about["settings"]["pixel_size"] == 0.2
     (taken / "bad.tif").unlink()
     assert "Nothing to be done" in snakemake()
     # a map that somebody wants anew

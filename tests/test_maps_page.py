@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from persistem.descriptors.windows import describe, pair_table, pairs, side
+from persistem.descriptors.windows import describe_windows, pair_table, pairs, side
 from persistem.descriptors.windows.sums import entries, length
 from persistem.maps import detail, map_image, page, write
 from persistem.maps.detail import FINE, MIDDLE, quantised
@@ -61,7 +61,9 @@ def learned(states, used):
     """A model of so many states by boosted trees, from one image of each."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    parts = [describe(grain(width, (250, 250), k), WINDOWS, 10).blocks for k, width in enumerate(STATES.values())]
+    parts = [
+        describe_windows(grain(width, (250, 250), k), WINDOWS, 10).blocks for k, width in enumerate(STATES.values())
+    ]
     parts = [{name: block.reshape(-1, block.shape[-1]) for name, block in part.items()} for part in parts[:states]]
     vectors = np.concatenate([np.hstack([part[name] for name in used]) for part in parts]).astype(float)
     y = np.repeat(np.arange(states), len(vectors) // states)
@@ -160,7 +162,7 @@ def judged(found, model, arrays):
 
 def alone(image, model):
     """Probabilities of every window, by itself."""
-    found = describe(image.pixels, WINDOWS, 10, model.blocks)
+    found = describe_windows(image.pixels, WINDOWS, 10, model.blocks)
     return model.classify(found.blocks, found.valid).probability
 
 
@@ -180,7 +182,7 @@ def test_the_pairs_of_a_map_are_those_that_it_was_made_from(image, models, made,
 
 def test_the_other_blocks_are_kept_and_thinned_where_windows_are_too_many(image, models, made, monkeypatch):
     kept = made["two"][0].detail
-    wanted = describe(image.pixels, WINDOWS, 10, ["contrast", "spectrum"]).blocks
+    wanted = describe_windows(image.pixels, WINDOWS, 10, ["contrast", "spectrum"]).blocks
     assert kept.every == 1 and kept.blocks.keys() == wanted.keys()
     for name, block in wanted.items():
         np.testing.assert_array_equal(kept.blocks[name], block)

@@ -24,7 +24,7 @@ from persistem.errors import PersistemError
 from persistem.imaging.micrographs import _write as write_micrograph
 from persistem.learning.classifiers import classifier
 from persistem.learning.models import block_scaled, probabilities
-from persistem.learning.validation import Crops
+from persistem.learning.validation import CropLabels
 from persistem.model import bundle, card, skops_files, unlike
 from persistem.model.classifier import Model, calibrated, calibrator
 from persistem.model.training import Training, binning, fit, noise_alone, train
@@ -55,7 +55,7 @@ def windows_of(states: int, seeds: int, apart: float, rng_seed: int = 0, told_by
     y, seed, defocus, dose, micrograph = (np.array(column) for column in zip(*rows, strict=True))
     X = {name: rng.normal(size=(len(y), length)).astype(np.float32) for name, length in LENGTHS.items()}
     X[told_by][np.arange(len(y)), y] += apart
-    crops = Crops(y, seed, defocus, micrograph, tuple(STATES[:states]))
+    crops = CropLabels(y, seed, defocus, micrograph, tuple(STATES[:states]))
     # noise looks like nothing that trains, but in the spectrum only
     noise = {"contrast": rng.normal(size=(200, 1)), "spectrum": rng.normal(size=(200, LENGTHS["spectrum"])) - 6}
     return Training(X, crops, dose, np.full(len(y), 30.0), noise)
@@ -78,7 +78,7 @@ def settings_of(states: int, seeds: int, root: Path) -> dict:
 
 def trained(root: Path, states: int = 3, seeds: int = 4, apart: float = 4.0, **asked) -> Model:
     """A model of synthetic windows, with its card."""
-    training, wanted = windows_of(states, seeds, apart), study.Model(**asked)
+    training, wanted = windows_of(states, seeds, apart), study.ModelSettings(**asked)
     classifier, distribution, assessment = fit(training, wanted)
     settings = settings_of(states, seeds, root)
     facts = card.facts(settings, wanted, training, classifier, distribution, assessment, root)
@@ -124,7 +124,7 @@ def test_states_that_are_apart_are_told_apart_by_every_condition(tmp_path):
 def test_states_that_are_shuffled_are_told_apart_by_chance():
     training = windows_of(3, 6, 30.0)
     crops = training.crops._replace(y=np.random.default_rng(0).permutation(training.crops.y))
-    _, _, assessment = fit(training._replace(crops=crops), study.Model())
+    _, _, assessment = fit(training._replace(crops=crops), study.ModelSettings())
     assert abs((assessment["nested"].predicted == crops.y).mean() - 1 / 3) < 0.06
 
 
@@ -132,7 +132,7 @@ def test_the_inner_folds_choose_the_block_that_tells(tmp_path):
     for told_by in ("spectrum", "persistence"):
         training = windows_of(2, 3, 30.0, told_by=told_by)
         alone = [[name] for name in LENGTHS]
-        classifier, _, assessment = fit(training, study.Model(candidates=alone))
+        classifier, _, assessment = fit(training, study.ModelSettings(candidates=alone))
         assert assessment["chosen"].features == (told_by,) == tuple(classifier.lengths)
         assert {c.features for c in assessment["nested"].chosen.values()} == {(told_by,)}
 
@@ -263,19 +263,19 @@ def test_distances_are_those_of_mahalanobis_where_nothing_is_left_to_the_residua
 
 def test_counting_noise_alone_is_told_at_doses_between_those_trained():
     """Noise is as white at any dose; where no dose was trained nothing is taken for it."""
-    asked = study.Model(doses=[None, 1600.0, 400.0], windows={"size": 6.0})
+    asked = study.ModelSettings(doses=[None, 1600.0, 400.0], windows={"size": 6.0})
     noise, rng = noise_alone(asked), np.random.default_rng(0)
     # of a specimen low frequencies are stronger
     falling = np.linspace(1, -1, noise["spectrum"].shape[1])
     known = {"contrast": rng.normal(-3, 1, (500, 1)), "spectrum": falling + rng.normal(0, 0.5, (500, len(falling)))}
     near = unlike.distribution(known, noise)
     near = replace(near, thresholds=unlike.thresholds(near.distances(known), 0.01))
-    other = noise_alone(study.Model(doses=[800.0], windows={"size": 6.0}))
+    other = noise_alone(study.ModelSettings(doses=[800.0], windows={"size": 6.0}))
     assert ((near.distances(other) / near.thresholds)[:, 3] > 1).mean() > 0.95
     assert len(noise["contrast"]) == 2 * len(other["contrast"]) == 800
     # contrast of counting noise: 1 / root of the electrons in a pixel of 0.2 Å
     assert np.exp(other["contrast"]).mean() == pytest.approx(1 / np.sqrt(800 * 0.04), rel=0.02)
-    silent = unlike.distribution(known, noise_alone(study.Model(doses=[None], windows={"size": 6.0})))
+    silent = unlike.distribution(known, noise_alone(study.ModelSettings(doses=[None], windows={"size": 6.0})))
     assert silent.distances(other)[:, 3].max() < 1e-100
 
 
@@ -616,8 +616,8 @@ def written(study_root):
     """The bundle that the command line writes."""
     root, plan, digest = study_root
     protocol = json.dumps(plan.settings("models", digest))
-    out = root / plan.modelled.index
-    assert main(["train", str(out.parent), "--root", str(root), "--protocol", protocol, "--jobs", "2"]) == 0
+    out = root / plan.model.index
+    assert main(["model", str(out.parent), "--root", str(root), "--protocol", protocol, "--jobs", "2"]) == 0
     return out.parent
 
 
@@ -645,14 +645,14 @@ def test_a_model_of_micrographs_tells_new_ones(study_root, written):
     rng = np.random.default_rng(100)
     for distance, state in ((2.6, 0), (1.8, 1)):
         image = blobs(distance, rng).astype(np.float32)
-        found = windows.describe(image, model.windows, 16, model.blocks)
+        found = windows.describe_windows(image, model.windows, 16, model.blocks)
         verdict = model.classify(found.blocks, found.valid)
         assert verdict.probability.shape == (7, 7, 2)
         assert (verdict.probability.argmax(axis=-1) == state).mean() > 0.95
         assert (verdict.reason == 0).mean() > 0.8
     strange = np.ones((128, 128), np.float32)
     strange[:, 64:] = rng.poisson(10, (128, 64))  # a constant half, and counting noise of nothing
-    found = windows.describe(strange, model.windows, 32, model.blocks)
+    found = windows.describe_windows(strange, model.windows, 32, model.blocks)
     verdict = model.classify(found.blocks, found.valid)
     assert (verdict.reason[:, :2] == 1).all() and (verdict.outside[:, 2:] > 1).all()
 
@@ -680,7 +680,7 @@ def test_what_cannot_be_trained_from_says_so(study_root, tmp_path, capsys):
         protocol = settings | {"sources": [first | {"path": str(tmp_path / name)}, *others]}
         capsys.readouterr()
         arguments = ["--root", str(root), "--protocol", json.dumps(protocol)]
-        assert main(["train", str(tmp_path / "out"), *arguments]) == 1
+        assert main(["model", str(tmp_path / "out"), *arguments]) == 1
         said = capsys.readouterr().err
         assert name in said and match in said and said.count("\n") == 1
         assert not (tmp_path / "out").exists()

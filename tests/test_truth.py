@@ -62,7 +62,7 @@ def trial(written, tmp_path_factory):  # noqa: F811
     ]
     settings = JUDGED | {"composites": [{key: one[key] for key in one if key != "chooses"} for one in composites]}
     out = root / "results/truth/one/truth.json"
-    assert main(["judge", str(out), "--root", str(root), "--protocol", json.dumps(settings)]) == 0
+    assert main(["trial", str(out), "--root", str(root), "--protocol", json.dumps(settings)]) == 0
     judged = [
         {"size": 6.4, "features": features, "path": str(out.relative_to(root))}
         for features in ("chosen", "local standard deviation", "local spectrum")
@@ -76,7 +76,7 @@ def test_what_the_training_does_not_cover_is_kept(trial):
     assert all(score["warnings"] == [] for score in found["scores"])
     settings = JUDGED | {"defocus": 500.0, "step": 6.4}
     out = root / "far.json"
-    assert main(["judge", str(out), "--root", str(root), "--protocol", json.dumps(settings)]) == 0
+    assert main(["trial", str(out), "--root", str(root), "--protocol", json.dumps(settings)]) == 0
     ((warning,),) = (score["warnings"] for score in json.loads(out.read_text())["scores"])
     assert "vacuum: a defocus of 500 Å, but the model was trained at" in warning
 

@@ -13,7 +13,7 @@ from conftest import ROOT, TINY, changed
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
 from persistem.plan.plan import Plan
-from persistem.publication.publish import describe, digests
+from persistem.publication.publish import describe_digests, digests
 from persistem.store import paths, runs
 from persistem.store.unused import refers, report, size, unused
 from persistem.study.load import load_study, make_study
@@ -31,7 +31,7 @@ def two(finished, tmp_path):
     """A results folder in which two studies that share digests have run, with logs and seals."""
     for study in (TINY, OTHER):
         finished(study)
-        describe(Plan(make_study(study)), tmp_path)
+        describe_digests(Plan(make_study(study)), tmp_path)
         (tmp_path / "results" / study["name"] / "study.yaml").touch()
     for path in list((tmp_path / "results").rglob("*")):
         if (found := paths.sealed(path)) and path.is_file() and path.name != "stage.yaml":
@@ -94,7 +94,7 @@ def test_the_other_way_round_the_larger_study_keeps_all_of_its_own(two, resolve)
     shutil.rmtree(two / "results/tiny")
     found = unused(two, remove=True)
     assert {one.what for one in found} == {"all"}
-    assert {one.stage for one in found} & set(paths.LEARNED) == {"persistence_images", "learning"}
+    assert {one.stage for one in found} & set(paths.of_part("tables")) == {"persistence_images", "learning"}
     assert not resolve(OTHER).jobs
 
 

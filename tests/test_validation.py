@@ -13,7 +13,7 @@ from persistem.errors import PersistemError
 from persistem.evaluation.curves import calibration, defocus_matrix, learning_curve, permutation_test
 from persistem.learning.intervals import bootstrap, interval
 from persistem.learning.models import block_scaled, probabilities
-from persistem.learning.validation import Candidate, Crops, Outcome, fixed, nested, tabulate
+from persistem.learning.validation import Candidate, CropLabels, Outcome, fixed, nested, tabulate
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
@@ -30,34 +30,34 @@ def converged() -> Iterator[None]:
         yield
 
 
-def design(seeds: int = 4, states: int = 2, defoci: tuple[float, ...] = DEFOCI, crops: int = 6) -> Crops:
+def design(seeds: int = 4, states: int = 2, defoci: tuple[float, ...] = DEFOCI, crops: int = 6) -> CropLabels:
     """A study with one micrograph of each seed, state and defocus."""
     micrographs = list(itertools.product(range(1, seeds + 1), range(states), defoci))
     seed, y, defocus = (np.repeat(np.array(column), crops) for column in zip(*micrographs, strict=True))
-    return Crops(y, seed, defocus, np.repeat(np.arange(len(micrographs)), crops), STATES[:states])
+    return CropLabels(y, seed, defocus, np.repeat(np.arange(len(micrographs)), crops), STATES[:states])
 
 
-def chosen_rows(crops: Crops, rows: Any) -> Crops:
-    return Crops(*(column[rows] for column in crops[:4]), crops.states)
+def chosen_rows(crops: CropLabels, rows: Any) -> CropLabels:
+    return CropLabels(*(column[rows] for column in crops[:4]), crops.states)
 
 
-def noise(crops: Crops, length: int = 8, seed: int = 0) -> np.ndarray:
+def noise(crops: CropLabels, length: int = 8, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(len(crops.y), length))
 
 
-def shifted(crops: Crops, effect: float, length: int = 8, seed: int = 0) -> np.ndarray:
+def shifted(crops: CropLabels, effect: float, length: int = 8, seed: int = 0) -> np.ndarray:
     """Noise, and for each state its own direction."""
     return noise(crops, length, seed) + effect * np.eye(length)[crops.y]
 
 
-def of_specimens(crops: Crops, length: int = 8, seed: int = 0, spread: float = 3.0) -> np.ndarray:
+def of_specimens(crops: CropLabels, length: int = 8, seed: int = 0, spread: float = 3.0) -> np.ndarray:
     """Noise, and for each specimen a vector of its own that says nothing of its state."""
     specimen = crops.seed * 10 + crops.y
     vectors = np.random.default_rng(seed).normal(size=(specimen.max() + 1, length))
     return noise(crops, length, seed + 1000) + spread * vectors[specimen]
 
 
-def accuracy(predicted: np.ndarray, crops: Crops) -> float:
+def accuracy(predicted: np.ndarray, crops: CropLabels) -> float:
     return float(np.mean([np.mean((predicted == crops.y)[crops.seed == s]) for s in np.unique(crops.seed)]))
 
 

@@ -158,7 +158,7 @@ def test_variants_of_own_structures(own):
         {"name": "as simulated"}, {"name": "thin", "states": {"solid": {"imaging.thickness": 8.0}}},
     ]}})  # fmt: skip
     plan = Plan(study)
-    assert len(plan.evaluated.descriptors) == 6
+    assert len(plan.evaluation.descriptors) == 6
     assert len(plan.steps["specimens"]) == 6
     two = with_seeds(variant(study, {"evaluation": None}, ""), (1, 3), "here")
     assert {s.name for s in specimens_of(two)} == {
@@ -221,8 +221,8 @@ def test_an_evaluation_of_the_study_adds_no_specimen_wave_or_micrograph():
     # those of the sweep are imaged by itself
     assert {d for d in plan.steps["crops"]} == set(without.steps["crops"])
     assert plan.learning == without.learning
-    assert without.evaluated.evaluation == "" and len(without.plans) == 1
-    for stage in paths.EVALUATED:
+    assert without.evaluation.evaluation == "" and len(without.plans) == 1
+    for stage in paths.of_part("evaluation"):
         assert not without.steps[stage]
 
 
@@ -268,13 +268,13 @@ def test_every_file_that_the_evaluation_reads_is_one_that_a_step_makes():
         for digest in plan.steps[stage]:
             named = files_in(plan.settings(stage, digest))
             assert named and set(named) <= files, stage
-    assert all(one["accuracy"] in files for one in plan.evaluated.multiverse)
-    assert [one["default"] for one in plan.evaluated.multiverse] == [True, False]
+    assert all(one["accuracy"] in files for one in plan.evaluation.multiverse)
+    assert [one["default"] for one in plan.evaluation.multiverse] == [True, False]
     # a file is asked for once, of a plan that has the specimen
     for digest in plan.steps["descriptors"]:
         image = plan.input_digest("descriptors", digest)
         assert image in plan.steps["micrographs"] and plan.settings("descriptors", digest)["defoci"]
-    assert len(plan.evaluated.descriptors) == 12
+    assert len(plan.evaluation.descriptors) == 12
 
 
 def test_controls_and_sweeps_have_every_seed_that_they_are_made_of():
@@ -291,7 +291,7 @@ def test_controls_and_sweeps_have_every_seed_that_they_are_made_of():
     assert not thin & {s["path"] for s in controls["as simulated"]}
 
     def waves(name):
-        path = plan.evaluated.sweeps[name]
+        path = plan.evaluation.sweeps[name]
         conditions = plan.settings("sweeps", Path(path).parent.name)["conditions"]
         return [condition["waves"] for condition in conditions], conditions
 
@@ -316,7 +316,7 @@ def test_controls_and_sweeps_have_every_seed_that_they_are_made_of():
 def test_sweeps_do_not_depend_on_the_defoci_of_the_study():
     more = evaluated(**FULL)
     more["imaging"] = TINY["imaging"] | {"defoci": [-100, 0, 50]}
-    assert Plan(make_study(more)).evaluated.sweeps == planned(**FULL).evaluated.sweeps
+    assert Plan(make_study(more)).evaluation.sweeps == planned(**FULL).evaluation.sweeps
 
 
 STACKED = {"preparation": {"method": "stack", "count": 2}}
@@ -474,10 +474,10 @@ def test_a_study_whose_evaluation_cannot_work_is_refused(series, settings, messa
 def test_the_extended_study_is_planned_with_the_detector_of_its_descriptors():
     study = load_study(ROOT / "config/extended.yaml")
     plan = Plan(study)
-    assert len(plan.evaluated.descriptors) == 16
-    assert len(plan.evaluated.multiverse) == 1 + len(study.evaluation.multiverse.alternatives)
+    assert len(plan.evaluation.descriptors) == 16
+    assert len(plan.evaluation.multiverse) == 1 + len(study.evaluation.multiverse.alternatives)
     for name in ("dose", "dose-filtered", "astigmatism", "stack"):
-        conditions = plan.settings("sweeps", Path(plan.evaluated.sweeps[name]).parent.name)["conditions"]
+        conditions = plan.settings("sweeps", Path(plan.evaluation.sweeps[name]).parent.name)["conditions"]
         assert {c["describing"]["detector"]["binning"] for c in conditions} == {2}, name
     # molecular dynamics: the paper's, at a fixed density, and with other velocities (two)
     hot = {d for d, step in plan.steps["specimens"].items() if not step.inputs}
@@ -512,7 +512,7 @@ def test_images_of_a_variant_are_those_of_its_own_defoci():
     plan = planned(**alternative({"imaging.defoci": [0]}))
     of_study, of_variant = (
         [source["path"] for source in plan.settings("learning", Path(one["accuracy"]).parent.name)["sources"]]
-        for one in plan.evaluated.multiverse
+        for one in plan.evaluation.multiverse
     )
     assert len(of_study) == 2 * len(of_variant) == 2 * 12
     assert set(of_variant) < set(of_study) and all("df+0" in file for file in of_variant)
@@ -566,10 +566,10 @@ def test_words_of_the_figures_are_in_no_digest_of_what_is_computed():
         return planned(controls=[{"name": "one", "about": word}], sweeps=[sweep])
 
     first, second = of("here"), of("there")
-    assert first.evaluated == second.evaluated
+    assert first.evaluation == second.evaluation
     found = chapter(second)
     assert found["controls"]["about"] == {"one": "there"}
-    path = second.evaluated.sweeps["a"]
+    path = second.evaluation.sweeps["a"]
     assert found["robustness"]["sweeps"] == [{"path": path, "title": "A there", "axis": "a there"}]
     assert path in files_in(found["robustness"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from persistem.descriptors.windows import describe, pair_table, pairs, resample, side, step, strips
+from persistem.descriptors.windows import describe_windows, pair_table, pairs, resample, side, step, strips
 from persistem.descriptors.windows.sums import entries, length
 from persistem.errors import PersistemError
 from persistem.study import Band, Windows
@@ -54,7 +54,7 @@ def test_resampling_keeps_the_mean_and_where_things_are(pixel_size):
     saturated[:, :200] = 65535
     inner = resample(saturated, pixel_size, 0.2)[:, : round(120 * pixel_size / 0.2)]
     np.testing.assert_allclose(inner, 65535, rtol=1e-7)
-    assert not describe(inner, WINDOWS, 10, ["contrast"]).valid.any()
+    assert not describe_windows(inner, WINDOWS, 10, ["contrast"]).valid.any()
 
 
 def test_resampling_leaves_the_same_grid_alone_and_refuses_what_it_cannot():
@@ -68,7 +68,7 @@ def test_resampling_leaves_the_same_grid_alone_and_refuses_what_it_cannot():
 
 def test_contrast_is_the_logarithm_of_sd_over_mean_of_the_window():
     image = np.random.default_rng(1).normal(5, 0.5, (200, 200)).astype(np.float32)
-    found = describe(image, WINDOWS, 31, ["contrast"])
+    found = describe_windows(image, WINDOWS, 31, ["contrast"])
     size = side(WINDOWS)
     window = image[31 : 31 + size, 62 : 62 + size].astype(float)
     assert found.blocks["contrast"][1, 2, 0] == pytest.approx(np.log(window.std() / window.mean()), abs=1e-5)
@@ -78,21 +78,21 @@ def test_contrast_is_the_logarithm_of_sd_over_mean_of_the_window():
 
 def test_spectrum_shows_a_period_in_its_ring_and_neither_gain_nor_offset():
     size = side(WINDOWS)
-    found = describe(wave((200, 200), size / 5), WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
+    found = describe_windows(wave((200, 200), size / 5), WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
     assert (found.argmax(axis=-1) == 5 - 1).all()  # five periods in a window: the fifth ring
     image = grain()
-    one = describe(image, WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
-    other = describe(7 * image + 3, WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
+    one = describe_windows(image, WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
+    other = describe_windows(7 * image + 3, WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
     np.testing.assert_allclose(one, other, atol=1e-3)
-    turned = describe(image.T, WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
+    turned = describe_windows(image.T, WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
     np.testing.assert_allclose(turned.swapaxes(0, 1), one, atol=1e-4)  # rings know no direction
-    alone = describe(image[40 : 40 + size, 80 : 80 + size], WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
+    alone = describe_windows(image[40 : 40 + size, 80 : 80 + size], WINDOWS, 40, ["spectrum"]).blocks["spectrum"]
     np.testing.assert_allclose(alone[0, 0], one[1, 2], atol=1e-6)
 
 
 def test_spectrum_of_white_noise_is_flat_and_its_power_the_variance():
     image = np.random.default_rng(2).normal(size=(800, 800)).astype(np.float32)
-    found = np.exp(describe(image, WINDOWS, 62, ["spectrum"]).blocks["spectrum"]).mean(axis=(0, 1))
+    found = np.exp(describe_windows(image, WINDOWS, 62, ["spectrum"]).blocks["spectrum"]).mean(axis=(0, 1))
     np.testing.assert_allclose(found[1:], 1, atol=0.08)  # the slowest ring loses what the mean takes
 
 
@@ -104,7 +104,7 @@ def blobs(shape=(434, 434), period=31):
 
 
 def test_a_lattice_of_blobs_has_as_many_births_as_blobs():
-    found = describe(blobs(), PLAIN, 15, ["persistence"]).blocks["persistence"]
+    found = describe_windows(blobs(), PLAIN, 15, ["persistence"]).blocks["persistence"]
     islands = found[4:-4, 4:-4, : PLAIN.levels].sum(axis=-1)  # births of degree 0
     # a window is two periods wide and holds four blobs wherever it lies
     np.testing.assert_allclose(islands, 4 / (62 * 0.02) ** 2, rtol=1e-5)
@@ -115,8 +115,8 @@ def test_a_lattice_of_blobs_has_as_many_births_as_blobs():
 
 def test_persistence_knows_neither_gain_nor_offset():
     image = grain()
-    one = describe(image, WINDOWS, 30, ["persistence"]).blocks["persistence"]
-    other = describe(4 * image + 100, WINDOWS, 30, ["persistence"]).blocks["persistence"]
+    one = describe_windows(image, WINDOWS, 30, ["persistence"]).blocks["persistence"]
+    other = describe_windows(4 * image + 100, WINDOWS, 30, ["persistence"]).blocks["persistence"]
     assert abs(one - other).mean() < 2e-3 * one.mean()
 
 
@@ -125,7 +125,7 @@ def test_windows_add_up_the_pairs_that_are_born_in_them(monkeypatch):
     image, size = grain(), side(WINDOWS)
     found = pair_table(image, WINDOWS)
     for stride in (25, 31, 62, 100):  # edges of windows between and on those of others, and gaps
-        described = describe(image, WINDOWS, stride, ["persistence"]).blocks["persistence"]
+        described = describe_windows(image, WINDOWS, stride, ["persistence"]).blocks["persistence"]
         for i, j in np.ndindex(described.shape[:2]):
             inside = (found["row"] >= i * stride) & (found["row"] < i * stride + size)
             inside &= (found["column"] >= j * stride) & (found["column"] < j * stride + size)
@@ -137,7 +137,7 @@ def test_windows_add_up_the_pairs_that_are_born_in_them(monkeypatch):
 def test_strips_are_the_whole_image_bit_for_bit(monkeypatch, tmp_path):
     monkeypatch.setattr(pairs, "TILE", 128)
     image = grain((420, 200))
-    whole = describe(image, WINDOWS, 15)
+    whole = describe_windows(image, WINDOWS, 15)
     assert {name: block.shape for name, block in whole.blocks.items()} == {
         "contrast": (24, 10, 1),
         "spectrum": (24, 10, 15),
@@ -155,7 +155,7 @@ def test_strips_are_the_whole_image_bit_for_bit(monkeypatch, tmp_path):
     assert rows == len(whole.valid)
     assert told == [(done, 8) for done in range(1, 9)]
     # what lies further below than tiles reach changes nothing
-    upper = describe(image[:384], WINDOWS, 15)
+    upper = describe_windows(image[:384], WINDOWS, 15)
     for name, block in upper.blocks.items():
         np.testing.assert_array_equal(block[:5], whole.blocks[name][:5])
 
@@ -186,8 +186,8 @@ def test_every_pair_is_counted_once_whatever_the_tiles(monkeypatch):
 
 def test_a_shifted_image_has_shifted_windows():
     image = grain((400, 400), seed=3)
-    one = describe(image, WINDOWS, 20, ["persistence", "spectrum"])
-    other = describe(image[20:, 40:], WINDOWS, 20, ["persistence", "spectrum"])
+    one = describe_windows(image, WINDOWS, 20, ["persistence", "spectrum"])
+    other = describe_windows(image[20:, 40:], WINDOWS, 20, ["persistence", "spectrum"])
     np.testing.assert_allclose(one.blocks["spectrum"][1:, 2:], other.blocks["spectrum"], atol=1e-5)
     inner = (slice(6, -6), slice(6, -6))
     a, b = one.blocks["persistence"][1:, 2:][inner], other.blocks["persistence"][inner]
@@ -196,10 +196,10 @@ def test_a_shifted_image_has_shifted_windows():
 
 def test_what_cannot_be_described_is_flagged_and_spoils_nothing_else():
     image = grain((330, 330))
-    good = describe(image, WINDOWS, 31)
+    good = describe_windows(image, WINDOWS, 31)
     spoilt = image.copy()
     spoilt[10, 10], spoilt[:70, 240:] = np.nan, 2.0
-    found = describe(spoilt, WINDOWS, 31)
+    found = describe_windows(spoilt, WINDOWS, 31)
     assert not found.valid[0, 0] and not found.valid[0, -1]
     assert found.valid.sum() == good.valid.sum() - 2
     for name, block in found.blocks.items():
@@ -208,12 +208,12 @@ def test_what_cannot_be_described_is_flagged_and_spoils_nothing_else():
         difference = abs(block[far] - good.blocks[name][far]).mean()
         assert difference <= (0.01 if name == "persistence" else 1e-6) * abs(good.blocks[name][far]).mean(), name
     with pytest.raises(PersistemError, match=r"12 x 20 Å, but a window alone is 12.5 Å wide"):
-        describe(image[:60, :100], WINDOWS, 15)
+        describe_windows(image[:60, :100], WINDOWS, 15)
 
 
 def test_a_window_holds_what_its_pairs_add():
     image, size = grain(), side(WINDOWS)
-    described = describe(image, WINDOWS, 40, ["persistence"]).blocks["persistence"]
+    described = describe_windows(image, WINDOWS, 40, ["persistence"]).blocks["persistence"]
     found = pair_table(image, WINDOWS)
     inside = (found["row"] >= 40) & (found["row"] < 40 + size) & (found["column"] >= 80) & (found["column"] < 80 + size)
     positions, weights = entries(found[inside], WINDOWS)

@@ -271,7 +271,7 @@ def test_every_digest_says_what_it_stands_for(first):
 
 
 def test_every_job_left_a_log_and_a_timing(first):
-    for stage in paths.LEARNED:
+    for stage in paths.of_part("tables"):
         for file in PLAN.files(stage):
             assert (first / paths.log(file)).exists()
             assert (first / paths.benchmark(file)).read_text().startswith("s\th:m:s\t")
@@ -469,7 +469,7 @@ def test_as_a_module_with_a_prefix_and_a_study_of_its_own_beside_it(tmp_path):
     assert (tmp_path / "inner/results/silicon/study.yaml").exists()
     assert len(list((tmp_path / "inner/results").glob("*/*/stage.yaml"))) == 32
     stages = {p.parent.parent.name for p in (tmp_path / "inner/results").glob("*/*/stage.yaml")}
-    others = paths.EVALUATED | paths.MODELLED | paths.MAPPED | paths.TRIED
+    others = {*paths.STAGES} - {*paths.of_part("tables"), *paths.of_part("report")}
     assert stages == set(paths.STAGES) - {"prepared", *others}  # it images end states
     snakemake(tmp_path, "persistem_report", "--configfile", "outer.yaml", snakefile=snakefile)
     assert not (tmp_path / "results").exists()
@@ -594,7 +594,7 @@ def test_the_figures_are_the_same_bytes_again(reported, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(reported, again, ignore=shutil.ignore_patterns(".snakemake", "figures"))
     assert ran(snakemake(again, "figures", study=TINY))["figure"] == len(FIGURES)
-    for name, path in Plan(make_study(TINY)).shown.figures.items():
+    for name, path in Plan(make_study(TINY)).report.figures.items():
         for suffix in paths.FIGURE_SUFFIXES:
             file = Path(path).with_suffix(suffix)
             # pytest would take minutes to show a difference

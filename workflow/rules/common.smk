@@ -19,7 +19,7 @@ from persistem.errors import PersistemError
 from persistem.study.load import make_study, typed
 from persistem.report.figures import module as figure
 from persistem.plan.plan import Plan
-from persistem.publication.publish import describe, refresh
+from persistem.publication.publish import describe_digests, refresh
 
 environment.prepare(SOURCE)
 # as a module of another workflow, the study is what that workflow hands over, and the command line is not ours
@@ -42,7 +42,7 @@ HOME = Path(workflow.modifier.path_modifier.prefix or "")
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     refresh(PLAN, HOME)
     if not ALONE:  # a module's onstart is not run
-        describe(PLAN, HOME)
+        describe_digests(PLAN, HOME)
 
 
 onstart:
@@ -58,7 +58,7 @@ onstart:
             f"persistem: cancelled {len(left)} Slurm jobs that a run which was killed left behind",
             file=sys.stderr,
         )
-    describe(PLAN, HOME)
+    describe_digests(PLAN, HOME)
 
 
 onsuccess:
@@ -200,14 +200,14 @@ def own_structure(wildcards):
 
 def own_micrograph(wildcards):
     """The user's file; absolute, as a module's prefix is not where it lies."""
-    return PLAN.mapped.files[wildcards.micrograph]
+    return PLAN.maps.files[wildcards.micrograph]
 
 
-DEFOCI = PLAN.tried.defoci | {
+DEFOCI = PLAN.trial.defoci | {
     name: d for plan in PLAN.plans for name, d in plan.defoci.items()
 }
-TITLES = {name: figure(name).TITLE for name in PLAN.shown.figures}
-ABOUT = {name: figure(name).ABOUT for name in PLAN.shown.figures}
+TITLES = {name: figure(name).TITLE for name in PLAN.report.figures}
+ABOUT = {name: figure(name).ABOUT for name in PLAN.report.figures}
 
 
 def files_of(stage):

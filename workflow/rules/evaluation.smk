@@ -18,7 +18,7 @@ rule descriptors:
     params:
         protocol=protocol("descriptors"),
     shell:
-        "python -m persistem describe {input:q} --out {output:q} --protocol {params.protocol:q} > {log:q} 2>&1"
+        "python -m persistem descriptors {input:q} --out {output:q} --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
 rule evaluate:
@@ -40,7 +40,7 @@ rule evaluate:
         protocol=settings_of("evaluation"),
         root=root,
     shell:
-        "python -m persistem evaluate {output:q} --root {params.root:q} --jobs {threads}"
+        "python -m persistem evaluation {output:q} --root {params.root:q} --jobs {threads}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 

@@ -19,4 +19,4 @@ rule learning:
         protocol=settings_of("learning"),
         root=root,
     shell:
-        "python -m persistem learn {output:q} --root {params.root:q} --protocol {params.protocol:q} > {log:q} 2>&1"
+        "python -m persistem learning {output:q} --root {params.root:q} --protocol {params.protocol:q} > {log:q} 2>&1"

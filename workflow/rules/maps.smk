@@ -6,7 +6,7 @@ rule map_micrograph:
     input:
         # their contents are in the digest; when they were saved says nothing
         micrograph=ancient(own_micrograph),
-        bundle=ancient(list(PLAN.mapped.bundle)),
+        bundle=ancient(list(PLAN.maps.bundle)),
     output:
         directory(paths.pattern("maps")),
     log:
@@ -29,7 +29,7 @@ rule map_micrograph:
 rule publish_map:
     """One map where people open it: each by itself, so that a micrograph that cannot be mapped holds up no other."""
     input:
-        lambda wildcards: PLAN.mapped.folders[wildcards.micrograph],
+        lambda wildcards: PLAN.maps.folders[wildcards.micrograph],
     output:
         directory(paths.map_folder(PLAN.study.name, "{micrograph}")),
     log:

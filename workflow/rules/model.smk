@@ -23,14 +23,14 @@ rule training:
         root=root,
         folder=lambda wildcards, output: str(Path(output[0]).parent),
     shell:
-        "python -m persistem train {params.folder:q} --root {params.root:q} --jobs {threads}"
+        "python -m persistem model {params.folder:q} --root {params.root:q} --jobs {threads}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
 rule publish_model:
     """The bundle of the model, where people open it."""
     input:
-        asked("model", PLAN.modelled.files),
+        asked("model", PLAN.model.files),
     output:
         [
             (

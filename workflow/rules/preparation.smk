@@ -25,5 +25,5 @@ rule preparation:
         held=held_at,
         folder=lambda wildcards, output: str(Path(output.structure).parent),
     shell:
-        "{resources.mpi} -n {resources.tasks} python -m persistem.specimens.parallel prepare {input:q} --out {params.folder:q}"
+        "{resources.mpi} -n {resources.tasks} python -m persistem.specimens.parallel preparation {input:q} --out {params.folder:q}"
         " {params.held} --protocol {params.protocol:q} > {log:q} 2>&1"

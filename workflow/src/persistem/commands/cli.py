@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from persistem.commands import archives as verbs_archive
-from persistem.commands import maps as verbs_map
-from persistem.commands import results as verbs_results
-from persistem.commands import stages as verbs
-from persistem.commands import trial as verbs_truth
+from persistem.commands import maps, stages, studies
 from persistem.errors import PersistemError
-from persistem.report.figures import CHAPTER, FIGURES, TRIED
+from persistem.report.figures import EVALUATION_FIGURES, FIGURES, TRIAL_FIGURES
 from persistem.store import seals
 from persistem.store.paths import files_in
-from persistem.study.settings import protocol_of
+from persistem.store.stages import STAGES, Stage
+from persistem.study.settings import given, protocol_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,11 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="verb")
 
-    def add(verb: Any, *positional: str, protocol: bool = True, required: bool = False) -> argparse.ArgumentParser:
-        command = commands.add_parser(verb.__name__.replace("_", "-"), help=verb.__doc__, description=verb.__doc__)
+    def add(
+        verb: Any, *positional: str, protocol: bool = True, required: bool = False, name: str = "", does: str = ""
+    ) -> argparse.ArgumentParser:
+        help = does or verb.__doc__
+        command = commands.add_parser(name or verb.__name__.replace("_", "-"), help=help, description=help)
         command.set_defaults(verb=verb)
-        for name in positional:
-            command.add_argument(name, type=Path)
+        for argument in positional:
+            command.add_argument(argument, type=Path)
         if protocol:
             command.add_argument(
                 "--protocol",
@@ -78,76 +80,87 @@ def _parser() -> argparse.ArgumentParser:
     def device(command: argparse.ArgumentParser) -> None:
         command.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where abTEM computes")
 
+    def jobs(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--jobs", type=int, default=1, help="processes")
+
     def root(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
         command.add_argument("--root", type=Path, default=Path(), help="the folder that holds results/")
         return command
 
-    command = add(verbs.heat, "out")
+    command = add(stages.heat, "out")
     command.add_argument("--temperature", type=int, required=True, help="K")
     command.add_argument("--seed", type=int, required=True)
-    command = add(verbs.treat, "restart", "out")
+    command = add(stages.treat, "restart", "out")
     command.add_argument("--seed", type=int, required=True)
-    command = add(verbs.prepare, required=True)
+    add(stages.structure, "out", required=True)
+    command = add(stages.preparation, required=True)
     command.add_argument("sources", nargs="+", type=Path, help="end.restart, or the structures of a stack")
     command.add_argument("--out", type=Path, required=True, help="folder")
     command.add_argument("--temperature", type=int, help="K, of the snapshots")
     command.add_argument("--treated", action="store_true", help="the specimen had the RT treatment")
-    add(verbs.structure, "out", required=True)
-    device(add(verbs.exit_wave, "structure", "out"))
-    command = add(verbs.micrograph, "wave", "out")
+    device(add(stages.exit_wave, "structure", "out"))
+    command = add(stages.micrograph, "wave", "out")
     command.add_argument("--defocus", type=float, required=True, help="Å")
     device(command)
-    add(verbs.crops, "micrograph", "out")
-    command = add(verbs.diagrams, "crops", "out")
+    add(stages.crops, "micrograph", "out")
+    command = add(stages.diagrams, "crops", "out")
     command.add_argument("--first", type=int, help="first crop, from 0")
     command.add_argument("--last", type=int, help="crop to stop before")
-    command = add(verbs.join_diagrams, protocol=False)
+    command = add(stages.join_diagrams, protocol=False)
     command.add_argument("parts", nargs="+", type=Path)
     command.add_argument("--out", type=Path, required=True)
-    add(verbs.persistence_images, "diagrams", "out")
-    command = root(add(verbs.learn, "out", required=True))
-    command.add_argument("--jobs", type=int, default=1, help="cores")
-    command = add(verbs.describe, required=True)
+    add(stages.persistence_images, "diagrams", "out")
+    command = add(stages.descriptors, required=True)
     command.add_argument("micrographs", nargs="+", type=Path, help="one for each defocus")
     command.add_argument("--out", type=Path, required=True)
-    command = add(verbs_truth.melt, "out", required=True)
+    command = add(stages.melt, "out", required=True)
     command.add_argument("--seed", type=int, required=True)
-    root(add(verbs_truth.composite, "out", required=True))
-    for learner in (verbs.evaluate, verbs.controls, verbs_map.train, verbs_truth.judge):
-        command = root(add(learner, "out", required=True))
-        command.add_argument("--jobs", type=int, default=1, help="processes")
-    root(add(verbs.sweep, "out", required=True))
-    add(verbs.diagram_3d, "structure", "out", required=True)
-    for verb in (verbs.state_checks, verbs.optimal_volumes, verbs.weights, verbs.inverse, verbs.report):
-        root(add(verb, "out", required=True))
-    command = root(add(verbs.figure, required=True))
-    command.add_argument("name", choices=(*FIGURES, *CHAPTER, *TRIED))
+    add(stages.diagram_3d, "structure", "out", required=True)
+    command = root(add(stages.figure, required=True))
+    command.add_argument("name", choices=(*FIGURES, *EVALUATION_FIGURES, *TRIAL_FIGURES))
     command.add_argument("out", type=Path)
-    for publisher in (verbs.publish, verbs.publish_report, verbs.publish_model, verbs_truth.publish_truth):
+    for stage in STAGES:
+        if stage.function:
+            command = root(add(_declared(stage), "out", required=True, name=stage.verbs[0], does=stage.does))
+            if stage.jobs:
+                jobs(command)
+    command = add(maps.map_micrograph, "micrograph", "out")
+    command.add_argument("--model", type=Path, required=True, help="bundle folder")
+    jobs(command)
+
+    command = add(studies.check, protocol=False)
+    command.add_argument("studies", nargs="+", type=Path)
+    for publisher in (studies.publish, studies.publish_report, studies.publish_model, studies.publish_trial):
         command = root(add(publisher, protocol=False))
         command.add_argument("study", help="study file, or a study as an inline mapping")
-    command = add(verbs.check, protocol=False)
-    command.add_argument("studies", nargs="+", type=Path)
-    command = root(add(verbs_results.unused, protocol=False))
+    add(maps.publish_map, "source", "out", protocol=False)
+    command = root(add(studies.unused, protocol=False))
     command.add_argument("--remove", action="store_true", help="remove what is listed")
-    add(verbs.accuracy, "table", protocol=False)
-    add(verbs.record, "study", "docs", protocol=False)
-    add(verbs_truth.record_maps, "study", "docs", protocol=False)
-    command = root(add(verbs_archive.archive, protocol=False))
+    add(studies.accuracy, "table", protocol=False)
+    add(studies.record, "study", "docs", protocol=False)
+    add(studies.record_maps, "study", "docs", protocol=False)
+    command = root(add(studies.archive, protocol=False))
     command.add_argument("study", help="study file, or a study as an inline mapping")
     command.add_argument("out", type=Path, help="zip file")
-    add(verbs_archive.verify, "folder", protocol=False)
-    add(verbs.reference, "folder", protocol=False)
-    command = add(verbs_map.map, protocol=False)
+    add(studies.verify, "folder", protocol=False)
+    add(studies.reference, "folder", protocol=False)
+
+    command = add(maps.map, protocol=False)
     command.add_argument("images", nargs="+", type=Path, help="DM3, DM4, EMD, MRC, SER, TIFF, HDF5")
     command.add_argument("--model", type=Path, required=True, help="bundle folder")
     command.add_argument("--out", type=Path, required=True, help="folder; each image gets one in it")
     command.add_argument("--step", type=float, default=3.0, help="distance of the windows, Å; by default 3")
     for option, unit in (("--pixel-size", "Å"), ("--voltage", "kV"), ("--defocus", "Å, underfocus positive")):
         command.add_argument(option, type=float, help=f"{unit}; where the files do not say, or say wrong")
-    command.add_argument("--jobs", type=int, default=1, help="processes")
-    command = add(verbs_map.map_micrograph, "micrograph", "out")
-    command.add_argument("--model", type=Path, required=True, help="bundle folder")
-    command.add_argument("--jobs", type=int, default=1, help="processes")
-    add(verbs_map.publish_map, "source", "out", protocol=False)
+    jobs(command)
     return parser
+
+
+def _declared(stage: Stage) -> Callable[..., None]:
+    """The verb of a stage whose function takes settings, root and file."""
+
+    def verb(protocol: dict[str, Any], root: Path, out: Path, **jobs: int) -> None:
+        compute = getattr(import_module(f"persistem.{stage.module}"), stage.function)
+        compute(given(protocol), root, out, *jobs.values())
+
+    return verb

@@ -1,4 +1,4 @@
-"""The verbs of the model and of the maps that it makes of a microscopist's own micrographs.
+"""The verbs of maps of a microscopist's own micrographs.
 
 The first line of a verb's docstring is its help.
 """
@@ -15,18 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.store.paths import free
-from persistem.study.settings import given, section
+from persistem.study.settings import section
 
 if TYPE_CHECKING:
     from persistem.model.classifier import Model
     from persistem.reading import Image
-
-
-def train(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
-    """train a model of the states for a microscope, and write its bundle into a folder (scikit-learn)"""
-    from persistem.model.training import train
-
-    train(given(protocol), root, out, jobs)
 
 
 def map(

@@ -1,4 +1,4 @@
-"""The verbs of the command line: every stage of the pipeline, and the study itself.
+"""The verbs of stages that take more than settings and a file; those of the others are made from ``store.stages``.
 
 The first line of a verb's docstring is its help.
 """
@@ -6,13 +6,10 @@ The first line of a verb's docstring is its help.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from persistem.errors import PersistemError
-from persistem.study.settings import given, protocol_of, require, section, sections
-
-if TYPE_CHECKING:
-    from persistem.plan.plan import Plan
+from persistem.study.settings import given, require, section, sections
 
 #: Crops of a micrograph of the paper's.
 PAPER_CROPS = 16
@@ -36,9 +33,11 @@ def treat(protocol: dict[str, Any], restart: Path, seed: int, out: Path) -> None
     md.treat(study["material"], study["potential"], study["md"], seed, restart, out)
 
 
-def prepare(protocol: dict[str, Any], sources: list[Path], out: Path, temperature: int | None, treated: bool) -> None:
+def preparation(
+    protocol: dict[str, Any], sources: list[Path], out: Path, temperature: int | None, treated: bool
+) -> None:
     """prepare what is imaged: minimise or continue a specimen (LAMMPS, under mpiexec), or stack several"""
-    from persistem.specimens import preparation
+    from persistem.specimens.preparation import minimise, snapshots, stack
     from persistem.study import Imaging, Inherent, Material, MolecularDynamics, Potential, Snapshots
 
     settings = dict(protocol)
@@ -46,7 +45,7 @@ def prepare(protocol: dict[str, Any], sources: list[Path], out: Path, temperatur
     kind = method.get("method")
     if kind == "stack":
         settings.pop("seeds", None)
-        preparation.stack(sources, sections(settings, imaging=Imaging)["imaging"], out)
+        stack(sources, sections(settings, imaging=Imaging)["imaging"], out)
         return
     if kind not in ("inherent", "snapshots"):
         raise PersistemError(f"--protocol: preparation.method = {kind!r}: allowed are inherent, snapshots, stack")
@@ -57,11 +56,11 @@ def prepare(protocol: dict[str, Any], sources: list[Path], out: Path, temperatur
     study = sections(settings, material=Material, potential=Potential, md=MolecularDynamics)
     run = (study["material"], study["potential"], study["md"])
     if kind == "inherent":
-        preparation.minimise(*run, section(Inherent, method), sources[0], out)
+        minimise(*run, section(Inherent, method), sources[0], out)
         return
     if temperature is None:
         raise PersistemError("--temperature: must be given for snapshots")
-    preparation.snapshots(*run, section(Snapshots, method), temperature, treated, sources[0], out)
+    snapshots(*run, section(Snapshots, method), temperature, treated, sources[0], out)
 
 
 def structure(protocol: dict[str, Any], out: Path) -> None:
@@ -124,14 +123,7 @@ def persistence_images(protocol: dict[str, Any], diagrams: Path, out: Path) -> N
     image_file(diagrams, section(Recipe, settings), crops, out)
 
 
-def learn(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
-    """classify persistence images and tabulate the accuracy (scikit-learn)"""
-    from persistem.learning.accuracy import learning_file
-
-    learning_file(given(protocol), root, out, jobs)
-
-
-def describe(protocol: dict[str, Any], micrographs: list[Path], out: Path) -> None:
+def descriptors(protocol: dict[str, Any], micrographs: list[Path], out: Path) -> None:
     """describe the crops of one specimen's micrographs: persistence, spectrum, contrast, texture"""
     from persistem.descriptors.files import descriptor_file
     from persistem.study import Describing
@@ -143,61 +135,12 @@ def describe(protocol: dict[str, Any], micrographs: list[Path], out: Path) -> No
     descriptor_file(listed, section(Describing, protocol["describing"]), out)
 
 
-def evaluate(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
-    """say what the accuracy means: leak, baselines, nested cross-validation by seeds, learning curves (scikit-learn)"""
-    from persistem.evaluation.evaluate import evaluation_file
-
-    evaluation_file(given(protocol), root, out, jobs)
-
-
-def controls(protocol: dict[str, Any], out: Path, root: Path, jobs: int) -> None:
-    """tabulate the accuracy where a difference between the states is taken away (scikit-learn)"""
-    from persistem.evaluation.controls import controls_file
-
-    controls_file(given(protocol), root, out, jobs)
-
-
-def sweep(protocol: dict[str, Any], out: Path, root: Path) -> None:
-    """image, describe and classify along one setting of the microscope, the detector or the crops"""
-    from persistem.evaluation.sweeps import sweep_file
-
-    sweep_file(given(protocol), root, out)
-
-
-def state_checks(protocol: dict[str, Any], out: Path, root: Path) -> None:
-    """check whether a specimen is in the state that it is taken for: g(r), displacements, contacts, drift"""
-    from persistem.specimens.state_checks import state_checks_file
-
-    state_checks_file(given(protocol), root, out)
-
-
 def diagram_3d(protocol: dict[str, Any], structure: Path, out: Path) -> None:
     """compute the 3D persistence diagram of a specimen's slab by a weighted alpha filtration (HomCloud)"""
     from persistem.topology.diagrams_3d import diagram_3d_file
 
     require(protocol, "radii", "side", "periodic")
     diagram_3d_file(structure, protocol["radii"], tuple(protocol["side"]), protocol["periodic"], out)
-
-
-def optimal_volumes(protocol: dict[str, Any], out: Path, root: Path) -> None:
-    """choose a region of the 3D diagrams, count its pairs and find their optimal volumes (HomCloud)"""
-    from persistem.topology.optimal_volumes import optimal_volumes_file
-
-    optimal_volumes_file(given(protocol), root, out)
-
-
-def weights(protocol: dict[str, Any], out: Path, root: Path) -> None:
-    """train on all crops and write the learned weights on the plane of birth and death (scikit-learn)"""
-    from persistem.learning.weights import weights_file
-
-    weights_file(given(protocol), root, out)
-
-
-def inverse(protocol: dict[str, Any], out: Path, root: Path) -> None:
-    """find the region of a crop that each pair of its diagram stands for (HomCloud)"""
-    from persistem.topology.inverse import inverse_file
-
-    inverse_file(given(protocol), root, out)
 
 
 def figure(name: str, protocol: dict[str, Any], out: Path, root: Path) -> None:
@@ -207,76 +150,21 @@ def figure(name: str, protocol: dict[str, Any], out: Path, root: Path) -> None:
     write(name, given(protocol), root, out)
 
 
-def report(protocol: dict[str, Any], out: Path, root: Path) -> None:
-    """write the report: one HTML page, and tables of the paper's numbers and claims"""
-    from persistem.report.report import write_report
+def melt(protocol: dict[str, Any], seed: int, out: Path) -> None:
+    """melt and quench a part of a crystal beside the rest by molecular dynamics (LAMMPS), under mpiexec"""
+    from persistem.study import Material, MolecularDynamics, Potential
+    from persistem.trial import melted
 
-    write_report(given(protocol), root, out)
-
-
-def publish(study: str, root: Path) -> None:
-    """write results/<study>/ from the results of the stages"""
-    from persistem.publication.publish import describe, publish
-
-    plan = plan_of(study)
-    describe(plan, root)
-    publish(plan, root)
-
-
-def publish_report(study: str, root: Path) -> None:
-    """copy the report and the figures into results/<study>/"""
-    from persistem.publication.publish import publish_report
-
-    publish_report(plan_of(study), root)
-
-
-def publish_model(study: str, root: Path) -> None:
-    """copy the bundle of the model into results/<study>/model/"""
-    from persistem.publication.publish import publish_model
-
-    publish_model(plan_of(study), root)
-
-
-def check(studies: list[Path]) -> None:
-    """say whether study files are valid, and what they ask for"""
-    from persistem.plan.plan import Plan
-    from persistem.study.load import load_study
-
-    for file in studies:
-        study = load_study(file)
-        plan = Plan(study)
-        print(
-            f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
-            f"{len(plan.defoci)} defoci, {plan.crops_per_micrograph} crops per micrograph, "
-            f"recipes {', '.join(study.features)}"
-        )
-
-
-def accuracy(table: Path) -> None:
-    """print an accuracy table for reading: all foci and in focus"""
-    from persistem.report.tables import accuracy_text
-
-    print(accuracy_text(table))
-
-
-def record(study: Path, docs: Path) -> None:
-    """write reproduction.md and its figures into a folder, from the report of results/<study>"""
-    from persistem.publication.record import record
-
-    record(study, docs)
-
-
-def reference(folder: Path) -> None:
-    """write the parameter reference, the JSON schema and the paper's study from the model"""
-    from persistem.study.reference import write_reference
-
-    write_reference(folder)
-
-
-def plan_of(study: str) -> Plan:
-    """The plan of a study file, or of a study as an inline mapping."""
-    from persistem.plan.plan import Plan
-    from persistem.study.load import load_study, make_study
-
-    inline = study.lstrip().startswith("{")
-    return Plan(make_study(protocol_of(study)) if inline else load_study(Path(study)))
+    asked = given(protocol)["melt"]
+    rest = {key: value for key, value in protocol.items() if key != "melt"}
+    study = sections(rest, material=Material, potential=Potential, md=MolecularDynamics)
+    melted.melt_half(
+        study["material"],
+        study["potential"],
+        study["md"],
+        asked["temperature"],
+        asked["density"],
+        seed,
+        out,
+        asked["share"],
+    )

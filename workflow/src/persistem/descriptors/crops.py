@@ -52,7 +52,7 @@ def blocks_of(describing: Describing) -> list[str]:
     return [*OTHERS, *PERSISTENCE, *images, *(SURROGATE + name for name in PERSISTENCE)]
 
 
-def describe(
+def describe_crops(
     crops: NDArray[Any], pixel_size: float, describing: Describing, only: Iterable[str] | None = None
 ) -> dict[str, NDArray[np.float32]]:
     """Blocks of numbers that describe crops.
@@ -204,7 +204,7 @@ def describe_micrograph(
     """Blocks of the crops of a micrograph (rows, columns) as ``describing.detector`` gives it.
 
     ``size`` is the side of a crop in pixels of the micrograph; crops do not overlap and come in the order of
-    ``crops.positions``. Raises PersistemError as ``describe``, ``crops.check_detector`` and ``detected`` do.
+    ``crops.positions``. Raises PersistemError as ``describe_crops``, ``crops.check_detector`` and ``detected`` do.
     """
     from persistem.imaging.crops import check_detector, positions
     from persistem.imaging.detector import detected
@@ -221,4 +221,4 @@ def describe_micrograph(
     side = size // binning
     corners = positions(image.shape, Crops(size=side, stride=side))
     crops = np.stack([image[row : row + side, column : column + side] for row, column in corners])
-    return describe(crops, pixel_size * binning, describing, only)
+    return describe_crops(crops, pixel_size * binning, describing, only)

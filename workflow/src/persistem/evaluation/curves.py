@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.learning.splits import Split
-    from persistem.learning.validation import Blocks, Candidate, Crops, Outcome
+    from persistem.learning.validation import Blocks, Candidate, CropLabels, Outcome
 
     Labels = NDArray[np.int_]
 
 
 def permutation_test(
-    X: Blocks, crops: Crops, candidate: Candidate, training: str, most: int, rng_seed: int = 0, jobs: int = 1
+    X: Blocks, crops: CropLabels, candidate: Candidate, training: str, most: int, rng_seed: int = 0, jobs: int = 1
 ) -> dict[str, Any]:
     """How often labels that say nothing are predicted as accurately as the true ones.
 
@@ -68,7 +68,7 @@ def permutation_test(
 
 
 def learning_curve(
-    X: Blocks, crops: Crops, candidate: Candidate, training: str, draws: int, rng_seed: int = 0, jobs: int = 1
+    X: Blocks, crops: CropLabels, candidate: Candidate, training: str, draws: int, rng_seed: int = 0, jobs: int = 1
 ) -> list[dict[str, Any]]:
     """Accuracy on a held-out seed after training on 1, 2, … of the others.
 
@@ -97,7 +97,7 @@ def learning_curve(
     ]
 
 
-def defocus_matrix(X: Blocks, crops: Crops, candidate: Candidate, jobs: int = 1) -> dict[str, Any]:
+def defocus_matrix(X: Blocks, crops: CropLabels, candidate: Candidate, jobs: int = 1) -> dict[str, Any]:
     """Accuracy on unseen seeds when trained at one defocus and tested at another: ``accuracy``[trained][tested]."""
     import numpy as np
     from joblib import Parallel, delayed
@@ -115,7 +115,7 @@ def defocus_matrix(X: Blocks, crops: Crops, candidate: Candidate, jobs: int = 1)
     return {"defoci": defoci, "accuracy": np.round(matrix, 6).tolist()}
 
 
-def calibration(outcome: Outcome, crops: Crops, bins: int = 10) -> dict[str, Any]:
+def calibration(outcome: Outcome, crops: CropLabels, bins: int = 10) -> dict[str, Any]:
     """Whether states are as frequent as their probability says: the reliability diagram, and the Brier score.
 
     ``bins`` are those that hold crops: mean ``probability`` of the predicted state, the ``share`` that is right, and
@@ -166,7 +166,7 @@ def _arrangements(states: int, seeds: int, most: int, rng_seed: int) -> list[tup
     return list(drawn)
 
 
-def _relabelled(crops: Crops, seeds: list[int], arrangement: tuple[tuple[int, ...], ...]) -> Labels:
+def _relabelled(crops: CropLabels, seeds: list[int], arrangement: tuple[tuple[int, ...], ...]) -> Labels:
     import numpy as np
 
     labels = crops.y.copy()

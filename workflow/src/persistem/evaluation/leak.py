@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from persistem.learning.validation import Crops
+    from persistem.learning.validation import CropLabels
     from persistem.study import Learning
 
 SPLITS = ("random", "micrograph", "region", "seed")
 
 
 def attribution(
-    X: NDArray[Any], crops: Crops, position: NDArray[np.int_], learning: Learning, jobs: int = 1
+    X: NDArray[Any], crops: CropLabels, position: NDArray[np.int_], learning: Learning, jobs: int = 1
 ) -> list[dict[str, Any]]:
     """Accuracy under each split: ``model``, ``split``, ``accuracy``, ``ci_low``, ``ci_high``, ``n_splits``.
 
@@ -56,7 +56,7 @@ def attribution(
     return rows
 
 
-def splits_of(name: str, crops: Crops, position: NDArray[np.int_], learning: Learning) -> list[Split]:
+def splits_of(name: str, crops: CropLabels, position: NDArray[np.int_], learning: Learning) -> list[Split]:
     """The splits of one kind; a split's group is the seed that trains. Empty where a seed does not allow them."""
     import numpy as np
 
@@ -82,7 +82,7 @@ def splits_of(name: str, crops: Crops, position: NDArray[np.int_], learning: Lea
     return found
 
 
-def _random(complete: list[int], crops: Crops, learning: Learning, elsewhere: bool) -> list[Split]:
+def _random(complete: list[int], crops: CropLabels, learning: Learning, elsewhere: bool) -> list[Split]:
     """The paper's splits, tested on the same seed or, ``elsewhere``, on the crops drawn for testing of another."""
     try:
         drawn = random_splits(

@@ -16,7 +16,7 @@ from persistem.descriptors.crops import describe_micrograph
 from persistem.errors import PersistemError
 from persistem.learning.intervals import seed_means, summary
 from persistem.learning.rows import Described, key_of, representative, stack
-from persistem.learning.validation import Candidate, Crops, fixed
+from persistem.learning.validation import Candidate, CropLabels, fixed
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _accuracy(tested: Described, trained: Described, candidate: Candidate) -> di
         y, seed, defocus, micrograph = (
             np.concatenate(pair) for pair in zip(trained.crops[:4], (*crops[:3], after), strict=True)
         )
-        crops = Crops(y, seed, defocus, micrograph, crops.states)
+        crops = CropLabels(y, seed, defocus, micrograph, crops.states)
     correct = fixed(X, crops, candidate, "pooled", train) == crops.y
     counted = slice(len(correct) - len(tested.crops.y), None)
     values = seed_means(correct[counted], tested.crops.seed)

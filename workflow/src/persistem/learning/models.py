@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.learning.splits import Split
-    from persistem.learning.validation import Candidate, Crops
+    from persistem.learning.validation import Candidate, CropLabels
 
     Array = NDArray[np.float64]
     Labels = NDArray[np.int_]
@@ -26,7 +26,7 @@ TOLERANCE = 1e-4
 
 def decisions(
     X: Mapping[str, NDArray[Any]],
-    crops: Crops,
+    crops: CropLabels,
     split: Split,
     candidates: Sequence[Candidate],
     training: str,
@@ -69,7 +69,7 @@ def _vectors(blocks: Sequence[NDArray[Any]], train: Rows, test: Rows, linear: bo
     return whole[train], whole[test]
 
 
-def strata(crops: Crops, split: Split, training: str) -> list[tuple[Rows, Rows]]:
+def strata(crops: CropLabels, split: Split, training: str) -> list[tuple[Rows, Rows]]:
     """For each model, the crops that train it, and which of ``split.test`` it classifies, as positions therein."""
     import numpy as np
 

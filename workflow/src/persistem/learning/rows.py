@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from persistem.descriptors.files import read_descriptors
 from persistem.errors import PersistemError
-from persistem.learning.validation import Candidate, Crops
+from persistem.learning.validation import Candidate, CropLabels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ class Described(NamedTuple):
     """Crops, what they show, and their blocks (crops, length) by name; ``position`` is a crop's in its micrograph."""
 
     X: dict[str, NDArray[np.float32]]
-    crops: Crops
+    crops: CropLabels
     position: NDArray[np.int_]
 
 
@@ -72,7 +72,7 @@ def stack(
     X = {name: np.concatenate([blocks[name] for *_, blocks in listed]) for name in first}
     return Described(
         X,
-        Crops(labels, seeds, defoci.astype(float), micrographs, tuple(states)),
+        CropLabels(labels, seeds, defoci.astype(float), micrographs, tuple(states)),
         np.concatenate([np.arange(count) for count in counts]),
     )
 

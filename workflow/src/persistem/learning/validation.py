@@ -44,7 +44,7 @@ class Candidate(NamedTuple):
         return f"{' + '.join(self.features)}, {self.model}, C = {self.C:g}"
 
 
-class Crops(NamedTuple):
+class CropLabels(NamedTuple):
     """What each crop shows: arrays with one entry per crop.
 
     ``y`` labels 0 … k - 1, ``seed`` its MD seed or group of seeds, ``defocus`` in Å, ``micrograph`` the number of the
@@ -75,7 +75,7 @@ class Outcome(NamedTuple):
 
 
 def nested(
-    X: Blocks, crops: Crops, rows: Mapping[str, Sequence[Candidate]], training: str, jobs: int = 1
+    X: Blocks, crops: CropLabels, rows: Mapping[str, Sequence[Candidate]], training: str, jobs: int = 1
 ) -> dict[str, Outcome]:
     """Each row's outcome when inner folds choose among its candidates: the first of those with the best accuracy.
 
@@ -113,7 +113,7 @@ def nested(
 
 def fixed(
     X: Blocks,
-    crops: Crops,
+    crops: CropLabels,
     candidate: Candidate,
     training: str,
     train: NDArray[np.bool_] | None = None,
@@ -136,7 +136,7 @@ def fixed(
     return predicted
 
 
-def tabulate(outcome: Outcome | Labels, crops: Crops, in_focus: float) -> list[dict[str, Any]]:
+def tabulate(outcome: Outcome | Labels, crops: CropLabels, in_focus: float) -> list[dict[str, Any]]:
     """Accuracy at all defoci, in focus (|defocus| <= ``in_focus`` Å) and at each, averaged over seeds of equal weight.
 
     ``vote`` is that of the micrographs, each classified as most of its crops; a tie is decided by the sum of their
@@ -162,7 +162,7 @@ def tabulate(outcome: Outcome | Labels, crops: Crops, in_focus: float) -> list[d
     return rows
 
 
-def checked(X: Blocks, crops: Crops, candidates: Sequence[Candidate], training: str) -> dict[str, Array]:
+def checked(X: Blocks, crops: CropLabels, candidates: Sequence[Candidate], training: str) -> dict[str, Array]:
     """The blocks that candidates name, as float arrays.
 
     Raises PersistemError for a block that is missing, of another length than the crops, or not finite, for a model or
@@ -195,7 +195,7 @@ def checked(X: Blocks, crops: Crops, candidates: Sequence[Candidate], training: 
     return found
 
 
-def without(crops: Crops, seeds: Sequence[int], training: str, train: NDArray[np.bool_] | None = None) -> Split:
+def without(crops: CropLabels, seeds: Sequence[int], training: str, train: NDArray[np.bool_] | None = None) -> Split:
     """The split that leaves out ``seeds``. Raises PersistemError where a state, at some defocus, has no other seed."""
     import numpy as np
 
@@ -218,7 +218,7 @@ def _listed(seeds: Sequence[int]) -> str:
 
 
 def _chosen(
-    crops: Crops,
+    crops: CropLabels,
     candidates: list[Candidate],
     seeds: list[int],
     splits: dict[tuple[int, ...], Split],
@@ -254,7 +254,7 @@ def _chosen(
     return outcome
 
 
-def _votes(predicted: Labels, probability: Array | None, crops: Crops) -> tuple[NDArray[np.intp], Array]:
+def _votes(predicted: Labels, probability: Array | None, crops: CropLabels) -> tuple[NDArray[np.intp], Array]:
     """The first crop of each micrograph, and whether most of its crops are right: 1, 0, or a share at a tie."""
     import numpy as np
 

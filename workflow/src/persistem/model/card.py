@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from persistem.model.classifier import Classifier
     from persistem.model.training import Training
     from persistem.model.unlike import Distribution
-    from persistem.study import Model
+    from persistem.study import ModelSettings
 
 #: What is imaged of a specimen, by the method of its preparation.
 PREPARED = {
@@ -29,7 +29,7 @@ ACCURACY = ("accuracy", "ci_low", "ci_high", "vote", "vote_low", "vote_high", "n
 
 def facts(
     settings: dict[str, Any],
-    asked: Model,
+    asked: ModelSettings,
     training: Training,
     classifier: Classifier,
     distribution: Distribution,
@@ -101,7 +101,7 @@ def facts(
 
 
 def limits(
-    settings: dict[str, Any], asked: Model, classifier: Classifier, densities: dict[str, float], seeds: int
+    settings: dict[str, Any], asked: ModelSettings, classifier: Classifier, densities: dict[str, float], seeds: int
 ) -> list[str]:
     """What the model cannot do, in sentences."""
     listed = ", ".join(f"{state} {value:.2f}" for state, value in densities.items())
@@ -169,7 +169,7 @@ def text(card: dict[str, Any]) -> str:
         "Micrographs": str(on["micrographs"]),
         "Windows": ", ".join(f"{state} {count}" for state, count in on["windows_by_state"].items()),
     }
-    lines = [f"# Model of {', '.join(card['states'])}", "", "## Trained on", "", "| | |", "| --- | --- |"]
+    lines = [f"# ModelSettings of {', '.join(card['states'])}", "", "## Trained on", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in rows.items()]
     lines += ["", "## Classifier", ""]
     of = card["classifier"]

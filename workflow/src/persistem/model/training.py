@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from persistem.learning.validation import Candidate, Crops
+    from persistem.learning.validation import Candidate, CropLabels
     from persistem.model.classifier import Classifier
     from persistem.model.unlike import Distribution
-    from persistem.study import Model
+    from persistem.study import ModelSettings
 
     Blocks = dict[str, NDArray[Any]]
 
@@ -47,7 +47,7 @@ class Training(NamedTuple):
     """
 
     X: Blocks
-    crops: Crops
+    crops: CropLabels
     dose: NDArray[np.float64]
     thickness: NDArray[np.float64]
     noise: Blocks
@@ -82,7 +82,7 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
     from persistem.study.settings import section
 
     started = time.monotonic()
-    asked: study.Model = section(study.Model, settings["model"])
+    asked: study.ModelSettings = section(study.ModelSettings, settings["model"])
     training = described(settings, asked, root, jobs)
     print(f"{time.monotonic() - started:6.0f} s  {len(training.crops.y)} windows described", flush=True)
     classifier, distribution, assessment = fit(training, asked, jobs)
@@ -107,7 +107,7 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
     bundle.write(out, model, card.text(facts), about)
 
 
-def described(settings: dict[str, Any], asked: Model, root: Path, jobs: int = 1) -> Training:
+def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: int = 1) -> Training:
     """The windows of every micrograph at every dose, in a fixed order, those that are not valid left out."""
     import numpy as np
     from joblib import Parallel, delayed
@@ -134,7 +134,7 @@ def described(settings: dict[str, Any], asked: Model, root: Path, jobs: int = 1)
     )
 
 
-def noise_alone(asked: Model) -> Blocks:
+def noise_alone(asked: ModelSettings) -> Blocks:
     """Blocks (windows, length) of the noise of vacuum at every dose of a model; none where it has no noise."""
     import numpy as np
 
@@ -146,13 +146,13 @@ def noise_alone(asked: Model) -> Blocks:
     for dose in asked.doses:
         if dose is not None:
             image = as_trained(np.ones((across, across)), wanted.sampling, asked, dose)
-            made = windows.describe(image, wanted, windows.step(wanted, wanted.size), JUDGED)
+            made = windows.describe_windows(image, wanted, windows.step(wanted, wanted.size), JUDGED)
             for name in JUDGED:
                 found[name].append(made.blocks[name][made.valid])
     return {name: np.concatenate(of[1:] or of) for name, of in found.items()}
 
 
-def fit(training: Training, asked: Model, jobs: int = 1) -> tuple[Classifier, Distribution, dict[str, Any]]:
+def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classifier, Distribution, dict[str, Any]]:
     """The classifier, the distribution of the training, and how good both are on seeds that they have not seen.
 
     The assessment has ``seeds``, the least that a state has; ``chosen``, the candidate; and with three seeds or more
@@ -199,7 +199,7 @@ def fit(training: Training, asked: Model, jobs: int = 1) -> tuple[Classifier, Di
 
 
 def chosen(
-    X: Blocks, crops: Crops, candidates: Sequence[Candidate], jobs: int = 1
+    X: Blocks, crops: CropLabels, candidates: Sequence[Candidate], jobs: int = 1
 ) -> tuple[Candidate, NDArray[np.float64]]:
     """The first of the candidates that are best on seeds left out, each seed of equal weight, and its scores there."""
     import numpy as np
@@ -232,7 +232,9 @@ def binning(pixel_size: float, sampling: float) -> int:
     return max(1, min(round(sampling / pixel_size), int(1.25 * sampling / pixel_size)))
 
 
-def as_trained(intensity: NDArray[Any], pixel_size: float, asked: Model, dose: float | None) -> NDArray[np.float32]:
+def as_trained(
+    intensity: NDArray[Any], pixel_size: float, asked: ModelSettings, dose: float | None
+) -> NDArray[np.float32]:
     """What the model's detector gives of an intensity (rows, columns) with pixels of ``pixel_size`` Å.
 
     Its pixels are as near to the sampling of the windows as whole simulated pixels make them, then resampled to it.
@@ -250,7 +252,7 @@ def as_trained(intensity: NDArray[Any], pixel_size: float, asked: Model, dose: f
     return windows.resample(image, count * pixel_size, sampling)
 
 
-def _described(path: Path, asked: Model, blocks: list[str]) -> list[tuple[float | None, Blocks]]:
+def _described(path: Path, asked: ModelSettings, blocks: list[str]) -> list[tuple[float | None, Blocks]]:
     """Blocks (windows, length) of the valid windows of one micrograph at each dose."""
     from persistem.descriptors import windows
     from persistem.imaging.micrographs import read_micrograph
@@ -262,7 +264,7 @@ def _described(path: Path, asked: Model, blocks: list[str]) -> list[tuple[float 
     for dose in asked.doses:
         try:
             image = as_trained(intensity, about["pixel_size_A"], asked, dose)
-            made = windows.describe(image, wanted, step, blocks)
+            made = windows.describe_windows(image, wanted, step, blocks)
         except PersistemError as error:
             raise PersistemError(f"{path}: {error}") from error
         if not made.valid.any():

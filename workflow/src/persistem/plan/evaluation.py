@@ -15,7 +15,7 @@ from persistem.evaluation import controls, evaluate, sweeps
 from persistem.imaging import crops, micrographs
 from persistem.learning import accuracy as learning
 from persistem.learning import validation
-from persistem.report.figures import CHAPTER
+from persistem.report.figures import EVALUATION_FIGURES
 from persistem.store import paths
 from persistem.study.checks import MINIMUM_SEEDS
 from persistem.study.fields import part
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluationPlan:
     """The files of an evaluation; a part that the study does not ask for is empty."""
 
     evaluation: str = ""
@@ -39,13 +39,13 @@ class Evaluated:
     descriptors: list[str] = field(default_factory=list)
 
 
-def plan_evaluation(plan: Plan) -> Evaluated:
+def plan_evaluation(plan: Plan) -> EvaluationPlan:
     """Add the steps of the evaluation to a plan; nothing where the study has none."""
     asked = plan.study.evaluation
     if asked is None:
-        return Evaluated()
+        return EvaluationPlan()
     planning = _Planning(plan, asked)
-    return Evaluated(
+    return EvaluationPlan(
         planning.evaluation(),
         planning.controls() if asked.controls else "",
         {sweep.name: planning.sweep(k) for k, sweep in enumerate(asked.sweeps)},
@@ -54,12 +54,12 @@ def plan_evaluation(plan: Plan) -> Evaluated:
     )
 
 
-def chapter(plan: Plan) -> dict[str, dict[str, Any]]:
+def evaluation_figures(plan: Plan) -> dict[str, dict[str, Any]]:
     """What each figure of the evaluation is drawn from, by name; nothing where the study has none."""
-    asked, evaluated = plan.study.evaluation, plan.evaluated
+    asked, evaluated = plan.study.evaluation, plan.evaluation
     if asked is None:
         return {}
-    settings: dict[str, dict[str, Any]] = {name: {"evaluation": evaluated.evaluation} for name in CHAPTER}
+    settings: dict[str, dict[str, Any]] = {name: {"evaluation": evaluated.evaluation} for name in EVALUATION_FIGURES}
     settings["multiverse"] = {"states": states_of(plan.study), "alternatives": evaluated.multiverse}
     about = {control.name: control.about for control in asked.controls}
     settings["controls"] = {"controls": evaluated.controls or None, "about": about}

@@ -11,7 +11,7 @@ from persistem.maps import mapping
 from persistem.model import bundle
 from persistem.store import paths
 from persistem.store.digests import content
-from persistem.study import Model
+from persistem.study import ModelSettings
 from persistem.study.fields import part
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Mapped:
+class MapsPlan:
     """The maps of a study, by the name of the micrograph; nothing where the study has no micrographs."""
 
     #: The files of the model that makes them.
@@ -30,24 +30,24 @@ class Mapped:
     shown: dict[str, str] = field(default_factory=dict)
 
 
-def plan_maps(plan: Plan) -> Mapped:
+def plan_maps(plan: Plan) -> MapsPlan:
     """Add a step for each of a study's own micrographs to a plan.
 
     A micrograph is known by its content, and so is a finished model: its index has the checksums of its other files.
     """
     study = plan.study
     if not study.micrographs:
-        return Mapped()
-    settings: dict[str, Any] = {"step": (study.model or Model()).step}
+        return MapsPlan()
+    settings: dict[str, Any] = {"step": (study.model or ModelSettings()).step}
     identity: dict[str, Any] = {"windows": windows.VERSION}
     if study.map_with is None:
-        files, inputs = plan.modelled.files, [plan.modelled.digest]
+        files, inputs = plan.model.files, [plan.model.digest]
     else:
         # absolute, as a module's prefix is not where it lies
         files, inputs = [str(Path(study.map_with, name).absolute()) for name in bundle.FILES], []
         settings["bundle"] = study.map_with
         identity["bundle"] = content(Path(study.map_with, bundle.INDEX))
-    found = Mapped(tuple(files))
+    found = MapsPlan(tuple(files))
     for micrograph in study.micrographs:
         name = paths.micrograph_id(micrograph.path, found.files)
         known = identity | {"path": content(Path(micrograph.path))}

@@ -13,24 +13,24 @@ from persistem.learning import validation
 from persistem.model import bundle, training
 from persistem.plan.evaluation import records
 from persistem.store import paths
-from persistem.study import Model
+from persistem.study import ModelSettings
 from persistem.study.fields import part
 from persistem.study.members import states_of
 from persistem.study.variants import variant, with_seeds
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
-    from persistem.study import Model, Study
+    from persistem.study import ModelSettings, Study
 
 #: The lens, and how its defocus is counted; of the rest of the imaging the micrographs know.
 MICROSCOPE = tuple(key for key in micrographs.KEYS if key not in ("field", "thickness", "pixels", "margin"))
 
 #: What the training sees; the step is of the maps.
-TRAINED = tuple(key for key in Model.model_fields if key != "step")
+TRAINED = tuple(key for key in ModelSettings.model_fields if key != "step")
 
 
 @dataclass(frozen=True)
-class Modelled:
+class ModelPlan:
     """The model of a study and what it is trained from; without a digest where the study has none."""
 
     digest: str = ""
@@ -46,16 +46,16 @@ class Modelled:
         """Every file of the bundle."""
         return [str(Path(self.index).with_name(name)) for name in bundle.FILES] if self.index else []
 
-    def of(self, plan: Plan, asked: Model) -> str:
+    def of(self, plan: Plan, asked: ModelSettings) -> str:
         """The index of a bundle that is trained from the same micrographs as another model asks; adds its step."""
         return paths.path("models", _trained(plan, self.settings | {"model": part(asked, TRAINED)}))
 
 
-def plan_model(plan: Plan) -> Modelled:
+def plan_model(plan: Plan) -> ModelPlan:
     """Add the steps of the model to a plan; nothing where the study has none."""
     study = plan.study
     if study.model is None:
-        return Modelled()
+        return ModelPlan()
     kept = {seed for one in study.truth.splices for seed in one.seeds} if study.truth else set()
     settings = {
         "states": states_of(study),
@@ -65,7 +65,7 @@ def plan_model(plan: Plan) -> Modelled:
         "preparation": study.preparation.method,
         "sources": [source for thin in _thicknesses(plan) for source in _sources(thin, kept)],
     }
-    return Modelled(_trained(plan, settings), settings)
+    return ModelPlan(_trained(plan, settings), settings)
 
 
 def _trained(plan: Plan, settings: dict[str, Any]) -> str:

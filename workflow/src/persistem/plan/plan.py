@@ -15,10 +15,10 @@ from persistem.errors import PersistemError
 from persistem.imaging import crops, exit_waves, micrographs
 from persistem.learning import accuracy as learning
 from persistem.plan.evaluation import plan_evaluation
-from persistem.plan.figures import plan_figures
 from persistem.plan.maps import plan_maps
 from persistem.plan.model import plan_model
-from persistem.plan.trial import plan_truth
+from persistem.plan.report import plan_report
+from persistem.plan.trial import plan_trial
 from persistem.specimens import md, preparation, structures
 from persistem.store import paths
 from persistem.store.digests import content, digest_of
@@ -73,11 +73,11 @@ class Plan:
         recipes = self.recipes if len(states_of(study)) > 1 else {}
         self.learning = {name: self._learning_step(name) for name in recipes}
         if not of:
-            self.evaluated = plan_evaluation(self)
-            self.modelled = plan_model(self)
-            self.mapped = plan_maps(self)
-            self.tried = plan_truth(self)
-            self.shown = plan_figures(self)
+            self.evaluation = plan_evaluation(self)
+            self.model = plan_model(self)
+            self.maps = plan_maps(self)
+            self.trial = plan_trial(self)
+            self.report = plan_report(self)
 
     @property
     def study_digest(self) -> str:
@@ -115,16 +115,16 @@ class Plan:
     def sources(self, stage: str, digest: str) -> list[str]:
         """The files that a step of a figure or of the report names in its settings."""
         files = paths.files_in(self.settings(stage, digest))
-        pictures = [str(Path(f).with_suffix(s)) for f in self.shown.figures.values() for s in paths.FIGURE_SUFFIXES]
+        pictures = [str(Path(f).with_suffix(s)) for f in self.report.figures.values() for s in paths.FIGURE_SUFFIXES]
         return list(dict.fromkeys(files + (pictures if stage == "report" else [])))
 
     def report_files(self) -> dict[str, str]:
         """Every file of the report under its digest, and where the study's folder shows it."""
-        name, report = self.study.name, Path(self.shown.report)
-        files = {self.shown.report: paths.report(name)}
+        name, report = self.study.name, Path(self.report.report)
+        files = {self.report.report: paths.report(name)}
         for table in paths.REPORT_TABLES:
             files[str(report.with_name(table))] = paths.study_file(name, f"tables/{table}")
-        for figure, path in self.shown.figures.items():
+        for figure, path in self.report.figures.items():
             for suffix in paths.FIGURE_SUFFIXES:
                 files[str(Path(path).with_suffix(suffix))] = paths.study_file(name, f"figures/{figure}{suffix}")
         return files
@@ -132,7 +132,7 @@ class Plan:
     def model_files(self) -> dict[str, str]:
         """Every file of the model's bundle under its digest, and where the study's folder shows it."""
         name = self.study.name
-        return {path: paths.model_file(name, Path(path).name) for path in self.modelled.files}
+        return {path: paths.model_file(name, Path(path).name) for path in self.model.files}
 
     def _step(self, stage: str, digest: str) -> Step:
         if digest not in self.steps[stage]:

@@ -10,6 +10,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from persistem.store.stages import BY_NAME
+
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
 
@@ -51,9 +53,10 @@ def work(plan: Plan, stage: str, digest: str) -> Work:
         return BY_SETTINGS[stage](settings)
     if stage in BY_INPUT:
         return BY_INPUT[stage](plan, settings, plan.input_digest(stage, digest))
-    seconds, memory, disk = BY_COUNT[stage]
+    cost = BY_NAME[stage].cost
+    assert cost is not None
     count = len(settings.get("sources") or settings.get("specimens") or ())
-    return Work(seconds[0] + seconds[1] * count, memory[0] + memory[1] * count, disk)
+    return Work(cost.seconds + cost.seconds_each * count, cost.memory + cost.memory_each * count, cost.disk)
 
 
 def _dynamics(settings: dict[str, Any], steps: int, frames: int = 1) -> Work:
@@ -150,7 +153,7 @@ def _nodes(settings: dict[str, Any]) -> int:
     return len(foci(Imaging(**settings)))
 
 
-#: The work of a stage by its settings alone, by those of the stages before it too, and by a constant and a count.
+#: The work of a stage by its settings alone, and by those of the stages before it too; that of the others is declared.
 BY_SETTINGS = {"specimens": _specimen, "prepared": _prepared, "melts": _melt, "learning": _learning}
 BY_INPUT = {
     "exit_waves": _exit_wave,
@@ -158,22 +161,4 @@ BY_INPUT = {
     "crops": _crops,
     "diagrams": _diagrams,
     "persistence_images": _persistence_images,
-}
-#: Seconds and MB of a job, and of each of the specimens that its settings list; MB that it writes.
-BY_COUNT = {
-    "descriptors": ((60, 0), (300, 0), 20),
-    "evaluation": ((60, 30), (500, 100), 10),
-    "controls": ((60, 30), (900, 100), 10),
-    "sweeps": ((120, 20), (600, 20), 10),
-    "models": ((60, 10), (600, 30), 50),
-    "maps": ((120, 0), (2500, 0), 200),
-    "composites": ((60, 0), (1000, 0), 100),
-    "truth": ((60, 5), (1200, 0), 50),
-    "state_checks": ((20, 0), (250, 0), 10),
-    "diagrams_3d": ((30, 0), (600, 0), 50),
-    "optimal_volumes": ((30, 0), (600, 0), 10),
-    "weights": ((30, 1), (600, 10), 10),
-    "inverse": ((20, 0), (250, 0), 10),
-    "figures": ((60, 0), (1000, 0), 20),
-    "report": ((60, 0), (600, 0), 100),
 }

@@ -22,12 +22,12 @@ from persistem.store import paths
 from persistem.store.digests import content
 from persistem.study.fields import part
 from persistem.study.members import states_of
-from persistem.trial import judging, making, melted, splice
+from persistem.trial import making, melted, splice, trial
 from persistem.trial.imaging import enlarged
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
-    from persistem.study import Melt, Model, Splice, Truth
+    from persistem.study import Melt, ModelSettings, Splice, Trial
 
 #: What a model may be made of: what the inner folds choose; or, to compare, what a map of the local standard deviation
 #: or of the local spectrum would say.
@@ -39,7 +39,7 @@ FEATURES: dict[str, tuple[str, ...] | None] = {
 
 
 @dataclass(frozen=True)
-class Tried:
+class TrialPlan:
     """What a trial is made of; nothing where the study has none."""
 
     judged: list[dict[str, Any]] = field(default_factory=list)
@@ -52,11 +52,11 @@ class Tried:
         return [one["path"] for one in self.judged]
 
 
-def plan_truth(plan: Plan) -> Tried:
+def plan_trial(plan: Plan) -> TrialPlan:
     """Add the steps of the trial to a plan; nothing where the study has none."""
     asked, model = plan.study.truth, plan.study.model
     if asked is None or model is None:
-        return Tried()
+        return TrialPlan()
     planning = _Planning(plan, asked)
     shown = planning.composites()
     judged = [
@@ -64,30 +64,30 @@ def plan_truth(plan: Plan) -> Tried:
         for size in sorted({*asked.sizes, model.windows.size})
         for features in FEATURES
     ]
-    return Tried(judged, shown, {paths.defocus_id(asked.defocus): asked.defocus})
+    return TrialPlan(judged, shown, {paths.defocus_id(asked.defocus): asked.defocus})
 
 
-def chapter(plan: Plan) -> dict[str, dict[str, Any]]:
+def trial_figures(plan: Plan) -> dict[str, dict[str, Any]]:
     """What the figure of the composites is drawn from; nothing where the study has none."""
     if plan.study.truth is None or plan.study.model is None:
         return {}
     about = {"states": states_of(plan.study), "dose": plan.study.truth.dose, "defocus": plan.study.truth.defocus}
     about["size"] = plan.study.model.windows.size
-    return {"composites": about | {"judged": plan.tried.judged, "composites": plan.tried.composites}}
+    return {"composites": about | {"judged": plan.trial.judged, "composites": plan.trial.composites}}
 
 
 def pictures(plan: Plan) -> dict[str, str]:
     """The figure of the composites under its digest, and where the study's folder shows it."""
-    if not plan.tried.judged:
+    if not plan.trial.judged:
         return {}
-    drawn = [Path(plan.shown.figures["composites"]).with_suffix(suffix) for suffix in paths.FIGURE_SUFFIXES]
+    drawn = [Path(plan.report.figures["composites"]).with_suffix(suffix) for suffix in paths.FIGURE_SUFFIXES]
     return {str(path): paths.study_file(plan.study.name, f"truth/{path.name}") for path in drawn}
 
 
 class _Planning:
     """What the parts of one trial have in common."""
 
-    def __init__(self, plan: Plan, asked: Truth) -> None:
+    def __init__(self, plan: Plan, asked: Trial) -> None:
         self.plan, self.asked, self.study = plan, asked, plan.study
         try:
             self.imaging = enlarged(self.study.imaging, asked.field)
@@ -108,14 +108,14 @@ class _Planning:
             found.append(self._imaged(one.name, "stranger", (), crystal))
         return [{"chooses": False} | one for one in found]
 
-    def judged(self, model: Model, size: float, features: str, shown: list[dict[str, Any]]) -> dict[str, Any]:
+    def judged(self, model: ModelSettings, size: float, features: str, shown: list[dict[str, Any]]) -> dict[str, Any]:
         """What the maps of a model are worth that has windows of one size and some features."""
         update: dict[str, Any] = {"windows": model.windows.model_copy(update={"size": size})}
         if alone := FEATURES[features]:
             update["candidates"] = (alone,)
         asked = model.model_copy(update=update)
         settings = {
-            "model": self.plan.modelled.of(self.plan, asked),
+            "model": self.plan.model.of(self.plan, asked),
             "asked": part(asked, TRAINED),
             "states": states_of(self.study),
             "composites": [{key: one[key] for key in one if key != "chooses"} for one in shown],
@@ -124,7 +124,7 @@ class _Planning:
             "defocus": underfocus(self.asked.defocus, self.imaging.defocus_sign),
             "step": model.step,
         }
-        digest = self.plan.add("truth", judging.VERSION, settings, maps=mapping.VERSION)
+        digest = self.plan.add("truth", trial.VERSION, settings, maps=mapping.VERSION)
         return {"size": size, "features": features, "path": paths.path("truth", digest)}
 
     def _imaged(self, name: str, kind: str, states: tuple[str, ...], made_of: dict[str, Any]) -> dict[str, Any]:

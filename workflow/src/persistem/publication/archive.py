@@ -67,7 +67,7 @@ def archive(plan: Plan, root: Path, out: Path, command: str) -> dict[str, int]:
 def _check_finished(plan: Plan, root: Path, command: str) -> None:
     sources = plan.report_files() | plan.model_files() | pictures(plan)
     wanted = [*sources.values(), *sources, *plan.files("specimens"), *plan.files("learning")]
-    wanted += [paths.accuracy(plan.study.name), *plan.mapped.folders.values(), *plan.mapped.shown.values()]
+    wanted += [paths.accuracy(plan.study.name), *plan.maps.folders.values(), *plan.maps.shown.values()]
     if missing := [name for name in dict.fromkeys(wanted) if not (root / name).exists()]:
         raise PersistemError(
             f"study {plan.study.name!r} is not finished: {len(missing)} files are not there, as {missing[0]}; make them"
@@ -148,8 +148,8 @@ def _index(plan: Plan, root: Path, known: dict[str, dict[str, Any]]) -> dict[str
             versions.append(seal["versions"])
         listed.append({"path": path, "sha256": seal["sha256"], "made_with": versions.index(seal["versions"])})
     maps = {
-        f"{folder}/{file}": f"{plan.mapped.shown[name]}/{file}"
-        for name, folder in plan.mapped.folders.items()
+        f"{folder}/{file}": f"{plan.maps.shown[name]}/{file}"
+        for name, folder in plan.maps.folders.items()
         for file in _in(root / folder)
     }
     stamped = {shown: source for source, shown in (plan.report_files() | pictures(plan)).items()}

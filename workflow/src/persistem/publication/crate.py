@@ -68,7 +68,7 @@ def instructions(plan: Plan) -> str:
 
 def targets(plan: Plan) -> str:
     """The targets that make everything a study shows."""
-    return "report truth" if plan.tried.judged else "report"
+    return "report truth" if plan.trial.judged else "report"
 
 
 def metadata(plan: Plan, sums: dict[str, str], sizes: dict[str, int], date: str) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from persistem.publication import csvw
 from persistem.publication.provenance import facts, flat, parts, stamped
 from persistem.store import paths, seals
 from persistem.store.files import atomic, new_folder
+from persistem.store.stages import TABLES
 
 
-def describe(plan: Plan, root: Path = Path()) -> None:
+def describe_digests(plan: Plan, root: Path = Path()) -> None:
     """Write into every digest's folder what it stands for, and into the study's what it refers to."""
     _put(root / paths.study_file(plan.study.name, "digests.csv"), digests(plan).encode())
     for stage, digest in _not_described(plan, root):
@@ -52,7 +53,7 @@ def publish_model(plan: Plan, root: Path = Path()) -> None:
     _publish(copies(plan.model_files(), root), root)
 
 
-def publish_truth(plan: Plan, root: Path = Path()) -> None:
+def publish_trial(plan: Plan, root: Path = Path()) -> None:
     """Copy the figure of the composites into the study's folder, with its provenance."""
     _publish(copies(pictures(plan), root, facts(plan, root)), root)
 
@@ -73,7 +74,7 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
     told = table.exists() and table.read_text() == digests(plan)
     damaged = any((root / paths.stage_path(*step)).exists() for step in _not_described(plan, root))
     if table.parent.is_dir() and (damaged or not told):
-        describe(plan, root)
+        describe_digests(plan, root)
     for name, content in stale(plan, root):
         _put(root / name, content)
     for source, out in _maps(plan, root):
@@ -134,7 +135,8 @@ def copies(files: dict[str, str], root: Path, facts: dict[str, Any] | None = Non
 
 def index(plan: Plan) -> str:
     """Stage and path of every file that the study's tables stand on, as CSV."""
-    return _table([{"stage": stage, "path": path} for stage in paths.LEARNED for path in plan.files(stage, made=True)])
+    made = [(stage, path) for stage in paths.of_part(TABLES) for path in plan.files(stage, made=True)]
+    return _table([{"stage": stage, "path": path} for stage, path in made])
 
 
 def digests(plan: Plan) -> str:
@@ -184,7 +186,7 @@ def _with_metadata(path: str, content: bytes, facts: dict[str, Any]) -> Iterator
 
 def _maps(plan: Plan, root: Path) -> list[tuple[Path, Path]]:
     """The folders of the maps that there are, and where they are shown."""
-    folders = [(root / folder, root / plan.mapped.shown[name]) for name, folder in plan.mapped.folders.items()]
+    folders = [(root / folder, root / plan.maps.shown[name]) for name, folder in plan.maps.folders.items()]
     return [(source, out) for source, out in folders if source.is_dir()]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from persistem.errors import PersistemError
-from persistem.report.figures import CHAPTER, FIGURES
+from persistem.report.figures import EVALUATION_FIGURES, FIGURES
 from persistem.report.tables import EXPLANATION, accuracy_wide, markdown, read_rows
 from persistem.store.files import atomic, read_json
 
@@ -38,7 +38,7 @@ def record(study: Path, docs: Path) -> None:
     if read_json(study / "provenance.json")["digest"] != about["digest"]:
         raise PersistemError(f"{study}: its tables are of other settings than its report; run snakemake report")
     evaluated = bool(shown.get("evaluation"))
-    names = CHAPTER if evaluated else FIGURES
+    names = EVALUATION_FIGURES if evaluated else FIGURES
     figures = {name: read_json(study / "figures" / f"{name}.json") for name in names}
     text = (evaluation if evaluated else reproduction)(study, figures, about)
     for name in figures:

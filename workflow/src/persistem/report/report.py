@@ -16,7 +16,7 @@ from persistem.store.files import atomic, read_json
 def write_report(settings: dict[str, Any], root: Path, out: Path) -> None:
     """Write the page ``out`` and, beside it, ``paper.csv``, ``claims.csv``, ``timings.csv`` and ``about.json``.
 
-    ``settings`` are those of ``plan_figures``: every file they name is relative to ``root``.
+    ``settings`` are those of ``plan_report``: every file they name is relative to ``root``.
     Raises PersistemError when one of them cannot be read.
     """
     figures = {name: read_json(root / path) for name, path in settings["figures"].items()}

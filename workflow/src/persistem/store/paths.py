@@ -10,53 +10,23 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from persistem.store import stages
+
 RESULTS = "results"
 
-#: The stages that the tables stand on, in order, and the file of each, relative to ``results/<stage>/<digest>/``.
-LEARNED = {
-    "specimens": "{specimen}/structure.extxyz",
-    "prepared": "{specimen}/structure.extxyz",
-    "exit_waves": "{specimen}.zarr",
-    "micrographs": "{specimen}/{defocus}.tif",
-    "crops": "{specimen}/{defocus}.tif",
-    "diagrams": "{specimen}/{defocus}.parquet",
-    "persistence_images": "{specimen}/{defocus}.parquet",
-    "learning": "accuracy.csv",
-}
-#: The stages of the evaluation.
-EVALUATED = {
-    "descriptors": "{specimen}.parquet",
-    "evaluation": "evaluation.json",
-    "controls": "controls.json",
-    "sweeps": "sweep.json",
-}
-#: The stage of the model for a microscope; the bundle is the folder that the file is in.
-MODELLED = {"models": "bundle/model.json"}
-#: The stage of the maps of a microscopist's own micrographs: folders, with a map or one for each frame of the file.
-MAPPED = {"maps": "{micrograph}"}
-#: The stages of the composites that a model is tried on.
-TRIED = {
-    "melts": "{specimen}/structure.extxyz",
-    "composites": "{specimen}/structure.extxyz",
-    "truth": "truth.json",
-}
-#: The stages of the figures and the report.
-SHOWN = {
-    "state_checks": "{specimen}.json",
-    "diagrams_3d": "{specimen}.pdgm",
-    "optimal_volumes": "optimal_volumes.json",
-    "weights": "weights.parquet",
-    "inverse": "{specimen}/{defocus}.parquet",
-    "figures": "{figure}.json",
-    "report": "report.html",
-}
 #: A figure in vectors and in pixels, and its caption and numbers; tables that the report writes beside itself.
 FIGURE_SUFFIXES = (".json", ".png", ".pdf")
 REPORT_TABLES = ("paper.csv", "claims.csv", "timings.csv", "about.json")
-FILES = LEARNED | EVALUATED | MODELLED | MAPPED | TRIED | SHOWN
+#: The file of each stage, relative to ``results/<stage>/<digest>/``, in the order of the stages.
+FILES = {stage.name: stage.file for stage in stages.STAGES}
 STAGES = tuple(FILES)
 #: Folders beside those of the stages, in which what is known of a stage's files lies under the same path.
 RECORDS = ("logs", "benchmarks", "seals")
+
+
+def of_part(part: str) -> tuple[str, ...]:
+    """The stages of a part of a study, see ``stages``."""
+    return tuple(stage.name for stage in stages.STAGES if stage.part == part)
 
 
 def pattern(stage: str) -> str:

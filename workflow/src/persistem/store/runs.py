@@ -22,7 +22,7 @@ from persistem.store.environment import process
 
 
 @dataclass(frozen=True)
-class Run:
+class Call:
     """A call of snakemake: its study, who it is (host and process), when it began, what it makes and reads."""
 
     study: str
@@ -32,12 +32,12 @@ class Run:
     reads: tuple[str, ...] = ()
 
 
-def begin(root: Path, study: str, makes: Collection[str], reads: Collection[str]) -> list[Run]:
+def begin(root: Path, study: str, makes: Collection[str], reads: Collection[str]) -> list[Call]:
     """Enter this process as a run until it ends; return the other runs that are alive.
 
     Raises PersistemError where a run that is alive makes, or reads, what this one would make.
     """
-    run = Run(study, process(), time.strftime("%Y-%m-%d %H:%M:%S"), tuple(sorted(makes)), tuple(sorted(reads)))
+    run = Call(study, process(), time.strftime("%Y-%m-%d %H:%M:%S"), tuple(sorted(makes)), tuple(sorted(reads)))
     with _registry(root) as others:
         for other in others:
             both = {*run.makes} & {*other.makes, *other.reads} | {*run.reads} & {*other.makes}
@@ -66,7 +66,7 @@ def _folder(root: Path) -> Path:
     return root / paths.RESULTS / ".runs"
 
 
-def _enter(root: Path, run: Run) -> None:
+def _enter(root: Path, run: Call) -> None:
     path = _folder(root) / f"{run.who}.json"
     locks.taken(path)  # held until this process ends
     atexit.register(path.unlink, missing_ok=True)
@@ -74,7 +74,7 @@ def _enter(root: Path, run: Run) -> None:
 
 
 @contextmanager
-def _registry(root: Path) -> Iterator[list[Run]]:
+def _registry(root: Path) -> Iterator[list[Call]]:
     """The runs that are alive; none begins within the block. Entries of runs that were killed are removed."""
     with locks.alone(_folder(root) / "guard", "another run is starting; waiting for it"):
         living = []
@@ -88,9 +88,9 @@ def _registry(root: Path) -> Iterator[list[Run]]:
         yield living
 
 
-def _read(path: Path) -> Run:
+def _read(path: Path) -> Call:
     try:
         found = json.loads(path.read_text())
-        return Run(found["study"], found["who"], found["since"], tuple(found["makes"]), tuple(found["reads"]))
+        return Call(found["study"], found["who"], found["since"], tuple(found["makes"]), tuple(found["reads"]))
     except (OSError, ValueError, LookupError, TypeError):  # killed while it was written
-        return Run("unknown", path.stem, "unknown")
+        return Call("unknown", path.stem, "unknown")

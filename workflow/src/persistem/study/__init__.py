@@ -18,7 +18,7 @@ from persistem.study.features import Clahe, Crops, Detector, Learning, Recipe, S
 from persistem.study.fields import OURS, Name, Section, Whole, given
 from persistem.study.figures import Diagrams3D, Figures
 from persistem.study.imaging import Imaging
-from persistem.study.mapping import Micrograph, Model, Windows, expanded
+from persistem.study.mapping import Micrograph, ModelSettings, Windows, expanded
 from persistem.study.preparation import EndState, Inherent, Preparation, Snapshots, Stack
 from persistem.study.specimens import (
     Crystal,
@@ -30,7 +30,7 @@ from persistem.study.specimens import (
     State,
     Structure,
 )
-from persistem.study.truth import Melt, Splice, Stranger, Truth
+from persistem.study.truth import Melt, Splice, Stranger, Trial
 
 __all__ = [
     "Alternative",
@@ -52,7 +52,7 @@ __all__ = [
     "Melt",
     "Mesh",
     "Micrograph",
-    "Model",
+    "ModelSettings",
     "MolecularDynamics",
     "Multiverse",
     "Potential",
@@ -71,7 +71,7 @@ __all__ = [
     "Structure",
     "Study",
     "Sweep",
-    "Truth",
+    "Trial",
     "Weight",
     "Window",
     "Windows",
@@ -127,8 +127,8 @@ class Study(Section):
     )
     learning: Learning = Field(Learning(), description="classification")
     evaluation: Evaluation | None = given(None, "what the accuracy means, by seeds; null: not evaluated", source=OURS)
-    model: Model | None = given(None, "a model of the states for this microscope; null: none", source=OURS)
-    truth: Truth | None = given(None, "composites that its maps are compared with; null: none", source=OURS)
+    model: ModelSettings | None = given(None, "a model of the states for this microscope; null: none", source=OURS)
+    truth: Trial | None = given(None, "composites that its maps are compared with; null: none", source=OURS)
     micrographs: tuple[Micrograph, ...] = Field((), description="own micrographs, which a model maps")
     map_with: str | None = given(
         None, "folder of a finished model (bundle) that maps `micrographs`; null: the study's own `model`", source=OURS

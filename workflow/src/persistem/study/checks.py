@@ -22,7 +22,7 @@ from persistem.specimens.slabs import check_fits
 from persistem.specimens.structures import is_lammps_data, potential_path, unit_cell
 from persistem.store import paths
 from persistem.store.files import is_file
-from persistem.study.checks_model import check_micrographs, check_model, check_truth
+from persistem.study.checks_model import check_micrographs, check_model, check_trial
 from persistem.study.members import groups_of, states_of
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check_combinations(study: Study) -> None:
     _check_evaluation(study)
     check_model(study)
     check_micrographs(study)
-    check_truth(study)
+    check_trial(study)
     check_device(study.run.device)
     if study.structures:
         _check_structures(study)

@@ -65,7 +65,7 @@ def check_micrographs(study: Study) -> None:
         seen.add(path.resolve())
 
 
-def check_truth(study: Study) -> None:
+def check_trial(study: Study) -> None:
     """Composites need a model, states that it knows, seeds of both and seeds that are left to train."""
     asked = study.truth
     if asked is None:

@@ -52,7 +52,7 @@ class Windows(Section):
         return self
 
 
-class Model(Section):
+class ModelSettings(Section):
     """A model of the study's states for the study's microscope: what `persistem map` needs."""
 
     windows: Windows = Field(Windows(), description="windows and their description")
@@ -96,7 +96,7 @@ class Model(Section):
     )
 
     @model_validator(mode="after")
-    def _steps(self) -> Model:
+    def _steps(self) -> ModelSettings:
         if self.step < self.windows.sampling:
             raise ValueError(
                 f"step = {self.step:g} Å: at least a pixel of windows.sampling, {self.windows.sampling:g} Å"

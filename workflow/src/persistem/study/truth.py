@@ -59,7 +59,7 @@ class Stranger(Section):
     crystal: Crystal = Field(..., description="its unit cell, seen along z; stated as a whole")
 
 
-class Truth(Section):
+class Trial(Section):
     """What the maps of the study's model are worth where the truth is known."""
 
     field: Real = assumed(150.0, "side of the field of view", unit="Å", reason="several windows on each side", gt=0)
@@ -73,7 +73,7 @@ class Truth(Section):
     )
 
     @model_validator(mode="after")
-    def _names(self) -> Truth:
+    def _names(self) -> Trial:
         names = [one.name for of in (self.splices, self.melts, self.strangers) for one in of]
         for name in names:
             if names.count(name) > 1:

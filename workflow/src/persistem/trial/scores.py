@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SPACING, MOST_POINTS = 0.05, 2_000_000
 
 
-class Grid(NamedTuple):
+class WindowGrid(NamedTuple):
     """The windows of a map, as ``maps.Map`` has them: shape, and in Å their distance, width and the first's centre.
 
     Rows and columns are counted from the upper left corner of the micrograph's first pixel.
@@ -54,13 +54,13 @@ class BoundaryError(NamedTuple):
     true: float
 
 
-def grid_of(found: Map) -> Grid:
+def grid_of(found: Map) -> WindowGrid:
     """The windows of a map."""
     rows, columns = found.abstain.shape
-    return Grid((rows, columns), found.step, float(found.facts["parameters"]["window_A"]), found.origin)
+    return WindowGrid((rows, columns), found.step, float(found.facts["parameters"]["window_A"]), found.origin)
 
 
-def truth(mask: Mask, pixel_size: float, grid: Grid) -> Truth:
+def truth(mask: Mask, pixel_size: float, grid: WindowGrid) -> Truth:
     """What the windows of a map show, after the mask of every pixel (rows, columns) of ``pixel_size`` Å."""
     from scipy.ndimage import maximum_filter, minimum_filter
 
@@ -85,7 +85,7 @@ def overlap(found: Labels, true: Labels, states: int) -> list[float | None]:
 
 
 def boundary_error(
-    probability: NDArray[Any], abstain: NDArray[np.bool_], mask: Mask, pixel_size: float, grid: Grid
+    probability: NDArray[Any], abstain: NDArray[np.bool_], mask: Mask, pixel_size: float, grid: WindowGrid
 ) -> BoundaryError | None:
     """How far the mapped boundary between states is from the true one, over the area that the windows' centres span.
 
@@ -141,7 +141,7 @@ def abstentions(abstain: NDArray[np.bool_], of: Truth, states: int) -> dict[int,
     return shares
 
 
-def _pixels(grid: Grid, axis: int, pixel_size: float, count: int) -> NDArray[np.intp]:
+def _pixels(grid: WindowGrid, axis: int, pixel_size: float, count: int) -> NDArray[np.intp]:
     """The pixels at the centres of windows, along an axis."""
     centres = grid.origin[axis] + grid.step * np.arange(grid.shape[axis])
     found: NDArray[np.intp] = np.clip(np.floor(centres / pixel_size + 1e-9), 0, count - 1).astype(np.intp)

@@ -1,10 +1,10 @@
 """Windows that slide over a micrograph, and the numbers that describe them; the same in training and on a map."""
 
-from persistem.descriptors.windows.description import Description, describe, side, step, strips
+from persistem.descriptors.windows.description import Description, describe_windows, side, step, strips
 from persistem.descriptors.windows.pairs import pair_table
 from persistem.descriptors.windows.sampling import resample
 
 #: Raised when the results of this stage change for the same study.
 VERSION = 1
 
-__all__ = ["VERSION", "Description", "describe", "pair_table", "resample", "side", "step", "strips"]
+__all__ = ["VERSION", "Description", "describe_windows", "pair_table", "resample", "side", "step", "strips"]

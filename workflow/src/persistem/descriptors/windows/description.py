@@ -48,7 +48,7 @@ def step(windows: Windows, stride: float) -> int:
     return max(round(stride / windows.sampling), 1)
 
 
-def describe(
+def describe_windows(
     image: NDArray[np.float32],
     windows: Windows,
     step: int,

@@ -13,9 +13,9 @@ from types import ModuleType
 #: The paper's figures, as their files and verbs name them.
 FIGURES = tuple(f"figure-{k}" for k in range(1, 9))
 #: Those of a study with an evaluation: what the accuracy means.
-CHAPTER = ("leak", "baselines", "curves", "calibration", "multiverse", "controls", "robustness")
+EVALUATION_FIGURES = ("leak", "baselines", "curves", "calibration", "multiverse", "controls", "robustness")
 #: That of a study with composites: what the maps of its model are worth.
-TRIED = ("composites",)
+TRIAL_FIGURES = ("composites",)
 
 
 def module(name: str) -> ModuleType:

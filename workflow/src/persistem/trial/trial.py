@@ -26,7 +26,7 @@ EMPTY = "vacuum"
 BINS = 10
 
 
-def judge(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
+def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
     """Map every composite, vacuum and every stranger with one model, and compare the maps with the truth.
 
     Parameters
@@ -56,7 +56,7 @@ def judge(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
     from persistem.study.settings import section
     from persistem.trial.making import layout
 
-    model, asked = bundle.load((root / settings["model"]).parent), section(study.Model, settings["asked"])
+    model, asked = bundle.load((root / settings["model"]).parent), section(study.ModelSettings, settings["asked"])
     imaging = section(study.Imaging, settings["imaging"])
     pixel_size = imaging.field / imaging.pixels
     scores: list[dict[str, Any]] = []

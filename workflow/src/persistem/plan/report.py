@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from persistem.imaging.crops import positions
 from persistem.learning import accuracy as learning_stage
 from persistem.learning import weights
-from persistem.plan.evaluation import chapter
-from persistem.plan.trial import chapter as trial
+from persistem.plan.evaluation import evaluation_figures
+from persistem.plan.trial import trial_figures
 from persistem.report.figures import FIGURES, module
 from persistem.specimens import state_checks
 from persistem.store import paths
@@ -28,7 +28,7 @@ REPORT = 1
 
 
 @dataclass(frozen=True)
-class Shown:
+class ReportPlan:
     """The files that a study's report is made of, by specimen or figure."""
 
     checks: dict[str, str]
@@ -36,7 +36,7 @@ class Shown:
     report: str
 
 
-def plan_figures(plan: Plan) -> Shown:
+def plan_report(plan: Plan) -> ReportPlan:
     """Add the steps of the figures and the report to a plan."""
     return _Drawing(plan).plan_all()
 
@@ -59,18 +59,18 @@ class _Drawing:
         binning = self.recipe.detector.binning if self.recipe.detector else 1
         self.pixel_size = self.study.imaging.field / self.study.imaging.pixels * binning
 
-    def plan_all(self) -> Shown:
+    def plan_all(self) -> ReportPlan:
         """Add every step, from the checks to the report."""
         checks = {name: self._check(specimen) for name, specimen in self.plan.specimens.items()}
         figures = {}
         asked = {name: getattr(self, f"_{name.replace('-', '_')}")() for name in FIGURES}
-        asked |= chapter(self.plan) | trial(self.plan)
+        asked |= evaluation_figures(self.plan) | trial_figures(self.plan)
         for name, settings in asked.items():
             also = {"classifiers": learning_stage.VERSION} if name == "figure-3" else {}
             digest = self.plan.add("figures", module(name).VERSION, {"figure": name} | settings, **also)
             figures[name] = paths.path("figures", digest, figure=name)
         digest = self.plan.add("report", REPORT, self._report(checks, figures))
-        return Shown(checks, figures, paths.path("report", digest))
+        return ReportPlan(checks, figures, paths.path("report", digest))
 
     def _crop(self) -> int:
         """The crop shown: the one asked for, or the first of those nearest the micrograph's centre."""

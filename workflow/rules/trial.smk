@@ -53,7 +53,7 @@ rule composite:
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
-rule judging:
+rule trial:
     """What the maps of one model are worth."""
     input:
         files_of("truth"),
@@ -73,18 +73,18 @@ rule judging:
         protocol=settings_of("truth"),
         root=root,
     shell:
-        "python -m persistem judge {output.scores:q} --root {params.root:q} --jobs {threads}"
+        "python -m persistem trial {output.scores:q} --root {params.root:q} --jobs {threads}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
-rule publish_truth:
+rule publish_trial:
     """The figure of the composites, where people open it."""
     input:
         asked("truth", list(pictures(PLAN))),
     output:
         paths.study_file(PLAN.study.name, "truth/composites.json"),
     log:
-        f"{paths.RESULTS}/logs/publish_truth/{PLAN.study.name}.log",
+        f"{paths.RESULTS}/logs/publish_trial/{PLAN.study.name}.log",
     conda:
         "../../envs/learning.yaml"
     resources:
@@ -95,4 +95,4 @@ rule publish_truth:
         study=PLAN.study.model_dump_json(exclude_unset=True),
         root=lambda wildcards, output: root(wildcards, output),
     shell:
-        "python -m persistem publish-truth {params.study:q} --root {params.root:q} > {log:q} 2>&1"
+        "python -m persistem publish-trial {params.study:q} --root {params.root:q} > {log:q} 2>&1"

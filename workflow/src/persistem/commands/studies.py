@@ -1,0 +1,121 @@
+"""The verbs of whole studies: whether they are valid, what they show, and how others verify it.
+
+The first line of a verb's docstring is its help.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persistem.study.settings import protocol_of
+
+if TYPE_CHECKING:
+    from persistem.plan.plan import Plan
+
+
+def check(studies: list[Path]) -> None:
+    """say whether study files are valid, and what they ask for"""
+    from persistem.plan.plan import Plan
+    from persistem.study.load import load_study
+
+    for file in studies:
+        study = load_study(file)
+        plan = Plan(study)
+        print(
+            f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
+            f"{len(plan.defoci)} defoci, {plan.crops_per_micrograph} crops per micrograph, "
+            f"recipes {', '.join(study.features)}"
+        )
+
+
+def accuracy(table: Path) -> None:
+    """print an accuracy table for reading: all foci and in focus"""
+    from persistem.report.tables import accuracy_text
+
+    print(accuracy_text(table))
+
+
+def publish(study: str, root: Path) -> None:
+    """write results/<study>/ from the results of the stages"""
+    from persistem.publication.publish import describe_digests, publish
+
+    plan = plan_of(study)
+    describe_digests(plan, root)
+    publish(plan, root)
+
+
+def publish_report(study: str, root: Path) -> None:
+    """copy the report and the figures into results/<study>/"""
+    from persistem.publication.publish import publish_report
+
+    publish_report(plan_of(study), root)
+
+
+def publish_model(study: str, root: Path) -> None:
+    """copy the bundle of the model into results/<study>/model/"""
+    from persistem.publication.publish import publish_model
+
+    publish_model(plan_of(study), root)
+
+
+def publish_trial(study: str, root: Path) -> None:
+    """copy the figure of the composites into results/<study>/truth/"""
+    from persistem.publication.publish import publish_trial
+
+    publish_trial(plan_of(study), root)
+
+
+def unused(root: Path, remove: bool) -> None:
+    """list the results that no study refers to, with their sizes, and remove them on request"""
+    from persistem.store.unused import report, unused
+
+    print(report(unused(root, remove), remove))
+
+
+def archive(study: str, root: Path, out: Path) -> None:
+    """pack a finished study into a zip that others can verify and run again (Workflow RO-Crate)"""
+    from persistem.publication.archive import archive
+    from persistem.publication.crate import targets
+
+    plan = plan_of(study)
+    file = "STUDY.yaml" if study.lstrip().startswith("{") else study
+    numbers = archive(plan, root, out, f"snakemake --cores 2 {targets(plan)} --configfile {file}")
+    print(f"{out}: {', '.join(f'{number} {what}' for what, number in numbers.items())}")
+
+
+def verify(folder: Path) -> None:
+    """check an unpacked archive, what was made again in it, or a results folder against checksums and seals"""
+    from persistem.publication.verify import verify
+
+    print(verify(folder))
+
+
+def record(study: Path, docs: Path) -> None:
+    """write reproduction.md and its figures into a folder, from the report of results/<study>"""
+    from persistem.publication.record import record
+
+    record(study, docs)
+
+
+def record_maps(study: Path, docs: Path) -> None:
+    """write the dated record of a study's composites and model, docs/maps.md and its figure"""
+    from persistem.publication.record_maps import record_maps
+
+    record_maps(study, docs)
+
+
+def reference(folder: Path) -> None:
+    """write the parameter reference, the JSON schema and the paper's study from the model"""
+    from persistem.study.reference import write_reference
+
+    write_reference(folder)
+
+
+def plan_of(study: str) -> Plan:
+    """The plan of a study file, or of a study as an inline mapping."""
+    from persistem.plan.plan import Plan
+    from persistem.study.load import load_study, make_study
+
+    inline = study.lstrip().startswith("{")
+    return Plan(make_study(protocol_of(study)) if inline else load_study(Path(study)))
