@@ -100,13 +100,14 @@ rule persistence_images:
 rule evaluation:
     """What the accuracy means: leak, baselines, nested cross-validation by seeds."""
     input:
-        asked("evaluation", PLAN.evaluation.evaluation),
+        partial(target, "evaluation", PLAN.evaluation.evaluation),
 
 
 rule multiverse:
     """The accuracy under other answers to what the paper leaves open."""
     input:
-        asked(
+        partial(
+            target,
             "evaluation.multiverse.alternatives",
             [one["accuracy"] for one in PLAN.evaluation.multiverse],
         ),
@@ -115,13 +116,13 @@ rule multiverse:
 rule controlled:
     """The accuracy where a difference between the states is taken away."""
     input:
-        asked("evaluation.controls", PLAN.evaluation.controls),
+        partial(target, "evaluation.controls", PLAN.evaluation.controls),
 
 
 rule robustness:
     """The accuracy along settings of the microscope, the detector and the crops."""
     input:
-        asked("evaluation.sweeps", list(PLAN.evaluation.sweeps.values())),
+        partial(target, "evaluation.sweeps", list(PLAN.evaluation.sweeps.values())),
 
 
 rule model:
@@ -142,7 +143,8 @@ rule truth:
 rule maps:
     """Where on the study's own micrographs which state is: results/<study>/maps/."""
     input:
-        asked(
+        partial(
+            target,
             "micrographs",
             [*PLAN.maps.folders.values(), *PLAN.maps.shown.values()],
         ),

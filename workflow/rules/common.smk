@@ -2,24 +2,23 @@
 
 import json
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-from snakemake.utils import update_config
+from snakemake.utils import min_version, update_config
+
+min_version("9.27")
 
 SOURCE = Path(workflow.current_basedir).parent / "src"
 sys.path.insert(0, str(SOURCE))
 
-from persistem.store import cluster
-from persistem.store import environment
-from persistem.store import paths
-from persistem.plan import resources
-from persistem.store import runs
 from persistem.errors import PersistemError
-from persistem.study.load import make_study, typed
-from persistem.report.figures import module as figure
+from persistem.plan import jobs, resources
 from persistem.plan.plan import Plan
 from persistem.publication.publish import describe_digests, refresh
+from persistem.report.figures import module as figure
+from persistem.store import cluster, environment, paths, runs
+from persistem.study.load import make_study, typed
 
 environment.prepare(SOURCE)
 # as a module of another workflow, the study is what that workflow hands over, and the command line is not ours
@@ -46,9 +45,9 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
 
 
 onstart:
-    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
-    makes = {str(file) for job in jobs for file in job.output}
-    reads = {str(file) for job in jobs for file in job.input}
+    needed = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
+    makes = {str(file) for job in needed for file in job.output}
+    reads = {str(file) for job in needed for file in job.input}
     try:
         others = runs.begin(HOME, PLAN.study.name, makes, reads)
     except PersistemError as error:
@@ -76,13 +75,55 @@ wildcard_constraints:
     micrograph=r"[\w+-]+",
 
 
-def protocol(stage):
-    """The settings that a stage's jobs receive, by digest."""
+DEFOCI = jobs.defoci(PLAN)
+STUDY = PLAN.study.model_dump_json(exclude_unset=True)
+#: What a job that copies files of a study asks for.
+COPYING = {"mem_mb": 500, "disk_mb": 100, "runtime": 10}
 
-    def settings(wildcards):
-        return json.dumps(PLAN.settings(stage, wildcards.digest))
+# Rules bind the name of their stage: partial(source, "crops").
 
-    return settings
+
+def source(stage, wildcards):
+    """The file that a job reads."""
+    return jobs.source(PLAN, stage, wildcards.digest)
+
+
+def sources(stage, wildcards):
+    """The files that the settings of a job name."""
+    return PLAN.sources(stage, wildcards.digest)
+
+
+def settings(stage, wildcards):
+    """The settings that a job receives."""
+    return json.dumps(PLAN.settings(stage, wildcards.digest))
+
+
+def settings_file(stage, wildcards, output):
+    """The file with a job's settings, where they name many files and are too long for a command line."""
+    return str(
+        Path(root(wildcards, output)) / paths.stage_path(stage, wildcards.digest)
+    )
+
+
+def root(wildcards, output):
+    """The folder that holds results/, which paths in settings are relative to."""
+    return output[0].rpartition(f"{paths.RESULTS}/")[0] or "."
+
+
+def folder(wildcards, output):
+    """The folder of what a job makes."""
+    return str(Path(output[0]).parent)
+
+
+def ranks(stage, wildcards):
+    """The MPI ranks of a job."""
+    return jobs.ranks(PLAN, stage, wildcards.digest)
+
+
+def of_specimen(attribute, stage, wildcards):
+    """What a job is told of its specimen: temperature or seed."""
+    specimen = jobs.specimen(PLAN, stage, wildcards.digest, wildcards.specimen)
+    return getattr(specimen, attribute)
 
 
 @cache
@@ -91,159 +132,21 @@ def work(stage, digest):
     return resources.work(PLAN, stage, digest)
 
 
+def resource(name, stage, wildcards, attempt):
+    """What a job asks for of one resource: by its work, and more at every attempt."""
+    return getattr(resources.asked(work(stage, wildcards.digest), attempt), name)
+
+
 def asks(stage):
-    """The resources that a stage's job asks for: by its work, and more at every attempt."""
-
-    def of(name):
-        def resource(wildcards, attempt):
-            return getattr(
-                resources.asked(work(stage, wildcards.digest), attempt), name
-            )
-
-        return resource
-
-    return {name: of(name) for name in resources.Asked._fields}
+    """The resources that a job asks for."""
+    return {name: partial(resource, name, stage) for name in resources.Asked._fields}
 
 
-def input_of(stage, *sources):
-    """The file that a stage's job reads, by digest: of that of the stages ``sources`` which has it."""
-
-    def file(wildcards):
-        digest = PLAN.input_digest(stage, wildcards.digest)
-        source = next(source for source in sources if digest in PLAN.steps[source])
-        return paths.pattern(source).replace("{digest}", digest)
-
-    return file
-
-
-def plan_of(stage, wildcards):
-    """The plan, of the study or of a variant of it, that a job belongs to."""
-    return PLAN.plan_of(wildcards.specimen, stage, wildcards.digest)
-
-
-def micrographs_of_descriptors(wildcards):
-    """A specimen's micrographs in the order of the defoci."""
-    pattern = input_of("descriptors", "micrographs")(wildcards)
-    defoci = PLAN.settings("descriptors", wildcards.digest)["defoci"]
-    return [
-        pattern.format(specimen=wildcards.specimen, defocus=paths.defocus_id(defocus))
-        for defocus in defoci
-    ]
-
-
-def hot_restart(wildcards):
-    """The end of the heating that an RT treatment continues from."""
-    hot = PLAN.input_digest("specimens", wildcards.digest)
-    return paths.beside("specimens", "end.restart").format(
-        digest=hot, specimen=wildcards.specimen.replace("-rt1-", "-rt0-")
-    )
-
-
-def members(wildcards):
-    """What a preparation starts from: restart file of a specimen, or structures of those in a stack."""
-    plan = plan_of("prepared", wildcards)
-    name = "structure.extxyz" if is_stack(wildcards) else "end.restart"
-    return [
-        paths.beside("specimens", name).format(
-            digest=plan.digest("specimens", s.name), specimen=s.name
-        )
-        for s in plan.members[wildcards.specimen]
-    ]
-
-
-def batches(wildcards, size):
-    """The diagrams of a micrograph in files of ``size`` crops; a variant of the study may have other crops."""
-    count = PLAN.crops_of[wildcards.digest]
-    return [
-        paths.crop_batch().format(
-            **dict(wildcards.items()), first=first, last=min(first + size, count)
-        )
-        for first in range(0, count, size)
-    ]
-
-
-def is_stack(wildcards):
-    """Whether a preparation is a stack, which is cut out by one process."""
-    settings = PLAN.settings("prepared", wildcards.digest)
-    return settings["preparation"]["method"] == "stack"
-
-
-def ranks(stage):
-    """The MPI ranks of a job; a trajectory depends on their number."""
-
-    def number(wildcards):
-        if stage == "prepared" and is_stack(wildcards):
-            return 1
-        return PLAN.settings(stage, wildcards.digest)["md"]["ranks"]
-
-    return number
-
-
-def held_at(wildcards):
-    """The options that say at which temperature a specimen is held, and by which thermostat."""
-    plan = plan_of("prepared", wildcards)
-    specimen = plan.specimens[wildcards.specimen]
-    if specimen.structure:
-        return ""
-    return (
-        f"--temperature {plan.study.md.rt.temperature} --treated"
-        if specimen.rt
-        else f"--temperature {specimen.temperature}"
-    )
-
-
-def own_structure(wildcards):
-    """The user's file behind a specimen; absolute, as a module's prefix is not where it lies."""
-    path = PLAN.settings("specimens", wildcards.digest)["path"]
-    return str(Path(path).absolute())
-
-
-def own_micrograph(wildcards):
-    """The user's file; absolute, as a module's prefix is not where it lies."""
-    return PLAN.maps.files[wildcards.micrograph]
-
-
-DEFOCI = PLAN.trial.defoci | {
-    name: d for plan in PLAN.plans for name, d in plan.defoci.items()
-}
-TITLES = {name: figure(name).TITLE for name in PLAN.report.figures}
-ABOUT = {name: figure(name).ABOUT for name in PLAN.report.figures}
-
-
-def files_of(stage):
-    """The files that the settings of a step name, by digest."""
-
-    def files(wildcards):
-        return PLAN.sources(stage, wildcards.digest)
-
-    return files
-
-
-def asked(key, files):
+def target(key, files, wildcards):
     """The files of a target; of a section that the study lacks it would be made of nothing, without a word."""
-
-    def wanted(wildcards):
-        if not files:
-            sys.exit(
-                f"persistem: the study has no {key}, so the target has nothing to make;"
-                " see config/README.md, or config/extended.yaml for an example"
-            )
-        return files
-
-    return wanted
-
-
-def root(wildcards, output):
-    """The folder that holds results/, which paths in settings are relative to."""
-    return output[0].rpartition(f"{paths.RESULTS}/")[0] or "."
-
-
-def settings_of(stage):
-    """The file that says what a digest stands for: settings that name many files are too long for a command line."""
-
-    def file(wildcards, output):
-        return str(
-            Path(root(wildcards, output)) / paths.stage_path(stage, wildcards.digest)
+    if not files:
+        sys.exit(
+            f"persistem: the study has no {key}, so the target has nothing to make;"
+            " see config/README.md, or config/extended.yaml for an example"
         )
-
-    return file
+    return files

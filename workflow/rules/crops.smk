@@ -2,9 +2,9 @@
 
 
 rule crops:
-    """The small images of one micrograph."""
+    """The small images of one micrograph: its intensity as 8-bit grey levels (CLAHE, a window, standardised), cut."""
     input:
-        input_of("crops", "micrographs"),
+        partial(source, "crops"),
     output:
         paths.pattern("crops"),
     log:
@@ -16,6 +16,6 @@ rule crops:
     resources:
         **asks("crops"),
     params:
-        protocol=protocol("crops"),
+        protocol=partial(settings, "crops"),
     shell:
         "python -m persistem crops {input:q} {output:q} --protocol {params.protocol:q} > {log:q} 2>&1"

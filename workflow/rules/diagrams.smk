@@ -7,9 +7,12 @@ BATCH_FILE = paths.pattern("diagrams") if WHOLE else paths.crop_batch()
 
 
 rule crop_diagrams:
-    """The persistence diagrams of some crops of a micrograph; of all of them, unless run.crops_per_job is fewer."""
+    """The persistence diagrams of a micrograph's crops, or of some of them where run.crops_per_job says so.
+
+    Islands and rings are born and die as pixels are added from bright to dark, or from dark to bright (HomCloud).
+    """
     input:
-        input_of("diagrams", "crops"),
+        partial(source, "diagrams"),
     output:
         BATCH_FILE if WHOLE else temp(BATCH_FILE),
     log:
@@ -21,7 +24,7 @@ rule crop_diagrams:
     resources:
         **asks("diagrams"),
     params:
-        protocol=protocol("diagrams"),
+        protocol=partial(settings, "diagrams"),
         range="" if WHOLE else "--first {first} --last {last}",
     shell:
         "python -m persistem diagrams {input:q} {output:q} {params.range}"
@@ -31,9 +34,9 @@ rule crop_diagrams:
 if not WHOLE:
 
     rule join_diagrams:
-        """The diagrams of a micrograph from those of its batches."""
+        """The diagrams of a micrograph from those of its batches; the same bytes as from one job."""
         input:
-            lambda wildcards: batches(wildcards, BATCH),
+            lambda w: jobs.batches(PLAN, w.digest, w.specimen, w.defocus, BATCH),
         output:
             paths.pattern("diagrams"),
         log:

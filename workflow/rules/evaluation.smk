@@ -2,9 +2,13 @@
 
 
 rule descriptors:
-    """The descriptors of every crop of one specimen, at all defoci and crop sizes."""
+    """The descriptors of every crop of one specimen, at all defoci and crop sizes.
+
+    Of persistence diagrams statistics, Betti curves and images; and what they are compared with: contrast, moments,
+    histogram, spectrum, texture, and a surrogate with the crop's spectrum and random phases.
+    """
     input:
-        micrographs_of_descriptors,
+        lambda w: jobs.described_micrographs(PLAN, w.digest, w.specimen),
     output:
         paths.pattern("descriptors"),
     log:
@@ -16,15 +20,18 @@ rule descriptors:
     resources:
         **asks("descriptors"),
     params:
-        protocol=protocol("descriptors"),
+        protocol=partial(settings, "descriptors"),
     shell:
         "python -m persistem descriptors {input:q} --out {output:q} --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
 rule evaluate:
-    """Leak, baselines, nested cross-validation, learning curves and calibration."""
+    """What the accuracy means: where a random split leaks, baselines, nested cross-validation over MD seeds.
+
+    And a permutation test that swaps the states of whole seeds, learning curves and calibration.
+    """
     input:
-        files_of("evaluation"),
+        partial(sources, "evaluation"),
     output:
         paths.pattern("evaluation"),
     log:
@@ -37,7 +44,7 @@ rule evaluate:
     resources:
         **asks("evaluation"),
     params:
-        protocol=settings_of("evaluation"),
+        protocol=partial(settings_file, "evaluation"),
         root=root,
     shell:
         "python -m persistem evaluation {output:q} --root {params.root:q} --jobs {threads}"
@@ -45,9 +52,9 @@ rule evaluate:
 
 
 rule controls:
-    """The accuracy where a difference between the states is taken away."""
+    """The accuracy where a difference between the states is taken away: density, vibration, contrast."""
     input:
-        files_of("controls"),
+        partial(sources, "controls"),
     output:
         paths.pattern("controls"),
     log:
@@ -60,7 +67,7 @@ rule controls:
     resources:
         **asks("controls"),
     params:
-        protocol=settings_of("controls"),
+        protocol=partial(settings_file, "controls"),
         root=root,
     shell:
         "python -m persistem controls {output:q} --root {params.root:q} --jobs {threads}"
@@ -68,9 +75,12 @@ rule controls:
 
 
 rule sweep:
-    """The accuracy along one setting of the microscope, the detector or the crops; from exit waves."""
+    """The accuracy along one setting of the microscope, the detector or the crops; imaged anew from exit waves.
+
+    With models that know the base condition only, and with models of the condition itself.
+    """
     input:
-        files_of("sweeps"),
+        partial(sources, "sweeps"),
     output:
         paths.pattern("sweeps"),
     log:
@@ -82,7 +92,7 @@ rule sweep:
     resources:
         **asks("sweeps"),
     params:
-        protocol=settings_of("sweeps"),
+        protocol=partial(settings_file, "sweeps"),
         root=root,
     shell:
         "python -m persistem sweep {output:q} --root {params.root:q} --protocol {params.protocol:q} > {log:q} 2>&1"

@@ -2,9 +2,12 @@
 
 
 rule exit_wave:
-    """The electron wave behind a specimen; every defocus is imaged from it."""
+    """The electron wave behind a specimen: a plane wave, taken through the slices of its potential (multislice, abTEM).
+
+    Every defocus is imaged from it.
+    """
     input:
-        input_of("exit_waves", "specimens", "prepared", "composites"),
+        partial(source, "exit_waves"),
     output:
         directory(paths.pattern("exit_waves")),
     log:
@@ -16,7 +19,7 @@ rule exit_wave:
     resources:
         **asks("exit_waves"),
     params:
-        protocol=protocol("exit_waves"),
+        protocol=partial(settings, "exit_waves"),
         device=PLAN.study.run.device,
     shell:
         "python -m persistem exit-wave {input:q} {output:q} --device {params.device}"

@@ -2,9 +2,9 @@
 
 
 rule state_checks:
-    """Whether a specimen is in the state that it is taken for."""
+    """Whether a specimen is in the state that it is taken for: g(r), displacements, contacts, drift at the end."""
     input:
-        files_of("state_checks"),
+        partial(sources, "state_checks"),
     output:
         paths.pattern("state_checks"),
     log:
@@ -16,7 +16,7 @@ rule state_checks:
     resources:
         **asks("state_checks"),
     params:
-        protocol=settings_of("state_checks"),
+        protocol=partial(settings_file, "state_checks"),
         root=root,
     shell:
         "python -m persistem state-checks {output:q} --root {params.root:q}"
@@ -24,9 +24,9 @@ rule state_checks:
 
 
 rule diagram_3d:
-    """The 3D persistence diagram of a specimen's slab."""
+    """The 3D persistence diagram of a specimen's slab: balls grow about its atoms (weighted alpha filtration, HomCloud)."""
     input:
-        input_of("diagrams_3d", "specimens"),
+        partial(source, "diagrams_3d"),
     output:
         diagram=paths.pattern("diagrams_3d"),
         pairs=paths.beside("diagrams_3d", "{specimen}.parquet"),
@@ -39,16 +39,16 @@ rule diagram_3d:
     resources:
         **asks("diagrams_3d"),
     params:
-        protocol=protocol("diagrams_3d"),
+        protocol=partial(settings, "diagrams_3d"),
     shell:
         "python -m persistem diagram-3d {input:q} {output.diagram:q}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
 rule optimal_volumes:
-    """The optimal volumes behind a region of the 3D diagrams."""
+    """The smallest sets of simplices that fill the rings behind a region of the 3D diagrams, and how many pairs it has."""
     input:
-        files_of("optimal_volumes"),
+        partial(sources, "optimal_volumes"),
     output:
         paths.pattern("optimal_volumes"),
     log:
@@ -60,7 +60,7 @@ rule optimal_volumes:
     resources:
         **asks("optimal_volumes"),
     params:
-        protocol=settings_of("optimal_volumes"),
+        protocol=partial(settings_file, "optimal_volumes"),
         root=root,
     shell:
         "python -m persistem optimal-volumes {output:q} --root {params.root:q}"
@@ -68,9 +68,9 @@ rule optimal_volumes:
 
 
 rule weights:
-    """What a classifier of all crops learned, on the plane of birth and death."""
+    """What a classifier of all crops learned: its weights, and the pattern that goes with them, on birth and death."""
     input:
-        files_of("weights"),
+        partial(sources, "weights"),
     output:
         paths.pattern("weights"),
     log:
@@ -82,7 +82,7 @@ rule weights:
     resources:
         **asks("weights"),
     params:
-        protocol=settings_of("weights"),
+        protocol=partial(settings_file, "weights"),
         root=root,
     shell:
         "python -m persistem weights {output:q} --root {params.root:q}"
@@ -90,9 +90,9 @@ rule weights:
 
 
 rule inverse:
-    """The regions of one crop that the pairs of its diagram stand for."""
+    """The region of a crop that each pair of its diagram stands for (inverse analysis)."""
     input:
-        files_of("inverse"),
+        partial(sources, "inverse"),
     output:
         paths.pattern("inverse"),
     log:
@@ -104,7 +104,7 @@ rule inverse:
     resources:
         **asks("inverse"),
     params:
-        protocol=settings_of("inverse"),
+        protocol=partial(settings_file, "inverse"),
         root=root,
     shell:
         "python -m persistem inverse {output:q} --root {params.root:q}"
@@ -112,9 +112,9 @@ rule inverse:
 
 
 rule figure:
-    """One of the paper's figures."""
+    """One figure as PNG, PDF, and its caption and numbers as JSON."""
     input:
-        files_of("figures"),
+        partial(sources, "figures"),
     output:
         multiext(paths.pattern("figures").removesuffix(".json"), *paths.FIGURE_SUFFIXES),
     log:
@@ -126,18 +126,18 @@ rule figure:
     resources:
         **asks("figures"),
     params:
-        protocol=settings_of("figures"),
+        protocol=partial(settings_file, "figures"),
         root=root,
-        folder=lambda wildcards, output: str(Path(output[0]).parent),
+        folder=folder,
     shell:
         "python -m persistem figure {wildcards.figure} {params.folder:q} --root {params.root:q}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
 rule report_page:
-    """Everything on one page."""
+    """The paper's numbers and claims beside the study's, every figure, and the specimens' state on one page."""
     input:
-        files_of("report"),
+        partial(sources, "report"),
     output:
         page=paths.pattern("report"),
         tables=[paths.beside("report", table) for table in paths.REPORT_TABLES],
@@ -148,7 +148,7 @@ rule report_page:
     resources:
         **asks("report"),
     params:
-        protocol=settings_of("report"),
+        protocol=partial(settings_file, "report"),
         root=root,
     shell:
         "python -m persistem report {output.page:q} --root {params.root:q}"

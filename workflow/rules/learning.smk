@@ -2,9 +2,12 @@
 
 
 rule learning:
-    """The accuracy table of one recipe."""
+    """The accuracy of linear classifiers on crops that they have not seen, of one recipe.
+
+    By the paper's random split of the crops of one seed, and with one MD seed left out at a time.
+    """
     input:
-        files_of("learning"),
+        partial(sources, "learning"),
     output:
         paths.pattern("learning"),
     log:
@@ -16,7 +19,7 @@ rule learning:
     resources:
         **asks("learning"),
     params:
-        protocol=settings_of("learning"),
+        protocol=partial(settings_file, "learning"),
         root=root,
     shell:
         "python -m persistem learning {output:q} --root {params.root:q} --protocol {params.protocol:q} > {log:q} 2>&1"

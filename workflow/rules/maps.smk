@@ -2,10 +2,13 @@
 
 
 rule map_micrograph:
-    """The map of one micrograph, or of each of its frames, whose number is not known before the file is read."""
+    """The map of one micrograph, or of each of its frames, whose number is not known before the file is read.
+
+    Windows slide over it; the model gives each the probabilities of the states, or abstains.
+    """
     input:
         # their contents are in the digest; when they were saved says nothing
-        micrograph=ancient(own_micrograph),
+        micrograph=ancient(lambda w: PLAN.maps.files[w.micrograph]),
         bundle=ancient(list(PLAN.maps.bundle)),
     output:
         directory(paths.pattern("maps")),
@@ -19,7 +22,7 @@ rule map_micrograph:
     resources:
         **asks("maps"),
     params:
-        protocol=protocol("maps"),
+        protocol=partial(settings, "maps"),
         model=lambda wildcards, input: str(Path(input.bundle[0]).parent),
     shell:
         "python -m persistem map-micrograph {input.micrograph:q} {output:q} --model {params.model:q} --jobs {threads}"
@@ -29,7 +32,7 @@ rule map_micrograph:
 rule publish_map:
     """One map where people open it: each by itself, so that a micrograph that cannot be mapped holds up no other."""
     input:
-        lambda wildcards: PLAN.maps.folders[wildcards.micrograph],
+        lambda w: PLAN.maps.folders[w.micrograph],
     output:
         directory(paths.map_folder(PLAN.study.name, "{micrograph}")),
     log:
@@ -37,8 +40,6 @@ rule publish_map:
     conda:
         "../../envs/learning.yaml"
     resources:
-        mem_mb=500,
-        disk_mb=100,
-        runtime=10,
+        **COPYING,
     shell:
         "python -m persistem publish-map {input:q} {output:q} > {log:q} 2>&1"

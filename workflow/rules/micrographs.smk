@@ -2,9 +2,9 @@
 
 
 rule micrograph:
-    """One specimen at one defocus, as a calibrated 16-bit TIFF."""
+    """One specimen at one defocus: the wave through the lens, with aberrations and partial coherence, as an intensity."""
     input:
-        input_of("micrographs", "exit_waves"),
+        partial(source, "micrographs"),
     output:
         paths.pattern("micrographs"),
     log:
@@ -16,7 +16,7 @@ rule micrograph:
     resources:
         **asks("micrographs"),
     params:
-        protocol=protocol("micrographs"),
+        protocol=partial(settings, "micrographs"),
         defocus=lambda wildcards: DEFOCI[wildcards.defocus],
         device=PLAN.study.run.device,
     shell:

@@ -4,9 +4,12 @@ from persistem.model.bundle import FILES as BUNDLE
 
 
 rule training:
-    """The bundle of the model: trained on windows of every micrograph at every dose and thickness."""
+    """The bundle of the model: boosted trees of the windows of every micrograph at every dose and thickness.
+
+    Its probabilities are calibrated, and its limits of abstention set, on MD seeds left out of the training.
+    """
     input:
-        files_of("models"),
+        partial(sources, "models"),
     output:
         [paths.beside("models", name) for name in BUNDLE],
     log:
@@ -19,9 +22,9 @@ rule training:
     resources:
         **asks("models"),
     params:
-        protocol=settings_of("models"),
+        protocol=partial(settings_file, "models"),
         root=root,
-        folder=lambda wildcards, output: str(Path(output[0]).parent),
+        folder=folder,
     shell:
         "python -m persistem model {params.folder:q} --root {params.root:q} --jobs {threads}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
@@ -30,7 +33,7 @@ rule training:
 rule publish_model:
     """The bundle of the model, where people open it."""
     input:
-        asked("model", PLAN.model.files),
+        partial(target, "model", PLAN.model.files),
     output:
         [
             (
@@ -49,11 +52,9 @@ rule publish_model:
     conda:
         "../../envs/learning.yaml"
     resources:
-        mem_mb=500,
-        disk_mb=100,
-        runtime=10,
+        **COPYING,
     params:
-        study=PLAN.study.model_dump_json(exclude_unset=True),
-        root=lambda wildcards, output: root(wildcards, output),
+        study=STUDY,
+        root=root,
     shell:
         "python -m persistem publish-model {params.study:q} --root {params.root:q} > {log:q} 2>&1"

@@ -2,10 +2,10 @@
 
 
 rule own_structure:
-    """A structure of the user's, brought into the form of a specimen."""
+    """A structure of the user's, brought into the form of a specimen: elements, a periodic cell, density."""
     input:
         # its content is in the digest; when it was saved says nothing
-        ancient(own_structure),
+        ancient(lambda w: jobs.own_structure(PLAN, w.digest)),
     output:
         structure=paths.pattern("specimens"),
         summary=paths.beside("specimens", "summary.json"),
@@ -18,7 +18,7 @@ rule own_structure:
     resources:
         **asks("specimens"),
     params:
-        protocol=protocol("specimens"),
-        folder=lambda wildcards, output: str(Path(output.structure).parent),
+        protocol=partial(settings, "specimens"),
+        folder=folder,
     shell:
         "python -m persistem structure {params.folder:q} --protocol {params.protocol:q} > {log:q} 2>&1"

@@ -2,9 +2,9 @@
 
 
 rule persistence_image:
-    """The feature vectors of every crop of one micrograph."""
+    """The feature vectors of a micrograph's crops: pairs, weighted by lifetime and smoothed, on a mesh of birth and death."""
     input:
-        input_of("persistence_images", "diagrams"),
+        partial(source, "persistence_images"),
     output:
         paths.pattern("persistence_images"),
     log:
@@ -16,6 +16,6 @@ rule persistence_image:
     resources:
         **asks("persistence_images"),
     params:
-        protocol=protocol("persistence_images"),
+        protocol=partial(settings, "persistence_images"),
     shell:
         "python -m persistem persistence-images {input:q} {output:q} --protocol {params.protocol:q} > {log:q} 2>&1"

@@ -2,9 +2,13 @@
 
 
 rule preparation:
-    """The inherent structure of a specimen, snapshots of its trajectory, or a stack of several specimens."""
+    """What of a specimen is imaged, where it is not its end state.
+
+    The inherent structure at the nearest minimum of the energy, snapshots of a continued trajectory, which show its
+    vibrations, or slabs of several specimens in a stack.
+    """
     input:
-        members,
+        lambda w: jobs.members(PLAN, w.digest, w.specimen),
     output:
         structure=paths.pattern("prepared"),
         summary=paths.beside("prepared", "summary.json"),
@@ -14,16 +18,16 @@ rule preparation:
         paths.benchmark(paths.pattern("prepared"))
     conda:
         "../../envs/specimens.yaml"
-    threads: ranks("prepared")
+    threads: partial(ranks, "prepared")
     resources:
         **asks("prepared"),
         mpi="mpiexec",
-        tasks=ranks("prepared"),
+        tasks=partial(ranks, "prepared"),
         cpus_per_task=1,
     params:
-        protocol=protocol("prepared"),
-        held=held_at,
-        folder=lambda wildcards, output: str(Path(output.structure).parent),
+        protocol=partial(settings, "prepared"),
+        held=lambda w: jobs.held_at(PLAN, w.digest, w.specimen),
+        folder=folder,
     shell:
         "{resources.mpi} -n {resources.tasks} python -m persistem.specimens.parallel preparation {input:q} --out {params.folder:q}"
         " {params.held} --protocol {params.protocol:q} > {log:q} 2>&1"

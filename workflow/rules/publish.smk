@@ -1,5 +1,7 @@
 # What people open: results/<study>/.
 
+FIGURES = {name: figure(name) for name in PLAN.report.figures}
+
 
 rule publish:
     """The study's tables, its settings and the index from names to digests."""
@@ -23,12 +25,10 @@ rule publish:
     conda:
         "../../envs/learning.yaml"
     resources:
-        mem_mb=500,
-        disk_mb=100,
-        runtime=10,
+        **COPYING,
     params:
-        study=PLAN.study.model_dump_json(exclude_unset=True),
-        root=lambda wildcards, output: root(wildcards, output),
+        study=STUDY,
+        root=root,
     shell:
         "python -m persistem publish {params.study:q} --root {params.root:q} > {log:q} 2>&1"
 
@@ -53,16 +53,16 @@ rule publish_report:
         ],
         pictures=[
             report(
-                paths.study_file(PLAN.study.name, f"figures/{figure}.png"),
+                paths.study_file(PLAN.study.name, f"figures/{name}.png"),
                 caption="../report/figures.rst",
                 category="Figures",
-                labels={"figure": figure, "shows": title},
+                labels={"figure": name, "shows": module.TITLE},
             )
-            for figure, title in TITLES.items()
+            for name, module in FIGURES.items()
         ],
         files=[
-            paths.study_file(PLAN.study.name, f"figures/{figure}{suffix}")
-            for figure in TITLES
+            paths.study_file(PLAN.study.name, f"figures/{name}{suffix}")
+            for name in FIGURES
             for suffix in paths.FIGURE_SUFFIXES
             if suffix != ".png"
         ],
@@ -71,12 +71,10 @@ rule publish_report:
     conda:
         "../../envs/learning.yaml"
     resources:
-        mem_mb=500,
-        disk_mb=100,
-        runtime=10,
+        **COPYING,
     params:
-        study=PLAN.study.model_dump_json(exclude_unset=True),
-        root=lambda wildcards, output: root(wildcards, output),
-        about=ABOUT,
+        study=STUDY,
+        root=root,
+        about={name: module.ABOUT for name, module in FIGURES.items()},
     shell:
         "python -m persistem publish-report {params.study:q} --root {params.root:q} > {log:q} 2>&1"

@@ -2,7 +2,10 @@
 
 
 rule heating:
-    """The crystal, held at a temperature; the specimens without RT treatment."""
+    """The crystal, held at a temperature: velocities drawn from a Gaussian, thermostat and barostat (LAMMPS).
+
+    Its end state is a specimen without RT treatment.
+    """
     output:
         structure=paths.pattern("specimens"),
         summary=paths.beside("specimens", "summary.json"),
@@ -16,30 +19,26 @@ rule heating:
         specimen=r"T\d+-rt0-s\d+",
     conda:
         "../../envs/specimens.yaml"
-    threads: ranks("specimens")
+    threads: partial(ranks, "specimens")
     resources:
         **asks("specimens"),
         mpi="mpiexec",
-        tasks=ranks("specimens"),
+        tasks=partial(ranks, "specimens"),
         cpus_per_task=1,
     params:
-        protocol=protocol("specimens"),
-        temperature=lambda wildcards: plan_of("specimens", wildcards)
-        .specimens[wildcards.specimen]
-        .temperature,
-        seed=lambda wildcards: plan_of("specimens", wildcards)
-        .specimens[wildcards.specimen]
-        .seed,
-        folder=lambda wildcards, output: str(Path(output.structure).parent),
+        protocol=partial(settings, "specimens"),
+        temperature=partial(of_specimen, "temperature", "specimens"),
+        seed=partial(of_specimen, "seed", "specimens"),
+        folder=folder,
     shell:
         "{resources.mpi} -n {resources.tasks} python -m persistem.specimens.parallel heat {params.folder:q}"
         " --temperature {params.temperature} --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
 rule rt_treatment:
-    """A heated specimen, continued at room temperature; the specimens with RT treatment."""
+    """A heated specimen, continued at room temperature: it is quenched at once, and relaxes."""
     input:
-        restart=hot_restart,
+        restart=lambda w: jobs.hot_restart(PLAN, w.digest, w.specimen),
     output:
         structure=paths.pattern("specimens"),
         summary=paths.beside("specimens", "summary.json"),
@@ -53,18 +52,16 @@ rule rt_treatment:
         specimen=r"T\d+-rt1-s\d+",
     conda:
         "../../envs/specimens.yaml"
-    threads: ranks("specimens")
+    threads: partial(ranks, "specimens")
     resources:
         **asks("specimens"),
         mpi="mpiexec",
-        tasks=ranks("specimens"),
+        tasks=partial(ranks, "specimens"),
         cpus_per_task=1,
     params:
-        protocol=protocol("specimens"),
-        seed=lambda wildcards: plan_of("specimens", wildcards)
-        .specimens[wildcards.specimen]
-        .seed,
-        folder=lambda wildcards, output: str(Path(output.structure).parent),
+        protocol=partial(settings, "specimens"),
+        seed=partial(of_specimen, "seed", "specimens"),
+        folder=folder,
     shell:
         "{resources.mpi} -n {resources.tasks} python -m persistem.specimens.parallel treat {input.restart:q} {params.folder:q}"
         " --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"

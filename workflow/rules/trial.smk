@@ -4,7 +4,7 @@ from persistem.plan.trial import pictures
 
 
 rule melt:
-    """A crystal of which a part was melted and quenched beside the rest."""
+    """A crystal of which a part is melted and quenched beside the rest, by molecular dynamics (LAMMPS)."""
     output:
         structure=paths.pattern("melts"),
         summary=paths.beside("melts", "summary.json"),
@@ -16,16 +16,16 @@ rule melt:
         specimen=r"melt-s\d+",
     conda:
         "../../envs/specimens.yaml"
-    threads: ranks("melts")
+    threads: partial(ranks, "melts")
     resources:
         **asks("melts"),
         mpi="mpiexec",
-        tasks=ranks("melts"),
+        tasks=partial(ranks, "melts"),
         cpus_per_task=1,
     params:
-        protocol=protocol("melts"),
+        protocol=partial(settings, "melts"),
         seed=lambda wildcards: int(wildcards.specimen.rpartition("s")[2]),
-        folder=lambda wildcards, output: str(Path(output.structure).parent),
+        folder=folder,
     shell:
         "{resources.mpi} -n {resources.tasks} python -m persistem.specimens.parallel melt {params.folder:q}"
         " --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
@@ -34,7 +34,7 @@ rule melt:
 rule composite:
     """Two states beside each other in a field of several windows, or a crystal that no model knows."""
     input:
-        files_of("composites"),
+        partial(sources, "composites"),
     output:
         structure=paths.pattern("composites"),
         summary=paths.beside("composites", "summary.json"),
@@ -45,18 +45,18 @@ rule composite:
     resources:
         **asks("composites"),
     params:
-        protocol=settings_of("composites"),
+        protocol=partial(settings_file, "composites"),
         root=root,
-        folder=lambda wildcards, output: str(Path(output.structure).parent),
+        folder=folder,
     shell:
         "python -m persistem composite {params.folder:q} --root {params.root:q}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
 rule trial:
-    """What the maps of one model are worth."""
+    """What the maps of one model are worth: their overlap with the known regions, the error of the boundary, calibration."""
     input:
-        files_of("truth"),
+        partial(sources, "truth"),
     output:
         scores=paths.pattern("truth"),
         maps=paths.beside("truth", "truth.npz"),
@@ -70,7 +70,7 @@ rule trial:
     resources:
         **asks("truth"),
     params:
-        protocol=settings_of("truth"),
+        protocol=partial(settings_file, "truth"),
         root=root,
     shell:
         "python -m persistem trial {output.scores:q} --root {params.root:q} --jobs {threads}"
@@ -80,7 +80,7 @@ rule trial:
 rule publish_trial:
     """The figure of the composites, where people open it."""
     input:
-        asked("truth", list(pictures(PLAN))),
+        partial(target, "truth", list(pictures(PLAN))),
     output:
         paths.study_file(PLAN.study.name, "truth/composites.json"),
     log:
@@ -88,11 +88,9 @@ rule publish_trial:
     conda:
         "../../envs/learning.yaml"
     resources:
-        mem_mb=500,
-        disk_mb=100,
-        runtime=10,
+        **COPYING,
     params:
-        study=PLAN.study.model_dump_json(exclude_unset=True),
-        root=lambda wildcards, output: root(wildcards, output),
+        study=STUDY,
+        root=root,
     shell:
         "python -m persistem publish-trial {params.study:q} --root {params.root:q} > {log:q} 2>&1"

@@ -1,0 +1,87 @@
+"""What the job of a digest reads and is told, by the names in the path of what it makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from persistem.plan.plan import Plan
+from persistem.store import paths
+from persistem.study.members import Specimen
+
+
+def source(plan: Plan, stage: str, digest: str) -> str:
+    """The file that a job reads, made by the stage that has the digest of its input; with the other wildcards."""
+    before = plan.input_digest(stage, digest)
+    made_by = next(name for name, steps in plan.steps.items() if before in steps)
+    return paths.pattern(made_by).replace("{digest}", before)
+
+
+def specimen(plan: Plan, stage: str, digest: str, name: str) -> Specimen:
+    """The specimen of a job, of the study or of a variant of it."""
+    return plan.plan_of(name, stage, digest).specimens[name]
+
+
+def hot_restart(plan: Plan, digest: str, name: str) -> str:
+    """The end of the heating that an RT treatment continues from."""
+    hot = plan.input_digest("specimens", digest)
+    return paths.beside("specimens", "end.restart").format(digest=hot, specimen=name.replace("-rt1-", "-rt0-"))
+
+
+def members(plan: Plan, digest: str, name: str) -> list[str]:
+    """What a preparation starts from: the restart file of a specimen, or the structures of those in a stack."""
+    own = plan.plan_of(name, "prepared", digest)
+    file = "structure.extxyz" if is_stack(plan, digest) else "end.restart"
+    return [
+        paths.beside("specimens", file).format(digest=own.digest("specimens", member.name), specimen=member.name)
+        for member in own.members[name]
+    ]
+
+
+def is_stack(plan: Plan, digest: str) -> bool:
+    """Whether a preparation is a stack, which is cut out by one process."""
+    method: str = plan.settings("prepared", digest)["preparation"]["method"]
+    return method == "stack"
+
+
+def ranks(plan: Plan, stage: str, digest: str) -> int:
+    """The MPI ranks of a job; a trajectory depends on their number."""
+    if stage == "prepared" and is_stack(plan, digest):
+        return 1
+    number: int = plan.settings(stage, digest)["md"]["ranks"]
+    return number
+
+
+def held_at(plan: Plan, digest: str, name: str) -> str:
+    """The options that say at which temperature (K) a specimen is held, and by which thermostat."""
+    own = plan.plan_of(name, "prepared", digest)
+    held = own.specimens[name]
+    if held.structure:
+        return ""
+    return f"--temperature {own.study.md.rt.temperature} --treated" if held.rt else f"--temperature {held.temperature}"
+
+
+def described_micrographs(plan: Plan, digest: str, name: str) -> list[str]:
+    """The micrographs of a specimen that descriptors are of, in the order of the defoci."""
+    pattern = source(plan, "descriptors", digest)
+    defoci = plan.settings("descriptors", digest)["defoci"]
+    return [pattern.format(specimen=name, defocus=paths.defocus_id(defocus)) for defocus in defoci]
+
+
+def batches(plan: Plan, digest: str, name: str, defocus: str, size: int) -> list[str]:
+    """The diagrams of a micrograph in files of ``size`` crops; a variant of the study may have other crops."""
+    count = plan.crops_of[digest]
+    pattern = paths.crop_batch()
+    return [
+        pattern.format(digest=digest, specimen=name, defocus=defocus, first=first, last=min(first + size, count))
+        for first in range(0, count, size)
+    ]
+
+
+def own_structure(plan: Plan, digest: str) -> str:
+    """The user's file behind a specimen; absolute, as a module's prefix is not where it lies."""
+    return str(Path(plan.settings("specimens", digest)["path"]).absolute())
+
+
+def defoci(plan: Plan) -> dict[str, float]:
+    """Every defocus (Å) of the study, its variants and its trial, by its name in paths."""
+    return plan.trial.defoci | {name: value for one in plan.plans for name, value in one.defoci.items()}
