@@ -15,7 +15,7 @@ from persistem.errors import PersistemError
 from persistem.imaging.exit_waves import exit_wave
 from persistem.imaging.micrographs import intensity
 from persistem.maps import Map
-from persistem.specimens.layout import VACUUM, Halves
+from persistem.specimens.layout import VACUUM, Halves, read_layout
 from persistem.specimens.slabs import grid
 from persistem.specimens.structures import density, read_structure, write_structure
 from persistem.study import Crystal, Imaging, Material, MolecularDynamics, Potential
@@ -318,7 +318,7 @@ def test_a_composite_is_written_with_its_layout(tmp_path):
     where = {"boundary": 20.0, "amplitude": 3.0, "period": 20.0, "vacuum": [0.0, 4.0]}
     settings = {"imaging": imaging, "layout": where, "states": [["1.extxyz"], ["2.extxyz"]]}
     making.make(settings, tmp_path, tmp_path / "out")
-    assert making.layout(tmp_path / "out" / "structure.extxyz") == Halves(20.0, 3.0, 20.0, (0.0, 4.0))
+    assert read_layout(tmp_path / "out" / "structure.extxyz") == Halves(20.0, 3.0, 20.0, (0.0, 4.0))
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["dropped"] > 0
     making.make(settings, tmp_path, tmp_path / "again")
     same = [(tmp_path / folder / "structure.extxyz").read_bytes() for folder in ("out", "again")]

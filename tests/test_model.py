@@ -21,13 +21,14 @@ from conftest import TINY, changed
 from persistem import study
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
+from persistem.imaging.detector import binning
 from persistem.imaging.micrographs import _write as write_micrograph
 from persistem.learning.classifiers import classifier
 from persistem.learning.models import block_scaled, probabilities
 from persistem.learning.validation import CropLabels
 from persistem.model import bundle, card, skops_files, unlike
 from persistem.model.classifier import Model, calibrated, calibrator
-from persistem.model.training import Training, binning, fit, noise_alone, train
+from persistem.model.training import Training, fit, noise_alone, train
 from persistem.model.trees import Trees, trees_of
 from persistem.plan.plan import Plan
 from persistem.study.checks import MINIMUM_SEEDS

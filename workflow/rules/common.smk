@@ -18,7 +18,8 @@ from persistem.plan.plan import Plan
 from persistem.publication.publish import describe_digests, refresh
 from persistem.report.figures import module as figure
 from persistem.store import cluster, environment, paths, runs
-from persistem.study.load import make_study, typed
+from persistem.study.load import make_study
+from persistem.study.values import typed
 
 environment.prepare(SOURCE)
 # as a module of another workflow, the study is what that workflow hands over, and the command line is not ours

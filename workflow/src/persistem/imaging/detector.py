@@ -89,3 +89,8 @@ def _transferred(image: NDArray[Any], mtf: float) -> NDArray[Any]:
     rows, columns = (np.exp(math.log(mtf) * (np.arange(n) / n) ** 2) for n in image.shape)
     transferred: NDArray[Any] = idctn(dctn(image) * rows[:, None] * columns)
     return transferred
+
+
+def binning(pixel_size: float, sampling: float) -> int:
+    """Simulated pixels along a detector pixel, which is as near to ``sampling`` as it may be (both in Å)."""
+    return max(1, min(round(sampling / pixel_size), int(1.25 * sampling / pixel_size)))

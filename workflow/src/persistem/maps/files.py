@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +12,10 @@ from persistem.errors import PersistemError
 from persistem.maps.overlay import write_overlay
 from persistem.maps.page import write_page
 from persistem.maps.regions import write_regions
-from persistem.model.classifier import REASONS
+from persistem.maps.signals import facts_of, offsets, pages, signal
 from persistem.store.files import replaced_folder
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from persistem.maps.mapping import Map
     from persistem.model.classifier import Model
     from persistem.reading import Image
@@ -59,26 +57,6 @@ def refuse_foreign(out: Path) -> None:
         raise PersistemError(f"{out}: is there already and holds no map ({FACTS}); choose another --out")
 
 
-def facts_of(map: Map) -> dict[str, Any]:
-    """What ``map.json`` says: plain values."""
-    rows, columns = map.abstain.shape
-    counts = np.bincount(map.reason.ravel(), minlength=len(REASONS)).tolist()
-    return {
-        **map.facts,
-        "states": list(map.states),
-        "grid": {"rows": rows, "columns": columns, "step_A": map.step, "origin_A": list(map.origin)},
-        "shares": map.shares,
-        "abstained_windows": dict(zip(REASONS[1:], counts[1:], strict=True)),
-    }
-
-
-def pages(map: Map) -> dict[str, NDArray[np.float32]]:
-    """The images that the files hold, by name: (rows, columns) each."""
-    probabilities = {state: map.probability[..., label] for label, state in enumerate(map.states)}
-    named = {**probabilities, "confidence": map.confidence, "abstain": map.abstain}
-    return {name: np.ascontiguousarray(page, dtype=np.float32) for name, page in named.items()}
-
-
 def write_tiff(map: Map, out: Path) -> None:
     """Write the pages as a TIFF stack that ImageJ opens with its slices named, and scale and origin in nm.
 
@@ -97,7 +75,7 @@ def write_tiff(map: Map, out: Path) -> None:
         resolution=(1 / step, 1 / step),
         extratags=[
             *((tag, "s", 0, "nm", False) for tag in (65003, 65004)),
-            *((tag, "d", 1, offset, False) for tag, offset in zip((65007, 65006), _offsets(map), strict=True)),
+            *((tag, "d", 1, offset, False) for tag, offset in zip((65007, 65006), offsets(map), strict=True)),
             *((tag, "d", 1, step, False) for tag in (65009, 65010)),
         ],
         metadata={
@@ -118,39 +96,3 @@ def write_hyperspy(map: Map, out: Path) -> None:
     from rsciio.hspy import file_writer
 
     file_writer(out, signal(map), show_progressbar=False)
-
-
-def signal(map: Map) -> dict[str, Any]:
-    """The dictionary that HyperSpy and RosettaSciIO hand a signal about in."""
-    named = pages(map)
-    about = facts_of(map)
-    image = about["image"]
-    axes = [{"name": "page", "size": len(named), "scale": 1.0, "offset": 0.0, "units": "", "navigate": True}]
-    for name, offset, size in zip("yx", _offsets(map), map.abstain.shape, strict=True):
-        axes.append(
-            {"name": name, "size": size, "scale": map.step / 10, "offset": offset, "units": "nm", "navigate": False}
-        )
-    axes = [axis | {"_type": "UniformDataAxis", "is_binned": False} for axis in axes]
-    title = f"Map of {image['title'] or image['file']}"
-    return {
-        "data": np.stack([*named.values()]),
-        "axes": axes,
-        "metadata": {
-            "General": {"title": title, "original_filename": image["file"]},
-            "Signal": {"signal_type": "", "quantity": "probability"},
-            "Acquisition_instrument": {"TEM": {"beam_energy": image["voltage_kV"]}},
-            "PersisTEM": {"pages": [*named]},
-            "_HyperSpy": {},
-        },
-        "original_metadata": about,
-        "attributes": {"_lazy": False, "ragged": False},
-        "tmp_parameters": {},
-        "package_info": {"package": "persistem", "package_version": about.get("versions", {}).get("persistem", "")},
-        "learning_results": {},
-        "models": {},
-    }
-
-
-def _offsets(map: Map) -> list[float]:
-    """Centre of the first window in nm from the centre of the micrograph's first pixel: y, x."""
-    return [(origin - map.facts["image"]["pixel_size_A"] / 2) / 10 for origin in map.origin]

@@ -75,7 +75,7 @@ class Map:
         One image for each state, then the confidence, then 0 and 1 for abstained; calibrated in nm, an offset counts
         from the centre of the micrograph's first pixel, as HyperSpy has it.
         """
-        from persistem.maps.files import signal
+        from persistem.maps.signals import signal
 
         return signal(self)
 

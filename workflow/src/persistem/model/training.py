@@ -227,11 +227,6 @@ def chosen(
     return best, scores[best]
 
 
-def binning(pixel_size: float, sampling: float) -> int:
-    """Simulated pixels along a detector pixel, which is as near to ``sampling`` as it may be (both in Å)."""
-    return max(1, min(round(sampling / pixel_size), int(1.25 * sampling / pixel_size)))
-
-
 def as_trained(
     intensity: NDArray[Any], pixel_size: float, asked: ModelSettings, dose: float | None
 ) -> NDArray[np.float32]:
@@ -240,7 +235,7 @@ def as_trained(
     Its pixels are as near to the sampling of the windows as whole simulated pixels make them, then resampled to it.
     """
     from persistem.descriptors import windows
-    from persistem.imaging.detector import detected
+    from persistem.imaging.detector import binning, detected
     from persistem.study import Detector
 
     sampling = asked.windows.sampling

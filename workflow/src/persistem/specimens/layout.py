@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem.errors import PersistemError
 from persistem.specimens.slabs import grid
+from persistem.store import seals
+from persistem.store.files import read_json
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
 
 #: What a mask holds where there are no atoms.
 VACUUM = -1
+#: The file beside the structure of a composite.
+LAYOUT = "layout.json"
 
 
 @dataclass(frozen=True)
@@ -49,3 +55,13 @@ class Halves:
         """The state at every pixel of the micrograph, (rows, columns)."""
         points: NDArray[Any] = np.arange(imaging.pixels) * grid(imaging).sampling
         return self.state(points[None, :], points[:, None])
+
+
+def read_layout(structure: Path) -> Halves:
+    """Which state is where in the composite with this structure; PersistemError where its layout cannot be read."""
+    try:
+        found = read_json(structure.with_name(LAYOUT))
+    except PersistemError:
+        seals.set_aside(structure)  # the rule that makes both is asked for this one
+        raise
+    return Halves(**found | {"vacuum": tuple(found["vacuum"]) if found["vacuum"] else None})

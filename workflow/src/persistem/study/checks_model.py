@@ -6,6 +6,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from persistem.imaging.detector import binning
 from persistem.model.bundle import INDEX
 from persistem.store.files import is_file
 from persistem.study.members import specimens_of, states_of
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 def check_model(study: Study) -> None:
     """A model needs states to tell apart, micrographs that hold its windows, and doses and candidates that differ."""
-    from persistem.model.training import binning
-
     if study.model is None:
         return
     if len(states_of(study)) < 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,11 +13,11 @@ from pydantic import ValidationError
 from persistem.errors import PersistemError
 from persistem.study import Study
 from persistem.study.checks import check_combinations
+from persistem.study.values import numbers
 
 #: Problems of a study that one message lists, characters of a value in it, and values that a study may have: aliases
 #: of aliases are few lines of YAML and more values than any memory holds.
 MOST_PROBLEMS, LONGEST, MOST_VALUES, DEEPEST = 20, 300, 1_000_000, 50
-EXPONENTIAL = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def load_study(path: Path) -> Study:
@@ -69,24 +68,6 @@ def _check_size(settings: Mapping[str, Any], file: Path | None) -> None:
             raise PersistemError(f"{where}: {key}: nested more than {DEEPEST} deep")
         inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
         left += [(key, one, depth + 1) for one in inner]
-
-
-def numbers(value: Any) -> Any:
-    """Settings in which 1e-5 is a number: YAML 1.1 asks for a point, 1.0e-5, and takes the rest for text."""
-    if isinstance(value, Mapping):
-        return {key: numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [numbers(item) for item in value]
-    return float(value) if isinstance(value, str) and EXPONENTIAL.fullmatch(value) else value
-
-
-def typed(value: Any) -> Any:
-    """Settings given as text, as on a command line, with the types that YAML gives them."""
-    if isinstance(value, Mapping):
-        return {key: typed(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [typed(item) for item in value]
-    return yaml.safe_load(value) if isinstance(value, str) else value
 
 
 def explain(error: ValidationError, file: Path | None) -> str:

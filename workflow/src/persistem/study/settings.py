@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from persistem.errors import PersistemError
-from persistem.study.load import numbers
+from persistem.study.values import numbers
 
 
 def protocol_of(text: str) -> dict[str, Any]:

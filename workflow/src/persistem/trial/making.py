@@ -1,4 +1,4 @@
-"""The structure of a composite, as the later stages take it, and the layout that says what is where in it."""
+"""The structure of a composite, as the later stages take it, beside the layout that says what is where in it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
-from persistem.store import seals
-from persistem.store.files import atomic, read_json
+from persistem.store.files import atomic
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 
 #: Raised when the results of this stage change for the same study.
 VERSION = 1
-
-#: Beside the structure.
-LAYOUT = "layout.json"
 
 
 def make(settings: dict[str, Any], root: Path, out: Path) -> None:
@@ -41,7 +37,7 @@ def make(settings: dict[str, Any], root: Path, out: Path) -> None:
         when a structure cannot be read, or the specimens are too few or too small for the field.
     """
     from persistem import study
-    from persistem.specimens.layout import Halves
+    from persistem.specimens.layout import LAYOUT, Halves
     from persistem.specimens.structures import read_structure, write_structure, write_summary
     from persistem.study.settings import section
     from persistem.trial import melted
@@ -64,18 +60,6 @@ def make(settings: dict[str, Any], root: Path, out: Path) -> None:
         with atomic(out / LAYOUT) as part:
             part.write_text(json.dumps(asdict(halves), indent=1) + "\n")
     write_summary(out / "summary.json", atoms, **facts)
-
-
-def layout(structure: Path) -> Halves:
-    """What is where in the composite with this structure."""
-    from persistem.specimens.layout import Halves
-
-    try:
-        found = read_json(structure.with_name(LAYOUT))
-    except PersistemError:
-        seals.set_aside(structure)  # the rule that makes both is asked for this one
-        raise
-    return Halves(**found | {"vacuum": tuple(found["vacuum"]) if found["vacuum"] else None})
 
 
 def _filling(crystal: Any, imaging: Imaging) -> Atoms:

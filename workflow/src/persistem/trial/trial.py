@@ -53,8 +53,8 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
     from persistem.model import bundle
     from persistem.model.training import as_trained
     from persistem.reading import Image
+    from persistem.specimens.layout import read_layout
     from persistem.study.settings import section
-    from persistem.trial.making import layout
 
     model, asked = bundle.load((root / settings["model"]).parent), section(study.ModelSettings, settings["asked"])
     imaging = section(study.Imaging, settings["imaging"])
@@ -83,7 +83,7 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
         if composite["states"]:
             # of the layout's 0 and 1, and vacuum, the labels of the study
             labels = np.array([*(settings["states"].index(state) for state in composite["states"]), -1], np.int8)
-            mask = labels[layout(root / composite["structure"]).mask(imaging)]
+            mask = labels[read_layout(root / composite["structure"]).mask(imaging)]
             about |= score(found, mask, pixel_size)
         scores.append(about)
         print(f"{composite['name']}: {about.get('overlap', found.shares)}", flush=True)

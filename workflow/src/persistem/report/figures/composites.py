@@ -122,7 +122,7 @@ def _map(axis: Axes, one: Found, model: Found, states: list[str], root: Path) ->
     from matplotlib.colors import to_rgb
 
     from persistem.imaging.micrographs import read_micrograph
-    from persistem.trial.making import layout
+    from persistem.specimens.layout import read_layout
 
     intensity, about = read_micrograph(Path(root) / one["micrograph"])
     factor = -(-max(intensity.shape) // SHOWN)
@@ -145,7 +145,7 @@ def _map(axis: Axes, one: Found, model: Found, states: list[str], root: Path) ->
     # contours need two rows and columns: of a map of one, each is drawn as two halves
     abstained = np.kron(state < 0, np.ones([1 if size > 1 else 2 for size in state.shape]))
     axis.contourf(abstained, levels=[0.5, 1.5], colors="none", hatches=["////"], extent=extent, origin="upper")
-    halves = layout(Path(root) / one["structure"])
+    halves = read_layout(Path(root) / one["structure"])
     y = np.arange(rows) * pixel_size
     axis.plot(halves.edge(y) / pixel_size, y / pixel_size, color="white", lw=1.2, ls="--")
     axis.set(xticks=[], yticks=[], xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
