@@ -1,6 +1,5 @@
 """A study small enough to run for real in a test, and the workflow's DAG as Snakemake resolves it."""
 
-import copy
 import os
 import re
 import shutil
@@ -9,27 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
-
-#: 576 atoms, two seeds, two defoci, four crops of 64 px; 43 jobs.
-TINY = {
-    "name": "tiny",
-    "material": {"repetitions": [6, 6, 4]},
-    "md": {
-        "series": [{"temperatures": [6000], "seeds": [1, 2]}],
-        "steps": 400,
-        "segment_steps": 200,
-        "thermo_every": 20,
-        "temperature_tolerance": 0.9,
-        "ranks": 1,
-        "rt": {"steps": 400},
-    },
-    "imaging": {"field": 12.5, "thickness": 10.0, "pixels": 128, "margin": 1.0, "defoci": [-100, 0]},
-    "crops": {"size": 64, "stride": 64},
-    "features": {"paper": {}},
-    "learning": {"repetitions": 3},
-}
+from support.studies import ROOT, TINY, changed  # noqa: F401
 
 
 def pytest_collection_modifyitems(items):
@@ -38,17 +17,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         long[item.path] += 1000 * bool(item.get_closest_marker("slurm")) + bool(item.get_closest_marker("slow"))
     items.sort(key=lambda item: -long[item.path])
-
-
-def changed(study, key, value):
-    """A copy of a study with one setting changed, e.g. ``learning.C``."""
-    new = copy.deepcopy(study)
-    *sections, last = key.split(".")
-    here = new
-    for section in sections:
-        here = here.setdefault(section, {})
-    here[last] = value
-    return new
 
 
 @dataclass
