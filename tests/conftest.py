@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.models import study_root, written  # noqa: F401
 from support.studies import ROOT, TINY, changed  # noqa: F401
 
 

@@ -17,7 +17,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import skops.io
-from conftest import TINY, changed
 from persistem import study
 from persistem.cli import main
 from persistem.combinations import MINIMUM_SEEDS
@@ -31,6 +30,8 @@ from persistem.model.classifier import Model, calibrated, calibrator
 from persistem.model.training import Training, binning, fit, noise_alone, train
 from persistem.model.trees import Trees, trees_of
 from persistem.plan import Plan
+from support.models import STUDY, blobs
+from support.studies import TINY, changed
 
 STATES = ["amorphous", "liquid", "crystal"]
 LENGTHS = {"contrast": 1, "spectrum": 8, "persistence": 20}
@@ -565,60 +566,6 @@ def test_the_card_of_a_model_without_doses_does_not_speak_of_counts(model):
 
 # from micrographs to the bundle, and on to what the model says of others
 
-#: Two states with other distances between their blobs; 128 px of 0.2 Å.
-STUDY = {
-    "name": "blobs",
-    "md": {"series": [{"temperatures": [6000], "seeds": [1, 2, 3]}]},
-    "imaging": {
-        "field": 25.6, "pixels": 128, "thickness": 30.0, "defoci": [-50, 25], "defocus_sign": "overfocus-positive",
-    },
-    "crops": {"size": 32, "stride": 32},
-    "features": {"paper": {}},
-    "model": {
-        "windows": {"size": 6.4, "levels": 4},
-        "stride": 6.4,
-        "doses": [None, 5000.0],
-        "mtf": 0.5,
-        "thicknesses": [30.0, 20.0],
-        "candidates": [["spectrum"], ["persistence", "spectrum"]],
-    },
-}  # fmt: skip
-
-
-def blobs(distance: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise with one distance between its maxima (Å), 128 x 128 px of 0.2 Å, around the intensity 1."""
-    k = np.hypot(*np.meshgrid(np.fft.fftfreq(128, 0.2), np.fft.fftfreq(128, 0.2)))
-    ring = np.exp(-(((k - 1 / distance) / 0.08) ** 2))
-    made = np.fft.ifft2(np.fft.fft2(rng.normal(size=(128, 128))) * ring).real
-    return 1 + 0.1 * made / made.std()
-
-
-@pytest.fixture(scope="module")
-def study_root(tmp_path_factory):
-    """The micrographs and summaries that the plan of the study names, with known states, and the plan."""
-    root, plan = tmp_path_factory.mktemp("blobs"), Plan(make_study(STUDY))
-    (digest,) = plan.steps["models"]
-    for source in plan.settings("models", digest)["sources"]:
-        rng = np.random.default_rng([int(source["defocus"]) + 99, int(source["thickness"]), *source["seeds"]])
-        distance = {"amorphous": 2.6, "liquid": 1.8}[source["state"]]
-        path, summary = root / source["path"], root / source["summary"]
-        for file in (path, summary):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        about = {"pixel_size_A": 0.2, "thickness_A": source["thickness"], "defocus_A": source["defocus"]}
-        write_micrograph(path, blobs(distance, rng), about)
-        summary.write_text(json.dumps({"density_g_cm3": {"amorphous": 3.5, "liquid": 2.6}[source["state"]]}))
-    return root, plan, digest
-
-
-@pytest.fixture(scope="module")
-def written(study_root):
-    """The bundle that the command line writes."""
-    root, plan, digest = study_root
-    protocol = json.dumps(plan.settings("models", digest))
-    out = root / plan.modelled.index
-    assert main(["train", str(out.parent), "--root", str(root), "--protocol", protocol, "--jobs", "2"]) == 0
-    return out.parent
-
 
 def test_every_thickness_and_defocus_of_the_classified_specimens_trains(study_root):
     _, plan, digest = study_root
@@ -663,8 +610,8 @@ def test_processes_and_runs_do_not_change_the_bytes(study_root, written, tmp_pat
         assert (written / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 
-def test_the_bundle_is_published(study_root, written):
-    root, _, _ = study_root
+def test_the_bundle_is_published(study_root, written, tmp_path):
+    root = shutil.copytree(study_root[0], tmp_path / "root")
     assert main(["publish-model", json.dumps(STUDY), "--root", str(root)]) == 0
     assert bundle.load(root / "results/blobs/model").card == bundle.load(written).card
 
