@@ -7,6 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+# before NumPy is imported: processes test side by side, and threads that wait for one another on busy cores take long
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+
 import pytest
 from support.models import study_root, written  # noqa: F401
 from support.studies import ROOT, TINY, changed  # noqa: F401
