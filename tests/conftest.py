@@ -1,10 +1,15 @@
 """A study small enough to run for real in a test, and the workflow's DAG as Snakemake resolves it."""
 
+import os
 import shutil
 from collections import Counter
 
+# before NumPy is imported: processes test side by side, and threads that wait for one another on busy cores take long
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+
 import pytest
 from support import dag
+from support.models import study_root, written  # noqa: F401
 from support.studies import ROOT, TINY, changed  # noqa: F401
 
 

@@ -51,18 +51,23 @@ def specimens() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.concatenate(images), np.array(states), np.array(seeds)
 
 
-@parametrize_with_checks(
-    [
-        PersistenceImages(),
-        PersistenceImages(filtrations=BOTH, bins=16, weight="atan", degrees=(0,)),
-        StateClassifier(),
-        StateClassifier(filtrations=BOTH, sigma=1.0),
-    ]
-)
+@parametrize_with_checks([PersistenceImages(), StateClassifier()])
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.thorough
+@parametrize_with_checks(
+    [
+        PersistenceImages(filtrations=BOTH, bins=16, weight="atan", degrees=(0,)),
+        StateClassifier(filtrations=BOTH, sigma=1.0),
+    ]
+)
+def test_scikit_learns_own_checks_of_other_settings(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.thorough
 def test_the_check_that_needs_scipys_array_interface():
     # SciPy looks at the variable when it is imported; in this process the check skips itself
     script = """

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from test_model import blobs, study_root, written  # noqa: F401 (fixtures)
-from test_reading import write_mrc
-from test_reading_fuzz import SEEDS, damaged
+from support.micrographs import SEEDS, damaged, write_mrc
+from support.models import blobs
 
 OPTIONS = ["--pixel-size", "0.2", "--voltage", "200", "--defocus", "0"]
 #: Damaged copies of every kind of file.
@@ -47,7 +46,7 @@ def good(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_damaged_files_in_a_batch_do_not_keep_the_good_one(written, good, tmp_path):  # noqa: F811
+def test_damaged_files_in_a_batch_do_not_keep_the_good_one(written, good, tmp_path):
     random = np.random.default_rng(3)
     images = []
     for name, write in SEEDS.items():
@@ -98,7 +97,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.slow
-def test_what_is_no_micrograph_is_said_and_leaves_nothing(written, tmp_path):  # noqa: F811
+def test_what_is_no_micrograph_is_said_and_leaves_nothing(written, tmp_path):
     files = bad_files(tmp_path)
     result = mapped([*files.values()], written, tmp_path / "maps", *OPTIONS)
     said = sentences(result)
@@ -120,7 +119,7 @@ def test_what_is_no_micrograph_is_said_and_leaves_nothing(written, tmp_path):  #
         (["--pixel-size", "-1", "--voltage", "200", "--defocus", "0"], "positive"),
     ],
 )
-def test_what_is_missing_or_not_the_models_is_said(written, good, tmp_path, options, said):  # noqa: F811
+def test_what_is_missing_or_not_the_models_is_said(written, good, tmp_path, options, said):
     result = mapped([good], written, tmp_path / "maps", *options)
     (line,) = sentences(result)
     assert result.returncode == 1 and said in line
@@ -128,7 +127,7 @@ def test_what_is_missing_or_not_the_models_is_said(written, good, tmp_path, opti
 
 
 @pytest.mark.slow
-def test_a_bundle_that_was_tampered_with_maps_nothing(written, good, tmp_path):  # noqa: F811
+def test_a_bundle_that_was_tampered_with_maps_nothing(written, good, tmp_path):
     import shutil
 
     for name, change, said in (

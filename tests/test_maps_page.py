@@ -21,7 +21,7 @@ from persistem.study import Windows
 from persistem.windows import describe, pair_table, pairs, side
 from persistem.windows.sums import entries, length
 from scipy.ndimage import gaussian_filter
-from test_page_browser import SIZES, opened
+from support.pages import SIZES, opened
 
 WINDOWS = Windows()
 SIZE = side(WINDOWS)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import time
 
 import cv2
 import numpy as np
 import pytest
-from test_page import PAIRS, write_study
+from support.pages import PAIRS, SIZES, opened, write_study
 
 pytestmark = pytest.mark.slow
 
-SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
 PARTS = ["x-atoms", "x-pairs", "x-defocus", "x-threshold", "x-checks"]
 #: What the page may take to open, s; far more than it takes, since machines that test are busy.
 OPENING = 10.0
@@ -25,27 +23,6 @@ def file(tmp_path_factory):
     root = tmp_path_factory.mktemp("study")
     write_page(write_study(root), root, root / "page.html")
     return root / "page.html"
-
-
-def opened(browser, file, size, **more):
-    """The page in a window, its complaints (errors, requests) and the seconds it took to open."""
-    width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **more)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "request",
-        lambda request: (
-            complaints.append(f"asked for {request.url[:200]}")
-            if not request.url.startswith((file.as_uri(), "data:", "blob:"))
-            else None
-        ),
-    )
-    start = time.monotonic()
-    page.goto(file.as_uri())
-    return page, complaints, time.monotonic() - start
 
 
 def begin(page, part):

@@ -7,7 +7,6 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import TINY
 from persistem.cli import main
 from persistem.errors import PersistemError
 from persistem.figures.drawing import write as draw
@@ -15,7 +14,8 @@ from persistem.load import make_study
 from persistem.micrographs import _write as write_micrograph
 from persistem.plan import Plan
 from persistem.record_maps import record_maps
-from test_model import STUDY, blobs, study_root, written  # noqa: F401 (fixtures)
+from support.models import STUDY, blobs
+from support.studies import TINY
 
 STATES = ["amorphous", "liquid"]
 SIDE, FIELD = 256, 51.2
@@ -52,7 +52,7 @@ FILES = {"structure": "structure.extxyz", "micrograph": "image.tif"}
 
 
 @pytest.fixture(scope="module")
-def trial(written, tmp_path_factory):  # noqa: F811
+def trial(written, tmp_path_factory):
     """A folder with the scores of one model, and the settings of the figure."""
     root = tmp_path_factory.mktemp("trial")
     shutil.copytree(written, root / "bundle")
@@ -128,7 +128,7 @@ def test_the_figure_says_what_the_scores_say(trial, tmp_path):
     assert "one more is needed" in json.loads((tmp_path / "only" / "composites.json").read_text())["reason"]
 
 
-def test_the_record_has_the_scores_and_the_card(trial, written, tmp_path):  # noqa: F811
+def test_the_record_has_the_scores_and_the_card(trial, written, tmp_path):
     root, _, shown = trial
     study, docs = tmp_path / "results/mine", tmp_path / "docs"
     draw("composites", shown, root, study / "truth")
