@@ -13,7 +13,6 @@ from support.models import study_root, written  # noqa: F401
 from support.pretended import pretended, pretended_copy  # noqa: F401
 from support.workflow import as_module, evaluated, first, reported, silicon  # noqa: F401
 
-
 #: Files that take longest, so that processes which take whole files end at about the same time.
 LONGEST = ["test_slurm", "test_workflow", "test_faults", "test_evaluation_workflow"]
 
@@ -21,8 +20,8 @@ LONGEST = ["test_slurm", "test_workflow", "test_faults", "test_evaluation_workfl
 def pytest_collection_modifyitems(items):
     """Files that take longest first, then those with the most slow tests."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    first = {name: k for k, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: (first.get(item.path.stem, len(first)), -slow[item.path]))
+    rank = {name: k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (rank.get(item.path.stem, len(rank)), -slow[item.path]))
 
 
 @pytest.fixture
