@@ -132,7 +132,8 @@ def test_damaged_files_are_set_aside_said_and_made_again(copy, first):
         one_sentence(text, str(file.relative_to(copy)))
         assert f"Error in rule {TOGETHER[kind][2]}:" in text
         log = (copy / paths.log(targets[kind])).read_text().strip()
-        assert log.splitlines()[-1].startswith("persistem: ") and str(file.relative_to(copy)) in log and log in text
+        reason = [line for line in log.splitlines() if line.startswith("persistem: ")]
+        assert reason and str(file.relative_to(copy)) in reason[-1] and log in text
         assert file.with_name(f"{file.name}.damaged").exists() and not file.exists()
         assert not (copy / targets[kind]).exists()
     assert ran(snakemake(copy, *targets.values(), study=TINY))["heating"] == 1
@@ -277,8 +278,11 @@ def test_a_power_failure_costs_the_jobs_of_the_moment(copy, first):
     command = [*SNAKEMAKE, "--configfile", "study.yaml"]
     with open(copy / "log", "wb") as log:
         run = subprocess.Popen(command, cwd=copy, stdout=log, stderr=log)
-    finished = Path(copy, "results/diagrams").rglob
-    until(lambda: [f for f in finished("*.parquet") if f.name[0] != "."] or run.poll() is not None)
+
+    def finished():
+        return [file for file in (copy / "results/diagrams").rglob("*.parquet") if file.name[0] != "."]
+
+    until(lambda: len(finished()) > 3 or run.poll() is not None)
     while left := processes_in(copy):
         for process in left:
             try:
@@ -287,9 +291,11 @@ def test_a_power_failure_costs_the_jobs_of_the_moment(copy, first):
                 continue
         run.poll()
     assert run.wait() == -signal.SIGKILL, (copy / "log").read_text()[-3000:]
-    before = {f for f in finished("*.parquet") if f.name[0] != "."}
+    left = 8 - len(finished())
     jobs = ran(snakemake(copy, study=TINY))
-    assert jobs["crop_diagrams"] == 8 - len(before) and not {"crops", "micrograph", "heating"} & jobs.keys()
+    # two cores: of two files at most Snakemake had not noted that they are whole
+    assert left <= jobs.get("crop_diagrams", 0) <= left + 2
+    assert jobs["learning"] == 1 and not {"crops", "micrograph", "heating"} & jobs.keys()
     assert {one.what for one in unused(copy, remove=True)} <= {"left by a process that is gone"}
     same(copy, first)
 
