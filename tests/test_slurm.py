@@ -165,7 +165,7 @@ def test_jobs_that_a_killed_run_left_behind_are_cancelled_not_doubled(slurm, loc
 
 
 def test_a_node_that_dies_costs_a_try_and_dynamics_goes_on_where_it_was(slurm, study, tmp_path_factory):
-    longer = changed(changed(STUDY, "md.steps", 8000), "md.segment_steps", 500)
+    longer = changed(changed(STUDY, "md.steps", 3000), "md.segment_steps", 500)
     alone = tmp_path_factory.mktemp("alone")
     for folder in (study, alone):
         (folder / "study.yaml").write_text(yaml.safe_dump(longer))
@@ -190,7 +190,7 @@ def test_a_node_that_dies_costs_a_try_and_dynamics_goes_on_where_it_was(slurm, s
     first, second = sorted(again, key=lambda other: int(other["JobIDRaw"]))
     assert int(second["TimelimitRaw"]) == 2 * int(first["TimelimitRaw"]), "a further try asks for more time"
     log = next((study / "results/logs/specimens").rglob("T6000-rt0-s01/structure.log")).read_text()
-    assert re.search(r"resuming after segment \d+ of 16", log)
+    assert re.search(r"resuming after segment \d+ of 6", log)
     done = subprocess.run([*LIMIT, *SNAKEMAKE, "--cores", "2", target], cwd=alone, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     unused(study, remove=True)
