@@ -149,6 +149,7 @@ def pictured(atoms, imaging, defocus, folder):
     return intensity(folder / "wave.zarr", imaging, defocus)
 
 
+@pytest.mark.slow
 def test_the_micrograph_of_a_field_has_its_states_where_the_mask_has_them(tmp_path):
     imaging = Imaging(field=40.0, pixels=160, thickness=20.0, margin=0.0, slice_thickness=2.0)
     halves = Halves(boundary=20.0, vacuum=(12.0, 30.0))
@@ -426,6 +427,7 @@ def test_crystal_and_melt_share_a_field_as_they_share_the_composite(composite):
         melted.halves([atoms], imaging.model_copy(update={"field": 50.0}))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_half_melted_is_refused(tmp_path):
     for change, message in (
         ({"density": 0.0}, "has to be positive"),

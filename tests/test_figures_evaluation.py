@@ -174,8 +174,8 @@ def saved(root: Path, name: str, found: Any) -> str:
     return name
 
 
-def drawn(module: Any, root: Path, **found: Any) -> Any:
-    """A figure of JSON contents, which become files."""
+def drawn(module: Any, root: Path, render: bool = True, **found: Any) -> Any:
+    """A figure of JSON contents, which become files; put into pixels unless it is asked for its words alone."""
     import matplotlib.pyplot as plt
 
     settings = {key: saved(root, f"{key}.json", value) for key, value in found.items() if key != "sweeps"}
@@ -186,7 +186,8 @@ def drawn(module: Any, root: Path, **found: Any) -> Any:
         ]
     with drawing.style():
         result = module.draw(settings, root)
-    result.figure.canvas.draw()
+    if render:
+        result.figure.canvas.draw()
     plt.close(result.figure)
     assert result.caption.startswith(result.numbers["finding"])
     assert json.loads(json.dumps(result.numbers)) == result.numbers  # plain values
@@ -194,7 +195,7 @@ def drawn(module: Any, root: Path, **found: Any) -> Any:
 
 
 def finding(module: Any, root: Path, **found: Any) -> str:
-    return str(drawn(module, root, **found).numbers["finding"])
+    return str(drawn(module, root, render=False, **found).numbers["finding"])
 
 
 def words(figure: Any) -> str:
@@ -434,6 +435,7 @@ def test_reasons_of_controls_sweeps_and_alternatives(tmp_path: Path) -> None:
         multiverse.draw(alternatives(tmp_path, []), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [leak, baselines, curves, calibration])
 @pytest.mark.parametrize("half", [None, 0.3])
 def test_three_states_and_missing_or_wide_intervals_are_drawn(module: Any, half: float | None, tmp_path: Path) -> None:
@@ -441,6 +443,7 @@ def test_three_states_and_missing_or_wide_intervals_are_drawn(module: Any, half:
     assert result.numbers["finding"].endswith(".")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["leak", "baselines", "curves", "calibration"])
 def test_a_figure_and_its_numbers_are_written(name: str, tmp_path: Path) -> None:
     settings = {"evaluation": saved(tmp_path, "evaluation.json", an_evaluation())}

@@ -433,7 +433,11 @@ def differences(found, known):
     ]
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+@pytest.mark.parametrize(
+    "stage",
+    [pytest.param(stage, marks=pytest.mark.slow) if stage in (md, preparation) else stage for stage in STAGES],
+    ids=lambda stage: stage.__name__,
+)
 def test_results_change_only_with_the_version(stage, tmp_path):
     known = json.loads(GOLDEN.read_text())[stage.__name__]
     assert version(stage) == known["version"], (

@@ -319,6 +319,7 @@ def study(folder: Path) -> list[Source]:
 STATES = ["amorphous", "liquid"]
 
 
+@pytest.mark.slow
 def test_the_table_is_the_same_in_any_order_and_number_of_jobs(tmp_path: Path) -> None:
     sources = study(tmp_path)
     # a second specimen of one state and seed, so that the draw has an order to depend on

@@ -339,7 +339,7 @@ def test_the_same_map_is_the_same_bytes(folder, found, image, tmp_path):
         assert (tmp_path / "half" / name).read_bytes() == (folder / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("there", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "writer", ["write_tiff", "write_hyperspy", "write_overlay", "write_regions", "write_page", "facts_of"]
 )
@@ -519,6 +519,7 @@ def test_a_micrograph_by_the_command_line(shots, bundle, found, capsys):
         np.testing.assert_array_equal(file.asarray()[:2], found.probability.transpose(2, 0, 1))
 
 
+@pytest.mark.slow
 def test_a_bad_file_does_not_keep_the_others(shots, bundle, capsys):
     """A folder for each image and frame, whatever shares a name; one sentence for what cannot be read."""
     images = [shots / name for name in ("bad.tif", "a/shot.tif", "stack.tif", "absent.tif", "b/shot.tif", "a/shot.tif")]

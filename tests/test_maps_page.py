@@ -223,6 +223,7 @@ def test_the_stored_pairs_say_what_the_model_says(image, made, models, name):
     assert data["reasonCounts"] == np.bincount(found.reason.ravel(), minlength=len(REASONS)).tolist()
 
 
+@pytest.mark.slow
 def test_without_pairs_where_there_are_too_many(image, models, monkeypatch, tmp_path):
     monkeypatch.setattr(detail, "MOST_PAIRS", 100)
     found = map_image(image, models["two"], STEP)
@@ -283,6 +284,7 @@ def test_text_from_files_stays_text_and_nothing_is_loaded(made):
             assert (attributes.get(name) or "#").startswith(("#", "data:"))
 
 
+@pytest.mark.slow
 def test_the_page_says_the_warnings_of_the_map(image, models, tmp_path):
     shot = replace(image, title="shot", defocus=-900.0)
     write(map_image(shot, models["two"], STEP), shot, models["two"], tmp_path / "out")

@@ -160,6 +160,7 @@ def test_strips_are_the_whole_image_bit_for_bit(monkeypatch, tmp_path):
         np.testing.assert_array_equal(block[:5], whole.blocks[name][:5])
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(monkeypatch):
     monkeypatch.setattr(pairs, "TILE", 128)
     image = grain((150, 260))
