@@ -295,8 +295,8 @@ def test_the_page_says_the_warnings_of_the_map(image, models, tmp_path):
 
 
 def ready(browser, file, size="desktop", **more):
-    shown, complaints, _ = opened(browser, file, size, **more)
-    shown.wait_for_selector("body[data-ready]", timeout=60_000)
+    shown, complaints = opened(browser, file, size, **more)
+    shown.wait_for_selector("body[data-ready]")
     return shown, complaints
 
 
@@ -541,7 +541,7 @@ def test_a_model_without_pairs_and_a_map_with_too_many_say_so(browser, image, mo
 
 @pytest.mark.slow
 def test_without_script_the_picture_and_the_tables_are_there(browser, made):
-    shown, complaints, _ = opened(browser, made["two"][1], "desktop", java_script_enabled=False)
+    shown, complaints = opened(browser, made["two"][1], "desktop", java_script_enabled=False)
     assert shown.locator("#micrograph").is_visible() and shown.locator(".regions").is_visible()
     assert "needs JavaScript" in shown.locator("#map").inner_text()
     assert not shown.locator("#view").is_visible() and not complaints

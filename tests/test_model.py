@@ -623,7 +623,7 @@ def test_a_model_of_micrographs_tells_new_ones(study_root, written):
 @pytest.mark.slow
 def test_processes_and_runs_do_not_change_the_bytes(study_root, written, tmp_path):
     root, plan, digest = study_root
-    train(plan.settings("models", digest), root, tmp_path / "again")
+    train(plan.settings("models", digest), root, tmp_path / "again", jobs=2)
     for name in bundle.FILES:
         assert (written / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
