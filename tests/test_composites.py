@@ -351,7 +351,7 @@ def melting(out, material=RECTANGULAR, md=MD, density=3.54, share=0.5, temperatu
 
 
 def molten(out, **change):
-    return subprocess.run([sys.executable, "-c", melting(out, **change)], capture_output=True, text=True, timeout=300)
+    return subprocess.run([sys.executable, "-c", melting(out, **change)], capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="module")
@@ -465,7 +465,7 @@ os.replace = replace
 def killed(out, file, **change):
     """What the MD says that is killed when it has written ``file``."""
     code = KILLED.format(file=file) + melting(out, **change)
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert result.returncode == -signal.SIGKILL, result.stderr
     return result.stdout
 

@@ -62,7 +62,7 @@ def md(folder):
         "m, p, d = (model.model_validate_json(text) for model, text in models)\n"
         "md.heat(m, p, d, 300, 1, Path('hot')); md.treat(m, p, d, 1, Path('hot/end.restart'), Path('rt'))\n"
     )
-    subprocess.run([sys.executable, "-c", code, *settings], cwd=folder, check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code, *settings], cwd=folder, check=True, capture_output=True, timeout=600)
     summary = json.loads((folder / "rt/summary.json").read_text())
     from persistem.structures import read_structure
 
@@ -89,7 +89,7 @@ def preparation(folder):
         "preparation.snapshots(m, p, d, s, 300, False, 'hot/end.restart', Path('snapshots'))\n"
     )
     settings = [part.model_dump_json() for part in parts]
-    subprocess.run([sys.executable, "-c", code, *settings], cwd=folder, check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code, *settings], cwd=folder, check=True, capture_output=True, timeout=600)
     from persistem.preparation import stack
     from persistem.structures import read_frames
 
