@@ -1,16 +1,14 @@
 """A study small enough to run for real in a test, and the workflow's DAG as Snakemake resolves it."""
 
 import os
-import re
 import shutil
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 
 # before NumPy is imported: processes test side by side, and threads that wait for one another on busy cores take long
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 import pytest
+from support import dag
 from support.models import study_root, written  # noqa: F401
 from support.studies import ROOT, TINY, changed  # noqa: F401
 
@@ -23,65 +21,22 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: -long[item.path])
 
 
-@dataclass
-class Resolved:
-    """What Snakemake would run: jobs by rule, and every job's outputs."""
-
-    jobs: Counter
-    outputs: list[str]
-
-    @property
-    def rules(self):
-        return set(self.jobs) - {"all", "report"}
-
-
 @pytest.fixture
-def resolve(tmp_path, caplog):
+def resolve(tmp_path):
     """Resolve the DAG of a study, or of a study's file, in this test's folder, as ``snakemake -n`` does; in process."""
-    from snakemake.api import SnakemakeApi
-    from snakemake.settings.enums import RerunTrigger
-    from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
-    caplog.set_level("INFO")
-
-    def run(study, cores=2, target=None):
-        caplog.clear()
-        here = Path.cwd()
-        try:
-            with SnakemakeApi(OutputSettings(dryrun=True, stdout=True, nocolor=True)) as api:
-                workflow = api.workflow(
-                    resource_settings=ResourceSettings(cores=cores),
-                    config_settings=ConfigSettings(configfiles=[study])
-                    if isinstance(study, Path)
-                    else ConfigSettings(config=study),
-                    snakefile=ROOT / "Snakefile",
-                    workdir=tmp_path,
-                )
-                targets = {target} if target else set()
-                settings = DAGSettings(targets=targets, rerun_triggers=frozenset({RerunTrigger.MTIME}))
-                workflow.dag(settings).execute_workflow(executor="dryrun")
-                outputs = [str(tmp_path / file) for job in workflow._workflow.dag.jobs for file in job.output]
-        finally:
-            os.chdir(here)
-        table = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Job stats:")]
-        rows = re.findall(r"^(\w+) +(\d+)$", table[-1], re.M) if table else []
-        return Resolved(Counter({name: int(count) for name, count in rows if name != "total"}), outputs)
+    def run(study, target=None, cores=2):
+        return dag.resolve(study, tmp_path, *([target] if target else []), cores=cores)
 
     return run
 
 
 @pytest.fixture
-def finished(resolve):
-    """Pretend that a study has run: every output of its DAG exists, none newer than another."""
+def finished(tmp_path):
+    """Pretend that a study has run in this test's folder."""
 
     def finish(study, target=None):
-        for name in resolve(study, target=target).outputs:
-            path = Path(name)
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.mkdir() if path.suffix in {"", ".zarr"} else path.touch()
-                os.utime(path, (1_700_000_000, 1_700_000_000))
-        assert not resolve(study, target=target).jobs
+        dag.finish(study, tmp_path, *([target] if target else []))
 
     return finish
 
