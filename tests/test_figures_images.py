@@ -268,10 +268,23 @@ def settings_4(crops, states, filtration="superlevel"):
     }
 
 
+@pytest.fixture(scope="module")
+def crops_of_three(tmp_path_factory):
+    """A folder and the crops of three states in it."""
+    root = tmp_path_factory.mktemp("crops")
+    return root, crops_of(root, STATES)
+
+
+@pytest.fixture(scope="module", params=["superlevel", "sublevel"])
+def filtered(request, crops_of_three):
+    """A filtration and the figure of it."""
+    root, crops = crops_of_three
+    return request.param, drawn(figure_4, settings_4(crops, STATES, request.param), root)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("filtration", ["superlevel", "sublevel"])
-def test_wider_patterns_have_larger_and_fewer_islands(tmp_path, filtration):
-    drawing = drawn(figure_4, settings_4(crops_of(tmp_path, STATES), STATES, filtration), tmp_path)
+def test_wider_patterns_have_larger_and_fewer_islands(filtered):
+    _, drawing = filtered
     islands = drawing.numbers["islands"]
     assert [(i["state"], i["seed"]) for i in islands] == [(state, seed) for state in STATES for seed in (1, 2)]
     area, number, changes = (
@@ -285,9 +298,9 @@ def test_wider_patterns_have_larger_and_fewer_islands(tmp_path, filtration):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("filtration", ["superlevel", "sublevel"])
-def test_the_caption_says_which_way_a_filtration_goes(tmp_path, filtration):
-    caption = drawn(figure_4, settings_4(crops_of(tmp_path, STATES, (1,)), STATES, filtration), tmp_path).caption
+def test_the_caption_says_which_way_a_filtration_goes(filtered):
+    filtration, drawing = filtered
+    caption = drawing.caption
     assert ("(b) From bright to dark" in caption) == (filtration == "superlevel")
     assert ("(b) From dark to bright" in caption) == (filtration == "sublevel")
 

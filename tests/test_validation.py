@@ -64,7 +64,7 @@ def accuracy(predicted: np.ndarray, crops: Crops) -> float:
 # nested cross-validation
 
 
-@pytest.mark.parametrize("training", ["pooled", "per-defocus"])
+@pytest.mark.parametrize("training", ["pooled", pytest.param("per-defocus", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("states", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_sharing_pairs_of_seeds_equals_the_plain_nested_loop(training: str, states: int) -> None:
     crops = design(seeds=4, states=states)
