@@ -1,4 +1,4 @@
-"""A study small enough to run for real in a test, and the workflow's DAG as Snakemake resolves it."""
+"""Fixtures that several files use, and the order of the files."""
 
 import os
 import shutil
@@ -10,15 +10,18 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
 import pytest
 from support import dag
 from support.models import study_root, written  # noqa: F401
-from support.studies import ROOT, TINY, changed  # noqa: F401
+from support.pretended import pretended, pretended_copy  # noqa: F401
+from support.workflow import as_module, evaluated, first, reported, silicon  # noqa: F401
+
+#: Files that take longest, so that processes which take whole files end at about the same time.
+LONGEST = ["test_slurm", "test_workflow", "test_faults", "test_evaluation_workflow"]
 
 
 def pytest_collection_modifyitems(items):
-    """Files whose tests take longest first, so that processes which take whole files end at about the same time."""
-    long = Counter()
-    for item in items:
-        long[item.path] += 1000 * bool(item.get_closest_marker("slurm")) + bool(item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -long[item.path])
+    """Files that take longest first, then those with the most slow tests."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    rank = {name: k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (rank.get(item.path.stem, len(rank)), -slow[item.path]))
 
 
 @pytest.fixture
@@ -55,64 +58,3 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
-
-
-def pretend(plan, root):
-    """Write, sealed as by its jobs, a small file for every missing result of a study's report, and publish it."""
-    import matplotlib.pyplot as plt
-    from persistem.files import atomic, replaced_folder
-    from persistem.publish import describe, publish, publish_report
-
-    figure = plt.figure(figsize=(1, 1))
-    pictures = {}
-    for suffix in ("png", "pdf"):
-        with atomic(root / f"a.{suffix}") as part:
-            figure.savefig(part, format=suffix, metadata={"CreationDate": None} if suffix == "pdf" else None)
-        pictures[f".{suffix}"] = (root / f"a.{suffix}").read_bytes()
-        (root / f"a.{suffix}").unlink()
-    plt.close(figure)
-    header = ",".join(["features", "degrees", "model", "split", "training", "foci", "accuracy"])
-    text = {".html": '<html><head>\n<meta charset="utf-8">\n<title>t</title></head></html>', ".csv": f"{header}\n"}
-    text |= {".json": '{"caption": "a caption", "atoms": 576, "date": "2026-01-02"}'}
-    stages = (
-        "specimens",
-        "prepared",
-        "exit_waves",
-        "micrographs",
-        "crops",
-        "diagrams",
-        "persistence_images",
-        "learning",
-    )
-    files = [file for stage in stages for file in plan.files(stage)]
-    files += [plan.summary(name) for name in plan.specimens] + [*plan.report_files()]
-    for name in dict.fromkeys(files):
-        path = root / name
-        if path.exists():
-            continue
-        if path.suffix == ".zarr":
-            with replaced_folder(path) as part:
-                (part / "array").write_text(name)
-            continue
-        with atomic(path) as part:
-            part.write_bytes(pictures.get(path.suffix) or text.get(path.suffix, name).encode())
-    describe(plan, root)
-    publish(plan, root)
-    publish_report(plan, root)
-
-
-@pytest.fixture(scope="module")
-def pretended(tmp_path_factory):
-    """The tiny study, whose results are pretended, published."""
-    from persistem.load import make_study
-    from persistem.plan import Plan
-
-    root = tmp_path_factory.mktemp("pretended")
-    pretend(Plan(make_study(TINY)), root)
-    return root
-
-
-@pytest.fixture(name="copy")
-def pretended_copy(pretended, tmp_path):
-    """A copy of that study, which a test may damage."""
-    return shutil.copytree(pretended, tmp_path / "copy")

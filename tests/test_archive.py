@@ -9,7 +9,6 @@ import zipfile
 
 import pytest
 import yaml
-from conftest import ROOT, TINY, pretend
 from persistem import archive as archiving
 from persistem import csvw, paths, seals
 from persistem.cli import main
@@ -18,16 +17,19 @@ from persistem.load import load_study, make_study
 from persistem.plan import Plan
 from persistem.publish import refresh
 from persistem.verify import varies, verify
-from test_workflow import SILICON, snakemake
+from support.pretended import pretend
+from support.studies import ROOT, TINY
+from support.workflow import SILICON, copied, snakemake
 
 PLAN = Plan(make_study(TINY))
 
 
 @pytest.fixture(scope="module")
-def packed(pretended):
-    """Its archive."""
-    archiving.archive(PLAN, pretended, pretended / "tiny.zip", "snakemake")
-    return pretended / "tiny.zip"
+def packed(pretended, tmp_path_factory):
+    """The archive of the pretended study."""
+    path = tmp_path_factory.mktemp("packed") / "tiny.zip"
+    archiving.archive(PLAN, pretended, path, "snakemake")
+    return path
 
 
 @pytest.fixture
@@ -268,8 +270,9 @@ def test_another_folder_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_run_of_an_unpacked_archive_starts_from_the_specimens_and_gives_the_same(tmp_path, monkeypatch):
-    snakemake(tmp_path, study=SILICON)
+def test_a_run_of_an_unpacked_archive_starts_from_the_specimens_and_gives_the_same(silicon, tmp_path, monkeypatch):
+    copied(silicon, tmp_path)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(SILICON))
     pretend(Plan(load_study(tmp_path / "study.yaml")), tmp_path)  # the report, which takes minutes
     monkeypatch.chdir(tmp_path)
     assert main(["archive", "study.yaml", "silicon.zip"]) == 0

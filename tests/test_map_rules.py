@@ -20,9 +20,9 @@ from persistem.maps import mapping
 from persistem.model.bundle import FILES as BUNDLE
 from persistem.plan import Plan
 from persistem.publish import refresh
+from support.environments import ALONE, closure, generate
 from support.models import STUDY, blobs
 from support.studies import ROOT, TINY, changed
-from test_environments import ALONE, closure, generate
 
 MAP = {"map.tif", "map.hspy", "map.html", "overlay.png", "regions.csv", "map.json"}
 MODEL = {"windows": {"size": 4.0}, "stride": 4.0}
@@ -231,6 +231,7 @@ def state(folder):
     return max(shares, key=shares.get)
 
 
+@pytest.mark.slow
 def test_the_verb_maps_each_frame_or_leaves_nothing(taken, written, tmp_path, capsys):
     def run(file, out, **settings):
         capsys.readouterr()
@@ -268,6 +269,7 @@ def test_the_verb_maps_each_frame_or_leaves_nothing(taken, written, tmp_path, ca
     assert (tmp_path / "one/map.json").read_bytes() == kept
 
 
+@pytest.mark.slow
 def test_the_environment_of_the_rule_has_what_it_needs(taken, written, tmp_path):
     here = closure(generate.STAGES["maps"])
     absent = [
@@ -280,7 +282,7 @@ def test_the_environment_of_the_rule_has_what_it_needs(taken, written, tmp_path)
     call = ["map-micrograph", str(taken / "liquid.tif"), "out", "--model", str(written), "--protocol", settings]
     done = subprocess.run(
         [sys.executable, "-c", BY_ITS_PATH + ALONE, json.dumps([absent, [call]])],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        cwd=tmp_path, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert state(tmp_path / "out") == "liquid"

@@ -7,10 +7,11 @@ import shutil
 
 import pytest
 import yaml
-from conftest import ROOT, TINY, changed, pretend
 from persistem import csvw, environment, paths, provenance, publish, seals
 from persistem.load import make_study
 from persistem.plan import Plan
+from support.pretended import pretend
+from support.studies import ROOT, TINY, changed
 
 
 def plan_of(study):

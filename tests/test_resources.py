@@ -4,10 +4,10 @@ import re
 
 import pytest
 import yaml
-from conftest import ROOT, TINY, changed
 from persistem import paths, resources
 from persistem.load import load_study, make_study
 from persistem.plan import Plan
+from support.studies import ROOT, TINY, changed
 
 PAPER = {"name": "x", "md": {"series": [{"temperatures": [6000], "seeds": [1, 2]}]}}
 

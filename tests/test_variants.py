@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, TINY, changed
 from persistem import paths
 from persistem.errors import PersistemError
 from persistem.load import load_study, make_study
@@ -17,6 +16,7 @@ from persistem.plan import Plan
 from persistem.plan_evaluation import chapter
 from persistem.specimens import specimens_of
 from persistem.variants import variant, with_seeds
+from support.studies import ROOT, TINY, changed
 
 SERIES = [{"temperatures": [6000], "seeds": [1, 2, 3, 4, 5, 6]}, {"temperatures": [1000], "seeds": [1]}]
 SMALL = {"describing": {"sizes": [64], "images": {}}, "rows": [
@@ -571,7 +571,13 @@ def test_words_of_the_figures_are_in_no_digest_of_what_is_computed():
     assert path in files_in(found["robustness"])
 
 
-@pytest.mark.parametrize("target", ["evaluation", "multiverse", "controlled", "robustness"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "controlled",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("evaluation", "multiverse", "robustness")),
+    ],
+)
 def test_the_workflow_resolves_each_part_of_the_extended_study(target, resolve):
     jobs = resolve(ROOT / "config/extended.yaml", target=target).jobs
     seeds = {"evaluation": 8, "multiverse": 3, "controlled": 8, "robustness": 8}[target]
