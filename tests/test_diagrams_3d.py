@@ -129,6 +129,7 @@ def test_surrounded_slab_agrees_with_homclouds_periodicity(random_liquid):
         assert unmatched(longlived(opened, degree), whole) > 0.2 * len(whole)
 
 
+@pytest.mark.slow
 def test_without_a_surface_the_origin_of_the_cell_does_not_matter(tmp_path, random_liquid):
     moved = liquid(tmp_path / "moved.extxyz", shift=(4.1, 7.7, 2.3))
     a, b = (longlived(diagram(path, (15.0, 14.0), periodic=True), 1) for path in (random_liquid, moved))

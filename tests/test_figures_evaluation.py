@@ -249,6 +249,7 @@ def test_leak_compares_every_split_with_the_random_one(tmp_path: Path) -> None:
     assert "does not change beyond the intervals" in undecided and "falls" not in undecided
 
 
+@pytest.mark.slow
 def test_curves_say_what_more_data_bring(tmp_path: Path) -> None:
     result = drawn(curves, tmp_path, evaluation=an_evaluation())
     said = result.numbers["finding"]
@@ -312,6 +313,7 @@ def test_a_control_is_compared_with_the_first_of_the_same_seeds(tmp_path: Path) 
     assert alone.numbers["changes"] == [] and "No row was tested both" in alone.numbers["finding"]
 
 
+@pytest.mark.slow
 def test_robustness_finds_the_worst_condition_and_what_training_there_recovers(tmp_path: Path) -> None:
     sweeps = [a_sweep(), a_sweep("tilt", [0, 1, 2, 4], "tilt (mrad)", drop=0.05)]
     result = drawn(robustness, tmp_path, sweeps=sweeps, evaluation=an_evaluation())

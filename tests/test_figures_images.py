@@ -372,6 +372,7 @@ def test_states_other_than_the_papers_are_not_held_against_its_accuracies(tmp_pa
     assert "the paper" not in drawing.caption
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"splits": ("random",)}, {"splits": ("leave-seed-out",)}, {"interval": False},
                                      {"degrees": ("1",)}, {"models": ("SVC",)}])  # fmt: skip
 def test_what_a_table_lacks_is_left_out(tmp_path, changes):

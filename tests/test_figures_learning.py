@@ -231,6 +231,7 @@ def test_figures_are_written_with_their_captions(two: Study, tmp_path: Path) -> 
         assert 0.8 * drawing.PAGE < width / drawing.DPI < drawing.PAGE + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes", "reason"),
     [

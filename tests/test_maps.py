@@ -433,6 +433,7 @@ def test_the_overlay_says_the_states_their_shares_and_what_the_image_is(found, i
     assert plt.imread(folder / "overlay.png").shape[1] > 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(40, 1200), (1200, 40), (64, 64)])
 @pytest.mark.filterwarnings("error")
 def test_an_overlay_has_room_for_any_shape_and_title(shape, tmp_path):
@@ -555,6 +556,7 @@ def test_a_name_in_another_encoding_is_no_obstacle(image, tmp_path, bundle, capf
     assert "caf?: amorphous" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_line_warns_of_a_defocus_that_was_not_trained(shots, bundle, capsys):
     given = [*GIVEN[:-1], "900"]
     assert run("map", shots / "stack.tif", "--model", bundle, "--out", shots / "out", *given) == 0

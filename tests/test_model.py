@@ -336,6 +336,7 @@ def test_a_loaded_model_says_the_same_to_the_bit(states, model, tmp_path):
     assert (loaded.voltage, loaded.defoci, loaded.card) == (model.voltage, model.defoci, model.card)
 
 
+@pytest.mark.slow
 def test_the_same_training_gives_the_same_bytes(tmp_path):
     for name in ("once", "again"):
         (tmp_path / name).mkdir()

@@ -120,6 +120,7 @@ def test_persistence_knows_neither_gain_nor_offset():
     assert abs(one - other).mean() < 2e-3 * one.mean()
 
 
+@pytest.mark.slow
 def test_windows_add_up_the_pairs_that_are_born_in_them(monkeypatch):
     monkeypatch.setattr(pairs, "TILE", 128)  # windows across rows of tiles
     image, size = grain(), side(WINDOWS)
