@@ -51,8 +51,14 @@ def specimens() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.concatenate(images), np.array(states), np.array(seeds)
 
 
-@parametrize_with_checks([PersistenceImages(), StateClassifier()])
-def test_scikit_learns_own_checks(estimator, check):
+@parametrize_with_checks([PersistenceImages()])
+def test_scikit_learns_own_checks_of_images(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([StateClassifier()])
+def test_scikit_learns_own_checks_of_the_classifier(estimator, check):
     check(estimator)
 
 
@@ -175,6 +181,7 @@ def test_numbers_of_every_kind_are_taken_exactly(kind):
     assert vectors.dtype == ("float32" if kind == "float32" else "float64")
 
 
+@pytest.mark.slow
 def test_states_are_told_apart_on_seeds_that_did_not_train(specimens):
     images, states, seeds = specimens
     flat, folds = images.reshape(len(images), -1), GroupKFold(3)
@@ -191,6 +198,7 @@ def test_states_are_told_apart_on_seeds_that_did_not_train(specimens):
     assert abs(cross_val_score(StateClassifier(), images[same], names, groups=seeds[same], cv=folds).mean() - 0.5) < 0.3
 
 
+@pytest.mark.slow
 def test_a_grid_of_parameters_is_searched(specimens):
     images, states, seeds = specimens
     grid = {"bins": np.array([8, 16]), "weight": ["linear", Weight(form="none")], "C": [1e-6, 0.01]}

@@ -301,6 +301,7 @@ def test_headers_without_data_allocate_nothing(tmp_path: Path) -> None:
         assert "20000 x 20000" in refused(tmp_path / name), name
 
 
+@pytest.mark.slow
 def test_compressed_bombs(tmp_path: Path) -> None:
     zeros = np.zeros((8000, 8000), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", zeros, compression="zlib")

@@ -75,7 +75,7 @@ def written(study_root, tmp_path_factory):
     out = (root / plan.modelled.index).parent
 
     def make(_: Path) -> None:
-        assert main(["train", str(out), "--root", str(root), "--protocol", protocol, "--jobs", "2"]) == 0
+        assert main(["train", str(out), "--root", str(root), "--protocol", protocol]) == 0
 
     once(tmp_path_factory, "bundle", make)
     return out

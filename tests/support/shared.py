@@ -1,6 +1,7 @@
 """What costs much is made once for all processes that test side by side."""
 
 import fcntl
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ def once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             part = shared / f"once-{name}.part"
-            part.mkdir(exist_ok=True)
+            shutil.rmtree(part, ignore_errors=True)  # of a process that failed
+            part.mkdir()
             make(part)
             part.rename(folder)
     return folder
