@@ -1,115 +1,45 @@
-"""A study small enough to run for real in a test, and the workflow's DAG as Snakemake resolves it."""
+"""Fixtures that several files use, and the order of the files."""
 
-import copy
 import os
-import re
 import shutil
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+
+# before NumPy is imported: processes test side by side, and threads that wait for one another on busy cores take long
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 import pytest
+from support import dag
+from support.models import study_root, written  # noqa: F401
+from support.pretended import pretended, pretended_copy  # noqa: F401
+from support.workflow import as_module, evaluated, first, reported, silicon  # noqa: F401
 
-ROOT = Path(__file__).parents[1]
-
-#: 576 atoms, two seeds, two defoci, four crops of 64 px; 43 jobs.
-TINY = {
-    "name": "tiny",
-    "material": {"repetitions": [6, 6, 4]},
-    "md": {
-        "series": [{"temperatures": [6000], "seeds": [1, 2]}],
-        "steps": 400,
-        "segment_steps": 200,
-        "thermo_every": 20,
-        "temperature_tolerance": 0.9,
-        "ranks": 1,
-        "rt": {"steps": 400},
-    },
-    "imaging": {"field": 12.5, "thickness": 10.0, "pixels": 128, "margin": 1.0, "defoci": [-100, 0]},
-    "crops": {"size": 64, "stride": 64},
-    "features": {"paper": {}},
-    "learning": {"repetitions": 3},
-}
+#: Files that take longest, so that processes which take whole files end at about the same time.
+LONGEST = ["test_slurm", "test_workflow", "test_faults", "test_evaluation_workflow"]
 
 
 def pytest_collection_modifyitems(items):
-    """Files whose tests take longest first, so that processes which take whole files end at about the same time."""
-    long = Counter()
-    for item in items:
-        long[item.path] += 1000 * bool(item.get_closest_marker("slurm")) + bool(item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -long[item.path])
-
-
-def changed(study, key, value):
-    """A copy of a study with one setting changed, e.g. ``learning.C``."""
-    new = copy.deepcopy(study)
-    *sections, last = key.split(".")
-    here = new
-    for section in sections:
-        here = here.setdefault(section, {})
-    here[last] = value
-    return new
-
-
-@dataclass
-class Resolved:
-    """What Snakemake would run: jobs by rule, and every job's outputs."""
-
-    jobs: Counter
-    outputs: list[str]
-
-    @property
-    def rules(self):
-        return set(self.jobs) - {"all", "report"}
+    """Files that take longest first, then those with the most slow tests."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    rank = {name: k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (rank.get(item.path.stem, len(rank)), -slow[item.path]))
 
 
 @pytest.fixture
-def resolve(tmp_path, caplog):
+def resolve(tmp_path):
     """Resolve the DAG of a study, or of a study's file, in this test's folder, as ``snakemake -n`` does; in process."""
-    from snakemake.api import SnakemakeApi
-    from snakemake.settings.enums import RerunTrigger
-    from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
-    caplog.set_level("INFO")
-
-    def run(study, cores=2, target=None):
-        caplog.clear()
-        here = Path.cwd()
-        try:
-            with SnakemakeApi(OutputSettings(dryrun=True, stdout=True, nocolor=True)) as api:
-                workflow = api.workflow(
-                    resource_settings=ResourceSettings(cores=cores),
-                    config_settings=ConfigSettings(configfiles=[study])
-                    if isinstance(study, Path)
-                    else ConfigSettings(config=study),
-                    snakefile=ROOT / "Snakefile",
-                    workdir=tmp_path,
-                )
-                targets = {target} if target else set()
-                settings = DAGSettings(targets=targets, rerun_triggers=frozenset({RerunTrigger.MTIME}))
-                workflow.dag(settings).execute_workflow(executor="dryrun")
-                outputs = [str(tmp_path / file) for job in workflow._workflow.dag.jobs for file in job.output]
-        finally:
-            os.chdir(here)
-        table = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Job stats:")]
-        rows = re.findall(r"^(\w+) +(\d+)$", table[-1], re.M) if table else []
-        return Resolved(Counter({name: int(count) for name, count in rows if name != "total"}), outputs)
+    def run(study, target=None, cores=2):
+        return dag.resolve(study, tmp_path, *([target] if target else []), cores=cores)
 
     return run
 
 
 @pytest.fixture
-def finished(resolve):
-    """Pretend that a study has run: every output of its DAG exists, none newer than another."""
+def finished(tmp_path):
+    """Pretend that a study has run in this test's folder."""
 
     def finish(study, target=None):
-        for name in resolve(study, target=target).outputs:
-            path = Path(name)
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.mkdir() if path.suffix in {"", ".zarr"} else path.touch()
-                os.utime(path, (1_700_000_000, 1_700_000_000))
-        assert not resolve(study, target=target).jobs
+        dag.finish(study, tmp_path, *([target] if target else []))
 
     return finish
 
@@ -128,64 +58,3 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
-
-
-def pretend(plan, root):
-    """Write, sealed as by its jobs, a small file for every missing result of a study's report, and publish it."""
-    import matplotlib.pyplot as plt
-    from persistem.publication.publish import describe_digests, publish, publish_report
-    from persistem.store.files import atomic, replaced_folder
-
-    figure = plt.figure(figsize=(1, 1))
-    pictures = {}
-    for suffix in ("png", "pdf"):
-        with atomic(root / f"a.{suffix}") as part:
-            figure.savefig(part, format=suffix, metadata={"CreationDate": None} if suffix == "pdf" else None)
-        pictures[f".{suffix}"] = (root / f"a.{suffix}").read_bytes()
-        (root / f"a.{suffix}").unlink()
-    plt.close(figure)
-    header = ",".join(["features", "degrees", "model", "split", "training", "foci", "accuracy"])
-    text = {".html": '<html><head>\n<meta charset="utf-8">\n<title>t</title></head></html>', ".csv": f"{header}\n"}
-    text |= {".json": '{"caption": "a caption", "atoms": 576, "date": "2026-01-02"}'}
-    stages = (
-        "specimens",
-        "prepared",
-        "exit_waves",
-        "micrographs",
-        "crops",
-        "diagrams",
-        "persistence_images",
-        "learning",
-    )
-    files = [file for stage in stages for file in plan.files(stage)]
-    files += [plan.summary(name) for name in plan.specimens] + [*plan.report_files()]
-    for name in dict.fromkeys(files):
-        path = root / name
-        if path.exists():
-            continue
-        if path.suffix == ".zarr":
-            with replaced_folder(path) as part:
-                (part / "array").write_text(name)
-            continue
-        with atomic(path) as part:
-            part.write_bytes(pictures.get(path.suffix) or text.get(path.suffix, name).encode())
-    describe_digests(plan, root)
-    publish(plan, root)
-    publish_report(plan, root)
-
-
-@pytest.fixture(scope="module")
-def pretended(tmp_path_factory):
-    """The tiny study, whose results are pretended, published."""
-    from persistem.plan.plan import Plan
-    from persistem.study.load import make_study
-
-    root = tmp_path_factory.mktemp("pretended")
-    pretend(Plan(make_study(TINY)), root)
-    return root
-
-
-@pytest.fixture(name="copy")
-def pretended_copy(pretended, tmp_path):
-    """A copy of that study, which a test may damage."""
-    return shutil.copytree(pretended, tmp_path / "copy")

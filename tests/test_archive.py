@@ -9,7 +9,6 @@ import zipfile
 
 import pytest
 import yaml
-from conftest import ROOT, TINY, pretend
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
 from persistem.plan.plan import Plan
@@ -19,16 +18,19 @@ from persistem.publication.publish import refresh
 from persistem.publication.verify import varies, verify
 from persistem.store import paths, seals
 from persistem.study.load import load_study, make_study
-from test_workflow import SILICON, snakemake
+from support.pretended import pretend
+from support.studies import ROOT, TINY
+from support.workflow import SILICON, copied, snakemake
 
 PLAN = Plan(make_study(TINY))
 
 
 @pytest.fixture(scope="module")
-def packed(pretended):
-    """Its archive."""
-    archiving.archive(PLAN, pretended, pretended / "tiny.zip", "snakemake")
-    return pretended / "tiny.zip"
+def packed(pretended, tmp_path_factory):
+    """The archive of the pretended study."""
+    path = tmp_path_factory.mktemp("packed") / "tiny.zip"
+    archiving.archive(PLAN, pretended, path, "snakemake")
+    return path
 
 
 @pytest.fixture
@@ -269,8 +271,9 @@ def test_another_folder_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_run_of_an_unpacked_archive_starts_from_the_specimens_and_gives_the_same(tmp_path, monkeypatch):
-    snakemake(tmp_path, study=SILICON)
+def test_a_run_of_an_unpacked_archive_starts_from_the_specimens_and_gives_the_same(silicon, tmp_path, monkeypatch):
+    copied(silicon, tmp_path)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(SILICON))
     pretend(Plan(load_study(tmp_path / "study.yaml")), tmp_path)  # the report, which takes minutes
     monkeypatch.chdir(tmp_path)
     assert main(["archive", "study.yaml", "silicon.zip"]) == 0

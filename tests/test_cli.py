@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, TINY
 from persistem.commands.cli import main
+from support.studies import ROOT, TINY
 
 VERBS = [
     "heat", "treat", "preparation", "structure", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",

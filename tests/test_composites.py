@@ -1,10 +1,9 @@
 """Composites: what is where in them, how they were made, and what is said of a map of them."""
 
 import json
-import re
+import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -152,6 +151,7 @@ def pictured(atoms, imaging, defocus, folder):
     return intensity(folder / "wave.zarr", imaging, defocus)
 
 
+@pytest.mark.slow
 def test_the_micrograph_of_a_field_has_its_states_where_the_mask_has_them(tmp_path):
     imaging = Imaging(field=40.0, pixels=160, thickness=20.0, margin=0.0, slice_thickness=2.0)
     halves = Halves(boundary=20.0, vacuum=(12.0, 30.0))
@@ -341,19 +341,19 @@ MD = MolecularDynamics(
 )
 
 
-def melting(out, material=RECTANGULAR, md=MD, density=3.54, share=0.5):
+def melting(out, material=RECTANGULAR, md=MD, density=3.54, share=0.5, temperature=6000):
     """Code that runs the MD: LAMMPS and MPI do not share a process with later tests."""
     return (
         "import sys; from persistem.trial.melted import melt_half\n"
         "from persistem.errors import PersistemError; from persistem.study import *\n"
         "try:\n"
-        f"    melt_half({material!r}, {Potential()!r}, {md!r}, 6000, {density}, 1, {str(out)!r}, {share})\n"
+        f"    melt_half({material!r}, {Potential()!r}, {md!r}, {temperature}, {density}, 1, {str(out)!r}, {share})\n"
         "except PersistemError as error:\n    sys.exit(str(error))\n"
     )
 
 
 def molten(out, **change):
-    return subprocess.run([sys.executable, "-c", melting(out, **change)], capture_output=True, text=True, timeout=300)
+    return subprocess.run([sys.executable, "-c", melting(out, **change)], capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="module")
@@ -377,6 +377,7 @@ def tetrahedral(atoms):
     return order
 
 
+@pytest.mark.slow
 def test_the_half_that_stood_still_is_a_crystal_and_the_other_is_not(composite):
     atoms = read_structure(composite / "structure.extxyz")
     crystal = RECTANGULAR.repetitions[0] * 9 * 8
@@ -395,6 +396,7 @@ def test_the_half_that_stood_still_is_a_crystal_and_the_other_is_not(composite):
     assert np.median(perfect) > 0.99
 
 
+@pytest.mark.slow
 def test_the_crystal_keeps_its_density_and_the_melt_takes_more_room(composite):
     atoms = read_structure(composite / "structure.extxyz")
     summary = json.loads((composite / "summary.json").read_text())
@@ -412,6 +414,7 @@ def test_the_crystal_keeps_its_density_and_the_melt_takes_more_room(composite):
     assert summary["temperature_K"] == pytest.approx(300, rel=0.15)
 
 
+@pytest.mark.slow
 def test_crystal_and_melt_share_a_field_as_they_share_the_composite(composite):
     atoms = read_structure(composite / "structure.extxyz")
     imaging = Imaging(field=30.0, thickness=10.0, pixels=64, margin=0.0)
@@ -426,6 +429,7 @@ def test_crystal_and_melt_share_a_field_as_they_share_the_composite(composite):
         melted.halves([atoms], imaging.model_copy(update={"field": 50.0}))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_half_melted_is_refused(tmp_path):
     for change, message in (
         ({"density": 0.0}, "has to be positive"),
@@ -439,18 +443,48 @@ def test_what_cannot_be_half_melted_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("k", [1, 2, 4, 6])  # of resting, drawn, three hot, and two at the end
-def test_a_kill_after_any_phase_costs_a_segment_at_most(composite, tmp_path, k):
-    job = subprocess.Popen([sys.executable, "-c", melting(tmp_path)], stdout=subprocess.DEVNULL)
-    restart = tmp_path / f"segments/{k:03d}.restart"
-    deadline = time.monotonic() + 240
-    while not restart.exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    job.kill()
-    job.wait()
-    assert restart.exists() and not (tmp_path / "structure.extxyz").exists(), "the kill came too late to test anything"
-    result = molten(tmp_path)
+#: As many segments as ``MD`` has (of resting, drawn, three hot, and two at the end), too short to melt and to cool.
+SHORT = {
+    "md": MolecularDynamics(
+        steps=600, segment_steps=200, thermo_every=10, ranks=1, temperature_tolerance=0.9,
+        rt={"steps": 400, "temperature": 2000},
+    ),
+    "density": 5.0,
+    "temperature": 2000,
+}  # fmt: skip
+#: A process that ends as by SIGKILL once this file has been put in its place.
+KILLED = """
+import os, signal
+move = os.replace
+def replace(source, target):
+    move(source, target)
+    if os.path.basename(target) == {file!r}:
+        os.kill(os.getpid(), signal.SIGKILL)
+os.replace = replace
+"""
+
+
+def killed(out, file, **change):
+    """What the MD says that is killed when it has written ``file``."""
+    code = KILLED.format(file=file) + melting(out, **change)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    return result.stdout
+
+
+@pytest.mark.slow
+def test_kills_in_every_phase_cost_a_segment_each_at_most(tmp_path):
+    whole, often = tmp_path / "whole", tmp_path / "often"
+    result = molten(whole, **SHORT)
     assert result.returncode == 0, result.stderr
-    assert re.search(rf"resuming after segment [{k}-{k + 1}] of 7", result.stdout)
+    assert "resuming" not in killed(often, "001.restart", **SHORT)
+    assert "resuming after segment 1 of 7" in killed(often, "002.restart", **SHORT)
+    # the table of a segment is there, its restart file is not
+    assert "resuming after segment 2 of 7" in killed(often, "004.csv", **SHORT)
+    assert "resuming after segment 3 of 7" in killed(often, "006.restart", **SHORT)
+    assert not (often / "structure.extxyz").exists()
+    result = molten(often, **SHORT)
+    assert result.returncode == 0, result.stderr
+    assert "resuming after segment 6 of 7" in result.stdout
     for name in ("structure.extxyz", "summary.json"):
-        assert (tmp_path / name).read_bytes() == (composite / name).read_bytes()
+        assert (often / name).read_bytes() == (whole / name).read_bytes()

@@ -356,6 +356,7 @@ def test_settings_that_describe_nothing_are_refused(settings, message):
         Describing.model_validate(settings)
 
 
+@pytest.mark.slow
 def test_a_topological_difference_behind_equal_spectra_is_found_by_persistence_and_not_by_the_spectrum():
     """Bright islands on a dark ground against random phases of the same images."""
     groups, each = 5, 12

@@ -136,12 +136,14 @@ def test_surrounded_slab_agrees_with_homclouds_periodicity(random_liquid):
         assert unmatched(longlived(opened, degree), whole) > 0.2 * len(whole)
 
 
+@pytest.mark.slow
 def test_without_a_surface_the_origin_of_the_cell_does_not_matter(tmp_path, random_liquid):
     moved = liquid(tmp_path / "moved.extxyz", shift=(4.1, 7.7, 2.3))
     a, b = (longlived(diagram(path, (15.0, 14.0), periodic=True), 1) for path in (random_liquid, moved))
     assert unmatched(a, b) < 0.02 * len(a)
 
 
+@pytest.mark.slow
 def test_the_papers_surface_peaks_vanish_without_a_surface(tmp_path):
     crystal = bulk("GaN", "wurtzite", a=3.19, c=5.189, orthorhombic=True).repeat((7, 4, 4))
     crystal.rattle(0.04, seed=2)
@@ -246,6 +248,7 @@ def test_optimal_volume_of_a_ring_is_the_ring(tmp_path):
         assert len(ring["faces"]) == 6
 
 
+@pytest.mark.slow
 def test_volumes_are_those_of_homclouds_pairs(random_liquid):
     import homcloud.interface as hc
 

@@ -4,6 +4,7 @@ import random
 
 import kiwisolver
 import numpy as np
+import pytest
 from persistem.report.figures import drawing
 
 
@@ -32,6 +33,7 @@ def places(seed):
     return found
 
 
+@pytest.mark.slow
 def test_places_do_not_depend_on_where_the_layout_s_solver_keeps_its_terms():
     first, *others = (places(seed) for seed in range(4))
     assert len(first) == 4 + 12

@@ -10,12 +10,9 @@ import sys
 import tomllib
 
 import pytest
-from conftest import ROOT
 from packaging.requirements import Requirement
-
-spec = importlib.util.spec_from_file_location("generate", ROOT / "envs/generate.py")
-generate = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(generate)
+from support.environments import ALONE, closure, generate
+from support.studies import ROOT
 
 LOCK = (ROOT / "requirements.lock").read_text()
 PINS = generate.pins(LOCK)
@@ -121,37 +118,6 @@ def test_the_imports_of_a_module_are_found():
     assert {"numpy", "cv2", "tifffile"} <= foreign
 
 
-def closure(names):
-    """Names of distributions with everything they depend on, as pip would install them."""
-    found, todo = set(), list(names)
-    while todo:
-        name = re.sub(r"[-_.]+", "-", todo.pop()).lower()
-        if name not in found:
-            found.add(name)
-            try:
-                requirements = map(Requirement, importlib.metadata.requires(name) or [])
-            except importlib.metadata.PackageNotFoundError:
-                continue
-            todo += [r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
-    return found
-
-
-#: Runs verbs as in an environment that lacks some distributions: their modules are not found.
-ALONE = """
-import json, sys
-from importlib.machinery import PathFinder
-
-absent, calls = json.loads(sys.argv[1])
-class Environment(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] in absent else super().find_spec(name, path, target)
-sys.meta_path[sys.meta_path.index(PathFinder)] = Environment
-from persistem.commands.cli import main
-for call in calls:
-    if main(call):
-        sys.exit(1)
-"""
 SILICON = {
     "material": {
         "crystal": {"formula": "Si", "structure": "diamond", "a": 5.431, "c": None, "cubic": True},
@@ -207,6 +173,7 @@ CHAIN = {"specimens": "", "exit_waves": "", "micrographs": "", "crops": "paper",
          "persistence_images": "paper"}  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", generate.STAGES)  # in the order of the pipeline: each reads what the last one wrote
 def test_the_jobs_of_a_stage_run_in_its_environment(stage, commands, tmp_path):
     here = closure(generate.STAGES[stage]) | {"persistem"}
@@ -218,7 +185,7 @@ def test_the_jobs_of_a_stage_run_in_its_environment(stage, commands, tmp_path):
     assert "snakemake" in absent and ("sklearn" in absent) == (stage in {"specimens", "imaging"})
     done = subprocess.run(
         [sys.executable, "-c", ALONE, json.dumps([absent, commands[stage]])],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        cwd=tmp_path, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 

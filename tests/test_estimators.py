@@ -51,18 +51,29 @@ def specimens() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.concatenate(images), np.array(states), np.array(seeds)
 
 
-@parametrize_with_checks(
-    [
-        PersistenceImages(),
-        PersistenceImages(filtrations=BOTH, bins=16, weight="atan", degrees=(0,)),
-        StateClassifier(),
-        StateClassifier(filtrations=BOTH, sigma=1.0),
-    ]
-)
-def test_scikit_learns_own_checks(estimator, check):
+@parametrize_with_checks([PersistenceImages()])
+def test_scikit_learns_own_checks_of_images(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
+@parametrize_with_checks([StateClassifier()])
+def test_scikit_learns_own_checks_of_the_classifier(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.thorough
+@parametrize_with_checks(
+    [
+        PersistenceImages(filtrations=BOTH, bins=16, weight="atan", degrees=(0,)),
+        StateClassifier(filtrations=BOTH, sigma=1.0),
+    ]
+)
+def test_scikit_learns_own_checks_of_other_settings(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.thorough
 def test_the_check_that_needs_scipys_array_interface():
     # SciPy looks at the variable when it is imported; in this process the check skips itself
     script = """
@@ -170,6 +181,7 @@ def test_numbers_of_every_kind_are_taken_exactly(kind):
     assert vectors.dtype == ("float32" if kind == "float32" else "float64")
 
 
+@pytest.mark.slow
 def test_states_are_told_apart_on_seeds_that_did_not_train(specimens):
     images, states, seeds = specimens
     flat, folds = images.reshape(len(images), -1), GroupKFold(3)
@@ -186,6 +198,7 @@ def test_states_are_told_apart_on_seeds_that_did_not_train(specimens):
     assert abs(cross_val_score(StateClassifier(), images[same], names, groups=seeds[same], cv=folds).mean() - 0.5) < 0.3
 
 
+@pytest.mark.slow
 def test_a_grid_of_parameters_is_searched(specimens):
     images, states, seeds = specimens
     grid = {"bins": np.array([8, 16]), "weight": ["linear", Weight(form="none")], "C": [1e-6, 0.01]}

@@ -162,6 +162,7 @@ def test_the_leak_of_images_that_know_their_specimen_is_seen(found):
     assert {row["recipe"] for row in found["leak"]} == {"paper"}
 
 
+@pytest.mark.slow
 def test_order_and_processes_change_nothing(study, found):
     root, settings = study
     images = settings["recipes"]["paper"]
@@ -216,6 +217,7 @@ def test_candidates_go_from_simple_to_rich():
     assert available(ROWS, {"contrast": np.zeros((1, 1)), "moments": np.zeros((1, 2))}) == [SIGNAL, BOTH]
 
 
+@pytest.mark.slow
 def test_a_control_that_takes_the_difference_away_is_at_chance(tmp_path):
     listed = [
         {"name": "as simulated", "sources": described(tmp_path, "base", 4)},

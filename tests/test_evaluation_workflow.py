@@ -7,48 +7,13 @@ import html
 import json
 
 import pytest
-from conftest import TINY
 from persistem.plan.plan import Plan
 from persistem.report.figures import EVALUATION_FIGURES
 from persistem.study.load import make_study
-from test_workflow import ran, snakemake
-
-EVALUATED = copy.deepcopy(TINY) | {
-    "name": "evaluated",
-    "evaluation": {
-        "describing": {"detector": {"binning": 2}, "sizes": [64, 128], "images": {}},
-        "rows": [
-            {"name": "standard deviation", "task": "absolute", "blocks": [["contrast"]], "main": True},
-            {"name": "spectrum", "task": "contrast removed", "blocks": [["spectrum"]], "main": True},
-            {"name": "persistence", "task": "contrast removed", "blocks": [["statistics"], ["betti"]], "main": True},
-        ],
-        "multiverse": {"alternatives": [{"question": "C", "answer": "1", "settings": {"learning.C": 1.0}}]},
-        "controls": [
-            {"name": "as simulated"},
-            {"name": "thin", "states": {"amorphous": {"imaging.thickness": 8.0}}},
-        ],
-        "sweeps": [
-            {
-                "name": "crop",
-                "title": "Crop size",
-                "axis": "side (px)",
-                "key": "evaluation.describing.sizes",
-                "values": [[64], [32]],
-            },
-        ],
-    },
-}
-EVALUATED["imaging"] = TINY["imaging"] | {"defoci": [0]}
-EVALUATED["md"] = TINY["md"] | {"series": [{"temperatures": [6000], "seeds": [1, 2, 3]}]}
+from support.studies import TINY
+from support.workflow import EVALUATED, copied, ran, snakemake
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("evaluated")
-    snakemake(folder, "report", study=EVALUATED)
-    return folder
 
 
 @pytest.mark.parametrize(("target", "key"), [("evaluation", "evaluation"), ("robustness", "evaluation.sweeps")])
@@ -87,9 +52,20 @@ def test_seeds_are_the_unit_and_what_cannot_be_measured_says_why(evaluated):
     assert controls[0]["densities"] == controls[1]["densities"]
 
 
-def test_only_what_sees_a_changed_setting_runs_again(evaluated, tmp_path):
+def test_what_sees_a_changed_setting_is_evaluated_again_and_back(evaluated, tmp_path):
+    """For one target; `tests/test_dag.py` says the same of every setting and target."""
+    here = copied(evaluated, tmp_path / "copy")
     more = copy.deepcopy(EVALUATED)
     more["evaluation"]["C"] = [3.0]
-    jobs = ran(snakemake(evaluated, "evaluation", "controlled", "robustness", study=more))
+    assert ran(snakemake(here, "robustness", study=more)) == {"sweep": 1, "robustness": 1}
+    assert "Nothing to be done" in snakemake(here, "report", study=EVALUATED)
+
+
+@pytest.mark.thorough
+def test_only_what_sees_a_changed_setting_runs_again(evaluated, tmp_path):
+    here = copied(evaluated, tmp_path / "copy")
+    more = copy.deepcopy(EVALUATED)
+    more["evaluation"]["C"] = [3.0]
+    jobs = ran(snakemake(here, "evaluation", "controlled", "robustness", study=more))
     assert jobs.keys() == {"evaluate", "controls", "sweep", "evaluation", "controlled", "robustness"}
-    assert "Nothing to be done" in snakemake(evaluated, "report", study=EVALUATED)
+    assert "Nothing to be done" in snakemake(here, "report", study=EVALUATED)

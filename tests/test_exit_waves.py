@@ -235,6 +235,7 @@ def test_same_bytes_again_whatever_was_planned_before(tmp_path: Path) -> None:
     assert {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_potentials_of_the_two_parametrizations_are_close_but_not_the_same(tmp_path: Path) -> None:
     lobato = np.abs(wave_of(gan(), imaging(), tmp_path)) ** 2
     kirkland = np.abs(wave_of(gan(), imaging(parametrization="kirkland"), tmp_path)) ** 2

@@ -115,6 +115,7 @@ def first(records, **more):
     return {"cube": 10.0, "field": 15.0, "thickness": 14.0, "radii": RADII, "panels": panels, "shown": "open"} | more
 
 
+@pytest.mark.slow
 def test_figure_1(study):
     root, records = study
     found = facts(root, "figure-1", first(records))
@@ -136,6 +137,7 @@ def test_figure_1(study):
     }
 
 
+@pytest.mark.slow
 def test_figure_1_names_births_below_its_diagrams(study):
     root, records = study
     drawing = figure_1.draw(first(records), root)
@@ -143,6 +145,7 @@ def test_figure_1_names_births_below_its_diagrams(study):
     assert labels == ["birth (Å²)"] * 2
 
 
+@pytest.mark.slow
 def test_figure_1_says_why_it_is_not_drawn(study):
     root, records = study
     none = facts(root, "figure-1", first([]))
@@ -173,6 +176,7 @@ def second(study, **more):
     return facts(root, "figure-2", shown | {"structures": settings["diagrams"]})
 
 
+@pytest.mark.slow
 def test_figure_2(study):
     found = second(study)
     assert found["reason"] is None
@@ -184,6 +188,7 @@ def test_figure_2(study):
     assert "chosen automatically around the peak of T5000-rt0-s01" in found["caption"]
 
 
+@pytest.mark.slow
 def test_figure_2_says_why_it_is_not_drawn(study):
     _, records = study
     one = second(study, states=["solid"], diagrams=records[1:2])

@@ -174,8 +174,8 @@ def saved(root: Path, name: str, found: Any) -> str:
     return name
 
 
-def drawn(module: Any, root: Path, **found: Any) -> Any:
-    """A figure of JSON contents, which become files."""
+def drawn(module: Any, root: Path, render: bool = True, **found: Any) -> Any:
+    """A figure of JSON contents, which become files; put into pixels unless it is asked for its words alone."""
     import matplotlib.pyplot as plt
 
     settings = {key: saved(root, f"{key}.json", value) for key, value in found.items() if key != "sweeps"}
@@ -186,7 +186,8 @@ def drawn(module: Any, root: Path, **found: Any) -> Any:
         ]
     with drawing.style():
         result = module.draw(settings, root)
-    result.figure.canvas.draw()
+    if render:
+        result.figure.canvas.draw()
     plt.close(result.figure)
     assert result.caption.startswith(result.numbers["finding"])
     assert json.loads(json.dumps(result.numbers)) == result.numbers  # plain values
@@ -194,7 +195,7 @@ def drawn(module: Any, root: Path, **found: Any) -> Any:
 
 
 def finding(module: Any, root: Path, **found: Any) -> str:
-    return str(drawn(module, root, **found).numbers["finding"])
+    return str(drawn(module, root, render=False, **found).numbers["finding"])
 
 
 def words(figure: Any) -> str:
@@ -248,6 +249,7 @@ def test_leak_compares_every_split_with_the_random_one(tmp_path: Path) -> None:
     assert "does not change beyond the intervals" in undecided and "falls" not in undecided
 
 
+@pytest.mark.slow
 def test_curves_say_what_more_data_bring(tmp_path: Path) -> None:
     result = drawn(curves, tmp_path, evaluation=an_evaluation())
     said = result.numbers["finding"]
@@ -311,6 +313,7 @@ def test_a_control_is_compared_with_the_first_of_the_same_seeds(tmp_path: Path) 
     assert alone.numbers["changes"] == [] and "No row was tested both" in alone.numbers["finding"]
 
 
+@pytest.mark.slow
 def test_robustness_finds_the_worst_condition_and_what_training_there_recovers(tmp_path: Path) -> None:
     sweeps = [a_sweep(), a_sweep("tilt", [0, 1, 2, 4], "tilt (mrad)", drop=0.05)]
     result = drawn(robustness, tmp_path, sweeps=sweeps, evaluation=an_evaluation())
@@ -434,6 +437,7 @@ def test_reasons_of_controls_sweeps_and_alternatives(tmp_path: Path) -> None:
         multiverse.draw(alternatives(tmp_path, []), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [leak, baselines, curves, calibration])
 @pytest.mark.parametrize("half", [None, 0.3])
 def test_three_states_and_missing_or_wide_intervals_are_drawn(module: Any, half: float | None, tmp_path: Path) -> None:
@@ -441,6 +445,7 @@ def test_three_states_and_missing_or_wide_intervals_are_drawn(module: Any, half:
     assert result.numbers["finding"].endswith(".")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["leak", "baselines", "curves", "calibration"])
 def test_a_figure_and_its_numbers_are_written(name: str, tmp_path: Path) -> None:
     settings = {"evaluation": saved(tmp_path, "evaluation.json", an_evaluation())}

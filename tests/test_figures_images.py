@@ -111,6 +111,7 @@ def settings_3(micrographs, states, origin="centre"):
 # Figure 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("states, defoci", [(STATES[:2], [-40.0, -10.0, 20.0, 60.0]), (STATES, [10.0])])
 def test_spectra_of_any_study_are_drawn_and_tell_patterns_apart(tmp_path, states, defoci):
     numbers = drawn(figure_3, settings_3(study(tmp_path, states, defoci), states), tmp_path).numbers
@@ -121,6 +122,7 @@ def test_spectra_of_any_study_are_drawn_and_tell_patterns_apart(tmp_path, states
     assert numbers["separation"]["shape"]["states"] > numbers["separation"]["shape"]["seeds"]
 
 
+@pytest.mark.slow
 def test_states_that_are_the_same_are_not_told_apart(tmp_path):
     states = STATES[:2]
     micrographs = study(tmp_path, states, [10.0, 30.0], seeds=(1, 2, 3, 4), same=True)
@@ -131,6 +133,7 @@ def test_states_that_are_the_same_are_not_told_apart(tmp_path):
     assert separation["states"] == pytest.approx(separation["seeds"], rel=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("origin, from_exit", [("centre", 25.0), ("exit", 5.0)])
 def test_contrast_inverts_at_the_same_plane_from_either_origin(tmp_path, origin, from_exit):
     states = STATES[:2]
@@ -266,9 +269,23 @@ def settings_4(crops, states, filtration="superlevel"):
     }
 
 
-@pytest.mark.parametrize("filtration", ["superlevel", "sublevel"])
-def test_wider_patterns_have_larger_and_fewer_islands(tmp_path, filtration):
-    drawing = drawn(figure_4, settings_4(crops_of(tmp_path, STATES), STATES, filtration), tmp_path)
+@pytest.fixture(scope="module")
+def crops_of_three(tmp_path_factory):
+    """A folder and the crops of three states in it."""
+    root = tmp_path_factory.mktemp("crops")
+    return root, crops_of(root, STATES)
+
+
+@pytest.fixture(scope="module", params=["superlevel", "sublevel"])
+def filtered(request, crops_of_three):
+    """A filtration and the figure of it."""
+    root, crops = crops_of_three
+    return request.param, drawn(figure_4, settings_4(crops, STATES, request.param), root)
+
+
+@pytest.mark.slow
+def test_wider_patterns_have_larger_and_fewer_islands(filtered):
+    _, drawing = filtered
     islands = drawing.numbers["islands"]
     assert [(i["state"], i["seed"]) for i in islands] == [(state, seed) for state in STATES for seed in (1, 2)]
     area, number, changes = (
@@ -281,13 +298,15 @@ def test_wider_patterns_have_larger_and_fewer_islands(tmp_path, filtration):
     assert all(state in drawing.caption for state in STATES)
 
 
-@pytest.mark.parametrize("filtration", ["superlevel", "sublevel"])
-def test_the_caption_says_which_way_a_filtration_goes(tmp_path, filtration):
-    caption = drawn(figure_4, settings_4(crops_of(tmp_path, STATES, (1,)), STATES, filtration), tmp_path).caption
+@pytest.mark.slow
+def test_the_caption_says_which_way_a_filtration_goes(filtered):
+    filtration, drawing = filtered
+    caption = drawing.caption
     assert ("(b) From bright to dark" in caption) == (filtration == "superlevel")
     assert ("(b) From dark to bright" in caption) == (filtration == "sublevel")
 
 
+@pytest.mark.slow
 def test_without_crops_in_focus_only_the_counts_are_missing(tmp_path):
     settings = settings_4(crops_of(tmp_path, STATES[:2], seeds=(1,)), STATES[:2])
     whole, part = (drawn(figure_4, settings | more, tmp_path) for more in ({}, {"islands": []}))
@@ -354,6 +373,7 @@ def test_states_other_than_the_papers_are_not_held_against_its_accuracies(tmp_pa
     assert "the paper" not in drawing.caption
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"splits": ("random",)}, {"splits": ("leave-seed-out",)}, {"interval": False},
                                      {"degrees": ("1",)}, {"models": ("SVC",)}])  # fmt: skip
 def test_what_a_table_lacks_is_left_out(tmp_path, changes):

@@ -157,6 +157,7 @@ def test_figure_6_has_the_distance_of_each_states_bins_from_the_diagonal(two: St
                 assert row[state] == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.slow
 def test_figure_6_has_a_map_for_each_of_three_states(three: Study) -> None:
     result = drawn(figure_6, three.figure_6(), three.root)
     assert "one for each state" in words(result.figure)
@@ -207,6 +208,7 @@ def test_figure_7_draws_regions_and_births_of_the_pairs_in_a_region(two: Study) 
                     assert covered[births.get_ydata().astype(int), births.get_xdata().astype(int)].all()
 
 
+@pytest.mark.slow
 def test_figure_7_of_three_states_and_two_filtrations(three: Study) -> None:
     result = drawn(figure_7, three.figure_7(), three.root)
     assert len(result.figure.axes) == 2 * 3 * 4
@@ -216,6 +218,7 @@ def test_figure_7_of_three_states_and_two_filtrations(three: Study) -> None:
         assert r[early][0] <= r[late][0]
 
 
+@pytest.mark.slow
 def test_figures_are_written_with_their_captions(two: Study, tmp_path: Path) -> None:
     for name, settings in (("figure-5", two.figure_5()), ("figure-6", two.figure_6()), ("figure-7", two.figure_7())):
         drawing.write(name, settings, two.root, tmp_path)
@@ -229,6 +232,7 @@ def test_figures_are_written_with_their_captions(two: Study, tmp_path: Path) -> 
         assert 0.8 * drawing.PAGE < width / drawing.DPI < drawing.PAGE + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes", "reason"),
     [

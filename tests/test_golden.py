@@ -62,7 +62,7 @@ def md(folder):
         "m, p, d = (model.model_validate_json(text) for model, text in models)\n"
         "md.heat(m, p, d, 300, 1, Path('hot')); md.treat(m, p, d, 1, Path('hot/end.restart'), Path('rt'))\n"
     )
-    subprocess.run([sys.executable, "-c", code, *settings], cwd=folder, check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code, *settings], cwd=folder, check=True, capture_output=True, timeout=600)
     summary = json.loads((folder / "rt/summary.json").read_text())
     from persistem.specimens.structures import read_structure
 
@@ -89,7 +89,7 @@ def preparation(folder):
         "preparation.snapshots(m, p, d, s, 300, False, 'hot/end.restart', Path('snapshots'))\n"
     )
     settings = [part.model_dump_json() for part in parts]
-    subprocess.run([sys.executable, "-c", code, *settings], cwd=folder, check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code, *settings], cwd=folder, check=True, capture_output=True, timeout=600)
     from persistem.specimens.preparation import stack
     from persistem.specimens.structures import read_frames
 
@@ -441,7 +441,11 @@ def differences(found, known):
     ]
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+@pytest.mark.parametrize(
+    "stage",
+    [pytest.param(stage, marks=pytest.mark.slow) if stage in (md, preparation) else stage for stage in STAGES],
+    ids=lambda stage: stage.__name__,
+)
 def test_results_change_only_with_the_version(stage, tmp_path):
     known = json.loads(GOLDEN.read_text())[stage.__name__]
     assert version(stage) == known["version"], (

@@ -62,6 +62,7 @@ def test_each_split_lets_through_what_it_leaves_in(of: tuple[str, ...], let_thro
             assert 0.25 < value < 0.75, split
 
 
+@pytest.mark.slow
 def test_the_focus_of_the_micrographs_left_out_does_not_tell_the_state() -> None:
     # nothing but the focus shows: a model that had seen one state alone at a focus would take the focus for it
     crops, position = design(defoci=tuple(np.arange(8.0)))
@@ -104,10 +105,17 @@ def test_rows_and_intervals() -> None:
     assert [(row["model"], row["split"]) for row in rows] == list(itertools.product(("LR", "SVC"), SPLITS))
     assert {row["n_splits"] for row in rows} == {6}
     assert all(row["ci_low"] <= row["accuracy"] <= row["ci_high"] for row in rows)
-    assert rows == attribution(X, crops, position, settings, jobs=2)
     two = crops.seed < 3
     fewer = attribution(X[two], CropLabels(*(c[two] for c in crops[:4])), position[two], settings)
     assert {row["ci_low"] for row in fewer} == {None}
+
+
+@pytest.mark.slow
+def test_processes_change_nothing() -> None:
+    crops, position = design(seeds=3)
+    X = one_vector_each(crops.seed, crops.y)
+    settings = Learning(repetitions=2)
+    assert attribution(X, crops, position, settings, jobs=2) == attribution(X, crops, position, settings)
 
 
 def test_a_split_that_is_not_possible_has_no_row() -> None:

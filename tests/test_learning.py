@@ -76,7 +76,7 @@ def one(rows: list[dict[str, Any]], **keys: str) -> dict[str, Any]:
 POOLED = {"training": "pooled", "foci": "all", "degrees": "0"}
 
 
-@pytest.mark.parametrize("states", [2, 3])
+@pytest.mark.parametrize("states", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_separable_states_are_told_apart_and_every_combination_has_a_row(states: int) -> None:
     y, seed, defocus = labels(states)
     rows = accuracy_table(separable(y), y, seed, defocus, settings(), "paper")
@@ -320,6 +320,7 @@ def study(folder: Path) -> list[Source]:
 STATES = ["amorphous", "liquid"]
 
 
+@pytest.mark.slow
 def test_the_table_is_the_same_in_any_order_and_number_of_jobs(tmp_path: Path) -> None:
     sources = study(tmp_path)
     # a second specimen of one state and seed, so that the draw has an order to depend on
@@ -336,6 +337,7 @@ def test_the_table_is_the_same_in_any_order_and_number_of_jobs(tmp_path: Path) -
     assert (tmp_path / "a.csv").read_bytes() != (tmp_path / "c.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_vectors_go_to_the_crop_and_degree_that_they_say(tmp_path: Path) -> None:
     sources = study(tmp_path)
     learn(sources, STATES, settings(repetitions=1), "paper", tmp_path / "a.csv")

@@ -1,4 +1,7 @@
-"""`persistem map` on whatever comes: damaged files of every format and all that is no micrograph, in real processes."""
+"""`persistem map` on whatever comes: damaged files of every format and all that is no micrograph.
+
+Damaged files are mapped by a process of its own, as a user's are; the rest by the function that it calls.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from test_model import blobs, study_root, written  # noqa: F401 (fixtures)
-from test_reading import write_mrc
-from test_reading_fuzz import SEEDS, damaged
+from persistem.commands.cli import main
+from support.micrographs import SEEDS, damaged, write_mrc
+from support.models import blobs
 
 OPTIONS = ["--pixel-size", "0.2", "--voltage", "200", "--defocus", "0"]
 #: Damaged copies of every kind of file.
@@ -21,7 +24,20 @@ COPIES = 2
 
 def mapped(images: list[Path], bundle: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "persistem", "map", *map(str, images), "--model", str(bundle), "--out", str(out)]
-    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
+    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture
+def mapped_here(capsys):
+    """As ``mapped``, in this process."""
+
+    def run(images: list[Path], bundle: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        command = ["map", *map(str, images), "--model", str(bundle), "--out", str(out), *options]
+        status = main(command)
+        return subprocess.CompletedProcess(command, status, *capsys.readouterr())
+
+    return run
 
 
 def whole(folder: Path) -> bool:
@@ -47,7 +63,7 @@ def good(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_damaged_files_in_a_batch_do_not_keep_the_good_one(written, good, tmp_path):  # noqa: F811
+def test_damaged_files_in_a_batch_do_not_keep_the_good_one(written, good, tmp_path):
     random = np.random.default_rng(3)
     images = []
     for name, write in SEEDS.items():
@@ -98,9 +114,9 @@ def bad_files(folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.slow
-def test_what_is_no_micrograph_is_said_and_leaves_nothing(written, tmp_path):  # noqa: F811
+def test_what_is_no_micrograph_is_said_and_leaves_nothing(written, mapped_here, tmp_path):
     files = bad_files(tmp_path)
-    result = mapped([*files.values()], written, tmp_path / "maps", *OPTIONS)
+    result = mapped_here([*files.values()], written, tmp_path / "maps", *OPTIONS)
     said = sentences(result)
     assert result.returncode == 1 and len(said) == len(files)
     for what, path in files.items():
@@ -120,15 +136,15 @@ def test_what_is_no_micrograph_is_said_and_leaves_nothing(written, tmp_path):  #
         (["--pixel-size", "-1", "--voltage", "200", "--defocus", "0"], "positive"),
     ],
 )
-def test_what_is_missing_or_not_the_models_is_said(written, good, tmp_path, options, said):  # noqa: F811
-    result = mapped([good], written, tmp_path / "maps", *options)
+def test_what_is_missing_or_not_the_models_is_said(written, good, mapped_here, tmp_path, options, said):
+    result = mapped_here([good], written, tmp_path / "maps", *options)
     (line,) = sentences(result)
     assert result.returncode == 1 and said in line
     assert not (tmp_path / "maps" / "good").exists()
 
 
 @pytest.mark.slow
-def test_a_bundle_that_was_tampered_with_maps_nothing(written, good, tmp_path):  # noqa: F811
+def test_a_bundle_that_was_tampered_with_maps_nothing(written, good, mapped_here, tmp_path):
     import shutil
 
     for name, change, said in (
@@ -139,7 +155,7 @@ def test_a_bundle_that_was_tampered_with_maps_nothing(written, good, tmp_path): 
         bundle = tmp_path / said.replace(" ", "-")
         shutil.copytree(written, bundle)
         (bundle / name).write_text(change((bundle / name).read_text()))
-        (line,) = sentences(mapped([good], bundle, tmp_path / "maps", *OPTIONS))
+        (line,) = sentences(mapped_here([good], bundle, tmp_path / "maps", *OPTIONS))
         assert said in line
     assert not (tmp_path / "maps").exists()
     assert json.loads((written / "model.json").read_text())["format"] == 1

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from conftest import ROOT, TINY, changed
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
 from persistem.maps import mapping
@@ -21,8 +20,9 @@ from persistem.plan.plan import Plan
 from persistem.publication.publish import refresh
 from persistem.store import digests, paths
 from persistem.study.load import make_study
-from test_environments import ALONE, closure, generate
-from test_model import STUDY, blobs, study_root, written  # noqa: F401 (fixtures)
+from support.environments import ALONE, closure, generate
+from support.models import STUDY, blobs
+from support.studies import ROOT, TINY, changed
 
 MAP = {"map.tif", "map.hspy", "map.html", "overlay.png", "regions.csv", "map.json"}
 MODEL = {"windows": {"size": 4.0}, "stride": 4.0}
@@ -213,7 +213,7 @@ def test_the_study_shows_its_maps_after_a_change_back(films):
 
 
 @pytest.fixture
-def taken(study_root, tmp_path):  # noqa: F811
+def taken(study_root, tmp_path):
     """Micrographs of known states: one of each, a stack of both, and a file that is none."""
     root = tmp_path / "taken"
     root.mkdir()
@@ -231,7 +231,8 @@ def state(folder):
     return max(shares, key=shares.get)
 
 
-def test_the_verb_maps_each_frame_or_leaves_nothing(taken, written, tmp_path, capsys):  # noqa: F811
+@pytest.mark.slow
+def test_the_verb_maps_each_frame_or_leaves_nothing(taken, written, tmp_path, capsys):
     def run(file, out, **settings):
         capsys.readouterr()
         arguments = ["map-micrograph", taken / file, tmp_path / out, "--model", written]
@@ -268,7 +269,8 @@ def test_the_verb_maps_each_frame_or_leaves_nothing(taken, written, tmp_path, ca
     assert (tmp_path / "one/map.json").read_bytes() == kept
 
 
-def test_the_environment_of_the_rule_has_what_it_needs(taken, written, tmp_path):  # noqa: F811
+@pytest.mark.slow
+def test_the_environment_of_the_rule_has_what_it_needs(taken, written, tmp_path):
     here = closure(generate.STAGES["maps"])
     absent = [
         module
@@ -280,14 +282,14 @@ def test_the_environment_of_the_rule_has_what_it_needs(taken, written, tmp_path)
     call = ["map-micrograph", str(taken / "liquid.tif"), "out", "--model", str(written), "--protocol", settings]
     done = subprocess.run(
         [sys.executable, "-c", BY_ITS_PATH + ALONE, json.dumps([absent, [call]])],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        cwd=tmp_path, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert state(tmp_path / "out") == "liquid"
 
 
 @pytest.mark.slow
-def test_a_study_maps_its_micrographs_and_says_which_it_cannot(study_root, written, taken):  # noqa: F811
+def test_a_study_maps_its_micrographs_and_says_which_it_cannot(study_root, written, taken):
     """The study's model is there; its maps run through Snakemake as a user's do."""
     root, plan, _ = study_root
     shutil.copytree(root / "results/models", taken / "results/models", ignore=shutil.ignore_patterns(".*"))

@@ -339,7 +339,7 @@ def test_the_same_map_is_the_same_bytes(folder, found, image, tmp_path):
         assert (tmp_path / "half" / name).read_bytes() == (folder / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("there", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "writer", ["write_tiff", "write_hyperspy", "write_overlay", "write_regions", "write_page", "facts_of"]
 )
@@ -433,6 +433,7 @@ def test_the_overlay_says_the_states_their_shares_and_what_the_image_is(found, i
     assert plt.imread(folder / "overlay.png").shape[1] > 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(40, 1200), (1200, 40), (64, 64)])
 @pytest.mark.filterwarnings("error")
 def test_an_overlay_has_room_for_any_shape_and_title(shape, tmp_path):
@@ -519,6 +520,7 @@ def test_a_micrograph_by_the_command_line(shots, bundle, found, capsys):
         np.testing.assert_array_equal(file.asarray()[:2], found.probability.transpose(2, 0, 1))
 
 
+@pytest.mark.slow
 def test_a_bad_file_does_not_keep_the_others(shots, bundle, capsys):
     """A folder for each image and frame, whatever shares a name; one sentence for what cannot be read."""
     images = [shots / name for name in ("bad.tif", "a/shot.tif", "stack.tif", "absent.tif", "b/shot.tif", "a/shot.tif")]
@@ -554,6 +556,7 @@ def test_a_name_in_another_encoding_is_no_obstacle(image, tmp_path, bundle, capf
     assert "caf?: amorphous" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_line_warns_of_a_defocus_that_was_not_trained(shots, bundle, capsys):
     given = [*GIVEN[:-1], "900"]
     assert run("map", shots / "stack.tif", "--model", bundle, "--out", shots / "out", *given) == 0

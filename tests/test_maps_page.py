@@ -21,7 +21,7 @@ from persistem.model.trees import trees_of
 from persistem.reading import Image
 from persistem.study import Windows
 from scipy.ndimage import gaussian_filter
-from test_page_browser import SIZES, opened
+from support.pages import SIZES, opened
 
 WINDOWS = Windows()
 SIZE = side(WINDOWS)
@@ -225,6 +225,7 @@ def test_the_stored_pairs_say_what_the_model_says(image, made, models, name):
     assert data["reasonCounts"] == np.bincount(found.reason.ravel(), minlength=len(REASONS)).tolist()
 
 
+@pytest.mark.slow
 def test_without_pairs_where_there_are_too_many(image, models, monkeypatch, tmp_path):
     monkeypatch.setattr(detail, "MOST_PAIRS", 100)
     found = map_image(image, models["two"], STEP)
@@ -285,6 +286,7 @@ def test_text_from_files_stays_text_and_nothing_is_loaded(made):
             assert (attributes.get(name) or "#").startswith(("#", "data:"))
 
 
+@pytest.mark.slow
 def test_the_page_says_the_warnings_of_the_map(image, models, tmp_path):
     shot = replace(image, title="shot", defocus=-900.0)
     write(map_image(shot, models["two"], STEP), shot, models["two"], tmp_path / "out")
@@ -295,8 +297,8 @@ def test_the_page_says_the_warnings_of_the_map(image, models, tmp_path):
 
 
 def ready(browser, file, size="desktop", **more):
-    shown, complaints, _ = opened(browser, file, size, **more)
-    shown.wait_for_selector("body[data-ready]", timeout=60_000)
+    shown, complaints = opened(browser, file, size, **more)
+    shown.wait_for_selector("body[data-ready]")
     return shown, complaints
 
 
@@ -541,7 +543,7 @@ def test_a_model_without_pairs_and_a_map_with_too_many_say_so(browser, image, mo
 
 @pytest.mark.slow
 def test_without_script_the_picture_and_the_tables_are_there(browser, made):
-    shown, complaints, _ = opened(browser, made["two"][1], "desktop", java_script_enabled=False)
+    shown, complaints = opened(browser, made["two"][1], "desktop", java_script_enabled=False)
     assert shown.locator("#micrograph").is_visible() and shown.locator(".regions").is_visible()
     assert "needs JavaScript" in shown.locator("#map").inner_text()
     assert not shown.locator("#view").is_visible() and not complaints

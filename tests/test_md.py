@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from persistem.errors import PersistemError
 from persistem.specimens import md, segments
 from persistem.specimens.structures import crystal_of, density, potential_path, read_structure
 from persistem.study import Material, MolecularDynamics, Potential, RoomTemperature
+from support.waiting import until
 
 SMALL = Material(repetitions=(5, 5, 3))
 PROTOCOL = {
@@ -26,6 +26,16 @@ PROTOCOL = {
     "temperature_tolerance": 0.9,
     "initial_temperature_factor": 1.0,
 }
+
+
+#: Code that stops a process, so that a test can kill it, before it has its second segment.
+STOP = """
+import os, signal, sys
+def stop(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith("002.restart"):
+        os.kill(os.getpid(), signal.SIGSTOP)
+sys.addaudithook(stop)
+"""
 
 
 def protocol(**changes):
@@ -41,7 +51,7 @@ def in_process(call, *arguments):
         f"try:\n    md.{call}({', '.join(map(repr, arguments))})\n"
         "except PersistemError as error:\n    sys.exit(str(error))\n"
     ).replace("PosixPath", "Path")
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
 
 
 def heated(tmp_path, name="hot", material=SMALL, temperature=300, seed=1, **changes):
@@ -77,7 +87,7 @@ low, high, *_ = lmp.extract_box()
 n = material.repetitions
 print(json.dumps([lmp.get_thermo("pe") / lmp.get_natoms(), (high[0] - low[0]) / n[0], (high[2] - low[2]) / n[2]]))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=600)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -116,6 +126,7 @@ def test_a_run_writes_its_end_state_and_thermo_series(specimen):
     assert temperature == pytest.approx(rows[-1]["temperature_K"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(specimen, tmp_path):
     again = heated(tmp_path)
     other = heated(tmp_path, "other", seed=2)
@@ -124,6 +135,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(specimen, tmp_p
     assert (other / "structure.extxyz").read_bytes() != (specimen / "structure.extxyz").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_and_ends_byte_equal(tmp_path):
     """SIGKILL after the first segment; the second call takes up that segment and ends as if nothing had happened."""
     settings = {"steps": 4000, "segment_steps": 1000, "thermo_every": 1000}
@@ -133,14 +145,12 @@ def test_a_killed_run_resumes_and_ends_byte_equal(tmp_path):
         "from pathlib import Path; from persistem import md; from persistem.study import *\n"
         f"md.heat({SMALL!r}, {Potential()!r}, {protocol(**settings)!r}, 300, 1, Path({str(out)!r}))"
     )
-    job = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
+    job = subprocess.Popen([sys.executable, "-c", STOP + code], stdout=subprocess.DEVNULL)
     first = out / "segments" / "001.restart"
-    deadline = time.monotonic() + 240
-    while not first.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: first.exists() or job.poll() is not None)
     job.send_signal(signal.SIGKILL)
     job.wait()
-    assert first.exists() and not (out / "structure.extxyz").exists(), "the kill came too late to test anything"
+    assert first.exists() and not (out / "structure.extxyz").exists(), "it was not killed in time"
     resumed = in_process("heat", SMALL, Potential(), protocol(**settings), 300, 1, out)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming after segment" in resumed.stdout
@@ -148,6 +158,7 @@ def test_a_killed_run_resumes_and_ends_byte_equal(tmp_path):
         assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_two_ranks_give_the_same_bytes_again_and_after_a_kill(tmp_path):
     """As the workflow runs it: mpiexec -n 2. The signal goes to mpiexec and all ranks."""
     settings = protocol(ranks=2, steps=2000, segment_steps=500, thermo_every=500)
@@ -164,25 +175,24 @@ def test_two_ranks_give_the_same_bytes_again_and_after_a_kill(tmp_path):
         # Snakemake sets OMP_NUM_THREADS to a job's threads; a rank must not take them all
         two = os.environ | {"OMP_NUM_THREADS": "2"}
         run = [*command, code(tmp_path / name)]
-        said = subprocess.run(run, check=True, timeout=300, capture_output=True, text=True, env=two).stdout
+        said = subprocess.run(run, check=True, timeout=600, capture_output=True, text=True, env=two).stdout
         assert "2 MPI tasks x 1 OpenMP threads" in said
         ends.append((tmp_path / name / "end.restart").read_bytes())
-    job = subprocess.Popen([*command, code(tmp_path / "c")], stdout=subprocess.DEVNULL, start_new_session=True)
+    job = subprocess.Popen([*command, STOP + code(tmp_path / "c")], stdout=subprocess.DEVNULL, start_new_session=True)
     first = tmp_path / "c/segments/001.restart"
-    deadline = time.monotonic() + 240
-    while not first.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: first.exists() or job.poll() is not None)
     os.killpg(job.pid, signal.SIGKILL)
     job.wait()
     subprocess.run(
         ["pkill", "-9", "-f", str(tmp_path / "c")], check=False
     )  # ranks that mpiexec started in other groups
-    assert not (tmp_path / "c/end.restart").exists(), "the kill came too late to test anything"
-    subprocess.run([*command, code(tmp_path / "c")], check=True, timeout=300, stdout=subprocess.DEVNULL)
+    assert not (tmp_path / "c/end.restart").exists(), "it was not killed in time"
+    subprocess.run([*command, code(tmp_path / "c")], check=True, timeout=600, stdout=subprocess.DEVNULL)
     ends.append((tmp_path / "c/end.restart").read_bytes())
     assert ends[0] == ends[1] == ends[2]
 
 
+@pytest.mark.slow
 def test_an_end_state_is_written_again_without_dynamics_and_a_damaged_restart_repeats_one_segment(specimen, tmp_path):
     out = heated(tmp_path, "results/specimens/0123456789ab/T300-rt0-s01")
     names = ("structure.extxyz", "end.restart", "thermo.csv", "summary.json")
@@ -229,6 +239,7 @@ def test_what_lammps_could_not_write_is_not_taken_for_written(tmp_path):
             segments._check_restart(restart)
 
 
+@pytest.mark.slow
 def test_a_second_process_of_a_trajectory_waits_and_repeats_nothing(tmp_path):
     settings = protocol(steps=1500, segment_steps=500, thermo_every=500)
     out = tmp_path / "x"
@@ -236,14 +247,24 @@ def test_a_second_process_of_a_trajectory_waits_and_repeats_nothing(tmp_path):
         "from pathlib import Path; from persistem import md; from persistem.study import *\n"
         f"md.heat({SMALL!r}, {Potential()!r}, {settings!r}, 300, 1, Path({str(out)!r}))"
     )
-    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = sorted((job.communicate(timeout=240)[0] for job in both), key=lambda text: "waiting" in text)
-    assert [job.returncode for job in both] == [0, 0]
-    assert "another process runs this trajectory; waiting" in said[1] and "waiting" not in said[0]
-    assert "resuming after segment 3 of 3" in said[1]
+    settings = {"stdout": subprocess.PIPE, "text": True, "env": os.environ | {"PYTHONUNBUFFERED": "1"}}
+    one = subprocess.Popen([sys.executable, "-c", STOP + code], **settings)
+    until(lambda: (out / "segments/001.restart").exists() or one.poll() is not None)
+    assert one.poll() is None
+    other = subprocess.Popen([sys.executable, "-c", code], **settings)
+    said = ""
+    while "waiting" not in said and (line := other.stdout.readline()):
+        said += line
+    assert "another process runs this trajectory; waiting" in said
+    until(lambda: one.send_signal(signal.SIGCONT) or one.poll() is not None)
+    assert "waiting" not in one.communicate()[0]
+    said += other.communicate(timeout=600)[0]
+    assert [job.returncode for job in (one, other)] == [0, 0]
+    assert "resuming after segment 3 of 3" in said
     assert segments.read_thermo(out / "thermo.csv")[-1]["step"] == 1500
 
 
+@pytest.mark.slow
 def test_rt_treatment_continues_the_hot_state(specimen, tmp_path):
     start = specimen / "end.restart"
     hot = read_structure(specimen / "structure.extxyz")
@@ -269,6 +290,7 @@ def test_fixed_density_holds_it(tmp_path):
     assert {round(row["density_g_cm3"], 6) for row in rows} == {5.0}
 
 
+@pytest.mark.slow
 def test_aniso_lets_the_axes_move_apart_and_iso_does_not(tmp_path):
     ratio = {}
     for barostat in ("iso", "aniso"):
@@ -279,6 +301,7 @@ def test_aniso_lets_the_axes_move_apart_and_iso_does_not(tmp_path):
     assert abs(ratio["aniso"] / ratio["iso"] - 1) > 1e-6
 
 
+@pytest.mark.slow
 def test_a_second_material_is_only_configuration(tmp_path):
     """Silicon, Stillinger-Weber: a = 5.431 Å and 4.336 eV per atom (Stillinger & Weber 1985)."""
     silicon = Material.model_validate(
@@ -313,6 +336,7 @@ def test_a_run_that_cannot_be_trusted_fails_with_the_reason(tmp_path, changes, s
     assert not (tmp_path / "bad" / "structure.extxyz").exists()
 
 
+@pytest.mark.slow
 def test_lost_atoms_are_the_reason_of_the_failure(tmp_path):
     """Two atoms on one place: the run blows up and LAMMPS says that atoms were lost or are not numbers."""
     atoms = crystal_of(SMALL)

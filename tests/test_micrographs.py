@@ -235,6 +235,7 @@ def test_aperture(weak: tuple[Path, np.ndarray]) -> None:
     assert np.allclose(measured[inside], 2 * np.sin(chi(k[inside], 300.0)), atol=0.05)
 
 
+@pytest.mark.slow
 def test_focal_sum_is_the_mean_of_coherent_images(strong: Path) -> None:
     summed = imaged(strong, STRONG.model_copy(update={"semi_angle": 0.0}), 25.0)
     one = STRONG.model_copy(update={"temporal_coherence": "none", "semi_angle": 0.0})

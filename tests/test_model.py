@@ -17,7 +17,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import skops.io
-from conftest import TINY, changed
 from persistem import study
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
@@ -33,6 +32,8 @@ from persistem.model.trees import Trees, trees_of
 from persistem.plan.plan import Plan
 from persistem.study.checks import MINIMUM_SEEDS
 from persistem.study.load import make_study
+from support.models import STUDY, blobs
+from support.studies import TINY, changed
 
 STATES = ["amorphous", "liquid", "crystal"]
 LENGTHS = {"contrast": 1, "spectrum": 8, "persistence": 20}
@@ -40,6 +41,8 @@ DEFOCI = (-50.0, 0.0)
 DOSES = (np.inf, 400.0)
 #: Windows of a micrograph.
 WINDOWS = 12
+#: Rounds of boosting: a quarter of those of a model that is used, for the states of these windows are easily told.
+ROUNDS = 25
 
 
 def windows_of(states: int, seeds: int, apart: float, rng_seed: int = 0, told_by: str = "persistence") -> Training:
@@ -77,10 +80,18 @@ def settings_of(states: int, seeds: int, root: Path) -> dict:
     return about | {"imaging": imaging, "sources": sources}
 
 
+def fitted(training: Training, asked: study.ModelSettings):
+    """What ``fit`` returns, of fewer rounds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("persistem.learning.models.ROUNDS", ROUNDS)
+        return fit(training, asked)
+
+
 def trained(root: Path, states: int = 3, seeds: int = 4, apart: float = 4.0, **asked) -> Model:
     """A model of synthetic windows, with its card."""
+    asked = {"candidates": [["spectrum"], ["contrast", "persistence", "spectrum"]]} | asked
     training, wanted = windows_of(states, seeds, apart), study.ModelSettings(**asked)
-    classifier, distribution, assessment = fit(training, wanted)
+    classifier, distribution, assessment = fitted(training, wanted)
     settings = settings_of(states, seeds, root)
     facts = card.facts(settings, wanted, training, classifier, distribution, assessment, root)
     return Model(tuple(STATES[:states]), wanted.windows, 200.0, (-50.0, 0.0), facts, classifier, distribution)
@@ -122,10 +133,12 @@ def test_states_that_are_apart_are_told_apart_by_every_condition(tmp_path):
     assert "persistence" in model.card["classifier"]["features"]
 
 
+@pytest.mark.slow
 def test_states_that_are_shuffled_are_told_apart_by_chance():
     training = windows_of(3, 6, 30.0)
     crops = training.crops._replace(y=np.random.default_rng(0).permutation(training.crops.y))
-    _, _, assessment = fit(training._replace(crops=crops), study.ModelSettings())
+    asked = study.ModelSettings(candidates=[["spectrum"], ["persistence", "spectrum"]])
+    _, _, assessment = fitted(training._replace(crops=crops), asked)
     assert abs((assessment["nested"].predicted == crops.y).mean() - 1 / 3) < 0.06
 
 
@@ -133,7 +146,7 @@ def test_the_inner_folds_choose_the_block_that_tells(tmp_path):
     for told_by in ("spectrum", "persistence"):
         training = windows_of(2, 3, 30.0, told_by=told_by)
         alone = [[name] for name in LENGTHS]
-        classifier, _, assessment = fit(training, study.ModelSettings(candidates=alone))
+        classifier, _, assessment = fitted(training, study.ModelSettings(candidates=alone))
         assert assessment["chosen"].features == (told_by,) == tuple(classifier.lengths)
         assert {c.features for c in assessment["nested"].chosen.values()} == {(told_by,)}
 
@@ -161,8 +174,9 @@ def test_calibration_is_that_of_the_evaluation(states):
     np.testing.assert_allclose(calibrated(fitted, scores), fitted.predict_proba(seen), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_probabilities_of_unseen_seeds_are_as_frequent_as_they_say(tmp_path):
-    model = trained(tmp_path, apart=1.5, seeds=6)
+    model = trained(tmp_path, apart=1.5, seeds=6, candidates=[["persistence"], ["persistence", "spectrum"]])
     other = windows_of(3, 20, 1.5, rng_seed=9)
     probability = model.classify(other.X).probability
     top, right = probability.max(axis=1), probability.argmax(axis=1) == other.crops.y
@@ -195,7 +209,8 @@ def test_trees_ask_and_add_up():
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_with_too_few_seeds_there_is_a_model_that_says_so(seeds, tmp_path):
-    model = trained(tmp_path, seeds=seeds, apart=30.0)
+    # nothing chooses: the first candidate is taken
+    model = trained(tmp_path, seeds=seeds, apart=30.0, candidates=[["persistence"], ["spectrum"]])
     text = card.text(model.card)
     assert f"not assessed: {seeds} seed" in model.card["assessed"]
     assert (
@@ -210,6 +225,7 @@ def test_with_too_few_seeds_there_is_a_model_that_says_so(seeds, tmp_path):
 # unlike the training
 
 
+@pytest.mark.slow
 def test_it_abstains_on_the_share_of_windows_that_was_asked_for(tmp_path):
     for share in (0.02, 0.2):
         model = trained(tmp_path, seeds=6, outside=share, candidates=[["persistence", "spectrum"]])
@@ -307,8 +323,9 @@ def test_the_shape_of_a_map_is_kept(model):
 
 
 @pytest.mark.parametrize("states", [2, 3])
-def test_a_loaded_model_says_the_same_to_the_bit(states, tmp_path):
-    model = trained(tmp_path, states=states)
+def test_a_loaded_model_says_the_same_to_the_bit(states, model, tmp_path):
+    if states == 2:
+        model = trained(tmp_path, states=2)
     bundle.write(tmp_path / "bundle", model, card.text(model.card), ABOUT)
     loaded = bundle.load(tmp_path / "bundle")
     X = windows_of(states, 5, 2.0, rng_seed=4).X
@@ -321,12 +338,15 @@ def test_a_loaded_model_says_the_same_to_the_bit(states, tmp_path):
     assert (loaded.voltage, loaded.defoci, loaded.card) == (model.voltage, model.defoci, model.card)
 
 
-def test_the_same_training_gives_the_same_bytes(model, folder, tmp_path):
-    (tmp_path / "again").mkdir()
-    bundle.write(tmp_path / "again", trained(tmp_path), card.text(model.card), ABOUT)
+@pytest.mark.slow
+def test_the_same_training_gives_the_same_bytes(tmp_path):
+    for name in ("once", "again"):
+        (tmp_path / name).mkdir()
+        model = trained(tmp_path, seeds=3)
+        bundle.write(tmp_path / name, model, card.text(model.card), ABOUT)
     for name in bundle.FILES:
-        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
-    with zipfile.ZipFile(folder / "classifier.skops") as archive:
+        assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+    with zipfile.ZipFile(tmp_path / "once" / "classifier.skops") as archive:
         assert {member.date_time[0] for member in archive.infolist()} == {1980}
 
 
@@ -519,6 +539,7 @@ def test_bytes_that_change_by_chance_are_refused_and_never_more(folder, tmp_path
         shutil.rmtree(damaged)
 
 
+@pytest.mark.slow
 def test_loading_needs_neither_abtem_nor_homcloud_nor_pandas(folder):
     code = """
 import sys
@@ -567,60 +588,6 @@ def test_the_card_of_a_model_without_doses_does_not_speak_of_counts(model):
 
 # from micrographs to the bundle, and on to what the model says of others
 
-#: Two states with other distances between their blobs; 128 px of 0.2 Å.
-STUDY = {
-    "name": "blobs",
-    "md": {"series": [{"temperatures": [6000], "seeds": [1, 2, 3]}]},
-    "imaging": {
-        "field": 25.6, "pixels": 128, "thickness": 30.0, "defoci": [-50, 25], "defocus_sign": "overfocus-positive",
-    },
-    "crops": {"size": 32, "stride": 32},
-    "features": {"paper": {}},
-    "model": {
-        "windows": {"size": 6.4, "levels": 4},
-        "stride": 6.4,
-        "doses": [None, 5000.0],
-        "mtf": 0.5,
-        "thicknesses": [30.0, 20.0],
-        "candidates": [["spectrum"], ["persistence", "spectrum"]],
-    },
-}  # fmt: skip
-
-
-def blobs(distance: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise with one distance between its maxima (Å), 128 x 128 px of 0.2 Å, around the intensity 1."""
-    k = np.hypot(*np.meshgrid(np.fft.fftfreq(128, 0.2), np.fft.fftfreq(128, 0.2)))
-    ring = np.exp(-(((k - 1 / distance) / 0.08) ** 2))
-    made = np.fft.ifft2(np.fft.fft2(rng.normal(size=(128, 128))) * ring).real
-    return 1 + 0.1 * made / made.std()
-
-
-@pytest.fixture(scope="module")
-def study_root(tmp_path_factory):
-    """The micrographs and summaries that the plan of the study names, with known states, and the plan."""
-    root, plan = tmp_path_factory.mktemp("blobs"), Plan(make_study(STUDY))
-    (digest,) = plan.steps["models"]
-    for source in plan.settings("models", digest)["sources"]:
-        rng = np.random.default_rng([int(source["defocus"]) + 99, int(source["thickness"]), *source["seeds"]])
-        distance = {"amorphous": 2.6, "liquid": 1.8}[source["state"]]
-        path, summary = root / source["path"], root / source["summary"]
-        for file in (path, summary):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        about = {"pixel_size_A": 0.2, "thickness_A": source["thickness"], "defocus_A": source["defocus"]}
-        write_micrograph(path, blobs(distance, rng), about)
-        summary.write_text(json.dumps({"density_g_cm3": {"amorphous": 3.5, "liquid": 2.6}[source["state"]]}))
-    return root, plan, digest
-
-
-@pytest.fixture(scope="module")
-def written(study_root):
-    """The bundle that the command line writes."""
-    root, plan, digest = study_root
-    protocol = json.dumps(plan.settings("models", digest))
-    out = root / plan.model.index
-    assert main(["model", str(out.parent), "--root", str(root), "--protocol", protocol, "--jobs", "2"]) == 0
-    return out.parent
-
 
 def test_every_thickness_and_defocus_of_the_classified_specimens_trains(study_root):
     _, plan, digest = study_root
@@ -658,15 +625,16 @@ def test_a_model_of_micrographs_tells_new_ones(study_root, written):
     assert (verdict.reason[:, :2] == 1).all() and (verdict.outside[:, 2:] > 1).all()
 
 
+@pytest.mark.slow
 def test_processes_and_runs_do_not_change_the_bytes(study_root, written, tmp_path):
     root, plan, digest = study_root
-    train(plan.settings("models", digest), root, tmp_path / "again")
+    train(plan.settings("models", digest), root, tmp_path / "again", jobs=2)
     for name in bundle.FILES:
         assert (written / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 
-def test_the_bundle_is_published(study_root, written):
-    root, _, _ = study_root
+def test_the_bundle_is_published(study_root, written, tmp_path):
+    root = shutil.copytree(study_root[0], tmp_path / "root")
     assert main(["publish-model", json.dumps(STUDY), "--root", str(root)]) == 0
     assert bundle.load(root / "results/blobs/model").card == bundle.load(written).card
 
@@ -720,6 +688,7 @@ def test_a_study_whose_model_cannot_work_is_refused(key, value, match):
 MODELLED = changed(TINY, "model", {"windows": {"size": 4.0}, "stride": 4.0, "thicknesses": [10.0, 8.0]})
 
 
+@pytest.mark.slow
 def test_the_model_starts_at_the_micrographs_and_is_part_of_all(resolve, finished):
     finished(TINY)
     jobs = resolve(MODELLED).jobs

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import base64
-import time
 
 import cv2
 import numpy as np
 import pytest
-from test_page import PAIRS, write_study
+from support.pages import PAIRS, SIZES, opened, write_study
 
 pytestmark = pytest.mark.slow
 
-SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
 PARTS = ["x-atoms", "x-pairs", "x-defocus", "x-threshold", "x-checks"]
-#: What the page may take to open, s; far more than it takes, since machines that test are busy.
-OPENING = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -27,36 +23,15 @@ def file(tmp_path_factory):
     return root / "page.html"
 
 
-def opened(browser, file, size, **more):
-    """The page in a window, its complaints (errors, requests) and the seconds it took to open."""
-    width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **more)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "request",
-        lambda request: (
-            complaints.append(f"asked for {request.url[:200]}")
-            if not request.url.startswith((file.as_uri(), "data:", "blob:"))
-            else None
-        ),
-    )
-    start = time.monotonic()
-    page.goto(file.as_uri())
-    return page, complaints, time.monotonic() - start
-
-
 def begin(page, part):
     """Bring a part of the page into view, and wait until it is drawn."""
     page.locator(f"#{part}").scroll_into_view_if_needed()
-    page.wait_for_selector(f"#{part}[data-ready]", timeout=60_000)
+    page.wait_for_selector(f"#{part}[data-ready]")
 
 
 @pytest.fixture(scope="module")
 def page(browser, file):
-    page, complaints, _ = opened(browser, file, "desktop")
+    page, complaints = opened(browser, file, "desktop")
     for part in PARTS:
         begin(page, part)
     yield page
@@ -83,8 +58,7 @@ def pixels(page, part, nth=0):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_it_opens_and_everything_fits_and_nobody_complains(browser, file, size):
-    page, complaints, seconds = opened(browser, file, size, has_touch=size == "phone")
-    assert seconds < OPENING
+    page, complaints = opened(browser, file, size, has_touch=size == "phone")
     for part in PARTS:
         begin(page, part)
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
@@ -237,14 +211,14 @@ def test_assumptions_can_be_shown_alone(page):
 def test_a_figure_is_enlarged_and_closed_by_keyboard(page):
     page.locator("#figure-1 .zoom").focus()
     page.keyboard.press("Enter")
-    assert page.locator("dialog img").is_visible()
+    page.locator("dialog img").wait_for(state="visible")
     assert "Squares" in page.locator("dialog img").get_attribute("alt")
     page.keyboard.press("Escape")
-    assert not page.locator("dialog img").is_visible()
+    page.locator("dialog img").wait_for(state="hidden")
 
 
 def test_tables_scroll_on_their_own_on_a_phone(browser, file):
-    page, complaints, _ = opened(browser, file, "phone")
+    page, complaints = opened(browser, file, "phone")
     box = page.locator("#parameters .scroll")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
     box.evaluate("box => { box.scrollLeft = 200; }")
@@ -283,7 +257,7 @@ def test_text_has_contrast_enough_to_read(page):
 
 
 def test_without_script_everything_that_is_read_is_there(browser, file):
-    page, complaints, _ = opened(browser, file, "desktop", java_script_enabled=False)
+    page, complaints = opened(browser, file, "desktop", java_script_enabled=False)
     assert page.locator("#accuracy table").first.is_visible() and page.locator("#figure-1 img").is_visible()
     assert "need JavaScript" in page.locator("#explore").inner_text()
     assert not complaints

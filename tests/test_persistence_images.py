@@ -196,6 +196,7 @@ def test_files_that_cannot_be_used_are_refused(tmp_path, crops):
         read_images(path)
 
 
+@pytest.mark.slow
 def test_jobs_do_not_import_what_costs_more_than_their_work(tmp_path, crops):
     tifffile.imwrite(tmp_path / "c.tif", crops, imagej=True)
     job = f"""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, changed
 from persistem.errors import PersistemError
 from persistem.imaging.exit_waves import exit_wave
 from persistem.imaging.micrographs import micrograph, read_micrograph
@@ -18,6 +17,7 @@ from persistem.specimens.slabs import check_fits, cut, grid
 from persistem.specimens.structures import crystal_of, read_frames, read_structure, write_structure
 from persistem.study import Imaging, Inherent, Material, MolecularDynamics, Potential, Snapshots
 from persistem.study.load import make_study
+from support.studies import TINY, changed
 
 SMALL = Material(repetitions=(5, 5, 3))
 SETTINGS = {"ranks": 1, "steps": 400, "segment_steps": 400, "thermo_every": 20, "temperature_tolerance": 0.2}
@@ -35,7 +35,7 @@ def in_process(*calls):
         + "".join(f"    {call}\n" for call in calls)
         + "except PersistemError as error:\n    sys.exit(str(error))\n"
     )
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
 
 
 def done(*calls):
@@ -102,6 +102,7 @@ def frames(specimen, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_snapshots_are_a_trajectory_at_the_specimens_temperature(specimen, frames, tmp_path):
     before = read_structure(specimen / "structure.extxyz")
     found = read_frames(frames / "structure.extxyz")
@@ -123,6 +124,7 @@ def test_snapshots_are_a_trajectory_at_the_specimens_temperature(specimen, frame
     assert (tmp_path / "again/structure.extxyz").read_bytes() == (frames / "structure.extxyz").read_bytes()
 
 
+@pytest.mark.slow
 def test_snapshots_go_on_where_the_trajectory_ended(tmp_path):
     """As the next segment of a longer heating: the same fix takes up the same thermostat and barostat."""
     settings = SETTINGS | {"temperature_tolerance": 0.9, "steps": 40, "segment_steps": 20}
@@ -141,12 +143,14 @@ def test_snapshots_go_on_where_the_trajectory_ended(tmp_path):
     assert np.allclose(last.cell.array, longer.cell.array, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_missed_temperature_is_refused(specimen, tmp_path):
     result = in_process(continuing(tmp_path / "a", specimen, temperature=3000))
     assert result.returncode == 1 and "target 3000 K" in result.stderr
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_the_image_of_snapshots_is_the_mean_of_their_images(tmp_path):
     rng = np.random.default_rng(2)
     still = crystal_of(Material(repetitions=(5, 6, 2)))
@@ -197,6 +201,7 @@ def stacked(folder, count, thickness=16.0):
     return imaging, read_structure(folder / "stack/structure.extxyz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
 def test_a_stack_is_slabs_one_behind_the_other(count, tmp_path):
     from ase.neighborlist import neighbor_list
@@ -363,13 +368,15 @@ def test_a_preparation_runs_between_specimens_and_exit_waves(method, imaged, res
 @pytest.mark.parametrize(
     "preparation", [{"method": "inherent", "force": 0.5}, {"method": "snapshots", "count": 2}, STACK]
 )
-def test_a_preparation_is_made_and_imaged(preparation, tmp_path):
+def test_a_preparation_is_made_and_imaged(preparation, first, tmp_path):
+    """Of specimens that are there."""
     from persistem.store import paths
-    from test_workflow import snakemake
+    from support.workflow import copied, snakemake
 
     study = changed(TINY, "preparation", preparation)
     made = Plan(make_study(study))
     name = "T6000-rt1-s01"
+    copied(first, tmp_path, "tiny")
     snakemake(tmp_path, paths.path("micrographs", made.digest("micrographs", name), name, "df+000"), study=study)
     prepared = tmp_path / paths.path("prepared", made.digest("prepared", name), name)
     assert len(read_frames(prepared)) == preparation.get("count", 1)

@@ -7,11 +7,12 @@ import shutil
 
 import pytest
 import yaml
-from conftest import ROOT, TINY, changed, pretend
 from persistem.plan.plan import Plan
 from persistem.publication import csvw, provenance, publish
 from persistem.store import environment, paths, seals
 from persistem.study.load import make_study
+from support.pretended import pretend
+from support.studies import ROOT, TINY, changed
 
 
 def plan_of(study):

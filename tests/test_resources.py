@@ -4,12 +4,12 @@ import re
 
 import pytest
 import yaml
-from conftest import ROOT, TINY, changed
 from persistem.plan import resources
 from persistem.plan.plan import Plan
 from persistem.store import paths
 from persistem.store.stages import STAGES
 from persistem.study.load import load_study, make_study
+from support.studies import ROOT, TINY, changed
 
 PAPER = {"name": "x", "md": {"series": [{"temperatures": [6000], "seeds": [1, 2]}]}}
 

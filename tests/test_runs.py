@@ -49,7 +49,7 @@ def test_runs_that_share_nothing_go_side_by_side_and_others_are_refused(start, t
     assert start("two", "c", "x")[1] == "begun ['one']"
     for makes, reads, shared in (("b,d", "", "b"), ("x", "", "x"), ("e", "a", "a")):
         run, said = start("three", makes, reads)
-        assert said == "" and run.wait(20) == 1
+        assert said == "" and run.wait(600) == 1
         message = run.stderr.read()
         assert "study 'one' is being run by" in message or "study 'two' is being run by" in message
         assert f"(1, as {shared}); wait until it has ended, or stop it" in message
@@ -66,7 +66,7 @@ def test_a_run_that_was_killed_holds_nothing_and_is_forgotten(start, tmp_path):
     second, said = start("two", "a")
     assert said == "begun []"
     assert len(list(tmp_path.glob("results/.runs/*.json"))) == 1
-    second.communicate("", timeout=20)
+    second.communicate("", timeout=600)
     assert not list(tmp_path.glob("results/.runs/*.json"))
     with runs.alone(tmp_path):
         pass

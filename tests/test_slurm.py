@@ -1,26 +1,31 @@
 """The workflow on a real Slurm: three nodes on this machine (tests/slurm_up.sh), through profiles/slurm as it is."""
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, TINY, changed
 from persistem.plan.plan import Plan
 from persistem.store.unused import unused
 from persistem.study.load import make_study
-from test_workflow import same
+from support.studies import ROOT, TINY, changed
+from support.waiting import until
+from support.workflow import ran, same
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
-STUDY = changed(TINY, "md.ranks", 2)
+#: The tiny study of one seed and one defocus, on two ranks: 15 jobs.
+STUDY = TINY | {
+    "md": TINY["md"] | {"series": [{"temperatures": [6000], "seeds": [1]}], "ranks": 2},
+    "imaging": TINY["imaging"] | {"defoci": [0]},
+}
 CLUSTER = ROOT / "tests/slurm_up.sh"
 SNAKEMAKE = [
     sys.executable,
@@ -33,7 +38,7 @@ SNAKEMAKE = [
     "study.yaml",
 ]
 ON_SLURM = [*SNAKEMAKE, "--profile", str(ROOT / "profiles/slurm"), "--latency-wait", "10"]
-PREFIX = "persistem-slurm-"
+PREFIX, LOCK = "persistem-slurm-", "persistem-slurm.lock"
 #: A call that hangs is killed; nothing here takes longer.
 LIMIT = ["timeout", "-s", "KILL", "900"]
 
@@ -45,22 +50,31 @@ def slurm():
     if missing or os.geteuid():
         why = f"{', '.join(missing)} not installed: tests/slurm_up.sh install" if missing else "only root can start it"
         pytest.skip(f"there is no Slurm to test on ({why})")
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):  # by tests that were killed
-        down(left)
+    here = Path(tempfile.gettempdir())
+    with open(here / LOCK, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # its ports and its file in /etc are those of every test on this machine
+        for left in here.glob(f"{PREFIX}*"):  # by tests that were killed
+            down(left)
+        yield from cluster()
+
+
+def cluster():
     base = Path(tempfile.mkdtemp(prefix=PREFIX))
     base.chmod(0o755)  # the database has a user of its own
     here = os.environ | {"SLURM_BASE": str(base), "SLURM_ACCOUNTING": "1", "SLURM_MEM": "4000"}
-    up = subprocess.run(["bash", CLUSTER, "up"], env=here, capture_output=True, text=True, timeout=120)
+    up = subprocess.run(["bash", CLUSTER, "up"], env=here, capture_output=True, text=True, timeout=300)
     if up.returncode:
         down(base)
     assert up.returncode == 0, up.stdout + up.stderr
-    yield here | {"SLURM_CONF": f"{base}/etc/slurm.conf"}
-    down(base)
+    try:
+        yield here | {"SLURM_CONF": f"{base}/etc/slurm.conf"}
+    finally:
+        down(base)
 
 
 def down(base):
     here = os.environ | {"SLURM_BASE": str(base)}
-    subprocess.run(["bash", CLUSTER, "down"], env=here, capture_output=True, timeout=120)
+    subprocess.run(["bash", CLUSTER, "down"], env=here, capture_output=True, timeout=300)
     shutil.rmtree(base, ignore_errors=True)
 
 
@@ -84,7 +98,7 @@ def jobs(slurm, folder):
     """Slurm's own record of the jobs of a folder, one row for each."""
     columns = ["JobIDRaw", "JobName", "Comment", "State", "AllocCPUS", "ReqMem", "TimelimitRaw", "NodeList", "WorkDir"]
     command = ["sacct", "--allocations", "--noheader", "--parsable2", "--duplicates", f"--format={','.join(columns)}"]
-    text = subprocess.run(command, env=slurm, capture_output=True, text=True, check=True, timeout=60).stdout
+    text = subprocess.run(command, env=slurm, capture_output=True, text=True, check=True, timeout=300).stdout
     rows = [dict(zip(columns, line.split("|"), strict=True)) for line in text.splitlines()]
     return [row for row in rows if row["WorkDir"] == str(folder)]
 
@@ -95,18 +109,17 @@ def begin(slurm, folder, *arguments):
         return subprocess.Popen([*LIMIT, *ON_SLURM, *arguments], cwd=folder, env=slurm, stdout=log, stderr=log)
 
 
-def running(slurm, folder, rule, patience=300):
+def running(slurm, folder, rule, run):
     """Wait until a job of a rule runs; its number and node."""
     command = ["squeue", "--noheader", "--states", "RUNNING", "--format", "%i|%N|%k|%Z"]
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        text = subprocess.run(command, env=slurm, capture_output=True, text=True, check=True, timeout=60).stdout
-        for line in text.splitlines():
-            number, node, comment, where = line.split("|")
-            if rule in comment and where == str(folder):
-                return number, node
-        time.sleep(0.5)
-    raise AssertionError(f"no job of {rule} ran in {patience} s: {(folder / 'log').read_text()[-3000:]}")
+
+    def found():
+        assert run.poll() is None, (folder / "log").read_text()[-4000:]
+        text = subprocess.run(command, env=slurm, capture_output=True, text=True, check=True, timeout=300).stdout
+        rows = [line.split("|") for line in text.splitlines()]
+        return [(number, node) for number, node, comment, where in rows if rule in comment and where == str(folder)]
+
+    return until(found)[0]
 
 
 def end(run, folder):
@@ -122,8 +135,9 @@ def test_a_study_runs_through_sbatch_and_gives_the_bytes_of_a_local_run(slurm, l
     found = jobs(slurm, study)
     assert {job["State"] for job in found} == {"COMPLETED"}
     kinds = Counter(re.match(r"rule_([a-z]+)", job["Comment"])[1] for job in found)
-    # 43 jobs of Snakemake's, of which all that takes seconds shares one of Slurm's for every two specimens
-    assert kinds == {"heating": 2, "rt": 2, "imaging": 2, "learning": 1}
+    # 15 jobs of Snakemake's, of which all that takes seconds shares one of Slurm's for every two specimens
+    assert sum(ran(text).values()) == 15
+    assert kinds == {"heating": 1, "rt": 1, "imaging": 1, "learning": 1}
     for job in found:
         assert job["JobName"].startswith("persistem_")
         assert int(job["AllocCPUS"]) == (2 if not job["Comment"].startswith("rule_learning") else 1)
@@ -136,7 +150,7 @@ def test_a_study_runs_through_sbatch_and_gives_the_bytes_of_a_local_run(slurm, l
 
 def test_jobs_that_a_killed_run_left_behind_are_cancelled_not_doubled(slurm, local, study):
     run = begin(slurm, study)
-    left, _ = running(slurm, study, "rule_imaging")
+    left, _ = running(slurm, study, "rule_imaging", run)
     subprocess.run(["pkill", "-KILL", "-P", str(run.pid)], check=True)  # below timeout
     run.wait()
     text = end(begin(slurm, study), study)
@@ -144,29 +158,46 @@ def test_jobs_that_a_killed_run_left_behind_are_cancelled_not_doubled(slurm, loc
     state = {job["JobIDRaw"]: job["State"] for job in jobs(slurm, study)}
     assert state[left].startswith("CANCELLED")
     # what was finished is not done a second time
-    assert len([job for job in jobs(slurm, study) if job["Comment"].startswith("rule_heating")]) == 2
+    assert len([job for job in jobs(slurm, study) if job["Comment"].startswith("rule_heating")]) == 1
     # what the cancelled jobs were writing, under names of their own
     assert {one.what for one in unused(study, remove=True)} <= {"left by a process that is gone"}
     same(study, local)
 
 
-def test_a_node_that_dies_costs_a_try(slurm, local, study):
-    run = begin(slurm, study)
-    job, node = running(slurm, study, "rule_heating")
-    subprocess.run(["bash", CLUSTER, "node-down", node], env=slurm, check=True, capture_output=True, timeout=60)
+def test_a_node_that_dies_costs_a_try_and_dynamics_goes_on_where_it_was(slurm, study, tmp_path_factory):
+    longer = changed(changed(STUDY, "md.steps", 3000), "md.segment_steps", 500)
+    alone = tmp_path_factory.mktemp("alone")
+    for folder in (study, alone):
+        (folder / "study.yaml").write_text(yaml.safe_dump(longer))
+    target = next(file for file in Plan(make_study(longer)).files("specimens") if "T6000-rt0-s01" in file)
+    run = begin(slurm, study, target)
+    job, node = running(slurm, study, "rule_heating", run)
+    until(lambda: (study / target).with_name("segments").joinpath("001.restart").exists() or run.poll() is not None)
+    command = ["bash", CLUSTER, "node-down", node]
+    subprocess.run(command, env=slurm, check=True, capture_output=True, timeout=300)
+    assert not (study / target).exists(), "the node died too late to test anything"
     try:
+        # Slurm would notice by itself, after SlurmdTimeout
+        fallen = ["scontrol", "update", f"nodename={node}", "state=down", "reason=died"]
+        subprocess.run(fallen, env=slurm, check=True, capture_output=True, timeout=300)
         end(run, study)
     finally:
-        subprocess.run(["bash", CLUSTER, "node-up", node], env=slurm, capture_output=True, timeout=60)
+        subprocess.run(["bash", CLUSTER, "node-up", node], env=slurm, capture_output=True, timeout=300)
     found = jobs(slurm, study)
     rule = next(other["Comment"] for other in found if other["JobIDRaw"] == job)
     again = [other for other in found if other["Comment"] == rule]
     assert Counter(other["State"] for other in again) == {"NODE_FAIL": 1, "COMPLETED": 1}
     first, second = sorted(again, key=lambda other: int(other["JobIDRaw"]))
     assert int(second["TimelimitRaw"]) == 2 * int(first["TimelimitRaw"]), "a further try asks for more time"
-    same(study, local)
+    log = next((study / "results/logs/specimens").rglob("T6000-rt0-s01/structure.log")).read_text()
+    assert re.search(r"resuming after segment \d+ of 6", log)
+    done = subprocess.run([*LIMIT, *SNAKEMAKE, "--cores", "2", target], cwd=alone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    unused(study, remove=True)
+    same(study, alone)
 
 
+@pytest.mark.thorough
 def test_dynamics_longer_than_the_time_limit_goes_on_where_it_was(slurm, study):
     long = STUDY | {
         "material": {"repetitions": [24, 24, 10]},

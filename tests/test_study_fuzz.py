@@ -13,13 +13,14 @@ from contextlib import contextmanager
 
 import pytest
 import yaml
-from conftest import ROOT, TINY
+from persistem.commands.cli import main
 from persistem.errors import PersistemError
 from persistem.plan.plan import Plan
 from persistem.study import Study
 from persistem.study.load import load_study, make_study
+from support.studies import ROOT, TINY
 
-#: A plan of the largest of these studies takes two on an idle machine.
+#: A plan of the largest of these studies takes two.
 SECONDS = 60
 STUDIES = {"tiny": TINY} | {
     name: yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("demo", "extended", "trial", "paper")
@@ -87,16 +88,18 @@ def every_setting(study, path=()):
 
 @contextmanager
 def in_time():
+    """An error after ``SECONDS`` of this process's own time, however busy the machine is."""
+
     def late(*_):
         raise AssertionError(f"more than {SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def outcome(study, named=()):
@@ -279,23 +282,39 @@ def said(command, folder):
     """Exit status and output of a command line in this environment."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow/src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
     )
     return done.returncode, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_persistem_check_says_what_is_wrong(kind, tmp_path):
+def test_persistem_check_says_what_is_wrong(kind, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "study.yaml").write_bytes(FILES[kind][0])
+    assert main(["check", "study.yaml"]) == 1
+    text = "".join(capsys.readouterr())
+    assert "study.yaml" in text and FILES[kind][1] in text and len(text) < 20_000
+
+
+def test_persistem_check_as_a_command(tmp_path):
+    (tmp_path / "study.yaml").write_bytes(FILES["a bomb"][0])
     status, text = said(["persistem", "check", "study.yaml"], tmp_path)
-    assert status == 1 and "Traceback" not in text and "study.yaml" in text and FILES[kind][1] in text, text[-2000:]
+    assert status == 1 and "Traceback" not in text and "study.yaml" in text and "values" in text, text[-2000:]
     assert len(text) < 20_000
 
 
 # what is no YAML, or a cycle, Snakemake itself stumbles over before it reads the Snakefile
 @pytest.mark.parametrize("kind", ["a bomb", "wrong", "unknown", "deep enough"])
-def test_snakemake_says_what_is_wrong(kind, tmp_path):
+def test_the_snakefile_says_what_is_wrong(kind, resolve, tmp_path):
     (tmp_path / "study.yaml").write_bytes(FILES[kind][0])
+    with pytest.raises(SystemExit) as stopped:
+        resolve(tmp_path / "study.yaml")
+    text = str(stopped.value)
+    assert text.startswith("persistem: ") and "study.yaml" in text and FILES[kind][1] in text and len(text) < 20_000
+
+
+def test_snakemake_says_what_is_wrong(tmp_path):
+    (tmp_path / "study.yaml").write_bytes(FILES["wrong"][0])
     status, text = said(["snakemake", "-n", "-s", str(ROOT / "Snakefile"), "--configfile", "study.yaml"], tmp_path)
     assert status != 0 and "Traceback" not in text and "study.yaml" in text, text[-2000:]
     assert len(text) < 20_000
@@ -304,12 +323,18 @@ def test_snakemake_says_what_is_wrong(kind, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "named"),
     [
-        (["md={steps: -1}"], "md.steps"),
-        (["nonsense=1"], "nonsense"),
-        (["imaging=[1]"], "imaging"),
-        (["name=/"], "name"),
+        ({"md": {"steps": -1}}, "md.steps"),
+        ({"nonsense": 1}, "nonsense"),
+        ({"imaging": [1]}, "imaging"),
+        ({"name": "/"}, "name"),
     ],
 )
-def test_overrides_of_the_command_line(overrides, named, tmp_path):
-    status, text = said(["snakemake", "-n", "-s", str(ROOT / "Snakefile"), "--config", *overrides], tmp_path)
-    assert status != 0 and named in text and "Traceback" not in text, text[-2000:]
+def test_overrides_that_are_no_settings(overrides, named, resolve):
+    with pytest.raises(SystemExit) as stopped:
+        resolve(overrides)
+    assert str(stopped.value).startswith("persistem: ") and named in str(stopped.value)
+
+
+def test_overrides_of_the_command_line(tmp_path):
+    status, text = said(["snakemake", "-n", "-s", str(ROOT / "Snakefile"), "--config", "md={steps: -1}"], tmp_path)
+    assert status != 0 and "md.steps" in text and "Traceback" not in text, text[-2000:]

@@ -7,7 +7,6 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import TINY
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
 from persistem.imaging.micrographs import _write as write_micrograph
@@ -15,7 +14,8 @@ from persistem.plan.plan import Plan
 from persistem.publication.record_maps import record_maps
 from persistem.report.figures.drawing import write as draw
 from persistem.study.load import make_study
-from test_model import STUDY, blobs, study_root, written  # noqa: F401 (fixtures)
+from support.models import STUDY, blobs
+from support.studies import TINY
 
 STATES = ["amorphous", "liquid"]
 SIDE, FIELD = 256, 51.2
@@ -52,7 +52,7 @@ FILES = {"structure": "structure.extxyz", "micrograph": "image.tif"}
 
 
 @pytest.fixture(scope="module")
-def trial(written, tmp_path_factory):  # noqa: F811
+def trial(written, tmp_path_factory):
     """A folder with the scores of one model, and the settings of the figure."""
     root = tmp_path_factory.mktemp("trial")
     shutil.copytree(written, root / "bundle")
@@ -71,6 +71,7 @@ def trial(written, tmp_path_factory):  # noqa: F811
     return root, json.loads(out.read_text()), shown
 
 
+@pytest.mark.slow
 def test_what_the_training_does_not_cover_is_kept(trial):
     root, found, _ = trial
     assert all(score["warnings"] == [] for score in found["scores"])
@@ -81,6 +82,7 @@ def test_what_the_training_does_not_cover_is_kept(trial):
     assert "vacuum: a defocus of 500 Å, but the model was trained at" in warning
 
 
+@pytest.mark.slow
 def test_maps_of_one_row_or_column_are_drawn(trial, tmp_path):
     root, _, shown = trial
     thin = shutil.copytree(root, tmp_path / "thin")
@@ -102,6 +104,7 @@ def test_no_seed_of_a_splice_trains_at_any_thickness():
     assert {seed for source in trained for seed in source["seeds"]} == {1}
 
 
+@pytest.mark.slow
 def test_a_map_that_finds_the_regions_scores_high_whichever_side_they_are_on(trial):
     _, found, _ = trial
     scores = {score["name"]: score for score in found["scores"]}
@@ -113,6 +116,7 @@ def test_a_map_that_finds_the_regions_scores_high_whichever_side_they_are_on(tri
     assert scores["vacuum"]["shares"]["abstained"] == 1.0
 
 
+@pytest.mark.slow
 def test_the_figure_says_what_the_scores_say(trial, tmp_path):
     root, found, shown = trial
     draw("composites", shown, root, tmp_path)
@@ -128,7 +132,8 @@ def test_the_figure_says_what_the_scores_say(trial, tmp_path):
     assert "one more is needed" in json.loads((tmp_path / "only" / "composites.json").read_text())["reason"]
 
 
-def test_the_record_has_the_scores_and_the_card(trial, written, tmp_path):  # noqa: F811
+@pytest.mark.slow
+def test_the_record_has_the_scores_and_the_card(trial, written, tmp_path):
     root, _, shown = trial
     study, docs = tmp_path / "results/mine", tmp_path / "docs"
     draw("composites", shown, root, study / "truth")

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TINY, changed
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
 from persistem.plan.plan import Plan
@@ -17,6 +16,7 @@ from persistem.publication.publish import describe_digests, digests
 from persistem.store import paths, runs
 from persistem.store.unused import refers, report, size, unused
 from persistem.study.load import load_study, make_study
+from support.studies import ROOT, TINY, changed
 
 #: Another conversion to images, and another seed: shares specimens and micrographs of seeds 1 and 2.
 OTHER = changed(
@@ -168,7 +168,7 @@ def test_while_a_run_is_alive_nothing_is_listed_or_removed(two, monkeypatch):
     shutil.rmtree(two / "results/other")
     code = (
         "import sys, time; from pathlib import Path; from persistem import runs;"
-        f"runs.begin(Path({str(two)!r}), 'tiny', [], []); print('there', flush=True); time.sleep(60)"
+        f"runs.begin(Path({str(two)!r}), 'tiny', [], []); print('there', flush=True); time.sleep(3600)"
     )
     run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
@@ -188,7 +188,9 @@ def test_without_a_results_folder(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("name", ["demo", "extended", "trial"])
+@pytest.mark.parametrize(
+    "name", ["demo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("extended", "trial"))]
+)
 def test_studies_refer_to_everything_that_snakemake_makes(name, resolve, tmp_path):
     study = load_study(ROOT / f"config/{name}.yaml")
     table = tmp_path / f"results/{name}/digests.csv"

@@ -64,8 +64,8 @@ def accuracy(predicted: np.ndarray, crops: CropLabels) -> float:
 # nested cross-validation
 
 
-@pytest.mark.parametrize("training", ["pooled", "per-defocus"])
-@pytest.mark.parametrize("states", [2, 3])
+@pytest.mark.parametrize("training", ["pooled", pytest.param("per-defocus", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("states", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_sharing_pairs_of_seeds_equals_the_plain_nested_loop(training: str, states: int) -> None:
     crops = design(seeds=4, states=states)
     X = {"a": shifted(crops, 1.3, seed=1), "b": shifted(crops, 1.5, 30, seed=2), "c": noise(crops, 1)}
@@ -190,6 +190,7 @@ def test_nothing_of_the_held_out_seed_is_used_but_its_features() -> None:
     assert not np.array_equal(before.probability[~held], after.probability[~held])
 
 
+@pytest.mark.slow
 def test_choosing_among_noise_makes_nothing_of_it() -> None:
     outer, best_inner = [], []
     for study in range(2):
@@ -212,6 +213,7 @@ def test_what_tells_only_specimens_apart_is_chance_for_an_unseen_seed() -> None:
     assert abs(np.mean(found) - 0.5) < 3.5 * np.sqrt(0.25 / (8 * 16))
 
 
+@pytest.mark.slow
 def test_jobs_change_nothing() -> None:
     crops = design(seeds=3, crops=4)
     X = {"a": shifted(crops, 0.5), "b": noise(crops, 60, 5)}
@@ -316,7 +318,7 @@ def test_the_bootstrap_interval_covers_the_mean() -> None:
 # permutations
 
 
-@pytest.mark.parametrize("seeds", [5, 8])
+@pytest.mark.parametrize("seeds", [5, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_real_effect_is_as_rare_as_arrangements_allow(seeds: int) -> None:
     crops = design(seeds=seeds, defoci=(0.0,), crops=3)
     found = permutation_test({"signal": shifted(crops, 6.0)}, crops, SIGNAL, "pooled", 128)
@@ -347,6 +349,7 @@ def test_each_arrangement_has_the_accuracy_of_its_labels() -> None:
     assert [found["accuracy"], *found["null"]] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_without_an_effect_small_p_are_as_rare_as_they_say() -> None:
     crops = design(seeds=4, defoci=(0.0,), crops=2)
     p = [permutation_test({"signal": of_specimens(crops, 4, k)}, crops, SIGNAL, "pooled", 8)["p"] for k in range(30)]
@@ -362,6 +365,7 @@ def test_too_many_arrangements_are_drawn() -> None:
     assert one == same and one["null"] != other["null"]
 
 
+@pytest.mark.slow
 def test_arrangements_of_three_states_are_all_taken_or_drawn() -> None:
     crops = design(seeds=4, states=3, defoci=(0.0,), crops=2)
     X = {"signal": shifted(crops, 6.0, 3)}
@@ -374,6 +378,7 @@ def test_arrangements_of_three_states_are_all_taken_or_drawn() -> None:
 # learning curves, defoci
 
 
+@pytest.mark.slow
 def test_more_seeds_help_where_specimens_differ_and_the_last_point_is_leave_seed_out() -> None:
     crops = design(seeds=5, defoci=(0.0,), crops=4)
     X = {"signal": of_specimens(crops, 10, 3, spread=1.0) + shifted(crops, 1.6, 10)}
@@ -411,6 +416,7 @@ def test_the_defocus_matrix_shows_where_the_contrast_inverts() -> None:
 # calibration
 
 
+@pytest.mark.slow
 def test_probabilities_are_those_of_a_known_law() -> None:
     # states at -1 and 1 with unit variance: the odds of liquid are exp(2 x)
     crops = design(seeds=8, defoci=(0.0,), crops=150)

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, TINY, changed
 from persistem.errors import PersistemError
-from persistem.plan.evaluation import chapter
+from persistem.plan.evaluation import evaluation_figures
 from persistem.plan.plan import Plan
 from persistem.store import paths
 from persistem.store.paths import files_in
 from persistem.study.load import load_study, make_study
 from persistem.study.members import specimens_of
 from persistem.study.variants import variant, with_seeds
+from support.studies import ROOT, TINY, changed
 
 SERIES = [{"temperatures": [6000], "seeds": [1, 2, 3, 4, 5, 6]}, {"temperatures": [1000], "seeds": [1]}]
 SMALL = {"describing": {"sizes": [64], "images": {}}, "rows": [
@@ -567,14 +567,20 @@ def test_words_of_the_figures_are_in_no_digest_of_what_is_computed():
 
     first, second = of("here"), of("there")
     assert first.evaluation == second.evaluation
-    found = chapter(second)
+    found = evaluation_figures(second)
     assert found["controls"]["about"] == {"one": "there"}
     path = second.evaluation.sweeps["a"]
     assert found["robustness"]["sweeps"] == [{"path": path, "title": "A there", "axis": "a there"}]
     assert path in files_in(found["robustness"])
 
 
-@pytest.mark.parametrize("target", ["evaluation", "multiverse", "controlled", "robustness"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "controlled",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("evaluation", "multiverse", "robustness")),
+    ],
+)
 def test_the_workflow_resolves_each_part_of_the_extended_study(target, resolve):
     jobs = resolve(ROOT / "config/extended.yaml", target=target).jobs
     seeds = {"evaluation": 8, "multiverse": 3, "controlled": 8, "robustness": 8}[target]

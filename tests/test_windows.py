@@ -120,6 +120,7 @@ def test_persistence_knows_neither_gain_nor_offset():
     assert abs(one - other).mean() < 2e-3 * one.mean()
 
 
+@pytest.mark.slow
 def test_windows_add_up_the_pairs_that_are_born_in_them(monkeypatch):
     monkeypatch.setattr(pairs, "TILE", 128)  # windows across rows of tiles
     image, size = grain(), side(WINDOWS)
@@ -160,6 +161,7 @@ def test_strips_are_the_whole_image_bit_for_bit(monkeypatch, tmp_path):
         np.testing.assert_array_equal(block[:5], whole.blocks[name][:5])
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(monkeypatch):
     monkeypatch.setattr(pairs, "TILE", 128)
     image = grain((150, 260))
