@@ -56,7 +56,7 @@ def said(capsys, status, *arguments):
 
 def test_it_has_the_workflow_the_study_what_it_shows_and_its_specimens(crate, pretended):
     names = {str(f.relative_to(crate)) for f in crate.rglob("*") if f.is_file()}
-    for name in ("Snakefile", "workflow/rules/common.smk", "workflow/src/persistem/plan.py", "config/paper.yaml"):
+    for name in ("Snakefile", "workflow/rules/common.smk", "workflow/src/persistem/plan/plan.py", "config/paper.yaml"):
         assert (crate / name).read_bytes() == (ROOT / name).read_bytes()
     assert {"envs/learning.yaml", "profiles/default/config.yaml", "requirements.lock", "LICENSE", "Makefile"} <= names
     assert Plan(make_study(yaml.safe_load((crate / "study.yaml").read_text()))).study_digest == PLAN.study_digest

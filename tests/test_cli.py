@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import yaml
 from persistem.commands.cli import main
+from persistem.store.stages import STAGES
 from support.studies import ROOT, TINY
 
 VERBS = [
-    "heat", "treat", "preparation", "structure", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
-    "persistence-images", "learning", "melt", "composite", "model", "trial", "diagram-3d", "state-checks",
-    "optimal-volumes", "weights", "inverse", "report", "figure", "publish", "publish-report", "publish-model",
-    "publish-trial", "check", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map",
-    "map-micrograph", "publish-map",
+    "heat", "treat", "structure", "preparation", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
+    "persistence-images", "descriptors", "melt", "diagram-3d", "figure", "learning", "evaluation", "controls", "sweep",
+    "model", "composite", "trial", "state-checks", "optimal-volumes", "weights", "inverse", "report", "map-micrograph",
+    "check", "publish", "publish-report", "publish-model", "publish-trial", "publish-map", "unused", "accuracy",
+    "record", "record-maps", "archive", "verify", "reference", "map",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"
 CROPS = "{intensity: {method: window}, crops: {size: 32, stride: 32}}"
@@ -110,6 +111,7 @@ def test_the_help_lists_every_verb(capsys):
         main(["--help"])
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
     assert [word for word in listed if word in VERBS] == VERBS
+    assert {verb for stage in STAGES for verb in stage.verbs} <= set(VERBS)
     with pytest.raises(SystemExit) as stopped:
         main([])
     assert stopped.value.code == 2

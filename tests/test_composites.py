@@ -330,7 +330,7 @@ def test_a_stranger_fills_the_field_with_its_own_density(tmp_path):
     imaging = {"field": 40.8, "thickness": 20.4, "pixels": 80, "margin": 0.0}
     making.make({"imaging": imaging, "crystal": gold}, tmp_path, tmp_path / "out")
     assert density(read_structure(tmp_path / "out" / "structure.extxyz")) == pytest.approx(19.3, rel=0.01)
-    assert not (tmp_path / "out" / making.LAYOUT).exists()
+    assert not (tmp_path / "out" / "layout.json").exists()
 
 
 RECTANGULAR = Material(

@@ -20,7 +20,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGE = ROOT / "workflow/src/persistem"
 
 #: Imported under another name than they are installed by.
-DISTRIBUTIONS = {"yaml": "pyyaml", "cv2": "opencv-python-headless", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {
+    "yaml": "pyyaml", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "skimage": "scikit-image",
+    "rsciio": "rosettasciio", "PIL": "pillow", "vtkmodules": "vtk",
+}  # fmt: skip
 
 
 def entries(lock):
@@ -106,15 +109,15 @@ def imports(module):
         for name in names:
             top, *rest = name.split(".")
             if top == "persistem":
-                own.add(rest[0])
+                own.add(".".join(rest))
             elif top not in sys.stdlib_module_names:
                 foreign.add(top)
     return own, foreign
 
 
 def test_the_imports_of_a_module_are_found():
-    own, foreign = imports("crops")
-    assert {"errors", "files", "micrographs"} <= own and "study" not in own  # type-checked only
+    own, foreign = imports("imaging/crops")
+    assert {"errors", "store.files", "imaging.micrographs"} <= own and "study" not in own  # type-checked only
     assert {"numpy", "cv2", "tifffile"} <= foreign
 
 
@@ -192,6 +195,7 @@ def test_the_jobs_of_a_stage_run_in_its_environment(stage, commands, tmp_path):
 
 def test_every_import_of_the_package_is_a_dependency():
     declared = {Requirement(text).name for text in PROJECT["dependencies"]}
-    used = set().union(*(imports(file.stem)[1] for file in PACKAGE.glob("*.py")))
+    modules = [file.relative_to(PACKAGE).with_suffix("") for file in PACKAGE.rglob("*.py")]
+    used = set().union(*(imports(module)[1] for module in modules))
     # CuPy is for machines with a GPU, and installed by their owners
     assert {DISTRIBUTIONS.get(name, name) for name in used} - declared <= {"cupy"}

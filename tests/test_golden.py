@@ -56,7 +56,7 @@ def md(folder):
     protocol = protocol.model_copy(update={"rt": protocol.rt.model_copy(update={"steps": 4})})
     settings = [part.model_dump_json() for part in (material, Potential(), protocol)]
     code = (
-        "import sys; from pathlib import Path; from persistem import md\n"
+        "import sys; from pathlib import Path; from persistem.specimens import md\n"
         "from persistem.study import Material, MolecularDynamics, Potential\n"
         "models = zip((Material, Potential, MolecularDynamics), sys.argv[1:], strict=True)\n"
         "m, p, d = (model.model_validate_json(text) for model, text in models)\n"
@@ -80,7 +80,7 @@ def preparation(folder):
     protocol = MolecularDynamics(steps=8, segment_steps=10, thermo_every=4, ranks=1, temperature_tolerance=5.0)
     parts = (material, Potential(), protocol, Inherent(force=1e-4), Snapshots(count=2, interval=2))
     code = (
-        "import sys; from pathlib import Path; from persistem import md, preparation\n"
+        "import sys; from pathlib import Path; from persistem.specimens import md, preparation\n"
         "from persistem.study import Inherent, Material, MolecularDynamics, Potential, Snapshots\n"
         "models = zip((Material, Potential, MolecularDynamics, Inherent, Snapshots), sys.argv[1:], strict=True)\n"
         "m, p, d, i, s = (model.model_validate_json(text) for model, text in models)\n"

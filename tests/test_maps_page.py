@@ -174,8 +174,8 @@ def test_the_pairs_of_a_map_are_those_that_it_was_made_from(image, models, made,
     whole = pair_table(image.pixels, WINDOWS)
     np.testing.assert_array_equal(made["two"][0].detail.pairs, whole)
     calls = []
-    diagram = pairs._diagram
-    monkeypatch.setattr(pairs, "_diagram", lambda *given: calls.append(1) or diagram(*given))
+    image_pairs = pairs.image_pairs
+    monkeypatch.setattr(pairs, "image_pairs", lambda *given: calls.append(1) or image_pairs(*given))
     map_image(image, models["two"], STEP)
     assert len(calls) == len(WINDOWS.bands) * len(WINDOWS.filtrations)  # of one tile
 

@@ -45,7 +45,7 @@ def protocol(**changes):
 def in_process(call, *arguments):
     """Run a call of md in a process of its own: LAMMPS and MPI do not share one with later tests."""
     code = (
-        "import sys, json; from pathlib import Path; from persistem import md\n"
+        "import sys, json; from pathlib import Path; from persistem.specimens import md\n"
         "from persistem.errors import PersistemError\n"
         "from persistem.study import *\n"
         f"try:\n    md.{call}({', '.join(map(repr, arguments))})\n"
@@ -142,7 +142,7 @@ def test_a_killed_run_resumes_and_ends_byte_equal(tmp_path):
     undisturbed = heated(tmp_path, "undisturbed", **settings)
     out = tmp_path / "killed"
     code = (
-        "from pathlib import Path; from persistem import md; from persistem.study import *\n"
+        "from pathlib import Path; from persistem.specimens import md; from persistem.study import *\n"
         f"md.heat({SMALL!r}, {Potential()!r}, {protocol(**settings)!r}, 300, 1, Path({str(out)!r}))"
     )
     job = subprocess.Popen([sys.executable, "-c", STOP + code], stdout=subprocess.DEVNULL)
@@ -166,7 +166,7 @@ def test_two_ranks_give_the_same_bytes_again_and_after_a_kill(tmp_path):
 
     def code(out):
         return (
-            "from pathlib import Path; from persistem import md; from persistem.study import *\n"
+            "from pathlib import Path; from persistem.specimens import md; from persistem.study import *\n"
             f"md.heat({SMALL!r}, {Potential()!r}, {settings!r}, 300, 1, Path({str(out)!r}))"
         )
 
@@ -244,7 +244,7 @@ def test_a_second_process_of_a_trajectory_waits_and_repeats_nothing(tmp_path):
     settings = protocol(steps=1500, segment_steps=500, thermo_every=500)
     out = tmp_path / "x"
     code = (
-        "from pathlib import Path; from persistem import md; from persistem.study import *\n"
+        "from pathlib import Path; from persistem.specimens import md; from persistem.study import *\n"
         f"md.heat({SMALL!r}, {Potential()!r}, {settings!r}, 300, 1, Path({str(out)!r}))"
     )
     settings = {"stdout": subprocess.PIPE, "text": True, "env": os.environ | {"PYTHONUNBUFFERED": "1"}}

@@ -83,7 +83,7 @@ def settings_of(states: int, seeds: int, root: Path) -> dict:
 def fitted(training: Training, asked: study.ModelSettings):
     """What ``fit`` returns, of fewer rounds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("persistem.learning.models.ROUNDS", ROUNDS)
+        patch.setattr("persistem.learning.classifiers.ROUNDS", ROUNDS)
         return fit(training, asked)
 
 

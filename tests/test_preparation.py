@@ -29,7 +29,7 @@ STACK = {"method": "stack"}
 def in_process(*calls):
     """Run calls of md and preparation in a process of their own: LAMMPS and MPI do not share one with later tests."""
     code = (
-        "import sys; from pathlib import Path; from persistem import md, preparation\n"
+        "import sys; from pathlib import Path; from persistem.specimens import md, preparation\n"
         "from persistem.errors import PersistemError; from persistem.study import *\n"
         "try:\n"
         + "".join(f"    {call}\n" for call in calls)

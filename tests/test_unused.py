@@ -167,7 +167,7 @@ def test_while_a_run_is_alive_nothing_is_listed_or_removed(two, monkeypatch):
     monkeypatch.setattr(runs.atexit, "register", lambda *a, **k: None)
     shutil.rmtree(two / "results/other")
     code = (
-        "import sys, time; from pathlib import Path; from persistem import runs;"
+        "import sys, time; from pathlib import Path; from persistem.store import runs;"
         f"runs.begin(Path({str(two)!r}), 'tiny', [], []); print('there', flush=True); time.sleep(3600)"
     )
     run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
