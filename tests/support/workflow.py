@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 from persistem import paths
-from persistem.figures import FIGURES
+from persistem.figures import CHAPTER, FIGURES
 from persistem.load import make_study
 from persistem.plan import Plan
 
@@ -71,6 +71,8 @@ EVALUATED = copy.deepcopy(TINY) | {
     },
 }
 
+#: The targets of an evaluation.
+PARTS = ("evaluation", "multiverse", "controlled", "robustness")
 PLAN = Plan(make_study(TINY))
 
 
@@ -158,11 +160,12 @@ def reported(first, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def evaluated(first, tmp_path_factory):
-    """A study with an evaluation and its report; it starts from what it shares with the tiny study."""
+    """A study with all that its evaluation says, and its figures; it starts from what it shares with the tiny study."""
 
     def make(folder):
         copied(first, folder, "tiny")
-        jobs = ran(snakemake(folder, "report", study=EVALUATED))
+        figures = [Plan(make_study(EVALUATED)).shown.figures[name] for name in CHAPTER]
+        jobs = ran(snakemake(folder, *PARTS, *figures, study=EVALUATED))
         assert jobs["heating"] == 1 and jobs["exit_wave"] == 2 + 3, "seed 3, and the thin ones"
 
     return once(tmp_path_factory, "evaluated", make)
