@@ -129,6 +129,7 @@ def test_every_stage_by_hand_gives_what_the_library_gives(chain):
         assert images.shape == (8, 16 * 17 // 2) and images.max() > 0
 
 
+@pytest.mark.slow
 def test_a_classification_by_hand(chain, tmp_path, capsys):
     import pandas as pd
 

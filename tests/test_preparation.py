@@ -71,6 +71,7 @@ def off_site(atoms):
     return np.linalg.norm(shift - shift.mean(axis=0), axis=1).max()
 
 
+@pytest.mark.slow
 def test_a_warm_crystal_minimises_to_its_sites_and_stays_there(specimen, tmp_path):
     done(minimising(tmp_path / "a", specimen, force=1e-3), minimising(tmp_path / "b", specimen, force=1e-3))
     warm = read_structure(specimen / "structure.extxyz")
@@ -87,6 +88,7 @@ def test_a_warm_crystal_minimises_to_its_sites_and_stays_there(specimen, tmp_pat
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_minimum_that_was_not_reached_is_refused(specimen, tmp_path):
     result = in_process(minimising(tmp_path / "a", specimen, force=1e-3, iterations=2))
     assert result.returncode == 1
@@ -228,6 +230,7 @@ def test_a_stack_is_slabs_one_behind_the_other(count, tmp_path):
     check_fits(atoms.cell.array, imaging)
 
 
+@pytest.mark.slow
 def test_a_slab_thicker_than_its_specimen_is_refused(tmp_path):
     with pytest.raises(PersistemError, match=r"atoms would appear twice in a slab of 12 x 12 x 10\.5 Å"):
         stacked(tmp_path, 2, thickness=21.0)

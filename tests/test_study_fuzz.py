@@ -221,12 +221,13 @@ def mutated(seed):
     return study, changed
 
 
-@pytest.mark.parametrize("first", range(0, 300, 30))
+@pytest.mark.parametrize("first", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in range(30, 300, 30))])
 def test_mutated_studies(first):
     for seed in range(first, first + 30):
         outcome(*mutated(seed))
 
 
+@pytest.mark.slow
 def test_mutated_studies_that_have_a_plan_resolve(resolve):
     accepted = (mutated(seed)[0] for seed in range(0, 300, len(STUDIES)))
     of_tiny = [study for study in accepted if outcome(study)]

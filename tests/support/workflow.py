@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 from persistem.plan.plan import Plan
-from persistem.report.figures import FIGURES
+from persistem.report.figures import EVALUATION_FIGURES, FIGURES
 from persistem.store import paths
 from persistem.study.load import make_study
 
@@ -71,6 +71,8 @@ EVALUATED = copy.deepcopy(TINY) | {
     },
 }
 
+#: The targets of an evaluation.
+PARTS = ("evaluation", "multiverse", "controlled", "robustness")
 PLAN = Plan(make_study(TINY))
 
 
@@ -158,11 +160,12 @@ def reported(first, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def evaluated(first, tmp_path_factory):
-    """A study with an evaluation and its report; it starts from what it shares with the tiny study."""
+    """A study with all that its evaluation says, and its figures; it starts from what it shares with the tiny study."""
 
     def make(folder):
         copied(first, folder, "tiny")
-        jobs = ran(snakemake(folder, "report", study=EVALUATED))
+        figures = [Plan(make_study(EVALUATED)).report.figures[name] for name in EVALUATION_FIGURES]
+        jobs = ran(snakemake(folder, *PARTS, *figures, study=EVALUATED))
         assert jobs["heating"] == 1 and jobs["exit_wave"] == 2 + 3, "seed 3, and the thin ones"
 
     return once(tmp_path_factory, "evaluated", make)
