@@ -109,7 +109,7 @@ def in_process(extended, code):
 
 @pytest.mark.slow
 def test_a_stage_that_is_declared_runs_and_is_known_everywhere(extended, first, tmp_path):
-    plan = "import json, sys; from persistem.plan.plan.plan import Plan; from persistem.study.load import make_study; "
+    plan = "import json, sys; from persistem.plan.plan import Plan; from persistem.study.load import make_study; "
     plan += "plan = Plan(make_study(json.loads(sys.argv[1]))); "
     digest = in_process(extended, plan + "print(plan.contrast)")
     target = f"results/contrasts/{digest}/contrast.json"
@@ -132,8 +132,7 @@ def test_a_stage_that_is_declared_runs_and_is_known_everywhere(extended, first, 
         extended, "import sys; sys.argv[1:] = ['contrast', '--help']; import persistem.__main__"
     )
     asked = in_process(
-        extended,
-        plan + "from persistem.plan.plan import resources; print(resources.work(plan, 'contrasts', plan.contrast))",
+        extended, plan + "from persistem.plan import resources; print(resources.work(plan, 'contrasts', plan.contrast))"
     )
     assert asked == "Work(seconds=5.0, memory=200.0, disk=1)" or asked == "Work(seconds=5, memory=200, disk=1)"
     assert snakemake(folder, target, study=TINY, snakefile=extended / "Snakefile").count("Nothing to be done")
