@@ -400,6 +400,7 @@ def test_seeds_that_share_a_stack_leave_together(images, tmp_path):
             assert point["accuracy"] is None and "left out" in point["reason"]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_real_exit_waves(tmp_path):
     """Crystals rattled a little and much; the contrast by which they are told apart changes with the astigmatism."""
     from persistem.imaging.exit_waves import exit_wave

@@ -314,6 +314,7 @@ def test_the_snakefile_says_what_is_wrong(kind, resolve, tmp_path):
     assert text.startswith("persistem: ") and "study.yaml" in text and FILES[kind][1] in text and len(text) < 20_000
 
 
+@pytest.mark.slow
 def test_snakemake_says_what_is_wrong(tmp_path):
     (tmp_path / "study.yaml").write_bytes(FILES["wrong"][0])
     status, text = said(["snakemake", "-n", "-s", str(ROOT / "Snakefile"), "--configfile", "study.yaml"], tmp_path)
@@ -336,6 +337,7 @@ def test_overrides_that_are_no_settings(overrides, named, resolve):
     assert str(stopped.value).startswith("persistem: ") and named in str(stopped.value)
 
 
+@pytest.mark.slow
 def test_overrides_of_the_command_line(tmp_path):
     status, text = said(["snakemake", "-n", "-s", str(ROOT / "Snakefile"), "--config", "md={steps: -1}"], tmp_path)
     assert status != 0 and "md.steps" in text and "Traceback" not in text, text[-2000:]
