@@ -203,12 +203,12 @@ class _Planning:
         states = states_of(study)
         if set(states) != set(self.common["states"]):
             raise PersistemError(
-                f"{where}: its states are {', '.join(states)}; they must be those of the study,"
+                f"{where}: its states are {', '.join(states)}; they must be the study's,"
                 f" {', '.join(self.common['states'])}"
             )
 
     def _check_seeds(self, pairs: list[tuple[str, Any]], where: str) -> None:
-        """Refuse states with too few or different seeds; ``pairs`` are of a state and a seed or a group of seeds."""
+        """Refuse states with too few or different seeds; each of ``pairs`` is a state and a seed or group of seeds."""
         seeds_of = {state: sorted({seed for of, seed in pairs if of == state}) for state in self.common["states"]}
         first, *_ = seeds_of.values()
         if len(first) < MINIMUM_SEEDS or any(seeds != first for seeds in seeds_of.values()):
@@ -230,7 +230,7 @@ class _Planning:
         return described
 
     def _images(self, recipe: str) -> list[dict[str, Any]]:
-        """The persistence images of every micrograph with a recipe."""
+        """A recipe's persistence images of every micrograph."""
         return [
             record | {"defocus": value, "path": _path(self.plan, "persistence_images", record, recipe, name)}
             for record in records(self.plan)

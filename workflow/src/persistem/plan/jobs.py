@@ -10,7 +10,7 @@ from persistem.study.members import Specimen
 
 
 def source(plan: Plan, stage: str, digest: str) -> str:
-    """The file that a job reads, with the wildcards but the digest."""
+    """The file that a job reads; its wildcards other than the digest stay open."""
     before = plan.input_digest(stage, digest)
     made_by = next(name for name, steps in plan.steps.items() if before in steps)
     return paths.pattern(made_by).replace("{digest}", before)

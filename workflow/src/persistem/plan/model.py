@@ -1,4 +1,4 @@
-"""From a study to its model: the micrographs that train it. Variants of the study have the other thicknesses."""
+"""From a study to its model: the micrographs that train it; other thicknesses come from variants of the study."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from persistem.plan.plan import Plan
     from persistem.study import Study
 
-#: The lens, and how its defocus is counted; the micrographs say the rest of the imaging.
+#: The lens, and how its defocus is counted; the micrographs hold the rest of the imaging.
 MICROSCOPE = tuple(key for key in micrographs.KEYS if key not in ("field", "thickness", "pixels", "margin"))
 
 #: The settings that the training sees; the step is for the maps.
@@ -91,7 +91,7 @@ def _thicknesses(plan: Plan) -> list[Plan]:
 
 
 def _sources(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
-    """Every micrograph of a classified specimen, except of the seeds ``kept`` for composites."""
+    """Every micrograph of a classified specimen, without the seeds ``kept`` for composites."""
     return [
         record
         | {

@@ -113,7 +113,7 @@ class Plan:
         return self._step(stage, digest).inputs[0]
 
     def sources(self, stage: str, digest: str) -> list[str]:
-        """The files that a step of a figure or of the report reads: its settings name them, the figures apart."""
+        """The files that the step of a figure or of the report reads; for the report also every file of its figures."""
         files = paths.files_in(self.settings(stage, digest))
         pictures = [str(Path(f).with_suffix(s)) for f in self.report.figures.values() for s in paths.FIGURE_SUFFIXES]
         return list(dict.fromkeys(files + (pictures if stage == "report" else [])))
@@ -138,12 +138,12 @@ class Plan:
         if digest not in self.steps[stage]:
             known = ", ".join(self.steps[stage])
             raise PersistemError(
-                f"{paths.RESULTS}/{stage}/{digest} is not of study {self.study.name!r}, which has {known}"
+                f"{paths.RESULTS}/{stage}/{digest} is not in study {self.study.name!r}, which has {known}"
             )
         return self.steps[stage][digest]
 
     def files(self, stage: str, made: bool = False) -> list[str]:
-        """Every file of a stage; ``made`` leaves out images of specimens that the tables do not need."""
+        """Every file of a stage; ``made`` leaves out the specimens that the tables do not need imaged."""
         imaged = self.classified if made else self.imaged
         if stage == "specimens":
             return [paths.path(stage, d, name) for name, d in self._specimen.items()]

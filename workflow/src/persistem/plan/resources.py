@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Asked over measured: time, memory.
 SLOWER, LARGER = 3.0, 1.5
-#: The least that is asked for, minutes and MB: what a Python takes that only starts.
+#: The least that is asked for, minutes and MB: a bare start of Python.
 SHORTEST, SMALLEST = 2, 500
 #: Atoms in the cells of `ase.build.bulk`; cubic ones of the same structures have up to four times as many.
 ATOMS = {"wurtzite": 4, "hcp": 2, "diamond": 2, "zincblende": 2, "rocksalt": 2, "fluorite": 3, "cesiumchloride": 2}

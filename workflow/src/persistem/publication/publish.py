@@ -152,7 +152,7 @@ def digests(plan: Plan) -> str:
 
 def settings(plan: Plan) -> str:
     """Every setting of the study that a result can depend on, as YAML."""
-    # beside own structures, loading refuses MD and states
+    # beside own structures, loading refuses states, md and potential
     own = {"states", "md", "potential"} if plan.study.structures else set[str]()
     return yaml.safe_dump(plan.study.model_dump(mode="json", exclude={"run"} | own), sort_keys=False)
 
@@ -160,7 +160,7 @@ def settings(plan: Plan) -> str:
 def _not_described(plan: Plan, root: Path) -> Iterator[tuple[str, str]]:
     """Yield the stages and digests whose folders do not say, or no longer say, what they stand for.
 
-    A folder without results is described anew: jobs read the description, and an older one may have said it otherwise.
+    A folder without results is described anew: jobs read the description, and an older one may differ.
     """
     for stage, steps in plan.steps.items():
         for digest in steps:

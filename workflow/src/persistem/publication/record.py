@@ -36,7 +36,7 @@ def record(study: Path, docs: Path) -> None:
     about = read_json(study / "tables/about.json")
     settings = yaml.safe_load((study / "study.yaml").read_text())
     if read_json(study / "provenance.json")["digest"] != about["digest"]:
-        raise PersistemError(f"{study}: its tables are of other settings than its report; run snakemake report")
+        raise PersistemError(f"{study}: its tables and its report have different settings; run snakemake report")
     evaluated = bool(settings.get("evaluation"))
     names = EVALUATION_FIGURES if evaluated else FIGURES
     figures = {name: read_json(study / "figures" / f"{name}.json") for name in names}

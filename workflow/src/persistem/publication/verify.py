@@ -1,4 +1,4 @@
-"""Check that files are what was written: in an archive, made again from it, or in a results folder."""
+"""Check that files are what was written: in an archive, after a rerun of its study, or in a results folder."""
 
 from __future__ import annotations
 

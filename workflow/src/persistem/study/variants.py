@@ -26,7 +26,9 @@ def variant(study: Study, changes: Mapping[str, Any], where: str) -> Study:
     """
     for key in changes:
         if key.split(".")[0] in FIXED:
-            raise PersistemError(f"{where}: {key}: cannot differ from the study; {', '.join(FIXED)} are of all of it")
+            raise PersistemError(
+                f"{where}: {key}: cannot differ from the study; {', '.join(FIXED)} belong to the whole study"
+            )
     return _changed(study, changes, where)
 
 
