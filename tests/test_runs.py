@@ -52,7 +52,7 @@ def test_runs_that_share_nothing_go_side_by_side_and_others_are_refused(start, t
         assert said == "" and run.wait(600) == 1
         message = run.stderr.read()
         assert "study 'one' is being run by" in message or "study 'two' is being run by" in message
-        assert f"(1, as {shared}); wait until it has ended, or stop it" in message
+        assert f"(1, e.g. {shared}); wait until it has ended, or stop it" in message
         assert "Traceback" not in message
     assert start("four", "f")[1] == "begun ['one', 'two']"
     with pytest.raises(PersistemError, match="is being run"), runs.alone(tmp_path):

@@ -81,7 +81,7 @@ def test_what_a_forgotten_study_alone_referred_to_is_listed_and_removed(two, res
     assert {(o.stage, o.digest) for o in found if o.what != "all"} < mine & theirs
     assert main(["unused", "--root", str(two), "--remove"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[-1].startswith("A study is forgotten by deleting its folder results/<study>/")
+    assert said[-1].startswith("To forget a study, delete its folder results/<study>/")
     assert of_digests(two) == mine
     left = {file for file in files(two) if ".runs" not in file and ".snakemake" not in file}
     assert not [file for file in left if "s03" in file]

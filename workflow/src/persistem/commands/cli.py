@@ -1,4 +1,4 @@
-"""``persistem <verb>``: every stage of the pipeline, and the study itself, from the command line."""
+"""``persistem <verb>``: every stage of the pipeline, and whole studies, from the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from persistem.study.settings import given, protocol_of
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; 0, or 1 after one sentence on standard error."""
+    """Run one verb; return 0, or 1 after one sentence on standard error."""
     options = vars(_parser().parse_args(arguments))
     verb = options.pop("verb")
     try:
@@ -34,9 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _inputs(options: dict[str, Any]) -> list[Path]:
-    """The files that a verb is given to read, and those that its settings name."""
-    given = [value for name, value in options.items() if name not in ("out", "root", "docs", "folder")]
-    files = [path for value in given for path in (value if isinstance(value, list) else [value])]
+    """The files that a verb reads: its arguments, and the files that its settings name."""
+    values = [value for name, value in options.items() if name not in ("out", "root", "docs", "folder")]
+    files = [path for value in values for path in (value if isinstance(value, list) else [value])]
     named = files_in(options.get("protocol", {})) if "root" in options else []
     return [path for path in files if isinstance(path, Path)] + [options["root"] / name for name in named]
 
@@ -48,7 +48,7 @@ def _fail(message: str) -> int:
 
 
 def _rank() -> int:
-    """The MPI rank, so that one of them speaks; 0 where no MPI was started."""
+    """The MPI rank, so that only one rank prints; 0 if MPI was not started."""
     mpi = sys.modules.get("mpi4py.MPI")
     return mpi.COMM_WORLD.rank if mpi else 0
 
@@ -62,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     def add(
         verb: Any, *positional: str, protocol: bool = True, required: bool = False, name: str = "", does: str = ""
     ) -> argparse.ArgumentParser:
-        help = does or verb.__doc__
-        command = commands.add_parser(name or verb.__name__.replace("_", "-"), help=help, description=help)
+        about = does or verb.__doc__
+        command = commands.add_parser(name or verb.__name__.replace("_", "-"), help=about, description=about)
         command.set_defaults(verb=verb)
         for argument in positional:
             command.add_argument(argument, type=Path)

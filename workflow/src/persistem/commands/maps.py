@@ -1,4 +1,4 @@
-"""The verbs of maps of a microscopist's own micrographs.
+"""The verbs that map a user's own micrographs.
 
 The first line of a verb's docstring is its help.
 """
@@ -37,7 +37,7 @@ def map(
     from persistem.reading import read
 
     trained = bundle.load(model)
-    # what a file is, is said once, not for each of its frames
+    # each sentence about a file is printed once, not for each of its frames
     failures: dict[str, None] = {}
     warned: set[str] = set()
     named = names(images)
@@ -65,11 +65,11 @@ def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model:
     from persistem.store.files import new_folder
     from persistem.study import Micrograph
 
-    says = {key: value for key, value in protocol.items() if key not in ("step", "bundle")}
+    settings = {key: value for key, value in protocol.items() if key not in ("step", "bundle")}
     step = protocol.get("step", STEP)
     if not isinstance(step, int | float):
         raise PersistemError(f"--protocol: step = {step!r}: a distance in Å")
-    asked = section(Micrograph, says | {"path": str(micrograph)})
+    asked = section(Micrograph, settings | {"path": str(micrograph)})
     trained = bundle.load(model)
     warned: set[str] = set()
     try:
@@ -77,7 +77,7 @@ def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model:
             for image in read(micrograph, pixel_size=asked.pixel_size, voltage=asked.voltage, defocus=asked.defocus):
                 part = folder if image.frame is None else folder / f"frame-{image.frame}"
                 _map(image, trained, part, step, jobs, warned, name_of(image))
-    except PersistemError as error:  # a study has settings for the options that sentences name
+    except PersistemError as error:  # name the study's settings instead of the options
         sentence = re.sub(r"--(pixel-size|voltage|defocus|step)\b", lambda o: o[1].replace("-", "_"), str(error))
         raise PersistemError(sentence) from error
 
@@ -90,20 +90,20 @@ def publish_map(source: Path, out: Path) -> None:
 
 
 def names(images: list[Path]) -> dict[Path, str]:
-    """A folder's name for each image: its stem, numbered where another has it; an image listed twice counts once."""
-    found: dict[Path, str] = {}
-    known = set()
+    """The folder name of each image: its stem, numbered if it is taken; an image listed twice counts once."""
+    folders: dict[Path, str] = {}
+    seen = set()
     for path in images:
-        if path.resolve() not in known:
-            known.add(path.resolve())
-            found[path] = free(path.stem, found.values())
-    return found
+        if path.resolve() not in seen:
+            seen.add(path.resolve())
+            folders[path] = free(path.stem, folders.values())
+    return folders
 
 
 def _map(
     image: Image, model: Model, out: Path, step: float, jobs: int, warned: set[str], title: str | None = None
 ) -> None:
-    """Map one image into one folder; new warnings on standard error, one line of what was found on standard output."""
+    """Map one image into one folder; print new warnings on standard error, shares on standard output."""
     from persistem.maps import map_image, write
     from persistem.maps.files import refuse_foreign
     from persistem.maps.mapping import readable
@@ -111,14 +111,15 @@ def _map(
     refuse_foreign(out)
     title = title or str(out)
     with _progress(Path(title).name) as progress:
-        found = map_image(image, model, step, jobs, progress)
+        mapped = map_image(image, model, step, jobs, progress)
     left_out = [readable(f"{image.path}: {reason}; left out") for reason in image.facts.get("skipped", ())]
-    for warning in (*left_out, *found.facts["warnings"]):
+    for warning in (*left_out, *mapped.facts["warnings"]):
         if warning not in warned:
             warned.add(warning)
             print(f"persistem: warning: {warning}", file=sys.stderr, flush=True)
-    write(found, image, model, out)
-    print(readable(f"{title}: ") + ", ".join(f"{what} {share:.0%}" for what, share in found.shares.items()), flush=True)
+    write(mapped, image, model, out)
+    shares = ", ".join(f"{what} {share:.0%}" for what, share in mapped.shares.items())
+    print(readable(f"{title}: ") + shares, flush=True)
 
 
 def _sentence(path: Path, error: PersistemError | OSError) -> str:
@@ -129,7 +130,7 @@ def _sentence(path: Path, error: PersistemError | OSError) -> str:
 
 @contextmanager
 def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A line on standard error that says how much is done and how long the rest takes; none without a terminal."""
+    """Show on standard error how much is done and how long the rest takes; nothing without a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""The verbs of stages that take more than settings and a file; those of the others are made from ``store.stages``.
+"""The verbs of stages that take more than settings and a file; ``commands.cli`` makes the others from ``store.stages``.
 
 The first line of a verb's docstring is its help.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from persistem.errors import PersistemError
 from persistem.study.settings import given, require, section, sections
 
-#: Crops of a micrograph of the paper's.
+#: Crops of one micrograph of the paper.
 PAPER_CROPS = 16
 
 

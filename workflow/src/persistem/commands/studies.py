@@ -1,4 +1,4 @@
-"""The verbs of whole studies: whether they are valid, what they show, and how others verify it.
+"""The verbs of whole studies: check, publish, record, archive and verify them.
 
 The first line of a verb's docstring is its help.
 """

@@ -1,1 +1,1 @@
-"""From a study to what has to be computed: the digest and the settings of every stage, and the work of its jobs."""
+"""From a study to what has to be computed: digests and settings of the stages, and the work of their jobs."""

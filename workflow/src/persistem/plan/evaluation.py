@@ -1,6 +1,6 @@
 """From a study to its evaluation: descriptors, and the studies that differ from it in one respect.
 
-Alternatives, controls and conditions are variants of the study; their plans add steps to the study's own plan, so they
+Alternatives, controls and conditions are variants of the study. Their plans add steps to the study's own plan, so they
 share every digest that their settings leave alone.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """The files of an evaluation; a part that the study does not ask for is empty."""
+    """The files of an evaluation; parts that the study does not ask for are empty."""
 
     evaluation: str = ""
     controls: str = ""
@@ -40,7 +40,7 @@ class EvaluationPlan:
 
 
 def plan_evaluation(plan: Plan) -> EvaluationPlan:
-    """Add the steps of the evaluation to a plan; nothing where the study has none."""
+    """Add the steps of the evaluation to a plan, if the study has one."""
     asked = plan.study.evaluation
     if asked is None:
         return EvaluationPlan()
@@ -55,7 +55,7 @@ def plan_evaluation(plan: Plan) -> EvaluationPlan:
 
 
 def evaluation_figures(plan: Plan) -> dict[str, dict[str, Any]]:
-    """What each figure of the evaluation is drawn from, by name; nothing where the study has none."""
+    """What each figure of the evaluation is drawn from, by name; empty if the study has no evaluation."""
     asked, evaluated = plan.study.evaluation, plan.evaluation
     if asked is None:
         return {}
@@ -70,7 +70,7 @@ def evaluation_figures(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 class _Planning:
-    """What the parts of one evaluation have in common."""
+    """What the parts of one evaluation share."""
 
     def __init__(self, plan: Plan, asked: Evaluation) -> None:
         self.plan, self.asked, self.study = plan, asked, plan.study
@@ -101,7 +101,7 @@ class _Planning:
         return paths.path("evaluation", self.plan.add("evaluation", evaluate.VERSION, settings, **_classifying()))
 
     def controls(self) -> str:
-        """The controls, the first of which is the study as it is."""
+        """The controls; the first is the study as it is."""
         first = self.asked.describing.sizes[0]
         describing = self.describing | {"sizes": [first]}
         listed = [
@@ -121,12 +121,12 @@ class _Planning:
         conditions = []
         for value in sweep.values:
             changes = {**sweep.settings, sweep.key: value}
-            ours = {key: v for key, v in changes.items() if key.startswith("evaluation.")}
-            described = variant(self.study, ours, where) if ours else self.study
+            evaluation = {key: v for key, v in changes.items() if key.startswith("evaluation.")}
+            described = variant(self.study, evaluation, where) if evaluation else self.study
             if described.evaluation is None:
                 raise PersistemError(f"{where}: {sweep.key} leaves no evaluation")
-            theirs = {key: v for key, v in changes.items() if key not in ours}
-            plan = self.plan.variant(variant(self.plain, theirs, where))
+            others = {key: v for key, v in changes.items() if key not in evaluation}
+            plan = self.plan.variant(variant(self.plain, others, where))
             self._check_states(plan.study, where)
             describing = described.evaluation.describing
             conditions.append(
@@ -139,20 +139,20 @@ class _Planning:
                     "waves": [record | {"path": _path(plan, "exit_waves", record)} for record in records(plan)],
                 }
             )
-        for one in conditions:
-            same = [other["value"] for other in conditions if one | {"value": other["value"]} == other]
+        for condition in conditions:
+            same = [other["value"] for other in conditions if condition | {"value": other["value"]} == other]
             if len(same) > 1:
                 raise PersistemError(f"{where}: {sweep.key} = {same[0]!r} and {same[1]!r} make no difference")
         group = sweeps.grouped(conditions)
-        for one in conditions:
-            self._check_seeds([(w["state"], group[w["seeds"][0]]) for w in one["waves"]], where)
+        for condition in conditions:
+            self._check_seeds([(w["state"], group[w["seeds"][0]]) for w in condition["waves"]], where)
         settings = self.common | {"sweep": sweep.name, "base": sweep.base, "rows": rows, "conditions": conditions}
-        # a sweep images and describes by itself
+        # a sweep images and describes crops itself
         versions = {"images": micrographs.VERSION, "descriptors": descriptors.VERSION} | _describing() | _classifying()
         return paths.path("sweeps", self.plan.add("sweeps", sweeps.VERSION, settings, **versions))
 
     def multiverse(self) -> list[dict[str, Any]]:
-        """The accuracy table of the study and of each alternative to it, with the first recipe."""
+        """The accuracy tables of the study and of each alternative, with the first recipe."""
         name = next(iter(self.study.features))
         asked = self.asked.multiverse
         where = "evaluation.multiverse"
@@ -160,12 +160,12 @@ class _Planning:
         base = variant(with_seeds(self.plain, asked.seeds, where), {"features": {name: recipe}}, where)
         as_it_is = self._accuracy(base, name, where)
         listed = [_listed("as it is", "the study", True, as_it_is)]
-        for k, one in enumerate(asked.alternatives):
-            here = f"{where}.alternatives[{k}] ({one.answer})"
-            accuracy = self._accuracy(variant(base, one.settings, here), name, here)
+        for k, alternative in enumerate(asked.alternatives):
+            here = f"{where}.alternatives[{k}] ({alternative.answer})"
+            accuracy = self._accuracy(variant(base, alternative.settings, here), name, here)
             if accuracy == as_it_is:
-                raise PersistemError(f"{here}: {', '.join(one.settings)} makes no difference to the study")
-            listed.append(_listed(one.question, one.answer, False, accuracy))
+                raise PersistemError(f"{here}: {', '.join(alternative.settings)} makes no difference to the study")
+            listed.append(_listed(alternative.question, alternative.answer, False, accuracy))
         return listed
 
     def _accuracy(self, study: Study, recipe: str, where: str) -> str:
@@ -183,52 +183,54 @@ class _Planning:
             raise PersistemError(f"{where}: no state {unknown[0]!r}; there are {', '.join(self.common['states'])}")
         changed = variant(with_seeds(self.plain, control.seeds, where), control.settings, where)
         asked = self.asked.model_dump(mode="json", include={"rows", "C", "models"}) | {"describing": describing}
-        found, defoci = [], {}
+        sources, defoci = [], {}
         for state in self.common["states"]:
-            one = variant(changed, control.states.get(state, {}), where)
-            self._check_states(one, where)
-            variant(one, {"evaluation": asked}, where)  # refused here and not after its molecular dynamics
-            plan = self.plan.variant(one)
-            found += [s for s in self._described(plan, describing) if s["state"] == state]
+            study = variant(changed, control.states.get(state, {}), where)
+            self._check_states(study, where)
+            variant(study, {"evaluation": asked}, where)  # refused here and not after its molecular dynamics
+            plan = self.plan.variant(study)
+            sources += [s for s in self._described(plan, describing) if s["state"] == state]
             defoci[state] = sorted(plan.defoci.values())
-        if any(of != defoci[state] for of in defoci.values()):
-            raise PersistemError(f"{where}: imaging.defoci differ between states; all need the same: {_of(defoci)}")
-        unit = [tuple(s["seeds"]) if len(s["seeds"]) > 1 else s["seeds"][0] for s in found]
-        self._check_seeds([(s["state"], of) for s, of in zip(found, unit, strict=True)], where)
-        return found
+        if any(values != defoci[state] for values in defoci.values()):
+            raise PersistemError(
+                f"{where}: imaging.defoci differ between states; all need the same: {_by_state(defoci)}"
+            )
+        units = [tuple(s["seeds"]) if len(s["seeds"]) > 1 else s["seeds"][0] for s in sources]
+        self._check_seeds([(s["state"], unit) for s, unit in zip(sources, units, strict=True)], where)
+        return sources
 
     def _check_states(self, study: Study, where: str) -> None:
         states = states_of(study)
         if set(states) != set(self.common["states"]):
             raise PersistemError(
-                f"{where}: its states are {', '.join(states)}; they must be those of the study,"
+                f"{where}: its states are {', '.join(states)}; they must be the study's,"
                 f" {', '.join(self.common['states'])}"
             )
 
     def _check_seeds(self, pairs: list[tuple[str, Any]], where: str) -> None:
-        """Refuse too few or other seeds, or groups of seeds, in a state; ``pairs`` of state and seed or group."""
-        of = {state: sorted({seed for one, seed in pairs if one == state}) for state in self.common["states"]}
-        first, *_ = of.values()
-        if len(first) < MINIMUM_SEEDS or any(seeds != first for seeds in of.values()):
+        """Refuse states with too few or different seeds; each of ``pairs`` is a state and a seed or group of seeds."""
+        seeds_of = {state: sorted({seed for of, seed in pairs if of == state}) for state in self.common["states"]}
+        first, *_ = seeds_of.values()
+        if len(first) < MINIMUM_SEEDS or any(seeds != first for seeds in seeds_of.values()):
             raise PersistemError(
                 f"{where}: needs {MINIMUM_SEEDS} seeds, or stacks that share none, or more, the same of every state;"
-                f" there are {_of(of)}"
+                f" there are {_by_state(seeds_of)}"
             )
 
     def _described(self, plan: Plan, describing: dict[str, Any]) -> list[dict[str, Any]]:
         """The descriptors of every classified specimen of a plan."""
-        found = []
+        described = []
         for record in records(plan):
             name = record["specimen"]
             image = plan.digest("micrographs", name)
             settings = {"defoci": list(plan.defoci.values()), "describing": describing}
             digest = self.plan.add("descriptors", descriptors.VERSION, settings, image, **_describing())
             path = paths.path("descriptors", digest, name)
-            found.append(record | {"path": path, "summary": plan.summary(name)})
-        return found
+            described.append(record | {"path": path, "summary": plan.summary(name)})
+        return described
 
     def _images(self, recipe: str) -> list[dict[str, Any]]:
-        """The persistence images of a recipe, of every micrograph."""
+        """A recipe's persistence images of every micrograph."""
         return [
             record | {"defocus": value, "path": _path(self.plan, "persistence_images", record, recipe, name)}
             for record in records(self.plan)
@@ -237,17 +239,17 @@ class _Planning:
 
 
 def _describing() -> dict[str, int]:
-    """Versions that descriptors have: they cut crops and make persistence images by themselves."""
+    """Versions in the digest of descriptors, which cut crops and make persistence images themselves."""
     return {"crops": crops.VERSION, "persistence_images": persistence_images.VERSION}
 
 
 def _classifying() -> dict[str, int]:
-    """Versions that accuracies have."""
+    """Versions in the digest of accuracies."""
     return {"classifiers": learning.VERSION, "validation": validation.SHARED_VERSION}
 
 
-def _of(values: dict[str, list[Any]]) -> str:
-    return "; ".join(f"{state}: {of}" for state, of in values.items())
+def _by_state(lists: dict[str, list[Any]]) -> str:
+    return "; ".join(f"{state}: {values}" for state, values in lists.items())
 
 
 def _path(plan: Plan, stage: str, record: dict[str, Any], recipe: str = "", defocus: str = "") -> str:
@@ -259,7 +261,7 @@ def _listed(question: str, answer: str, default: bool, accuracy: str) -> dict[st
 
 
 def records(plan: Plan) -> list[dict[str, Any]]:
-    """Specimen, state and seeds (several, of a stack) of everything that is classified and imaged."""
+    """Specimen, state and seeds (several for a stack) of everything that is classified and imaged."""
     return [
         {"specimen": s.name, "state": s.state, "seeds": list(plan.seeds[s.name])}
         for s in plan.classified

@@ -1,4 +1,4 @@
-"""What the job of a digest reads and is told, by the names in the path of what it makes."""
+"""What a job reads and is told, by the digest and the names in the path of its result."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from persistem.study.members import Specimen
 
 
 def source(plan: Plan, stage: str, digest: str) -> str:
-    """The file that a job reads, made by the stage that has the digest of its input; with the other wildcards."""
+    """The file that a job reads; its wildcards other than the digest stay open."""
     before = plan.input_digest(stage, digest)
     made_by = next(name for name, steps in plan.steps.items() if before in steps)
     return paths.pattern(made_by).replace("{digest}", before)
 
 
 def specimen(plan: Plan, stage: str, digest: str, name: str) -> Specimen:
-    """The specimen of a job, of the study or of a variant of it."""
+    """The specimen of a job, from the study or a variant of it."""
     return plan.plan_of(name, stage, digest).specimens[name]
 
 
@@ -28,7 +28,7 @@ def hot_restart(plan: Plan, digest: str, name: str) -> str:
 
 
 def members(plan: Plan, digest: str, name: str) -> list[str]:
-    """What a preparation starts from: the restart file of a specimen, or the structures of those in a stack."""
+    """What a preparation starts from: a specimen's restart file, or the structures of a stack's members."""
     own = plan.plan_of(name, "prepared", digest)
     file = "structure.extxyz" if is_stack(plan, digest) else "end.restart"
     return [
@@ -38,7 +38,7 @@ def members(plan: Plan, digest: str, name: str) -> list[str]:
 
 
 def is_stack(plan: Plan, digest: str) -> bool:
-    """Whether a preparation is a stack, which is cut out by one process."""
+    """Whether a preparation is a stack, which one process cuts out."""
     method: str = plan.settings("prepared", digest)["preparation"]["method"]
     return method == "stack"
 
@@ -52,7 +52,7 @@ def ranks(plan: Plan, stage: str, digest: str) -> int:
 
 
 def held_at(plan: Plan, digest: str, name: str) -> str:
-    """The options that say at which temperature (K) a specimen is held, and by which thermostat."""
+    """The options for the temperature (K) and the thermostat that hold a specimen."""
     own = plan.plan_of(name, "prepared", digest)
     held = own.specimens[name]
     if held.structure:
@@ -61,14 +61,14 @@ def held_at(plan: Plan, digest: str, name: str) -> str:
 
 
 def described_micrographs(plan: Plan, digest: str, name: str) -> list[str]:
-    """The micrographs of a specimen that descriptors are of, in the order of the defoci."""
+    """The micrographs of a specimen that descriptors describe, in the order of the defoci."""
     pattern = source(plan, "descriptors", digest)
     defoci = plan.settings("descriptors", digest)["defoci"]
     return [pattern.format(specimen=name, defocus=paths.defocus_id(defocus)) for defocus in defoci]
 
 
 def batches(plan: Plan, digest: str, name: str, defocus: str, size: int) -> list[str]:
-    """The diagrams of a micrograph in files of ``size`` crops; a variant of the study may have other crops."""
+    """The files with the diagrams of a micrograph, ``size`` crops in each; a variant may have other crops."""
     count = plan.crops_of[digest]
     pattern = paths.crop_batch()
     return [
@@ -78,10 +78,10 @@ def batches(plan: Plan, digest: str, name: str, defocus: str, size: int) -> list
 
 
 def own_structure(plan: Plan, digest: str) -> str:
-    """The user's file behind a specimen; absolute, as a module's prefix is not where it lies."""
+    """The user's file behind a specimen; absolute, because a Snakemake module's prefix must not move it."""
     return str(Path(plan.settings("specimens", digest)["path"]).absolute())
 
 
 def defoci(plan: Plan) -> dict[str, float]:
     """Every defocus (Å) of the study, its variants and its trial, by its name in paths."""
-    return plan.trial.defoci | {name: value for one in plan.plans for name, value in one.defoci.items()}
+    return plan.trial.defoci | {name: value for each in plan.plans for name, value in each.defoci.items()}

@@ -1,4 +1,4 @@
-"""From a study to the maps of a microscopist's own micrographs: one step, and one job, for each file."""
+"""From a study to the maps of the user's own micrographs: one step and one job for each file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MapsPlan:
-    """The maps of a study, by the name of the micrograph; nothing where the study has no micrographs."""
+    """The maps of a study, by the name of the micrograph; empty if the study has no micrographs."""
 
     #: The files of the model that makes them.
     bundle: tuple[str, ...] = ()
-    #: The micrograph's file; the folder of its map under its digest, and the one that the study shows.
+    #: The micrograph's file; the folder of its map under its digest, and in the study's folder.
     files: dict[str, str] = field(default_factory=dict)
     folders: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class MapsPlan:
 def plan_maps(plan: Plan) -> MapsPlan:
     """Add a step for each of a study's own micrographs to a plan.
 
-    A micrograph is known by its content, and so is a finished model: its index has the checksums of its other files.
+    A micrograph is known by its content, and so is a finished model: its index holds the checksums of its other files.
     """
     study = plan.study
     if not study.micrographs:
@@ -43,16 +43,16 @@ def plan_maps(plan: Plan) -> MapsPlan:
     if study.map_with is None:
         files, inputs = plan.model.files, [plan.model.digest]
     else:
-        # absolute, as a module's prefix is not where it lies
+        # absolute, because a Snakemake module's prefix must not move them
         files, inputs = [str(Path(study.map_with, name).absolute()) for name in bundle.FILES], []
         settings["bundle"] = study.map_with
         identity["bundle"] = content(Path(study.map_with, bundle.INDEX))
-    found = MapsPlan(tuple(files))
+    maps = MapsPlan(tuple(files))
     for micrograph in study.micrographs:
-        name = paths.micrograph_id(micrograph.path, found.files)
+        name = paths.micrograph_id(micrograph.path, maps.files)
         known = identity | {"path": content(Path(micrograph.path))}
         digest = plan.add("maps", mapping.VERSION, settings | part(micrograph), *inputs, **known)
-        found.files[name] = str(Path(micrograph.path).absolute())
-        found.folders[name] = paths.path("maps", digest, micrograph=name)
-        found.shown[name] = paths.map_folder(study.name, name)
-    return found
+        maps.files[name] = str(Path(micrograph.path).absolute())
+        maps.folders[name] = paths.path("maps", digest, micrograph=name)
+        maps.shown[name] = paths.map_folder(study.name, name)
+    return maps

@@ -1,4 +1,4 @@
-"""From a study to its model: the micrographs that train it, of other thicknesses through variants of the study."""
+"""From a study to its model: the micrographs that train it; other thicknesses come from variants of the study."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from persistem.study.variants import variant, with_seeds
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
-    from persistem.study import ModelSettings, Study
+    from persistem.study import Study
 
-#: The lens, and how its defocus is counted; of the rest of the imaging the micrographs know.
+#: The lens, and how its defocus is counted; the micrographs hold the rest of the imaging.
 MICROSCOPE = tuple(key for key in micrographs.KEYS if key not in ("field", "thickness", "pixels", "margin"))
 
-#: What the training sees; the step is of the maps.
+#: The settings that the training sees; the step is for the maps.
 TRAINED = tuple(key for key in ModelSettings.model_fields if key != "step")
 
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """The model of a study and what it is trained from; without a digest where the study has none."""
+    """The model of a study and what it is trained from; without a digest if the study has none."""
 
     digest: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -47,16 +47,16 @@ class ModelPlan:
         return [str(Path(self.index).with_name(name)) for name in bundle.FILES] if self.index else []
 
     def of(self, plan: Plan, asked: ModelSettings) -> str:
-        """The index of a bundle that is trained from the same micrographs as another model asks; adds its step."""
+        """Add the step of another model, trained from the same micrographs; return the index of its bundle."""
         return paths.path("models", _trained(plan, self.settings | {"model": part(asked, TRAINED)}))
 
 
 def plan_model(plan: Plan) -> ModelPlan:
-    """Add the steps of the model to a plan; nothing where the study has none."""
+    """Add the steps of the model to a plan, if the study has one."""
     study = plan.study
     if study.model is None:
         return ModelPlan()
-    kept = {seed for one in study.truth.splices for seed in one.seeds} if study.truth else set()
+    kept = {seed for splice in study.truth.splices for seed in splice.seeds} if study.truth else set()
     settings = {
         "states": states_of(study),
         "model": part(study.model, TRAINED),
@@ -69,18 +69,18 @@ def plan_model(plan: Plan) -> ModelPlan:
 
 
 def _trained(plan: Plan, settings: dict[str, Any]) -> str:
-    # the model describes windows and classifies by itself
+    # the model describes windows and classifies them itself
     versions = {"classifiers": learning.VERSION, "validation": validation.SHARED_VERSION, "windows": windows.VERSION}
     return plan.add("models", training.VERSION, settings, **versions)
 
 
 def _thicknesses(plan: Plan) -> list[Plan]:
-    """A plan for each thickness that is trained at: that of the study itself, or of a variant."""
+    """A plan for each training thickness: the study's own, or a variant's."""
     assert plan.study.model is not None
     if not plan.study.model.thicknesses:
         return [plan]
-    without: dict[str, Any] = {"evaluation": None, "model": None, "truth": None}
-    plain = with_seeds(variant(plan.study, without, "model"), (), "model")
+    unasked: dict[str, Any] = {"evaluation": None, "model": None, "truth": None}
+    plain = with_seeds(variant(plan.study, unasked, "model"), (), "model")
     plans = []
     for k, thickness in enumerate(plan.study.model.thicknesses):
         if thickness == plan.study.imaging.thickness:
@@ -91,7 +91,7 @@ def _thicknesses(plan: Plan) -> list[Plan]:
 
 
 def _sources(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
-    """Every micrograph of a classified specimen, but of those of the seeds ``kept``, which composites are made of."""
+    """Every micrograph of a classified specimen, without the seeds ``kept`` for composites."""
     return [
         record
         | {
@@ -107,7 +107,7 @@ def _sources(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
 
 
 def _material(study: Study) -> str:
-    """The material in words, for the card."""
+    """The material in words, for the model's card."""
     if study.structures:
         return "own structures"
     return study.material.file or study.material.crystal.formula

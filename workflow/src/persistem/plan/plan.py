@@ -1,7 +1,7 @@
 """From a study to what has to be computed: specimens, and the digest and settings of every stage.
 
-A digest is taken over a stage's slice of the study, its version and the digest of its input, so a changed parameter
-is a new path: exactly the stages that see it run, the old results stay, and studies share what they have in common.
+A digest covers a stage's slice of the study, its version and the digest of its input, so a changed parameter gives a
+new path: exactly the stages that see it run, the old results stay, and studies share what they have in common.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from persistem.topology import diagrams, persistence_images
 
 @dataclass(frozen=True)
 class Step:
-    """What one digest of one stage stands for: the settings its jobs receive, and the digest of its input."""
+    """What one digest of a stage stands for: the settings of its jobs, and the digests of its inputs."""
 
     stage: str
     version: int
@@ -48,14 +48,14 @@ class Plan:
     """The steps of a study, by stage and digest, and which digest serves which specimen."""
 
     def __init__(self, study: Study, of: Plan | None = None, learned: bool = True) -> None:
-        """The plan of a study, or of a variant of the study of the plan ``of``, which its steps are added to.
+        """The plan of a study; or of a variant, whose steps are added to the plan ``of`` of its study.
 
-        Of a variant nothing is shown, and nothing below its micrographs is planned unless it is ``learned``.
+        A variant has no report, and unless ``learned`` nothing below its micrographs is planned.
         """
         self.study = study
         self.recipes = study.features if learned else {}
         self.specimens = _simulated(study)
-        #: what is imaged under a specimen's name: itself, or those in its stack; and their seeds
+        #: what is imaged under a specimen's name, itself or the members of its stack; and their seeds
         self.members = groups_of(study)
         self.seeds = {name: tuple(s.seed for s in group) for name, group in self.members.items()}
         self.imaged = [self.specimens[name] for name in self.members]
@@ -63,13 +63,13 @@ class Plan:
         self.defoci = {paths.defocus_id(d): d for d in study.imaging.defoci}
         self.crops_per_micrograph = crops.count_along(study.imaging.pixels, study.crops) ** 2
         self.steps: dict[str, dict[str, Step]] = of.steps if of else {stage: {} for stage in paths.STAGES}
-        #: this plan and those of variants, in the order in which they were made
+        #: this plan and the plans of variants, in the order of their making
         self.plans: list[Plan] = of.plans if of else []
         self.plans.append(self)
         self._specimen = self._specimen_digests()
         self._prepared = {name: self._prepared_step(group) for name, group in self.members.items()}
         self._image_digests()
-        # one state only cannot be told from another, but can be shown
+        # a single state cannot be classified, but can be shown
         recipes = self.recipes if len(states_of(study)) > 1 else {}
         self.learning = {name: self._learning_step(name) for name in recipes}
         if not of:
@@ -81,17 +81,17 @@ class Plan:
 
     @property
     def study_digest(self) -> str:
-        """The digest of all that the study's results stand on, without the report, which quotes what changes none."""
-        steps = {stage: sorted(of) for stage, of in self.steps.items() if of and stage != "report"}
+        """The digest of all that the results stand on; not of the report, which quotes settings that change none."""
+        steps = {stage: sorted(digests) for stage, digests in self.steps.items() if digests and stage != "report"}
         return digest_of("study", 1, steps, [])
 
     def variant(self, study: Study, learned: bool = False) -> Plan:
-        """The plan of a variant of the study: one of ``plans`` where there is such a plan, else a new one."""
+        """The plan of a variant of the study: one of ``plans`` if it is there, else a new one."""
         known = (plan for plan in self.plans if plan.study == study and bool(plan.recipes) == learned)
         return next(known, None) or Plan(study, of=self, learned=learned)
 
     def plan_of(self, specimen: str, stage: str, digest: str) -> Plan:
-        """The plan, of this study or of a variant, that has a specimen with this digest of a stage."""
+        """The plan, of this study or a variant, in which a specimen has this digest of a stage."""
         return next(plan for plan in self.plans if plan.has(specimen, stage, digest))
 
     def has(self, specimen: str, stage: str, digest: str) -> bool:
@@ -105,15 +105,15 @@ class Plan:
         return self._images[stage, specimen, recipe]
 
     def settings(self, stage: str, digest: str) -> dict[str, Any]:
-        """The slice of the study that jobs of this stage and digest receive, as plain values."""
+        """The slice of the study that the jobs of a stage and digest receive, as plain values."""
         return self._step(stage, digest).settings
 
     def input_digest(self, stage: str, digest: str) -> str:
-        """The digest of the step that this one takes its input from."""
+        """The digest of the step that makes this step's input."""
         return self._step(stage, digest).inputs[0]
 
     def sources(self, stage: str, digest: str) -> list[str]:
-        """The files that a step of a figure or of the report names in its settings."""
+        """The files that the step of a figure or of the report reads; for the report also every file of its figures."""
         files = paths.files_in(self.settings(stage, digest))
         pictures = [str(Path(f).with_suffix(s)) for f in self.report.figures.values() for s in paths.FIGURE_SUFFIXES]
         return list(dict.fromkeys(files + (pictures if stage == "report" else [])))
@@ -138,12 +138,12 @@ class Plan:
         if digest not in self.steps[stage]:
             known = ", ".join(self.steps[stage])
             raise PersistemError(
-                f"{paths.RESULTS}/{stage}/{digest} is not of study {self.study.name!r}, which has {known}"
+                f"{paths.RESULTS}/{stage}/{digest} is not in study {self.study.name!r}, which has {known}"
             )
         return self.steps[stage][digest]
 
     def files(self, stage: str, made: bool = False) -> list[str]:
-        """Every file of a stage; of what is imaged and its images, with ``made``, only those that the tables need."""
+        """Every file of a stage; ``made`` leaves out the specimens that the tables do not need imaged."""
         imaged = self.classified if made else self.imaged
         if stage == "specimens":
             return [paths.path(stage, d, name) for name, d in self._specimen.items()]
@@ -162,7 +162,7 @@ class Plan:
         ]
 
     def summary(self, specimen: str) -> str:
-        """What the table of specimens says of one, beside its structure."""
+        """A specimen's file for the table of specimens, beside its structure."""
         return paths.beside("specimens", "summary.json").format(digest=self._specimen[specimen], specimen=specimen)
 
     @cached_property
@@ -190,9 +190,9 @@ class Plan:
             file["material"] = {**material, "file": content(Path(study.material.file))}
         hot = self.add("specimens", md.VERSION, heating, **file)
         settings = {**heating, "md": protocol | check | part(study.md, ("rt",))}
-        # what heating settings do to a treated specimen is in the hot state's digest already
+        # the hot state's digest already covers the heating settings
         treated = Step("specimens", md.VERSION, settings, {"rt": part(study.md.rt)}, (hot,))
-        # that of the study remains where a variant differs in what no digest has
+        # keep the study's own step if a variant differs only in what no digest covers
         self.steps["specimens"].setdefault(treated.digest, treated)
         return {s.name: treated.digest if s.rt else hot for s in self.specimens.values()}
 
@@ -201,17 +201,17 @@ class Plan:
         return self.add("specimens", structures.VERSION, settings, path=content(Path(structure.path)))
 
     def _prepared_step(self, group: tuple[Specimen, ...]) -> str:
-        """The digest of what is imaged: of the specimen itself where nothing is prepared."""
+        """The digest of what is imaged: the specimen's own if nothing is prepared."""
         study, first = self.study, self._specimen[group[0].name]
         if study.preparation.method == "none":
             return first
         settings: dict[str, Any] = {"preparation": part(study.preparation)}
         if study.preparation.method == "stack":
-            # stacks with the same first member have its name
+            # stacks with the same first member have the same name
             settings |= {"imaging": part(study.imaging, preparation.KEYS), "seeds": [s.seed for s in group]}
             members = dict.fromkeys(self._specimen[s.name] for s in group)
             return self.add("prepared", preparation.VERSION, settings, *members)
-        # what settings of the molecular dynamics do is in the specimen's digest already
+        # the specimen's digest already covers the settings of the molecular dynamics
         step = Step("prepared", preparation.VERSION, self.settings("specimens", first) | settings, settings, (first,))
         return self.steps["prepared"].setdefault(step.digest, step).digest
 
@@ -252,13 +252,13 @@ class Plan:
         ]
         sources = [
             {
-                "path": paths.path("persistence_images", str(of["digest"]), str(of["specimen"]), name),
-                "specimen": of["specimen"],
-                "state": of["state"],
-                "seed": of["seed"],
+                "path": paths.path("persistence_images", str(record["digest"]), str(record["specimen"]), name),
+                "specimen": record["specimen"],
+                "state": record["state"],
+                "seed": record["seed"],
                 "defocus": defocus,
             }
-            for of in specimens
+            for record in specimens
             for name, defocus in self.defoci.items()
         ]
         settings = {
@@ -267,17 +267,17 @@ class Plan:
             "learning": part(self.study.learning),
             "sources": sources,
         }
-        # digests were given to specimens and defoci before the settings named files
+        # digests cover specimens and defoci, as they did before the settings named files
         known = {"sources": specimens, "defoci": list(self.defoci.values())}
-        images = sorted({str(of["digest"]) for of in specimens})
+        images = sorted({str(record["digest"]) for record in specimens})
         return self.add("learning", learning.VERSION, settings, *images, **known)
 
 
 def _simulated(study: Study) -> dict[str, Specimen]:
-    """The specimens of a study, by name, and untreated ones that are heated only to be treated at room temperature."""
-    found = {s.name: s for s in specimens_of(study)}
-    for s in list(found.values()):
+    """The specimens of a study by name, and the untreated ones that are heated only to be treated."""
+    specimens = {s.name: s for s in specimens_of(study)}
+    for s in list(specimens.values()):
         if s.rt and s.temperature is not None:
             name = paths.specimen_id(s.temperature, False, s.seed)
-            found.setdefault(name, replace(s, name=name, state=None, rt=False))
-    return found
+            specimens.setdefault(name, replace(s, name=name, state=None, rt=False))
+    return specimens

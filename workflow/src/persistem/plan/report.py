@@ -1,7 +1,7 @@
 """From a study to its figures and report: what each is drawn from.
 
-Settings of these stages name the files that they read, relative to the folder of ``results/``. A path carries the
-digest of what made the file, so the settings alone determine a figure.
+The settings of these stages name the files that they read, relative to the folder that holds ``results/``. A path
+carries the digest of what made the file, so the settings alone determine a figure.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from persistem.topology import diagrams, diagrams_3d, inverse, optimal_volumes
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
 
-#: Raised when the report changes for the same study: its page, or how claims are decided.
+#: Bump when the report changes for the same study: its page, or how claims are decided.
 REPORT = 1
 
 
 @dataclass(frozen=True)
 class ReportPlan:
-    """The files that a study's report is made of, by specimen or figure."""
+    """The files of a study's report, by specimen or figure."""
 
     checks: dict[str, str]
     figures: dict[str, str]
@@ -42,7 +42,7 @@ def plan_report(plan: Plan) -> ReportPlan:
 
 
 class _Drawing:
-    """What the figures of one study have in common."""
+    """What the figures of one study share."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.study = plan, plan.study
@@ -54,7 +54,7 @@ class _Drawing:
         self.in_focus = [name for name, d in plan.defoci.items() if abs(d) <= self.study.learning.in_focus]
         self.crop = self._crop()
         self.examples = self._examples()
-        # of one specimen, not of a stack
+        # of one specimen, not of its stack
         self.thickness = self.study.imaging.thickness / max(map(len, plan.members.values()))
         binning = self.recipe.detector.binning if self.recipe.detector else 1
         self.pixel_size = self.study.imaging.field / self.study.imaging.pixels * binning
@@ -81,11 +81,11 @@ class _Drawing:
         return int(off_centre.argmin())
 
     def _examples(self) -> list[Specimen]:
-        """One specimen of each state, of the first seed that has all of them where there is one."""
-        of = {state: [s for s in self.plan.classified if s.state == state] for state in self.states}
-        common = set.intersection(*({s.seed for s in specimens} for specimens in of.values()))
+        """One specimen of each state, of the first seed that all states share, if any."""
+        by_state = {state: [s for s in self.plan.classified if s.state == state] for state in self.states}
+        common = set.intersection(*({s.seed for s in specimens} for specimens in by_state.values()))
         first = min(common, default=None)
-        return [next((s for s in found if s.seed == first), found[0]) for found in of.values() if found]
+        return [next((s for s in group if s.seed == first), group[0]) for group in by_state.values() if group]
 
     def _path(self, stage: str, specimen: Specimen, defocus: str = "") -> str:
         recipe = "" if stage in ("exit_waves", "micrographs") else self.recipe_name
@@ -106,7 +106,7 @@ class _Drawing:
         }
 
     def _radii(self) -> dict[str, float]:
-        """Radii of elements (Å); the covalent ones of those in own structures that the study says nothing of."""
+        """Radii of elements (Å); in own structures, covalent radii of the elements that the study does not state."""
         stated = dict(self.study.material.radii)
         if not self.study.structures:
             return stated
@@ -121,7 +121,7 @@ class _Drawing:
         return {"cube": cube, "field": imaging.field, "thickness": self.thickness, "radii": self._radii()}
 
     def _images(self, stage: str, defoci: list[str]) -> list[dict[str, Any]]:
-        """A file of every classified specimen at some defoci."""
+        """A stage's files of every classified specimen at some defoci."""
         return [
             record(s) | {"path": self._path(stage, s, name), "defocus": self.plan.defoci[name]}
             for s in self.plan.classified
@@ -129,7 +129,7 @@ class _Drawing:
         ]
 
     def _example_crops(self, **more: str) -> list[dict[str, Any]]:
-        """The crop shown of each state, with files of other stages under the keys ``more``."""
+        """The crop shown of each state, with the files of other stages under the keys of ``more``."""
         return [
             record(s)
             | {"path": self._path("crops", s, self.defocus)}
@@ -139,7 +139,7 @@ class _Drawing:
         ]
 
     def _check(self, specimen: Specimen) -> str:
-        """Whether a specimen is in the state that it is taken for."""
+        """Plan the check of a specimen's state; return its file."""
         study = self.study
         settings = record(specimen) | {"structure": self._path("specimens", specimen)}
         settings |= {"species": None, "reference": None, "thermo": None, "target_K": None, "target_GPa": None}
@@ -202,9 +202,9 @@ class _Drawing:
         temperatures = [t for t in self.shown.temperatures if t in simulated] or simulated[:3]
         panels = self.examples
         if not self.study.structures:
-            of = [[s for s in self.plan.imaged if s.temperature == t] for t in temperatures]
-            first = [min(s.seed for s in found) for found in of]
-            panels = [s for found, seed in zip(of, first, strict=True) for s in found if s.seed == seed]
+            groups = [[s for s in self.plan.imaged if s.temperature == t] for t in temperatures]
+            seeds = [min(s.seed for s in group) for group in groups]
+            panels = [s for group, seed in zip(groups, seeds, strict=True) for s in group if s.seed == seed]
         return self._slab() | {
             "shown": "periodic" if self.study.diagrams_3d.periodic else "open",
             "panels": [
@@ -329,7 +329,7 @@ class _Drawing:
 
 
 def record(specimen: Specimen) -> dict[str, Any]:
-    """What a figure says of a specimen."""
+    """What a figure says about a specimen."""
     return {
         "specimen": specimen.name,
         "state": specimen.state,

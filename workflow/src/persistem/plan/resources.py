@@ -1,7 +1,7 @@
 """What a job asks of a cluster: memory, time and disk, by the size of its work.
 
-Seconds and megabytes per unit of work were measured by `benchmarks/resources.py`, which also says how much of what is
-asked is used. Asked are three times the seconds, as other nodes are slower, and half as much memory again.
+`benchmarks/resources.py` measured the seconds and megabytes per unit of work; it also says how much of the request is
+used. A job asks for three times the seconds, because other nodes are slower, and half as much memory again.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from persistem.imaging.micrographs import foci
 from persistem.store.stages import BY_NAME
+from persistem.study import Imaging
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
 
-#: Asked over measured.
+#: Asked over measured: time, memory.
 SLOWER, LARGER = 3.0, 1.5
-#: Least that is asked for: minutes and MB, of a Python that only starts.
+#: The least that is asked for, minutes and MB: a bare start of Python.
 SHORTEST, SMALLEST = 2, 500
 #: Atoms in the cells of `ase.build.bulk`; cubic ones of the same structures have up to four times as many.
 ATOMS = {"wurtzite": 4, "hcp": 2, "diamond": 2, "zincblende": 2, "rocksalt": 2, "fluorite": 3, "cesiumchloride": 2}
 
 
 class Work(NamedTuple):
-    """A job's work: seconds, memory (MB) and what it writes (MB)."""
+    """A job's work: seconds, memory (MB) and output (MB)."""
 
     seconds: float
     memory: float
@@ -32,7 +34,7 @@ class Work(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What is asked for a job: memory and disk in MB, time in minutes; Snakemake's names."""
+    """What a job asks for: memory and disk in MB, time in minutes; under Snakemake's names."""
 
     mem_mb: int
     runtime: int
@@ -40,14 +42,14 @@ class Asked(NamedTuple):
 
 
 def asked(work: Work, attempt: int = 1) -> Asked:
-    """What is asked for a job's work; every further attempt asks for that much more memory and time again."""
+    """What a job asks for its work; each further attempt asks for as much memory and time again."""
     minutes = max(SHORTEST, math.ceil(SLOWER * work.seconds / 60))
     memory = 100 * math.ceil(max(SMALLEST, LARGER * work.memory) / 100)
     return Asked(memory * attempt, minutes * attempt, 100 * math.ceil(work.disk / 100))
 
 
 def work(plan: Plan, stage: str, digest: str) -> Work:
-    """The work of a job of a step of the plan; the same for all jobs of the step."""
+    """The work of each job of a step."""
     settings = plan.settings(stage, digest)
     if stage in BY_SETTINGS:
         return BY_SETTINGS[stage](settings)
@@ -60,14 +62,14 @@ def work(plan: Plan, stage: str, digest: str) -> Work:
 
 
 def _dynamics(settings: dict[str, Any], steps: int, frames: int = 1) -> Work:
-    """A potential as fast as Tersoff's; 110 bytes an atom in extended XYZ, 90 in each of two restart files."""
+    """With a potential as fast as Tersoff's; 110 bytes an atom in extended XYZ, 90 in each restart file."""
     atoms, ranks = _atoms(settings["material"]), settings["md"]["ranks"]
     seconds = 10 + 4.0e-6 * atoms * steps / ranks
     return Work(seconds, 60 + 70 * ranks + 2e-3 * atoms, 20 + 1e-6 * atoms * (110 * frames + 3 * 90))
 
 
 def _specimen(settings: dict[str, Any]) -> Work:
-    if "md" not in settings:  # a structure of the user's
+    if "md" not in settings:  # the user's own structure
         size = Path(settings["path"]).stat().st_size / 1e6
         return Work(10 + 2 * size, 200 + 20 * size, 20 + 2 * size)
     md = settings["md"]
@@ -75,11 +77,11 @@ def _specimen(settings: dict[str, Any]) -> Work:
 
 
 def _prepared(settings: dict[str, Any]) -> Work:
-    how = settings["preparation"]
-    if how["method"] == "stack":
+    method = settings["preparation"]
+    if method["method"] == "stack":
         return Work(20, 250)
-    steps = how["iterations"] if how["method"] == "inherent" else how["count"] * how["interval"]
-    return _dynamics(settings, steps, how.get("count", 1))
+    steps = method["iterations"] if method["method"] == "inherent" else method["count"] * method["interval"]
+    return _dynamics(settings, steps, method.get("count", 1))
 
 
 def _melt(settings: dict[str, Any]) -> Work:
@@ -88,7 +90,7 @@ def _melt(settings: dict[str, Any]) -> Work:
 
 
 def _exit_wave(plan: Plan, settings: dict[str, Any], before: str) -> Work:
-    """Potential and multislice: slices of complex64 on the grid, and every wave until all are written."""
+    """Potential and multislice: slices of complex64 on the grid; memory holds every wave until all are written."""
     points, frames = _points(settings), _frames(plan, before)
     slices = math.ceil(settings["thickness"] / settings["slice_thickness"])
     return Work(
@@ -122,7 +124,7 @@ def _learning(settings: dict[str, Any]) -> Work:
 
 
 def _atoms(material: dict[str, Any]) -> int:
-    """Atoms of the initial crystal, or somewhat more: counting them would import ASE whenever Snakemake starts."""
+    """Atoms of the initial crystal, or somewhat more: counting them would import ASE at each start of Snakemake."""
     crystal, cells = material["crystal"], int(math.prod(material["repetitions"]))
     file: str | None = material.get("file")
     if file:
@@ -139,21 +141,18 @@ def _points(settings: dict[str, Any]) -> int:
 
 
 def _frames(plan: Plan, digest: str) -> int:
-    """Snapshots of the atoms that an exit wave has."""
+    """How many snapshots of the atoms an exit wave holds."""
     step = plan.steps["prepared"].get(digest)
-    how = step.settings["preparation"] if step else {}
-    return int(how["count"]) if how.get("method") == "snapshots" else 1
+    method = step.settings["preparation"] if step else {}
+    return int(method["count"]) if method.get("method") == "snapshots" else 1
 
 
 def _nodes(settings: dict[str, Any]) -> int:
     """Nodes of the focal sum."""
-    from persistem.imaging.micrographs import foci
-    from persistem.study import Imaging
-
     return len(foci(Imaging(**settings)))
 
 
-#: The work of a stage by its settings alone, and by those of the stages before it too; that of the others is declared.
+#: Work by a stage's own settings, and by the settings of the stages before it too; other stages declare a cost.
 BY_SETTINGS = {"specimens": _specimen, "prepared": _prepared, "melts": _melt, "learning": _learning}
 BY_INPUT = {
     "exit_waves": _exit_wave,

@@ -1,6 +1,6 @@
 """From a study to the trial of its model: composites whose regions are known, their micrographs, and models to compare.
 
-Composites are imaged as the study's specimens are, through the same stages, in a larger field.
+The same stages image composites as image the study's specimens, in a larger field.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from persistem.plan.plan import Plan
     from persistem.study import Melt, ModelSettings, Splice, Trial
 
-#: What a model may be made of: what the inner folds choose; or, to compare, what a map of the local standard deviation
-#: or of the local spectrum would say.
+#: Features of the models: chosen by the inner folds; or, for comparison, only the local standard deviation or only the
+#: local spectrum.
 FEATURES: dict[str, tuple[str, ...] | None] = {
     "chosen": None,
     "local standard deviation": ("contrast",),
@@ -40,7 +40,7 @@ FEATURES: dict[str, tuple[str, ...] | None] = {
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """What a trial is made of; nothing where the study has none."""
+    """What a trial is made of; empty if the study has none."""
 
     judged: list[dict[str, Any]] = field(default_factory=list)
     composites: list[dict[str, Any]] = field(default_factory=list)
@@ -48,12 +48,12 @@ class TrialPlan:
 
     @property
     def files(self) -> list[str]:
-        """What the maps of each model are worth."""
-        return [one["path"] for one in self.judged]
+        """The files that say what the maps of each model are worth."""
+        return [model["path"] for model in self.judged]
 
 
 def plan_trial(plan: Plan) -> TrialPlan:
-    """Add the steps of the trial to a plan; nothing where the study has none."""
+    """Add the steps of the trial to a plan, if the study has one."""
     asked, model = plan.study.truth, plan.study.model
     if asked is None or model is None:
         return TrialPlan()
@@ -68,7 +68,7 @@ def plan_trial(plan: Plan) -> TrialPlan:
 
 
 def trial_figures(plan: Plan) -> dict[str, dict[str, Any]]:
-    """What the figure of the composites is drawn from; nothing where the study has none."""
+    """What the figure of the composites is drawn from; empty if the study has none."""
     if plan.study.truth is None or plan.study.model is None:
         return {}
     about = {"states": states_of(plan.study), "dose": plan.study.truth.dose, "defocus": plan.study.truth.defocus}
@@ -77,7 +77,7 @@ def trial_figures(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 def pictures(plan: Plan) -> dict[str, str]:
-    """The figure of the composites under its digest, and where the study's folder shows it."""
+    """The files of the figure of the composites, each with its place in the study's folder."""
     if not plan.trial.judged:
         return {}
     drawn = [Path(plan.report.figures["composites"]).with_suffix(suffix) for suffix in paths.FIGURE_SUFFIXES]
@@ -85,7 +85,7 @@ def pictures(plan: Plan) -> dict[str, str]:
 
 
 class _Planning:
-    """What the parts of one trial have in common."""
+    """What the parts of one trial share."""
 
     def __init__(self, plan: Plan, asked: Trial) -> None:
         self.plan, self.asked, self.study = plan, asked, plan.study
@@ -98,18 +98,19 @@ class _Planning:
 
     def composites(self) -> list[dict[str, Any]]:
         """Every composite and stranger: name, kind, states, structure and micrograph."""
-        found = [
-            self._imaged(one.name, "splice", one.states, self._spliced(k, one)) | {"chooses": one.chooses}
-            for k, one in enumerate(self.asked.splices)
+        composites = [
+            self._imaged(asked.name, "splice", asked.states, self._spliced(k, asked)) | {"chooses": asked.chooses}
+            for k, asked in enumerate(self.asked.splices)
         ]
-        found += [self._imaged(one.name, "melt", one.states, self._molten(one)) for one in self.asked.melts]
-        for one in self.asked.strangers:
-            crystal = {"crystal": one.crystal.model_dump(mode="json")}
-            found.append(self._imaged(one.name, "stranger", (), crystal))
-        return [{"chooses": False} | one for one in found]
+        for melt in self.asked.melts:
+            composites.append(self._imaged(melt.name, "melt", melt.states, self._molten(melt)))
+        for stranger in self.asked.strangers:
+            crystal = {"crystal": stranger.crystal.model_dump(mode="json")}
+            composites.append(self._imaged(stranger.name, "stranger", (), crystal))
+        return [{"chooses": False} | composite for composite in composites]
 
     def judged(self, model: ModelSettings, size: float, features: str, shown: list[dict[str, Any]]) -> dict[str, Any]:
-        """What the maps of a model are worth that has windows of one size and some features."""
+        """What a model's maps are worth, with windows of one size and some features."""
         update: dict[str, Any] = {"windows": model.windows.model_copy(update={"size": size})}
         if alone := FEATURES[features]:
             update["candidates"] = (alone,)
@@ -118,7 +119,7 @@ class _Planning:
             "model": self.plan.model.of(self.plan, asked),
             "asked": part(asked, TRAINED),
             "states": states_of(self.study),
-            "composites": [{key: one[key] for key in one if key != "chooses"} for one in shown],
+            "composites": [{key: value for key, value in composite.items() if key != "chooses"} for composite in shown],
             "imaging": part(self.imaging, ("field", "pixels", "voltage")),
             "dose": self.asked.dose,
             "defocus": underfocus(self.asked.defocus, self.imaging.defocus_sign),
@@ -128,7 +129,7 @@ class _Planning:
         return {"size": size, "features": features, "path": paths.path("truth", digest)}
 
     def _imaged(self, name: str, kind: str, states: tuple[str, ...], made_of: dict[str, Any]) -> dict[str, Any]:
-        """A composite, and its micrograph by the stages that the specimens go through."""
+        """A composite and its micrograph, made by the stages that image the specimens."""
         structure = self.plan.add("composites", making.VERSION, self.of_field | made_of, splice=splice.VERSION)
         device = {"device": "gpu"} if self.study.run.device == "gpu" else {}
         wave = self.plan.add("exit_waves", exit_waves.VERSION, part(self.imaging, exit_waves.KEYS), structure, **device)
@@ -142,30 +143,32 @@ class _Planning:
             "micrograph": paths.path("micrographs", image, name, paths.defocus_id(self.asked.defocus)),
         }
 
-    def _spliced(self, k: int, one: Splice) -> dict[str, Any]:
+    def _spliced(self, k: int, asked: Splice) -> dict[str, Any]:
         """The end states of a splice, as they are imaged, and its layout."""
-        of = {(record["state"], tuple(record["seeds"])): record["specimen"] for record in self.records}
+        specimen_of = {(record["state"], tuple(record["seeds"])): record["specimen"] for record in self.records}
         stage = "specimens" if self.study.preparation.method == "none" else "prepared"
-        listed = []
-        for state in one.states:
-            missing = [seed for seed in one.seeds if (state, (seed,)) not in of]
+        structures = []
+        for state in asked.states:
+            missing = [seed for seed in asked.seeds if (state, (seed,)) not in specimen_of]
             if missing:
-                raise PersistemError(f"truth.splices[{k}].seeds = {list(one.seeds)}: {state} has no seed {missing[0]}")
-            names = [of[state, (seed,)] for seed in one.seeds]
-            listed.append([paths.path(stage, self.plan.digest("prepared", name), name) for name in names])
-        halves = Halves(self.imaging.field / 2, one.amplitude, one.period, one.vacuum)
-        return {"layout": asdict(halves), "states": listed}
+                raise PersistemError(
+                    f"truth.splices[{k}].seeds = {list(asked.seeds)}: {state} has no seed {missing[0]}"
+                )
+            names = [specimen_of[state, (seed,)] for seed in asked.seeds]
+            structures.append([paths.path(stage, self.plan.digest("prepared", name), name) for name in names])
+        halves = Halves(self.imaging.field / 2, asked.amplitude, asked.period, asked.vacuum)
+        return {"layout": asdict(halves), "states": structures}
 
-    def _molten(self, one: Melt) -> dict[str, Any]:
+    def _molten(self, asked: Melt) -> dict[str, Any]:
         """The trajectories of a melt."""
-        material = part(self.study.material, md.MATERIAL_KEYS) | {"repetitions": list(one.repetitions)}
+        material = part(self.study.material, md.MATERIAL_KEYS) | {"repetitions": list(asked.repetitions)}
         if not material["crystal"]["cubic"]:
             material["crystal"] |= {"orthorhombic": True}
         potential = part(self.study.potential)
         protocol = part(self.study.md, (*md.KEYS, "rt"))
         check = part(self.study.md, ("temperature_tolerance",))
-        melting = {"melt": part(one, ("temperature", "density", "share"))}
+        melting = {"melt": part(asked, ("temperature", "density", "share"))}
         settings = {"material": material, "potential": potential, "md": protocol | check} | melting
         file = {"potential": {**potential, "file": content(potential_path(self.study.potential.file))}, "md": protocol}
         digest = self.plan.add("melts", melted.VERSION, settings, **file)
-        return {"melts": [paths.path("melts", digest, paths.melt_id(seed)) for seed in one.seeds]}
+        return {"melts": [paths.path("melts", digest, paths.melt_id(seed)) for seed in asked.seeds]}

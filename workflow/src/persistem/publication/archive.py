@@ -1,8 +1,8 @@
 """A finished study as one file that others can verify and run again: a Workflow RO-Crate.
 
-https://w3id.org/workflowhub/workflow-ro-crate/1.0. In the crate are the workflow, the study, what it shows, and its
-finished specimens, from which a run starts; of everything in between the seals, so that what is made again can be
-compared byte for byte. The same study gives the same archive: no time stamps, everything in order.
+https://w3id.org/workflowhub/workflow-ro-crate/1.0. The crate holds the workflow, the study, what it shows, and its
+finished specimens, from which a run starts. Of the results in between it holds the seals, so that results made again
+can be compared byte for byte. The same study gives the same archive: no time stamps, everything in order.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from persistem.store.files import atomic
 
 #: The repository: the workflow travels with its results.
 SOURCE = Path(__file__).parents[4]
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that a zip knows
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that a zip can express
 
 Content = Path | bytes
 
 
 def archive(plan: Plan, root: Path, out: Path, command: str) -> dict[str, int]:
-    """Write the crate of a finished study to ``out``; the numbers of its files, specimens' files and seals.
+    """Write the crate of a finished study to ``out``; return how many files, specimens' files and seals it has.
 
-    ``command`` is what finishes the study. Raises PersistemError where it is not finished, a file is damaged, or the
+    ``command`` finishes the study. Raises PersistemError if the study is not finished, a file is damaged, or the
     package is not in its repository.
     """
     if not (SOURCE / "Snakefile").is_file():
@@ -70,28 +70,32 @@ def _check_finished(plan: Plan, root: Path, command: str) -> None:
     wanted += [paths.accuracy(plan.study.name), *plan.maps.folders.values(), *plan.maps.shown.values()]
     if missing := [name for name in dict.fromkeys(wanted) if not (root / name).exists()]:
         raise PersistemError(
-            f"study {plan.study.name!r} is not finished: {len(missing)} files are not there, as {missing[0]}; make them"
+            f"study {plan.study.name!r} is not finished: {len(missing)} files are missing, e.g. {missing[0]}; make them"
             f" by `{command}`"
         )
 
 
 def _intact_seals(plan: Plan, root: Path, command: str) -> dict[str, dict[str, Any]]:
-    """The seals of the study's files by path. An intermediate that was removed has its seal still."""
+    """The seals of the study's files by path. A removed intermediate still has its seal."""
     known = provenance.sealed(plan, root)
-    bad = [path for path in known if known[path] is None or ((root / path).exists() and not seals.intact(root / path))]
-    # of damaged results nothing is shown, so what is shown could not be told from what it should be
-    bad = bad or [name for name, _ in publish.stale(plan, root)]
-    if bad:
+    damaged = [
+        path
+        for path, seal in known.items()
+        if seal is None or ((root / path).exists() and not seals.intact(root / path))
+    ]
+    # what is shown can only be compared with intact results
+    damaged = damaged or [name for name, _ in publish.stale(plan, root)]
+    if damaged:
         raise PersistemError(
-            f"study {plan.study.name!r} has {len(bad)} files that are damaged or of other results, as {bad[0]}; remove"
-            f" what is damaged and run `{command}`"
+            f"study {plan.study.name!r} has {len(damaged)} files that are damaged or of other results, e.g."
+            f" {damaged[0]}; remove what is damaged and run `{command}`"
         )
-    # of the segments of a trajectory only the joined ones are results
+    # the segments of a trajectory are not results; the joined trajectory is
     return {path: seal for path, seal in known.items() if seal is not None and "/segments/" not in path}
 
 
 def own(plan: Plan) -> tuple[dict[str, Any], dict[str, Content]]:
-    """Every setting of the study, with paths inside the crate, and the files at those."""
+    """Every setting of the study, with paths inside the crate, and the files at these paths."""
     files: dict[str, Content] = {}
 
     def inside(path: str) -> str:
@@ -107,15 +111,15 @@ def own(plan: Plan) -> tuple[dict[str, Any], dict[str, Content]]:
         study["material"]["file"] = inside(study["material"]["file"])
     if "potential" in study and Path(study["potential"]["file"]).is_file():
         study["potential"]["file"] = inside(study["potential"]["file"])
-    for one in (*study["structures"], *study["micrographs"]):
-        one["path"] = inside(one["path"])
+    for entry in (*study["structures"], *study["micrographs"]):
+        entry["path"] = inside(entry["path"])
     if study["map_with"]:
         study["map_with"] = inside(study["map_with"])
     return study, files
 
 
 def _kept(plan: Plan, root: Path) -> Iterator[str]:
-    """The files of the specimens, and their seals; what their digests stand for is written by every run."""
+    """The files of the specimens, and their seals; every run writes what their digests stand for."""
     for (stage, digest), names in provenance.parts(plan).items():
         for name in sorted(names) if stage in KEPT else ():
             folder = f"{paths.RESULTS}/{stage}/{digest}/{name}"
@@ -130,17 +134,17 @@ def _shown(plan: Plan, root: Path) -> list[str]:
 
 
 def _in(folder: Path) -> list[str]:
-    """The files of a folder, in order; without hidden ones, what was set aside, and what Python leaves."""
-    found = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    """The files of a folder, in order; without hidden files, damaged files set aside, and Python's leftovers."""
+    names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
     return sorted(
         name.as_posix()
-        for name in found
+        for name in names
         if not any(p.startswith(".") or p == "__pycache__" or p.endswith((".egg-info", ".damaged")) for p in name.parts)
     )
 
 
 def _index(plan: Plan, root: Path, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The seals, with each set of versions once, and which result every shown file is made of."""
+    """The seals, with each set of versions once, and the result behind each shown file."""
     versions: list[dict[str, str]] = []
     listed = []
     for path, seal in known.items():
@@ -180,5 +184,5 @@ def _sha256(content: Content) -> str:
     return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else seals.sha256(content)
 
 
-def _json(found: dict[str, Any]) -> bytes:
-    return (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()

@@ -1,4 +1,4 @@
-"""What an archive says of itself: the metadata of a Workflow RO-Crate, and how its study is run again."""
+"""What an archive says about itself: the metadata of a Workflow RO-Crate, and how to run its study again."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from persistem.store import environment, paths
 #: The workflow in an archive.
 WORKFLOW = ("Snakefile", "Makefile", "README.md", "LICENSE", "CITATION.cff", "pyproject.toml", "requirements.lock")
 FOLDERS = ("workflow", "config", "profiles", "envs")
-#: Stages of molecular dynamics, or of a user's files: what is expensive, or cannot be made again.
+#: Stages of molecular dynamics or of a user's files: they are expensive, or cannot be made again.
 KEPT = ("specimens", "prepared", "melts")
-#: Checksums of all files; seals of all results; the study with every setting; how it is run again.
+#: Checksums of all files; seals of all results; the study with every setting; how to run it again.
 MANIFEST, SEALS, STUDY, INSTRUCTIONS = "manifest-sha256.txt", "seals/seals.json", "study.yaml", "RUN.md"
 METADATA = "ro-crate-metadata.json"
 LICENSE = "https://spdx.org/licenses/GPL-3.0-or-later"
@@ -72,9 +72,9 @@ def targets(plan: Plan) -> str:
 
 
 def metadata(plan: Plan, sums: dict[str, str], sizes: dict[str, int], date: str) -> dict[str, Any]:
-    """The JSON-LD of a crate of files with checksums and sizes; ``date`` is when the study's report was made.
+    """The JSON-LD of a crate of files with checksums and sizes; ``date`` is the date of the study's report.
 
-    The files of the workflow and of the specimens are described as folders, the others one by one.
+    It describes the files of the workflow and of the specimens by folder, the others one by one.
     """
     from rocrate.model.contextentity import ContextEntity
     from rocrate.rocrate import ROCrate
@@ -87,20 +87,21 @@ def metadata(plan: Plan, sums: dict[str, str], sizes: dict[str, int], date: str)
         " workflow, the study's tables, figures and report, its specimens, and checksums of all results in between."
     )
     crate.license = crate.add(ContextEntity(crate, LICENSE, {"@type": "CreativeWork", "name": "GPL-3.0-or-later"}))
-    about = {"name": "PersisTEM", "license": {"@id": LICENSE}, "version": environment.versions().get("persistem", "")}
-    workflow = crate.add_workflow(dest_path="Snakefile", main=True, lang="snakemake", properties=about)
+    version = environment.versions().get("persistem", "")
+    properties = {"name": "PersisTEM", "license": {"@id": LICENSE}, "version": version}
+    workflow = crate.add_workflow(dest_path="Snakefile", main=True, lang="snakemake", properties=properties)
     workflow["sha256"], workflow["contentSize"] = sums["Snakefile"], str(sizes["Snakefile"])
     folders = {f"{folder}/": f"{folder} of the workflow" for folder in FOLDERS}
     folders |= {f"{paths.RESULTS}/{stage}/": f"{stage}, finished" for stage in KEPT}
     folders |= {f"{paths.RESULTS}/seals/": "seals of the specimens"}
-    for folder, words in folders.items():
+    for folder, title in folders.items():
         if any(file.startswith(folder) for file in sums):
-            crate.add_dataset(dest_path=folder, properties={"name": words})
+            crate.add_dataset(dest_path=folder, properties={"name": title})
     for file in sorted(sums):
         if file != "Snakefile" and not file.startswith(tuple(folders)):
-            of = {"name": file, "sha256": sums[file], "contentSize": str(sizes[file])}
+            about = {"name": file, "sha256": sums[file], "contentSize": str(sizes[file])}
             encoding = ENCODING.get(Path(file).suffix)
-            crate.add_file(dest_path=file, properties=of | ({"encodingFormat": encoding} if encoding else {}))
+            crate.add_file(dest_path=file, properties=about | ({"encodingFormat": encoding} if encoding else {}))
     shown = f"{paths.RESULTS}/{name}/"
     run = {
         "@type": "CreateAction",
@@ -110,5 +111,5 @@ def metadata(plan: Plan, sums: dict[str, str], sizes: dict[str, int], date: str)
         "result": [{"@id": file} for file in sorted(sums) if file.startswith(shown)],
     }
     crate.root_dataset["mentions"] = crate.add(ContextEntity(crate, "#run", run))
-    found: dict[str, Any] = json.loads(json.dumps(crate.metadata.generate(), default=str))
-    return found
+    document: dict[str, Any] = json.loads(json.dumps(crate.metadata.generate(), default=str))
+    return document

@@ -1,7 +1,7 @@
-"""What the columns of the published tables are: CSVW, https://www.w3.org/TR/tabular-metadata/.
+"""Describe the columns of the published tables: CSVW, https://www.w3.org/TR/tabular-metadata/.
 
-The metadata of ``NAME.csv`` is ``NAME.csv-metadata.json`` beside it, where the standard has it looked for; the table
-itself stays plain.
+The metadata of ``NAME.csv`` is ``NAME.csv-metadata.json`` beside it, where the standard looks for it; the table itself
+stays plain.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 SUFFIX = "-metadata.json"
-#: Column: what it is, its unit ("" where it has none), its type.
+#: Column: what it is, its unit ("" if none), its type.
 COLUMNS: dict[str, tuple[str, str, str]] = {
     # accuracy.csv, and paper.csv
     "features": ("recipe of the feature vectors", "", "string"),
@@ -58,9 +58,9 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
 
 
 def metadata(name: str, table: bytes, flat: dict[str, str]) -> bytes:
-    """The CSVW metadata of the table ``name``: its columns, and the facts of its provenance, ``flat``.
+    """The CSVW metadata of the table ``name``: its columns, and ``flat``, the facts of its provenance.
 
-    Common properties of the standard have prefixed names; schema.org's ``additionalProperty`` holds the facts.
+    The standard's common properties have prefixed names; schema.org's ``additionalProperty`` holds the facts.
     """
     columns = table.decode().split("\n", 1)[0].strip().split(",")
     about = {
@@ -77,5 +77,5 @@ def metadata(name: str, table: bytes, flat: dict[str, str]) -> bytes:
 
 def _column(name: str) -> dict[str, str]:
     about, unit, datatype = COLUMNS.get(name, ("", "", "string"))
-    found = {"name": name, "titles": name, "datatype": datatype}
-    return found | ({"dc:description": about} if about else {}) | ({"schema:unitText": unit} if unit else {})
+    column = {"name": name, "titles": name, "datatype": datatype}
+    return column | ({"dc:description": about} if about else {}) | ({"schema:unitText": unit} if unit else {})

@@ -1,4 +1,4 @@
-"""What people open: ``results/<study>/`` with its tables, its settings and an index from names to digests."""
+"""Write what people open: ``results/<study>/`` with tables, settings and an index from names to digests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from persistem.store.stages import TABLES
 
 
 def describe_digests(plan: Plan, root: Path = Path()) -> None:
-    """Write into every digest's folder what it stands for, and into the study's what it refers to."""
+    """Write what each digest stands for into its folder, and what the study refers to into the study's."""
     _put(root / paths.study_file(plan.study.name, "digests.csv"), digests(plan).encode())
     for stage, digest in _not_described(plan, root):
         step = plan.steps[stage][digest]
@@ -38,7 +38,7 @@ def publish(plan: Plan, root: Path = Path()) -> None:
 
     ``tables/accuracy.csv`` joins the tables of all recipes, ``tables/specimens.csv`` lists the specimens' density
     and thermodynamic state, ``index.csv`` the path of every file, ``provenance.json`` what made it, and ``study.yaml``
-    (written last) every setting. Raises PersistemError where a result is not what was written.
+    (written last) every setting. Raises PersistemError if a result does not match its seal.
     """
     _publish(tables(plan, root, facts(plan, root)), root)
 
@@ -49,7 +49,7 @@ def publish_report(plan: Plan, root: Path = Path()) -> None:
 
 
 def publish_model(plan: Plan, root: Path = Path()) -> None:
-    """Copy the bundle of the model into the study's folder; it says itself what it is of."""
+    """Copy the model's bundle into the study's folder; the bundle itself says what it was made from."""
     _publish(copies(plan.model_files(), root), root)
 
 
@@ -59,21 +59,21 @@ def publish_trial(plan: Plan, root: Path = Path()) -> None:
 
 
 def publish_map(source: Path, out: Path) -> None:
-    """Copy the folder of a map; the time stamps that Snakemake leaves in folders stay behind."""
+    """Copy the folder of a map, without the time stamps that Snakemake leaves in folders."""
     with new_folder(out) as part:
         shutil.copytree(source, part, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
 
 
 def refresh(plan: Plan, root: Path = Path()) -> None:
-    """Let the study's folder show the study's results where all of them exist already.
+    """Let the study's folder show the study's results if all of them exist already.
 
-    After a setting, or the content of a file, is changed back nothing has to run, so no rule would notice that the
-    folder shows other results; nor that a file in it was damaged.
+    After a setting or a file is changed back, nothing has to run, so no rule notices that the folder shows other
+    results. Nor does a rule notice that a file in it was damaged.
     """
     table = root / paths.study_file(plan.study.name, "digests.csv")
-    told = table.exists() and table.read_text() == digests(plan)
+    current = table.exists() and table.read_text() == digests(plan)
     damaged = any((root / paths.stage_path(*step)).exists() for step in _not_described(plan, root))
-    if table.parent.is_dir() and (damaged or not told):
+    if table.parent.is_dir() and (damaged or not current):
         describe_digests(plan, root)
     for name, content in stale(plan, root):
         _put(root / name, content)
@@ -84,7 +84,7 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
 
 
 def stale(plan: Plan, root: Path = Path()) -> Iterator[tuple[str, bytes]]:
-    """What the study's folder should show of the results that there are, and does not: path and content."""
+    """Yield what the study's folder should show of the existing results but does not: path and content."""
     files, model = plan.report_files() | pictures(plan), plan.model_files()
     summaries = [plan.summary(specimen) for specimen in plan.specimens]
     groups = {
@@ -93,18 +93,18 @@ def stale(plan: Plan, root: Path = Path()) -> Iterator[tuple[str, bytes]]:
         "model": [*model],
         "tables": summaries + plan.files("learning"),
     }
-    there = [name for name, sources in groups.items() if sources and all(seals.intact(root / s) for s in sources)]
-    known = facts(plan, root) if there else {}
-    for group in there:
-        of = {source: (files | model)[source] for source in groups[group]} if group != "tables" else {}
-        shown = copies(of, root, known if group != "model" else None) if of else tables(plan, root, known)
+    finished = [name for name, sources in groups.items() if sources and all(seals.intact(root / s) for s in sources)]
+    known = facts(plan, root) if finished else {}
+    for group in finished:
+        copied = {source: (files | model)[source] for source in groups[group]} if group != "tables" else {}
+        shown = copies(copied, root, known if group != "model" else None) if copied else tables(plan, root, known)
         for name, content in shown:
             if not (root / name).is_file() or (root / name).read_bytes() != content:
                 yield name, content
 
 
 def tables(plan: Plan, root: Path, facts: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """The tables that are joined from results, and what is known of the study: path and content."""
+    """Yield the tables joined from results, the provenance and the settings: path and content."""
     name = plan.study.name
     for path in (*plan.files("learning"), *map(plan.summary, plan.specimens)):
         seals.check(root / path)
@@ -123,7 +123,7 @@ def tables(plan: Plan, root: Path, facts: dict[str, Any]) -> Iterator[tuple[str,
 
 
 def copies(files: dict[str, str], root: Path, facts: dict[str, Any] | None = None) -> Iterator[tuple[str, bytes]]:
-    """What is shown of files under digests, by source; with their provenance where there are ``facts``."""
+    """Yield the shown copies of files under digests: path and content; with their provenance if given ``facts``."""
     for source, shown in files.items():
         seals.check(root / source)
         content = (root / source).read_bytes()
@@ -140,7 +140,7 @@ def index(plan: Plan) -> str:
 
 
 def digests(plan: Plan) -> str:
-    """What the study refers to, as CSV: stage, digest and specimen; without specimen it is all of the digest."""
+    """What the study refers to, as CSV: stage, digest and specimen; no specimen means all of the digest."""
     return _table(
         [
             {"stage": stage, "digest": digest, "specimen": specimen}
@@ -152,15 +152,15 @@ def digests(plan: Plan) -> str:
 
 def settings(plan: Plan) -> str:
     """Every setting of the study that a result can depend on, as YAML."""
-    # a study of own structures has neither MD nor states but theirs, and could not be read again with any
+    # beside own structures, loading refuses states, md and potential
     own = {"states", "md", "potential"} if plan.study.structures else set[str]()
     return yaml.safe_dump(plan.study.model_dump(mode="json", exclude={"run"} | own), sort_keys=False)
 
 
 def _not_described(plan: Plan, root: Path) -> Iterator[tuple[str, str]]:
-    """The stages and digests whose folders do not say what they stand for, or no longer.
+    """Yield the stages and digests whose folders do not say, or no longer say, what they stand for.
 
-    Where nothing is made yet it is said anew: jobs read it, and what they read may have been said in another way once.
+    A folder without results is described anew: jobs read the description, and an older one may differ.
     """
     for stage, steps in plan.steps.items():
         for digest in steps:
@@ -170,7 +170,7 @@ def _not_described(plan: Plan, root: Path) -> Iterator[tuple[str, str]]:
 
 
 def _same(source: Path, out: Path) -> bool:
-    """Whether two folders hold the same files, hidden ones apart."""
+    """Whether two folders hold the same files, apart from hidden ones."""
     names = {path.relative_to(source) for path in source.rglob("[!.]*") if path.is_file()}
     return names == {path.relative_to(out) for path in out.rglob("[!.]*") if path.is_file()} and all(
         filecmp.cmp(source / name, out / name, shallow=False) for name in names
@@ -178,14 +178,14 @@ def _same(source: Path, out: Path) -> bool:
 
 
 def _with_metadata(path: str, content: bytes, facts: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """A file and, of a table, the metadata beside it."""
+    """Yield a file and, for a table, the metadata beside it."""
     yield path, content
     if path.endswith(".csv"):
         yield f"{path}{csvw.SUFFIX}", csvw.metadata(Path(path).name, content, flat(facts))
 
 
 def _maps(plan: Plan, root: Path) -> list[tuple[Path, Path]]:
-    """The folders of the maps that there are, and where they are shown."""
+    """The folders of the existing maps, and where they are shown."""
     folders = [(root / folder, root / plan.maps.shown[name]) for name, folder in plan.maps.folders.items()]
     return [(source, out) for source, out in folders if source.is_dir()]
 

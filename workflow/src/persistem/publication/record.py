@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 
 #: Width of a figure on the page, in pixels.
 READING = 900
-#: What stands between these lines of a README is the record's headline.
+#: The record's headline stands between these lines of a README.
 BEGIN, END = "<!-- headline: persistem record -->", "<!-- end -->"
 
 
 def record(study: Path, docs: Path) -> None:
     """Write ``reproduction.md`` and ``figures/*.png`` into ``docs``, and the headline into the README beside it.
 
-    Of a study with an evaluation ``evaluation.md`` is written instead, and the README is left as it is.
+    For a study with an evaluation it writes ``evaluation.md`` instead and leaves the README as it is.
 
-    ``study`` is the folder of a study whose report is made, ``results/<study>``. The README is left alone where it
-    has no place for a headline. Raises PersistemError when the folder has no report.
+    ``study`` is the folder of a study with a report, ``results/<study>``. A README without a place for a headline is
+    left alone. Raises PersistemError if the folder has no report.
     """
     study, docs = Path(study), Path(docs)
     if not (study / "report.html").exists():
         raise PersistemError(f"{study}: has no report; make it first: snakemake report")
     about = read_json(study / "tables/about.json")
-    shown = yaml.safe_load((study / "study.yaml").read_text())
+    settings = yaml.safe_load((study / "study.yaml").read_text())
     if read_json(study / "provenance.json")["digest"] != about["digest"]:
-        raise PersistemError(f"{study}: its tables are of other settings than its report; run snakemake report")
-    evaluated = bool(shown.get("evaluation"))
+        raise PersistemError(f"{study}: its tables and its report have different settings; run snakemake report")
+    evaluated = bool(settings.get("evaluation"))
     names = EVALUATION_FIGURES if evaluated else FIGURES
     figures = {name: read_json(study / "figures" / f"{name}.json") for name in names}
     text = (evaluation if evaluated else reproduction)(study, figures, about)
@@ -66,7 +66,7 @@ def headline(study: Path) -> str:
 
 
 def paper_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """The rows of ``paper.comparison``, one per accuracy that the paper states, a column for each of our splits."""
+    """The rows of ``paper.comparison``: one per accuracy that the paper states, a column for each of our splits."""
     import pandas as pd
 
     table: dict[tuple[str, str, str], dict[str, str]] = {}
@@ -112,7 +112,7 @@ def evaluation(study: Path, figures: dict[str, dict[str, Any]], about: dict[str,
 
 
 def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
-    """The page as Markdown."""
+    """The record of the paper's numbers, claims and figures beside ours, as Markdown."""
     import pandas as pd
 
     claims = read_rows(study / "tables/claims.csv")
@@ -177,7 +177,7 @@ def _tables(study: Path) -> list[str]:
 
 
 def shrink(source: Path, out: Path) -> None:
-    """A PNG at reading size."""
+    """Write a PNG at reading size."""
     import cv2
 
     picture = cv2.imread(str(source))

@@ -19,7 +19,7 @@ def record_maps(study: Path, docs: Path) -> None:
     """Write ``maps.md`` and ``figures/composites.png`` into ``docs``.
 
     ``study`` is the folder ``results/<study>`` of a study whose ``truth`` and ``model`` are made. Raises PersistemError
-    where one of them is missing.
+    if one of them is missing.
     """
     study, docs = Path(study), Path(docs)
     for path, target in ((FIGURE, "truth"), ("model/card.md", "model")):
@@ -52,7 +52,7 @@ def record_maps(study: Path, docs: Path) -> None:
 
 
 def _table(rows: list[dict[str, Any]], size: float) -> Any:
-    """One line for each composite, size of the window and features."""
+    """A line for each composite, window size and set of features."""
     import pandas as pd
 
     def number(value: float | None, digits: int) -> str:

@@ -1,4 +1,4 @@
-"""Whether files are what was written: of an archive, of what was made again from it, or of a results folder."""
+"""Check that files are what was written: in an archive, after a rerun of its study, or in a results folder."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from persistem.store.files import read_json
 
 
 def verify(folder: Path) -> str:
-    """What was found in the folder of an unpacked archive, or one that holds results/, in words.
+    """Check an unpacked archive, or a folder that holds results/; return in words what was found.
 
-    Raises PersistemError, naming files, where one is damaged or missing, or was made again as something else.
+    Raises PersistemError, naming files, if one is damaged or missing, or was made again with other content.
     """
     if (folder / MANIFEST).is_file():
         return _of_archive(folder)
@@ -29,58 +29,58 @@ def verify(folder: Path) -> str:
 
 
 def _of_results(folder: Path) -> str:
-    """The files of a results folder against their seals; what Snakemake, or a user, removed is only counted."""
-    found = list(seals.every(folder))
-    there = [path for path in found if (folder / path).exists()]
-    bad = [path for path in there if not seals.intact(folder / path)]
-    text = f"{folder}: {len(there) - len(bad)} of {len(found)} sealed results are what was written"
-    text += f"; {len(found) - len(there)} are not there any more" if len(there) < len(found) else ""
-    if bad:
-        raise PersistemError(f"{text}; damaged: {', '.join(bad)}")
+    """Check the files of a results folder against their seals; files that were removed are only counted."""
+    sealed = list(seals.every(folder))
+    present = [path for path in sealed if (folder / path).exists()]
+    damaged = [path for path in present if not seals.intact(folder / path)]
+    text = f"{folder}: {len(present) - len(damaged)} of {len(sealed)} sealed results are what was written"
+    text += f"; {len(sealed) - len(present)} are not there any more" if len(present) < len(sealed) else ""
+    if damaged:
+        raise PersistemError(f"{text}; damaged: {', '.join(damaged)}")
     return text
 
 
 def _of_archive(folder: Path) -> str:
-    """The files of an archive against its checksums, and what was made again in its folder against its seals."""
+    """Check the files of an archive against its checksums, and what was made again in its folder against its seals."""
     index = read_json(folder / SEALS)
     lines = (folder / MANIFEST).read_text().splitlines()
     sums = {name: sha256 for sha256, name in (line.split("  ", 1) for line in lines)}
     bad = [name for name, sha256 in sums.items() if not _is(folder / name, sha256)]
     anew = {seal["path"] for seal in index["seals"] if _written_anew(folder, seal["path"], sums, bad)}
-    made = [seal for seal in index["seals"] if seal["path"] in anew]
+    made_again = [seal for seal in index["seals"] if seal["path"] in anew]
     same = 0
     damaged: list[str] = []
     varied: list[dict[str, Any]] = []
-    other: list[dict[str, Any]] = []
-    for seal in made:
+    different: list[dict[str, Any]] = []
+    for seal in made_again:
         if seals.sha256(folder / seal["path"]) == seal["sha256"]:
             same += 1
         elif not seals.intact(folder / seal["path"]):
             damaged.append(seal["path"])
         else:
-            (varied if varies(seal["path"]) else other).append(seal)
-    again = [name for name in bad if anew and (name in anew or _shows(folder, name, index))]
-    bad = [name for name in bad if name not in again] + damaged
-    said = [f"{len(sums) - len(bad) + len(damaged) - len(again)} of {len(sums)} files are what was archived"]
-    said += [f"{len(again)} show what was made again"] if again else []
-    said += [f"{same} of {len(made)} results that were made again are the same bytes"] if made else []
-    said += [f"{len(varied)} differ as they do each time, as {varied[0]['path']}"] if varied else []
+            (varied if varies(seal["path"]) else different).append(seal)
+    showing = [name for name in bad if anew and (name in anew or _shows(folder, name, index))]
+    bad = [name for name in bad if name not in showing] + damaged
+    counts = [f"{len(sums) - len(bad) + len(damaged) - len(showing)} of {len(sums)} files are what was archived"]
+    counts += [f"{len(showing)} show what was made again"] if showing else []
+    counts += [f"{same} of {len(made_again)} results that were made again are the same bytes"] if made_again else []
+    counts += [f"{len(varied)} differ as they do each time, e.g. {varied[0]['path']}"] if varied else []
     if rest := len([seal for seal in index["seals"] if not (folder / seal["path"]).exists()]):
-        said.append(f"{rest} results are not there to compare")
-    text = f"{folder}: {'; '.join(said)}"
+        counts.append(f"{rest} results are not there to compare")
+    text = f"{folder}: {'; '.join(counts)}"
     if bad:
         raise PersistemError(f"{text}; missing or damaged: {', '.join(bad)}")
-    if other:
-        paths_of = ", ".join(seal["path"] for seal in other)
-        raise PersistemError(f"{text}; {len(other)} differ{_why(folder, other[0], index)}: {paths_of}")
+    if different:
+        names = ", ".join(seal["path"] for seal in different)
+        raise PersistemError(f"{text}; {len(different)} differ{_why(folder, different[0], index)}: {names}")
     return text
 
 
 def varies(path: str) -> bool:
     """Whether a result need not be the same bytes when the same versions make it again on the same processor.
 
-    The report has times and a date in it, a restart file of LAMMPS what was in memory, a file of HomCloud a random
-    name and sums in no fixed order; what a digest stands for is written with the paths of the user's files.
+    The report holds times and a date. A restart file of LAMMPS holds whatever was in memory. A file of HomCloud holds
+    a random name and sums in no fixed order. ``stage.yaml`` holds the paths of the user's files.
     """
     return path.split("/")[1] == "report" or path.endswith((".restart", ".pdgm", "/stage.yaml"))
 
@@ -90,7 +90,7 @@ def _is(path: Path, sha256: str) -> bool:
 
 
 def _written_anew(folder: Path, path: str, sums: dict[str, str], bad: list[str]) -> bool:
-    """Whether a result was not unpacked: it was not in the archive, or has another seal now, and is what that says."""
+    """Whether a result was made again: the archive does not hold it, or its seal is a new one, which it matches."""
     seal = paths.sealed(folder / path)
     if seal is None or not (folder / path).exists():
         return False
@@ -98,7 +98,7 @@ def _written_anew(folder: Path, path: str, sums: dict[str, str], bad: list[str])
 
 
 def _shows(folder: Path, name: str, index: dict[str, Any]) -> bool:
-    """Whether a file is not the archived one because it shows, or seals, a result that was made again."""
+    """Whether a file differs from the archived one because it shows, or seals, a result that was made again."""
     try:
         facts = json.loads((folder / paths.provenance(index["study"])).read_bytes())
         content = (folder / name).read_bytes()

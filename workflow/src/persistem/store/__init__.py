@@ -1,1 +1,1 @@
-"""Where results lie, and how nothing is lost: paths, digests, seals, files, locks and runs."""
+"""Where results lie, and how none is lost: paths, digests, seals, files, locks and runs."""

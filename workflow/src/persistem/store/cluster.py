@@ -1,4 +1,4 @@
-"""Slurm's jobs that a call of snakemake left behind when it was killed: they would be submitted a second time."""
+"""Cancel the Slurm jobs of a killed snakemake: the next call would submit them a second time."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import subprocess
 import time
 from pathlib import Path
 
-#: What the names of jobs begin with (`slurm-jobname-prefix` in profiles/slurm).
+#: Prefix of the jobs' names (`slurm-jobname-prefix` in profiles/slurm).
 PREFIX = "persistem_"
 
 
 def cancel_leftovers(folder: Path, patience: float = 60.0) -> list[str]:
-    """Cancel the workflow's jobs that run or wait in ``folder``, and wait until they are gone; their numbers.
+    """Cancel the workflow's jobs that run or wait in ``folder``, wait until they are gone, and return their numbers.
 
-    To be called where no other run in the folder is alive. Nothing, at once, on a machine without Slurm, or whose Slurm
-    does not answer. ``patience`` is how long to wait, s.
+    Call this only if no other run in the folder is alive. It returns at once without Slurm, or if Slurm does not
+    answer. ``patience`` is the longest wait, s.
     """
     if shutil.which("squeue") is None:
         return []
@@ -30,7 +30,7 @@ def cancel_leftovers(folder: Path, patience: float = 60.0) -> list[str]:
 
 
 def _queued(folder: Path) -> list[str]:
-    """Numbers of the workflow's jobs in the queue, by their names and folder."""
+    """Numbers of the queued jobs that have the workflow's prefix and this folder."""
     command = ["squeue", "--noheader", "--user", getpass.getuser(), "--format", "%i|%j|%Z"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout

@@ -1,4 +1,4 @@
-"""Digests: the identity of whatever determines a result."""
+"""Digests identify what determines a result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from persistem.store import paths
 from persistem.store.temporary import replacing
 
 LARGE = 1_000_000  # bytes
-TICK = 2.0  # s; that of FAT, the coarsest
+TICK = 2.0  # s; FAT's, the coarsest of any file system
 
 
 def digest_of(stage: str, version: int, settings: dict[str, Any], inputs: list[str]) -> str:
@@ -26,30 +26,31 @@ def digest_of(stage: str, version: int, settings: dict[str, Any], inputs: list[s
 
 @cache
 def content(path: Path) -> str:
-    """SHA-256 of a file: a user's own file is known by what is in it, not by where it lies.
+    """SHA-256 of a file: a user's own file is known by its content, not by its path.
 
-    Of a large file it is remembered in results/.contents/, as every job of a run asks for it: by the file's place, size
-    and times, of which the change of its inode's cannot be set back. Raises PersistemError when it cannot be read.
+    Every job of a run asks for it, so the SHA-256 of a large file is kept in results/.contents/ with the file's path,
+    inode, size and times. Nobody can set back the time of the inode's last change. Raises PersistemError if the file
+    cannot be read.
     """
     try:
-        about = path.stat()
-        if about.st_size < LARGE or not Path(paths.RESULTS).is_dir():
+        status = path.stat()
+        if status.st_size < LARGE or not Path(paths.RESULTS).is_dir():
             return _sha256(path)
         place = str(path.absolute())
-        known = [place, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns]
+        identity = [place, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
         note = Path(paths.RESULTS, ".contents", hashlib.sha256(place.encode()).hexdigest()[:24] + ".json")
         with suppress(OSError, ValueError, TypeError):
-            *remembered, found = json.loads(note.read_text())
-            if remembered == known:
-                return str(found)
-        found = _sha256(path)
+            *noted, sha256 = json.loads(note.read_text())
+            if noted == identity:
+                return str(sha256)
+        sha256 = _sha256(path)
     except OSError as error:
         raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
-    # one that was written just now can be written again within a tick of the file system's clock
-    if time.time() - max(about.st_mtime, about.st_ctime) > TICK:
-        with suppress(OSError), replacing(note) as part:  # a folder that cannot be written to: it is computed again
-            part.write_text(json.dumps([*known, found]))
-    return found
+    # a file written just now can change again within one tick of the file system's clock
+    if time.time() - max(status.st_mtime, status.st_ctime) > TICK:
+        with suppress(OSError), replacing(note) as part:  # a read-only folder: computed again next time
+            part.write_text(json.dumps([*identity, sha256]))
+    return sha256
 
 
 def _sha256(path: Path) -> str:

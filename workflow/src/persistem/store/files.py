@@ -18,9 +18,9 @@ from persistem.store.temporary import replacing, temporary
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that is sealed and takes its place when the block ends without an error.
+    """Yield a temporary path beside ``path``; seal it and rename it to ``path`` if the block ends without an error.
 
-    Raises OSError, naming ``path``, where it cannot be written, as on a full disk.
+    Raises OSError, naming ``path``, if it cannot be written, e.g. on a full disk.
     """
     path = Path(path)
     with _named(path), replacing(path) as part:
@@ -30,10 +30,10 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path`` that is sealed and takes its place when the block ends without an error.
+    """Yield a temporary folder beside ``path``; seal it and rename it to ``path`` if the block ends without an error.
 
-    What is there is replaced, and stays where the new folder cannot be put in its place; whether it may be replaced is
-    the caller's to say. Raises OSError as ``atomic``.
+    It replaces what is there; the caller decides whether it may. What is there stays if the new folder cannot take its
+    place. Raises OSError as ``atomic`` does.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 
 
 def _swap(part: Path, path: Path, old: Path) -> None:
-    """Put a folder in its place, what is there, perhaps put there by another process meanwhile, out of the way."""
+    """Rename ``part`` to ``path``; move away what is there, which another process may have put there meanwhile."""
     while True:
         try:
             os.replace(part, path)
@@ -68,7 +68,7 @@ def _swap(part: Path, path: Path, old: Path) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """As ``replaced_folder``; PersistemError where something is there, which nothing may be able to make again."""
+    """As ``replaced_folder``, but raise PersistemError if something is there: perhaps nothing can make it again."""
     path = Path(path)
     if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
         raise PersistemError(f"{path}: is there already; remove it, or choose another folder")
@@ -78,7 +78,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Errors of the operating system that name no file, as those of a full disk, name the one that is written."""
+    """Name the file being written in errors of the operating system that name none, e.g. of a full disk."""
     try:
         yield
     except OSError as error:
@@ -88,7 +88,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is a file of this name; a name that none can have, as one that is too long, is of none."""
+    """Whether there is a file of this name; False for an impossible name, e.g. one that is too long."""
     try:
         return Path(path).is_file()
     except OSError:
@@ -96,14 +96,14 @@ def is_file(path: str | Path) -> bool:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The mapping in a JSON file; PersistemError where there is none, or it is not what was written."""
+    """The mapping in a JSON file; raises PersistemError if there is none, or if the file is not what was written."""
     seals.check(path)
     try:
-        found = json.loads(Path(path).read_text())
+        content = json.loads(Path(path).read_text())
     except OSError as error:
         raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise PersistemError(f"{path}: not JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise PersistemError(f"{path}: holds {type(found).__name__}, not a mapping")
-    return found
+    if not isinstance(content, dict):
+        raise PersistemError(f"{path}: holds {type(content).__name__}, not a mapping")
+    return content

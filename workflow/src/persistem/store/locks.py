@@ -1,4 +1,4 @@
-"""Locks that the operating system lets go of when their process ends, however it ends (flock; NFS has it too)."""
+"""Locks that the operating system releases when their process ends, however it ends (flock; also on NFS)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def taken(path: Path, wait: bool = False) -> int | None:
-    """Lock a file, which is made where it is missing: its descriptor, or None where another process holds it.
+    """Lock a file, creating it if missing; return its descriptor, or None if another process holds the lock.
 
-    ``wait`` waits until that process lets go. Closing the descriptor, as the end of the process does, lets go.
+    ``wait`` waits until that process releases it. Closing the descriptor releases the lock; so does the process's end.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -21,14 +21,14 @@ def taken(path: Path, wait: bool = False) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
-    except OSError:  # a file system without locks: there, one has to see to it oneself
+    except OSError:  # a file system without locks: there, users have to take care themselves
         pass
     return descriptor
 
 
 @contextmanager
 def alone(path: Path, meanwhile: str) -> Iterator[None]:
-    """Hold the lock on a file within the block; print ``meanwhile`` where another process has to be waited for."""
+    """Hold the lock on a file within the block; print ``meanwhile`` before waiting for another process."""
     descriptor = taken(path)
     if descriptor is None:
         print(meanwhile, flush=True)

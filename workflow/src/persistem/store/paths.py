@@ -1,6 +1,6 @@
-"""Every path of the results folder, and the identifiers in them.
+"""Every path in the results folder, and the identifiers in the paths.
 
-``results/<stage>/<digest>/…`` holds what is computed; ``results/<study>/`` what people open.
+``results/<stage>/<digest>/…`` holds computed results; ``results/<study>/`` holds what people open.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from persistem.store import stages
 
 RESULTS = "results"
 
-#: A figure in vectors and in pixels, and its caption and numbers; tables that the report writes beside itself.
+#: Suffixes of a figure: caption and numbers, pixels, vectors. Tables that the report writes beside itself.
 FIGURE_SUFFIXES = (".json", ".png", ".pdf")
 REPORT_TABLES = ("paper.csv", "claims.csv", "timings.csv", "about.json")
 #: The file of each stage, relative to ``results/<stage>/<digest>/``, in the order of the stages.
 FILES = {stage.name: stage.file for stage in stages.STAGES}
 STAGES = tuple(FILES)
-#: Folders beside those of the stages, in which what is known of a stage's files lies under the same path.
+#: Folders beside the stages' folders; what they hold about a file lies under the same path as the file.
 RECORDS = ("logs", "benchmarks", "seals")
 
 
 def of_part(part: str) -> tuple[str, ...]:
-    """The stages of a part of a study, see ``stages``."""
+    """The stages of one part of a study, see ``stages``."""
     return tuple(stage.name for stage in stages.STAGES if stage.part == part)
 
 
@@ -51,7 +51,7 @@ def stage_path(stage: str, digest: str) -> str:
 
 
 def crop_batch() -> str:
-    """The diagrams of some crops of a micrograph, ``{first}`` up to but not including ``{last}``."""
+    """The diagrams of a micrograph's crops from ``{first}`` up to but not including ``{last}``."""
     return pattern("diagrams").replace(".parquet", "/crops-{first}-{last}.parquet")
 
 
@@ -66,7 +66,7 @@ def benchmark(pattern: str) -> str:
 
 
 def files_in(settings: Any) -> list[str]:
-    """Every file of the results folder that settings name, once; what they quote of the ``study`` is not read."""
+    """Every file of the results folder that settings name, once; a ``study`` quoted in them is not searched."""
     if isinstance(settings, str):
         return [settings] if settings.startswith(f"{RESULTS}/") else []
     items: Any = settings if isinstance(settings, list | tuple) else ()
@@ -76,7 +76,7 @@ def files_in(settings: Any) -> list[str]:
 
 
 def sealed(path: Path) -> tuple[str, Path] | None:
-    """What a seal calls a file of a stage, ``results/<stage>/<digest>/…``, and where the seal is; None of others."""
+    """A stage file's name in its seal, ``results/<stage>/<digest>/…``, and the seal's path; None for other files."""
     parts = Path(path).parts
     for k in reversed(range(len(parts) - 3)):
         if parts[k] == RESULTS and parts[k + 1] in FILES and re.fullmatch("[0-9a-f]{12}", parts[k + 2]):
@@ -120,12 +120,12 @@ def report(study: str) -> str:
 
 
 def model_file(study: str, name: str) -> str:
-    """A file of the bundle of the study's model, ``results/<study>/model/``."""
+    """A file of the study's model bundle, ``results/<study>/model/``."""
     return study_file(study, f"model/{name}")
 
 
 def map_folder(study: str, micrograph: str) -> str:
-    """The folder of the map of a micrograph, ``results/<study>/maps/<micrograph>/``."""
+    """The folder of a micrograph's map, ``results/<study>/maps/<micrograph>/``."""
     return study_file(study, f"maps/{micrograph}")
 
 
@@ -152,21 +152,21 @@ def defocus_id(defocus: float) -> str:
 
 
 def micrograph_id(file: str, taken: Collection[str]) -> str:
-    """Identifier of a micrograph of one's own: the file's stem, numbered where one of ``taken`` is the same.
+    """Identifier of a user's micrograph: the file's stem, numbered if it is one of ``taken``.
 
-    What is neither a letter, a digit nor one of ``_+-`` becomes ``_``.
+    Anything but letters, digits and ``_+-`` becomes ``_``.
     """
     return free(re.sub(r"[^\w+-]", "_", Path(file).stem), taken)
 
 
 def free(name: str, taken: Collection[str]) -> str:
-    """The name, or with the first number from 2 on that makes it another than those taken.
+    """The name, or if it is taken, the name with the first number from 2 on that is free.
 
-    Names that differ only in upper and lower case are the same to some file systems, so they are numbered too.
+    Some file systems ignore case, so names that differ only in case are numbered too.
     """
     lower = {other.lower() for other in taken}
-    number, found = 1, name
-    while found.lower() in lower:
+    number, candidate = 1, name
+    while candidate.lower() in lower:
         number += 1
-        found = f"{name}-{number}"
-    return found
+        candidate = f"{name}-{number}"
+    return candidate

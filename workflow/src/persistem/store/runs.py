@@ -1,8 +1,8 @@
-"""Which calls of snakemake are alive in a results folder, and what each of them is making.
+"""Which calls of snakemake are alive in a results folder, and what each of them makes.
 
-Snakemake's own locks outlive a process that is killed, and the first of two runs to end removes those of both. These
-are held by the operating system: a run that is gone holds none, and two runs may go side by side as long as neither
-makes what the other makes or reads.
+Snakemake's own locks outlive a killed process, and the first of two runs to end removes the locks of both. Here the
+operating system holds the locks: a run that is gone holds none. Two runs may go side by side as long as neither makes
+what the other makes or reads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from persistem.store.environment import process
 
 @dataclass(frozen=True)
 class Call:
-    """A call of snakemake: its study, who it is (host and process), when it began, what it makes and reads."""
+    """A call of snakemake: its study, its host and process, when it began, and what it makes and reads."""
 
     study: str
     who: str
@@ -33,18 +33,19 @@ class Call:
 
 
 def begin(root: Path, study: str, makes: Collection[str], reads: Collection[str]) -> list[Call]:
-    """Enter this process as a run until it ends; return the other runs that are alive.
+    """Register this process as a run until it ends; return the other live runs.
 
-    Raises PersistemError where a run that is alive makes, or reads, what this one would make.
+    Raises PersistemError if a live run makes or reads what this one would make, or makes what this one reads.
     """
     run = Call(study, process(), time.strftime("%Y-%m-%d %H:%M:%S"), tuple(sorted(makes)), tuple(sorted(reads)))
     with _registry(root) as others:
         for other in others:
-            both = {*run.makes} & {*other.makes, *other.reads} | {*run.reads} & {*other.makes}
-            if both:
+            shared = {*run.makes} & {*other.makes, *other.reads} | {*run.reads} & {*other.makes}
+            if shared:
                 raise PersistemError(
-                    f"study {other.study!r} is being run by {other.who} since {other.since}, and makes or reads files"
-                    f" that this run would make ({len(both)}, as {min(both)}); wait until it has ended, or stop it"
+                    f"study {other.study!r} is being run by {other.who} since {other.since}, and makes or reads"
+                    f" files that this run would make ({len(shared)}, e.g. {min(shared)}); wait until it has ended, or"
+                    " stop it"
                 )
         _enter(root, run)
     return others
@@ -52,7 +53,7 @@ def begin(root: Path, study: str, makes: Collection[str], reads: Collection[str]
 
 @contextmanager
 def alone(root: Path) -> Iterator[None]:
-    """Let no run begin within the block; PersistemError where one is alive."""
+    """Let no run begin within the block; raises PersistemError if one is alive."""
     with _registry(root) as living:
         if living:
             raise PersistemError(
@@ -75,7 +76,7 @@ def _enter(root: Path, run: Call) -> None:
 
 @contextmanager
 def _registry(root: Path) -> Iterator[list[Call]]:
-    """The runs that are alive; none begins within the block. Entries of runs that were killed are removed."""
+    """Yield the live runs; none can begin within the block. Entries of killed runs are removed."""
     with locks.alone(_folder(root) / "guard", "another run is starting; waiting for it"):
         living = []
         for path in sorted(_folder(root).glob("*.json")):
@@ -90,7 +91,7 @@ def _registry(root: Path) -> Iterator[list[Call]]:
 
 def _read(path: Path) -> Call:
     try:
-        found = json.loads(path.read_text())
-        return Call(found["study"], found["who"], found["since"], tuple(found["makes"]), tuple(found["reads"]))
-    except (OSError, ValueError, LookupError, TypeError):  # killed while it was written
+        entry = json.loads(path.read_text())
+        return Call(entry["study"], entry["who"], entry["since"], tuple(entry["makes"]), tuple(entry["reads"]))
+    except (OSError, ValueError, LookupError, TypeError):  # the run was killed while it wrote this
         return Call("unknown", path.stem, "unknown")

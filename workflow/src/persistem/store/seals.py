@@ -1,8 +1,8 @@
-"""Seals: what was written, so that a file that is no longer that is noticed, set aside and made again.
+"""Seals record what was written, so that a damaged file is noticed, set aside and made again.
 
 The seal of ``results/<stage>/<digest>/…`` is ``results/seals/<stage>/<digest>/….json``: path, SHA-256, size, and the
-versions of the packages that made it. Of a folder, as an exit wave's, it is over every file in it. Files elsewhere, as
-a user's own, have none, and nothing here touches them.
+versions of the packages that made it. The seal of a folder, e.g. an exit wave, covers every file in it. Files
+elsewhere, e.g. a user's own, have no seal, and nothing here touches them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,7 +21,7 @@ from persistem.errors import PersistemError
 from persistem.store import environment, paths
 from persistem.store.temporary import replacing
 
-#: Snakemake keeps the time stamp of a folder in it.
+#: The file in which Snakemake keeps the time stamp of a folder.
 STAMP = ".snakemake_timestamp"
 
 
@@ -35,11 +36,11 @@ def sha256(path: Path) -> str:
 
 
 def seal(part: Path, path: Path) -> None:
-    """Write the seal of ``part``, which is about to be renamed to ``path``; nothing outside the folders of digests."""
-    found = paths.sealed(path)
-    if found is None:
+    """Write the seal of ``part``, which is about to be renamed to ``path``; none outside the folders of digests."""
+    sealed = paths.sealed(path)
+    if sealed is None:
         return
-    name, out = found
+    name, out = sealed
     names = _files(part) if part.is_dir() else [""]
     about = {
         "path": name,
@@ -52,35 +53,35 @@ def seal(part: Path, path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The seal of a file or folder: path, sha256, bytes, versions. None where it has none, or one that is damaged."""
-    found = paths.sealed(path)
-    if found is None:
+    """The seal of a file or folder: path, sha256, bytes, versions. None if there is none, or if it is damaged."""
+    sealed = paths.sealed(path)
+    if sealed is None:
         return None
     try:
-        about = json.loads(found[1].read_text())
+        about = json.loads(sealed[1].read_text())
         return about if {"path", "sha256", "bytes", "versions"} <= about.keys() else None
     except (OSError, ValueError, AttributeError):
         return None
 
 
 def intact(path: Path) -> bool:
-    """Whether a file or folder is there and is what was sealed; one that was never sealed is taken as it is."""
-    found = paths.sealed(path)
+    """Whether a file or folder is there and matches its seal; one without a seal is taken as it is."""
+    sealed = paths.sealed(path)
     if not path.exists():
         return False
-    if found is None or not found[1].exists():
+    if sealed is None or not sealed[1].exists():
         return True
     about = read(path)
-    return about is not None and about["path"] == found[0] and about["sha256"] == sha256(path)
+    return about is not None and about["path"] == sealed[0] and about["sha256"] == sha256(path)
 
 
 def check(path: Path) -> None:
-    """Set a file, or the folder that it was written with, aside where it is not what was written.
+    """Set a file, or the folder that it was written with, aside if it does not match its seal.
 
-    Raises PersistemError after renaming it to ``….damaged``; Snakemake finds it missing then, and makes it again.
+    Raises PersistemError after renaming it to ``….damaged``; Snakemake then finds it missing and makes it again.
     """
     path = Path(path)
-    whole = next((one for one in (path, *path.parents) if _is_sealed(one)), None)
+    whole = next((place for place in (path, *path.parents) if _is_sealed(place)), None)
     if whole is None or not whole.exists():
         return
     if not intact(whole):
@@ -89,37 +90,35 @@ def check(path: Path) -> None:
             f"{whole}: is not what was written there (its checksum differs); it was renamed to {aside.name}, and the"
             " next call of snakemake makes it again"
         )
-    # from a clock that is ahead: Snakemake refuses results that are older than what they are made from
+    # written by a clock that is ahead: Snakemake refuses results that are older than their sources
     stamped = whole / STAMP if (whole / STAMP).exists() else whole
     if stamped.stat().st_mtime > time.time():
         os.utime(stamped)
 
 
 def every(root: Path) -> Iterator[str]:
-    """The paths, relative to ``root``, of everything that has a seal, in order; what was removed still has its own."""
+    """Yield the path, relative to ``root``, of everything that has a seal, in order; removed files keep their seals."""
     folder = root / paths.RESULTS / "seals"
     for file in sorted(folder.rglob("[!.]*.json")):
         yield str(Path(paths.RESULTS, file.relative_to(folder))).removesuffix(".json")
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a file or folder to ``….damaged``, in place of one from before, and return where it is."""
-    import shutil
-
+    """Rename a file or folder to ``….damaged``, replacing an earlier one, and return the new path."""
     aside = path.with_name(f"{path.name}.damaged")
     if aside.is_dir() and path.exists():
         shutil.rmtree(aside, ignore_errors=True)
-    with suppress(FileNotFoundError):  # another job that reads it was first
+    with suppress(FileNotFoundError):  # another job that reads it was faster
         os.replace(path, aside)
     return aside
 
 
 def _is_sealed(path: Path) -> bool:
-    found = paths.sealed(path)
-    return found is not None and found[1].exists()
+    sealed = paths.sealed(path)
+    return sealed is not None and sealed[1].exists()
 
 
 def _files(folder: Path) -> list[str]:
-    """The files of a folder, relative to it and in the order of their names."""
-    found = (file for file in folder.rglob("*") if file.is_file() and file.name != STAMP)
-    return sorted(file.relative_to(folder).as_posix() for file in found)
+    """The files of a folder, relative to it and sorted by name."""
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name != STAMP)
+    return sorted(file.relative_to(folder).as_posix() for file in files)

@@ -14,7 +14,7 @@ TABLES, EVALUATION, MODEL, MAPS, TRIAL, REPORT = "tables", "evaluation", "model"
 
 
 class Cost(NamedTuple):
-    """What a job takes: seconds, memory (MB) and what it writes (MB); more for each source that its settings list."""
+    """What a job takes: seconds, memory (MB) and output (MB); ``…_each`` for each source that its settings list."""
 
     seconds: float
     memory: float
@@ -26,12 +26,11 @@ class Cost(NamedTuple):
 class Stage(NamedTuple):
     """A stage of the pipeline.
 
-    ``name`` is its folder under ``results/`` and its name in digests, ``file`` its file relative to
-    ``results/<name>/<digest>/``, ``module`` where it is computed, below ``persistem``. ``rules`` and ``verbs`` are
-    those that make its files. ``function``, where there is one, is the function of the module that its only verb
-    calls with settings, root and file, and with the number of processes where ``jobs`` says so; other verbs are in
-    ``commands.stages``. ``cost`` is what a job takes where that does not depend on the settings of the stage; see
-    ``plan.resources``.
+    ``name`` is its folder under ``results/`` and its name in digests, ``file`` is its file relative to
+    ``results/<name>/<digest>/``, and ``module`` computes it, below ``persistem``. ``rules`` and ``verbs`` make its
+    files. If its only verb takes settings, root and file, ``function`` is what this verb calls in the module; with
+    ``jobs`` the verb passes the number of processes too. Other verbs are in ``commands.stages``. ``cost`` is what a
+    job takes, unless that depends on the stage's settings; see ``plan.resources``.
     """
 
     name: str

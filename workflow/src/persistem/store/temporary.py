@@ -1,4 +1,4 @@
-"""What is being written, under a name of its process, until it takes its place."""
+"""Files being written have a name of their process until they take their place."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from persistem.store.environment import process
 
-#: Names of what is being written; of a process that is gone, of what was.
+#: Names of files being written; if their process is gone, they are left over.
 TEMPORARY = re.compile(r"\.(?P<node>[^/]+?)-(?P<pid>\d+)\.[^/]+")
 
 
 def temporary(path: Path) -> Path:
-    """A path beside ``path`` that is this process's own, so that two writers of one file cannot mix their bytes."""
+    """This process's own path beside ``path``: two writers of one file cannot mix their bytes."""
     return path.with_name(f".{process()}.{path.name}")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block ends without an error."""
+    """Yield a temporary path beside ``path``; rename it to ``path`` if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = temporary(path)
     try:

@@ -1,8 +1,8 @@
-"""What the results folder holds that no study refers to, and its removal.
+"""Find and remove what no study refers to in the results folder.
 
-A study refers to the digests, and of some of them the specimens, that ``results/<study>/digests.csv`` lists. Looked at
-is nothing but the folders ``results/<stage>/<digest>/`` and what logs, benchmarks and seals say of them; symbolic links
-are not followed.
+``results/<study>/digests.csv`` lists the digests that a study refers to, and for some of them the specimens. Only the
+folders ``results/<stage>/<digest>/`` and their logs, benchmarks and seals are searched; symbolic links are not
+followed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,9 @@ from persistem.store import paths, runs
 from persistem.store.temporary import TEMPORARY
 
 DIGEST = re.compile("[0-9a-f]{12}")
-#: Seconds after which a temporary file of another node, whose processes cannot be asked for, is left over.
+#: Age, s, after which a temporary file of another node counts as left over: its process cannot be asked.
 DAY = 86_400.0
-FORGET = (
-    "A study is forgotten by deleting its folder results/<study>/; what it alone refers to is listed here thereafter."
-)
+FORGET = "To forget a study, delete its folder results/<study>/; what only it refers to is then listed here."
 
 #: By stage and digest: the specimens that studies refer to, None for all.
 Referred = dict[tuple[str, str], set[str] | None]
@@ -34,7 +32,7 @@ Referred = dict[tuple[str, str], set[str] | None]
 
 @dataclass(frozen=True)
 class Unused:
-    """Files and folders that no study refers to: of a digest, or of a specimen in one, or what was left beside them."""
+    """Files and folders that no study refers to: of a digest, of a specimen in it, or left over beside them."""
 
     stage: str
     digest: str
@@ -44,24 +42,24 @@ class Unused:
 
 
 def unused(root: Path, remove: bool = False) -> list[Unused]:
-    """What no study in ``root``/results refers to, by stage and digest; with ``remove``, it is gone thereafter.
+    """What no study in ``root``/results refers to, by stage and digest; ``remove`` deletes it.
 
-    Raises PersistemError where there is no results folder, a run is alive in it, or a study does not say what it
-    refers to.
+    Raises PersistemError if there is no results folder, a run is alive in it, or a study does not say what it refers
+    to.
     """
     if not (root / paths.RESULTS).is_dir():
         raise PersistemError(f"{root / paths.RESULTS}: no such folder; --root is the folder that holds results/")
     with runs.alone(root):
         referred = refers(root / paths.RESULTS)
-        found = [one for stage in paths.STAGES for one in _of_stage(root / paths.RESULTS, stage, referred)]
+        items = [item for stage in paths.STAGES for item in _of_stage(root / paths.RESULTS, stage, referred)]
         if remove:
-            for path in (path for one in found for path in one.paths):
+            for path in (path for item in items for path in item.paths):
                 _remove(path)
-    return found
+    return items
 
 
 def refers(results: Path) -> Referred:
-    """What the studies of a results folder refer to; raises PersistemError where one does not say it."""
+    """What the studies of a results folder refer to; raises PersistemError if one does not say."""
     referred: Referred = {}
     for study in sorted(path for path in results.iterdir() if path.is_dir() and path.name not in paths.STAGES):
         table = study / "digests.csv"
@@ -81,18 +79,18 @@ def refers(results: Path) -> Referred:
     return referred
 
 
-def report(found: list[Unused], removed: bool) -> str:
-    """What was found as lines for people: stage, digest, what of it, size; their sum, and how a study is forgotten."""
-    widths = [max((len(getattr(one, key)) for one in found), default=0) for key in ("stage", "digest", "what")]
+def report(items: list[Unused], removed: bool) -> str:
+    """Lines for people: stage, digest, what of it, size; then the total, and how to forget a study."""
+    widths = [max((len(getattr(item, key)) for item in items), default=0) for key in ("stage", "digest", "what")]
     lines = [
-        f"{one.stage:{widths[0]}}  {one.digest:{widths[1]}}  {one.what:{widths[2]}}  {size(one.bytes):>8}"
-        for one in found
+        f"{item.stage:{widths[0]}}  {item.digest:{widths[1]}}  {item.what:{widths[2]}}  {size(item.bytes):>8}"
+        for item in items
     ]
-    total = size(sum(one.bytes for one in found))
+    total = size(sum(item.bytes for item in items))
     if removed:
         lines.append(f"{total} removed")
     else:
-        lines.append(f"{total} that no study refers to" + ("; --remove removes them" if found else ""))
+        lines.append(f"{total} that no study refers to" + ("; --remove removes them" if items else ""))
     return "\n".join([*lines, FORGET])
 
 
@@ -113,15 +111,15 @@ def _rows(table: Path) -> list[tuple[str, str, str]]:
 
 
 def _of_stage(results: Path, stage: str, referred: Referred) -> Iterator[Unused]:
-    """What is not referred to of a stage, digest by digest."""
+    """What no study refers to in a stage, digest by digest."""
     folders = [results / stage, *(results / kind / stage for kind in paths.RECORDS)]
     digests = {path.name for folder in folders for path in _entries(folder) if DIGEST.fullmatch(path.name)}
     for digest in sorted(digests):
-        of = [path for folder in folders if _is_folder(path := folder / digest)]
+        present = [path for folder in folders if _is_folder(path := folder / digest)]
         if (stage, digest) in referred:
-            yield from _of_digest(stage, digest, of, referred[stage, digest])
-        elif of:
-            yield _unused(stage, digest, "all", of)
+            yield from _of_digest(stage, digest, present, referred[stage, digest])
+        elif present:
+            yield _unused(stage, digest, "all", present)
 
 
 def _unused(stage: str, digest: str, what: str, listed: list[Path]) -> Unused:
@@ -130,7 +128,7 @@ def _unused(stage: str, digest: str, what: str, listed: list[Path]) -> Unused:
 
 
 def _of_digest(stage: str, digest: str, folders: list[Path], specimens: set[str] | None) -> Iterator[Unused]:
-    """What is not referred to of a digest that is, but perhaps not for every specimen; and what was left beside."""
+    """Unused parts of a digest that a study refers to: specimens that none refers to, and what was left over."""
     by_specimen: dict[str, list[Path]] = {}
     for path in (path for folder in folders for path in _entries(folder)):
         name = path.name.split(".")[0]
@@ -146,7 +144,7 @@ def _of_digest(stage: str, digest: str, folders: list[Path], specimens: set[str]
 
 
 def _left(folder: Path) -> Iterator[Path]:
-    """Temporary files and damaged ones, at any depth; not what is in one of them."""
+    """Temporary and damaged files and folders, at any depth, but nothing inside them."""
     for path in _entries(folder):
         if _is_temporary(path) or _is_damaged(path):
             yield path
@@ -159,11 +157,11 @@ def _is_damaged(path: Path) -> bool:
 
 
 def _is_temporary(path: Path) -> bool:
-    """Whether a path is one that a process which is gone was writing; of another node, for longer than a day."""
-    found = TEMPORARY.fullmatch(path.name)
-    if found is None:
+    """Whether a process that is gone was writing this path; on another node, whether the path is older than a day."""
+    match = TEMPORARY.fullmatch(path.name)
+    if match is None:
         return False
-    node, pid = found["node"], int(found["pid"])
+    node, pid = match["node"], int(match["pid"])
     if node == platform.node():
         return not _lives(pid)
     return time.time() - path.lstat().st_mtime > DAY
@@ -174,13 +172,13 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # of somebody else
+    except PermissionError:  # somebody else's process
         pass
     return True
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder, in the order of the names; nothing where it is a link, or none."""
+    """What is in a folder, sorted by name; nothing if it is a link or no folder."""
     return sorted(folder.iterdir()) if _is_folder(folder) else []
 
 
@@ -189,7 +187,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """A file or link itself; of a folder, everything in it that is none."""
+    """A file or link itself; for a folder, all files and links in it."""
     if not _is_folder(path):
         yield path
     for inner in _entries(path):

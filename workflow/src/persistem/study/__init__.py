@@ -3,8 +3,8 @@
 The defaults are the paper's study (Uesugi & Ishii, Microscopy 2022): an empty file is that study. What the paper
 leaves open is marked ``assumption`` with the reason. A study stands alone; nothing merges two of them.
 
-The model checks each section by itself. Whether the sections fit together is checked where a study comes in, by
-``persistem.study.load``, because that needs to know what the stages can do.
+The model checks each section by itself. ``persistem.study.load`` checks whether the sections fit together, because that
+needs to know what the stages can do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Combinations of settings that cannot work, refused before any job starts.
 
-Each check raises ValueError, or PersistemError where a stage's own check does, with the key, its value and what is
-allowed; ``persistem.study.load`` calls them and adds the file.
+Each check raises ValueError, or PersistemError if it is a stage's own check, with the key, its value and what is
+allowed. ``persistem.study.load`` calls the checks and adds the file.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 MINIMUM_SEEDS = 3
 #: Candidates that the inner folds of one row may choose from: with more, one of them wins by luck.
 MOST_CANDIDATES = 24
-#: What maps say of windows besides the states.
+#: Words that maps use for windows besides the states.
 RESERVED = ("abstain", "abstained", "confidence")
-#: More than anybody has simulated or cut; beyond, a list was meant to be shorter.
+#: More than anybody has simulated or cut: a longer list is a mistake.
 MOST_SPECIMENS, MOST_CROPS, MOST_CELLS = 100_000, 100_000, 10**9
 SIDES = (1e-3, 1e6)  # Å
 
@@ -71,7 +71,7 @@ def _check_sides(study: Study) -> None:
 
 
 def _check_number(study: Study) -> None:
-    count = sum(len(one.temperatures) * len(one.seeds) * len(one.rt) for one in study.md.series)
+    count = sum(len(series.temperatures) * len(series.seeds) * len(series.rt) for series in study.md.series)
     if count > MOST_SPECIMENS:
         raise ValueError(f"md.series: {count} specimens; at most {MOST_SPECIMENS}")
 
@@ -103,7 +103,7 @@ def _check_states(study: Study) -> None:
 
 
 def _check_preparation(study: Study) -> None:
-    """Own structures have no trajectory; every state needs a stack, and two stacks have all seeds in common or none."""
+    """Own structures have no trajectory; every state needs a stack; two stacks share all seeds or none."""
     method = study.preparation.method
     if study.structures and method in ("inherent", "snapshots"):
         raise ValueError(
@@ -127,13 +127,13 @@ def _check_preparation(study: Study) -> None:
 
 
 def _check_seeds(study: Study) -> None:
-    """One of the two splits must be possible: a seed with all states, or two seeds of every state."""
+    """One of the two splits must be possible: a seed that all states have, or two seeds of every state."""
     seeds: dict[str, set[int]] = {}
     for specimen, *_ in groups_of(study).values():
         if specimen.state is not None:
             seeds.setdefault(specimen.state, set()).add(specimen.seed)
     if len(seeds) > 1 and not set.intersection(*seeds.values()) and min(map(len, seeds.values())) < 2:
-        listed = "; ".join(f"{state}: {sorted(of)}" for state, of in seeds.items())
+        listed = "; ".join(f"{state}: {sorted(numbers)}" for state, numbers in seeds.items())
         raise ValueError(f"seeds of the states ({listed}): needs a seed that all have, or two seeds of every state")
 
 
@@ -184,8 +184,8 @@ def _check_evaluation(study: Study) -> None:
         if specimen.state is not None:
             seeds[specimen.state].add(specimen.seed)
     common = set.intersection(*seeds.values())
-    if len(seeds) < 2 or len(common) < MINIMUM_SEEDS or any(of != common for of in seeds.values()):
-        listed = "; ".join(f"{state}: {sorted(of)}" for state, of in seeds.items())
+    if len(seeds) < 2 or len(common) < MINIMUM_SEEDS or any(numbers != common for numbers in seeds.values()):
+        listed = "; ".join(f"{state}: {sorted(numbers)}" for state, numbers in seeds.items())
         raise ValueError(
             f"evaluation: needs two states with {MINIMUM_SEEDS} seeds or more, the same of each; there are {listed}"
         )
@@ -204,7 +204,7 @@ def _check_evaluation(study: Study) -> None:
 
 
 def _check_rows(evaluation: Evaluation) -> None:
-    """Rows take blocks that there are, and leave inner folds no more candidates than can be told apart by chance."""
+    """Rows use known blocks, and so few candidates that none wins an inner fold by luck."""
     known = blocks_of(evaluation.describing)
     if twice := [name for name in evaluation.describing.images if known.count(name) > 1]:
         raise ValueError(
@@ -278,7 +278,7 @@ def _check_md(study: Study) -> None:
 
 
 def _check_field(study: Study) -> None:
-    """The crystal must hold the box that is cut for multislice without any atom in it twice."""
+    """The crystal must hold the box that is cut for multislice, with no atom in it twice."""
     if study.material.file is not None and not is_file(study.material.file):
         raise ValueError(
             f"material.file = {study.material.file!r}: no such file (paths start at the working directory)"

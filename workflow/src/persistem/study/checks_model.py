@@ -1,4 +1,4 @@
-"""Checks of settings of a study that have to fit together: its model, its own micrographs, and its composites."""
+"""Checks that settings of a study fit together: its model, its own micrographs, and its composites."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_model(study: Study) -> None:
-    """A model needs states to tell apart, micrographs that hold its windows, and doses and candidates that differ."""
+    """A model needs states to tell apart, micrographs that hold its windows, and no value or block listed twice."""
     if study.model is None:
         return
     if len(states_of(study)) < 2:
@@ -45,7 +45,7 @@ def check_model(study: Study) -> None:
 
 
 def check_micrographs(study: Study) -> None:
-    """Micrographs need a model that maps them, and are files, each listed once."""
+    """Micrographs need a model that maps them; each is a file that is listed once."""
     if not study.micrographs:
         return
     if study.map_with is None and study.model is None:
@@ -65,7 +65,7 @@ def check_micrographs(study: Study) -> None:
 
 
 def check_trial(study: Study) -> None:
-    """Composites need a model, states that it knows, seeds of both and seeds that are left to train."""
+    """Composites need a model, states that it knows, seeds of both states, and other seeds to train on."""
     asked = study.truth
     if asked is None:
         return
@@ -84,15 +84,15 @@ def check_trial(study: Study) -> None:
             "truth.splices: splices one arrangement of the atoms of a seed; not with preparation.method ="
             f" {study.preparation.method}"
         )
-    if not asked.melts and all(one.chooses for one in asked.splices):
+    if not asked.melts and all(splice.chooses for splice in asked.splices):
         raise ValueError("truth.splices: all of them choose the window; needs one with chooses = false, or a melt")
-    for k, one in enumerate(asked.splices):
-        if one.vacuum is not None and not 0 <= one.vacuum[0] < one.vacuum[1] <= asked.field:
+    for k, splice in enumerate(asked.splices):
+        if splice.vacuum is not None and not 0 <= splice.vacuum[0] < splice.vacuum[1] <= asked.field:
             raise ValueError(
-                f"truth.splices[{k}].vacuum = {list(one.vacuum)}: first and last row have to be in this order and"
+                f"truth.splices[{k}].vacuum = {list(splice.vacuum)}: first and last row have to be in this order and"
                 f" within 0 and truth.field = {asked.field:g} Å"
             )
-    kept = {seed for one in asked.splices for seed in one.seeds}
+    kept = {seed for splice in asked.splices for seed in splice.seeds}
     training: set[int] = set()
     for state in states:
         seeds = {s.seed for s in specimens_of(study) if s.state == state}

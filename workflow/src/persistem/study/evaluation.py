@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from persistem.study.features import Detector, Weight
 from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given, once
 
-#: Different studies by one setting, ``imaging.voltage: 300``.
+#: Settings that differ, by dotted key: ``imaging.voltage: 300``.
 Changes = dict[str, Any]
 
 

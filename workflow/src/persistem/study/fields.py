@@ -44,19 +44,19 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: Settings that came later and change nothing at their default: there a digest is what it was without them.
+    #: Settings that were added later. At their default they change nothing, so they stay out of the digest.
     later: ClassVar[tuple[str, ...]] = ()
 
 
 def part(section: Section, keys: tuple[str, ...] | list[str] | None = None) -> dict[str, Any]:
-    """Some fields of a section as plain built-in values, without ``later`` ones that are at their default."""
+    """Some fields of a section as plain built-in values, without ``later`` fields at their default."""
     include = None if keys is None else set(keys)
     return section.model_dump(mode="json", include=include, exclude=_neutral(section))
 
 
 def _neutral(section: Section) -> dict[str, Any]:
-    """Later settings at their default, in a section and those in it, as pydantic's ``exclude`` wants them."""
+    """The ``later`` fields at their default, in a section and its inner sections, for pydantic's ``exclude``."""
     fields = type(section).model_fields
     neutral: dict[str, Any] = {name: True for name in section.later if getattr(section, name) == fields[name].default}
-    inner = {name: _neutral(value) for name, value in section if isinstance(value, Section)}
-    return {name: names for name, names in inner.items() if names} | neutral
+    nested = {name: _neutral(value) for name, value in section if isinstance(value, Section)}
+    return {name: names for name, names in nested.items() if names} | neutral

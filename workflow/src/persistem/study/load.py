@@ -1,4 +1,4 @@
-"""The only way into a study: reading and checking it. Whatever is wrong with it comes as one message."""
+"""The only way into a study: read it and check it. Whatever is wrong with it comes as one message."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from persistem.study import Study
 from persistem.study.checks import check_combinations
 from persistem.study.values import numbers
 
-#: Problems of a study that one message lists, characters of a value in it, and values that a study may have: aliases
-#: of aliases are few lines of YAML and more values than any memory holds.
+#: Most problems in one message, characters of a value in it, values of a study, and their depth: with aliases of
+#: aliases, a few lines of YAML are more values than any memory holds.
 MOST_PROBLEMS, LONGEST, MOST_VALUES, DEEPEST = 20, 300, 1_000_000, 50
 
 
 def load_study(path: Path) -> Study:
-    """The study in a YAML file; its name is the file's unless it states one.
+    """The study in a YAML file; unless it states a name, it is named after the file.
 
-    Raises PersistemError when the file is not a valid study.
+    Raises PersistemError if the file is not a valid study.
     """
     path = Path(path)
     try:
@@ -40,7 +40,7 @@ def load_study(path: Path) -> Study:
 
 
 def make_study(settings: Mapping[str, Any], file: Path | None = None) -> Study:
-    """The study of a mapping as a YAML file holds it; ``file`` names it in messages and gives the default name."""
+    """The study in a mapping, as YAML reads it; ``file`` names it in messages and gives the default name."""
     _check_size(settings, file)
     named = numbers(dict(settings))
     if file is not None:
@@ -67,7 +67,7 @@ def _check_size(settings: Mapping[str, Any], file: Path | None) -> None:
         if depth > DEEPEST:
             raise PersistemError(f"{where}: {key}: nested more than {DEEPEST} deep")
         inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-        left += [(key, one, depth + 1) for one in inner]
+        left += [(key, item, depth + 1) for item in inner]
 
 
 def explain(error: ValidationError, file: Path | None) -> str:
@@ -97,13 +97,13 @@ def explain(error: ValidationError, file: Path | None) -> str:
 def _short(value: Any) -> str:
     try:
         text = repr(value)
-    except ValueError:  # a whole number of more digits than Python writes
+    except ValueError:  # an integer with more digits than Python writes
         text = f"{type(value).__name__} of very many digits"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _siblings(location: tuple[int | str, ...]) -> str:
-    """The keys that may stand where an unknown one stood."""
+    """The keys that are allowed in place of an unknown one."""
     return ", ".join(_section(location[:-1]).get("properties", {})) or "none"
 
 
@@ -139,7 +139,7 @@ def _section(location: tuple[int | str, ...]) -> dict[str, Any]:
 
 
 def _resolve(here: dict[str, Any], schema: dict[str, Any], part: int | str) -> dict[str, Any]:
-    """Follow a reference or, in a union, the member that a discriminator in the location names."""
+    """Follow a reference; in a union, take the member that the location's discriminator names."""
     if "$ref" in here:
         return _resolve(schema["$defs"][here["$ref"].rsplit("/", 1)[1]], schema, part)
     for option in here.get("oneOf", []) + here.get("anyOf", []):

@@ -11,7 +11,7 @@ from persistem.store.files import is_file
 from persistem.study.evaluation import Band
 from persistem.study.fields import OURS, Real, Section, Whole, assumed, given, once
 
-#: What a window can be described by.
+#: Blocks of features that can describe a window.
 BLOCKS = ("contrast", "spectrum", "persistence")
 
 
@@ -116,12 +116,12 @@ class Micrograph(Section):
 
 
 def expanded(micrographs: tuple[Micrograph, ...]) -> tuple[Micrograph, ...]:
-    """Micrographs with each pattern replaced by the files that it matches, sorted; one that matches none stays."""
-    found: list[Micrograph] = []
-    for one in micrographs:
+    """Micrographs with each pattern replaced by the files that it matches, sorted; a pattern without matches stays."""
+    listed: list[Micrograph] = []
+    for entry in micrographs:
         # a file's own name may look like a pattern: film[1].dm4
-        pattern = has_magic(one.path) and not is_file(one.path)
-        files = glob(one.path, recursive=True) if pattern else []  # noqa: PTH207 (Path's takes no absolute pattern)
-        listed = sorted(file for file in files if is_file(file))
-        found += [one.model_copy(update={"path": file}) for file in listed] or [one]
-    return tuple(found)
+        pattern = has_magic(entry.path) and not is_file(entry.path)
+        matches = glob(entry.path, recursive=True) if pattern else []  # noqa: PTH207 (Path's takes no absolute pattern)
+        files = sorted(file for file in matches if is_file(file))
+        listed += [entry.model_copy(update={"path": file}) for file in files] or [entry]
+    return tuple(listed)

@@ -1,4 +1,4 @@
-"""Which specimens a study has, and which states they are examples of."""
+"""The specimens of a study, and their states."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def specimens_of(study: Study) -> list[Specimen]:
 
 
 def groups_of(study: Study) -> dict[str, tuple[Specimen, ...]]:
-    """What is imaged, by name: each specimen by itself, or stacked ones, of which the first lends its name.
+    """What is imaged, by name: each specimen by itself, or each stack, which has the name of its first specimen.
 
     Stacks take specimens of the same kind in the order of their seeds; those that do not fill a stack are left out.
     """
@@ -50,7 +50,9 @@ def groups_of(study: Study) -> dict[str, tuple[Specimen, ...]]:
     for specimen in sorted(specimens, key=lambda s: s.seed):
         alike.setdefault((specimen.state, specimen.temperature, specimen.rt), []).append(specimen)
     groups = {
-        of[k].name: tuple(of[k : k + count]) for of in alike.values() for k in range(0, len(of) - count + 1, count)
+        kind[k].name: tuple(kind[k : k + count])
+        for kind in alike.values()
+        for k in range(0, len(kind) - count + 1, count)
     }
     return {s.name: groups[s.name] for s in specimens if s.name in groups}
 

@@ -1,4 +1,4 @@
-"""Settings of the preparation: what of a specimen is imaged."""
+"""Settings of the preparation: what is imaged of a specimen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is generated from the model: parameter reference, JSON schema, and the paper's study with its assumptions."""
+"""Generate the parameter reference, the JSON schema, and the paper's study with its assumptions from the model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def schema() -> str:
 
 
 def reference() -> str:
-    """The parameter reference as Markdown: key, meaning, unit, default, what is allowed, and where it comes from."""
+    """The parameter reference as Markdown: key, meaning, unit, default, allowed values, and source."""
     parts, done = [HEAD], set()
     queue: list[tuple[str, type[BaseModel]]] = [("", Study)]
     while queue:
@@ -108,7 +108,7 @@ def _allowed(schema: dict[str, Any]) -> str:
 
 
 def paper_study() -> str:
-    """The paper's study with every setting, and beside what the paper leaves open the assumption and its reason."""
+    """The paper's study with every setting; above what the paper leaves open stand the assumption and its reason."""
     head = [
         "# The paper's study: Uesugi & Ishii, Microscopy 2022. Every setting is stated and equals the model's default.",
         "# 'assumption' marks what the paper leaves open, with the reason for the value taken here.",

@@ -1,4 +1,4 @@
-"""The settings that a verb receives: checked, and with one sentence for what is wrong or missing."""
+"""Check the settings that a verb receives, and say in one sentence what is wrong or missing."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from persistem.errors import PersistemError
 from persistem.study.values import numbers
 
 
 def protocol_of(text: str) -> dict[str, Any]:
-    """Settings of a stage: a YAML or JSON mapping as it is, or the path of a file that holds one.
+    """Settings of a stage: an inline YAML or JSON mapping, or the path of a file that holds one.
 
-    A digest folder's ``stage.yaml`` is such a file; of it the settings are taken. In it, and in JSON, text stays text;
-    in YAML by hand 1e-5 is a number.
+    A digest folder's ``stage.yaml`` is such a file; only its settings are taken. In it, and in JSON, text stays text;
+    in hand-written YAML 1e-5 is a number.
     """
     if not text.lstrip().startswith("{"):
         try:
@@ -38,7 +39,7 @@ def protocol_of(text: str) -> dict[str, Any]:
 
 
 def _exactly(text: str) -> Any:
-    """JSON, as the workflow writes it: text is text there, also a digest that reads as a number, 3423657709e4."""
+    """JSON as the workflow writes it, or None: in it text stays text, even a digest like a number, 3423657709e4."""
     try:
         return json.loads(text)
     except ValueError:
@@ -53,23 +54,21 @@ class Given(dict[str, Any]):
 
 
 def given(settings: Any) -> Any:
-    """Settings, with all that is in them, that say which one is missing."""
+    """Settings that say which one is missing, nested ones too."""
     if isinstance(settings, dict):
         return Given({key: given(value) for key, value in settings.items()})
     return [given(value) for value in settings] if isinstance(settings, list) else settings
 
 
 def require(protocol: dict[str, Any], *keys: str) -> None:
-    """Raise PersistemError, naming it, where a key is missing."""
+    """Raise PersistemError, naming the key, if one is missing."""
     for key in keys:
         if key not in protocol:
             raise PersistemError(f"--protocol: {key} must be given")
 
 
 def section(model: type[Any], settings: dict[str, Any]) -> Any:
-    """A section of the study with the settings a stage received; what it did not receive takes the default."""
-    from pydantic import ValidationError
-
+    """A section of the study with the settings that a stage received; the others take their defaults."""
     try:
         return model.model_validate(settings)
     except ValidationError as error:
@@ -82,7 +81,7 @@ def section(model: type[Any], settings: dict[str, Any]) -> Any:
 
 
 def sections(protocol: dict[str, Any], **models: type[Any]) -> dict[str, Any]:
-    """Several sections of the study, each with the settings that stand under its name."""
+    """Several sections of the study, each with the settings under its name."""
     for key in protocol:
         if key not in models:
             raise PersistemError(f"--protocol: {key}: no such section; allowed are {', '.join(models)}")

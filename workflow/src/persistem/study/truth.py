@@ -74,7 +74,7 @@ class Trial(Section):
 
     @model_validator(mode="after")
     def _names(self) -> Trial:
-        names = [one.name for of in (self.splices, self.melts, self.strangers) for one in of]
+        names = [composite.name for kind in (self.splices, self.melts, self.strangers) for composite in kind]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"{name!r} is the name of two composites; each needs its own")

@@ -1,4 +1,4 @@
-"""Values as YAML and the command line give them, with the types that a study needs."""
+"""Give values from YAML and the command line the types that a study needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXPONENTIAL = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def numbers(value: Any) -> Any:
-    """Settings in which 1e-5 is a number: YAML 1.1 asks for a point, 1.0e-5, and takes the rest for text."""
+    """Settings with 1e-5 as a number: YAML 1.1 wants a point, 1.0e-5, and reads other forms as text."""
     if isinstance(value, Mapping):
         return {key: numbers(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -21,7 +21,7 @@ def numbers(value: Any) -> Any:
 
 
 def typed(value: Any) -> Any:
-    """Settings given as text, as on a command line, with the types that YAML gives them."""
+    """Settings given as text, e.g. on a command line, with the types that YAML gives them."""
     if isinstance(value, Mapping):
         return {key: typed(item) for key, item in value.items()}
     if isinstance(value, list):

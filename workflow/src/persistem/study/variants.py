@@ -1,4 +1,4 @@
-"""Variants of a study: the study itself but for some settings. They share every result that the change leaves alone."""
+"""Variants of a study: some settings differ. They share every result that the change leaves alone."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from persistem.errors import PersistemError
+from persistem.study.load import make_study
+from persistem.study.members import specimens_of
 
 if TYPE_CHECKING:
     from persistem.study import Study
 
-
-#: What a variant has in common with its study: how it runs, what it is called and shows, and whose structures it has.
+#: What a variant shares with its study: how it runs, its name and figures, the user's structures and micrographs.
 FIXED = ("run", "name", "figures", "structures", "micrographs", "map_with")
 
 
 def variant(study: Study, changes: Mapping[str, Any], where: str) -> Study:
-    """A study with other values for some dotted keys, ``imaging.voltage``; ``where`` names them in a message.
+    """A study with other values for some dotted keys, e.g. ``imaging.voltage``; ``where`` names them in a message.
 
-    Raises PersistemError when a key does not exist or is of the study as a whole, or the study that results is not
-    valid.
+    Raises PersistemError if a key does not exist or belongs to the whole study, or if the variant is not valid.
     """
     for key in changes:
         if key.split(".")[0] in FIXED:
-            raise PersistemError(f"{where}: {key}: cannot differ from the study; {', '.join(FIXED)} are of all of it")
+            raise PersistemError(
+                f"{where}: {key}: cannot differ from the study; {', '.join(FIXED)} belong to the whole study"
+            )
     return _changed(study, changes, where)
 
 
 def _changed(study: Study, changes: Mapping[str, Any], where: str) -> Study:
-    from persistem.study.load import make_study
-
     settings = study.model_dump(mode="json", exclude_unset=True, exclude={"figures", "micrographs", "map_with"})
     for key, value in changes.items():
         _set(settings, key.split("."), deepcopy(value), study, f"{where}: {key}")
@@ -44,12 +44,10 @@ def _changed(study: Study, changes: Mapping[str, Any], where: str) -> Study:
 
 
 def with_seeds(study: Study, seeds: Iterable[int], where: str) -> Study:
-    """A study of its classified specimens only, of some seeds (of all, where none is given), and without an evaluation.
+    """A study of the classified specimens with some seeds only; without ``seeds``, with all of them.
 
-    Raises PersistemError when a seed is not one of the study's.
+    Raises PersistemError if a seed is not one of the study's.
     """
-    from persistem.study.members import specimens_of
-
     classified = [s for s in specimens_of(study) if s.state is not None]
     known = sorted({s.seed for s in classified})
     wanted = sorted(set(seeds)) or known
@@ -61,13 +59,13 @@ def with_seeds(study: Study, seeds: Iterable[int], where: str) -> Study:
     if study.structures:
         update = {"structures": [s.structure.model_dump(mode="json") for s in chosen if s.structure]}
     else:
-        # one by one, so that they keep their order, which the digest of what is learned from them has
+        # a series each, so that they keep their order: it is in the digest of the learning
         update = {"md.series": [{"temperatures": [s.temperature], "rt": [s.rt], "seeds": [s.seed]} for s in chosen]}
     return _changed(study, update, where)
 
 
 def _set(settings: dict[str, Any], path: list[str], value: Any, section: Any, where: str) -> None:
-    """Set one dotted key of a study's settings; ``section`` is the study, whose defaults fill what is not stated."""
+    """Set one dotted key of a study's settings; ``section`` is the study, whose defaults fill the gaps."""
     name, *rest = path
     known = section if isinstance(section, Mapping) else dict(section) if section is not None else {}
     if not rest:
@@ -77,6 +75,6 @@ def _set(settings: dict[str, Any], path: list[str], value: Any, section: Any, wh
     if inner is None or not (isinstance(inner, Mapping) or hasattr(inner, "model_fields_set")):
         raise PersistemError(f"{where}: no such setting; {name!r} holds none (of {', '.join(known) or 'nothing'})")
     if not isinstance(settings.get(name), dict):
-        # all of it: a section of its own starts from its defaults, which may not be those of the section that holds it
+        # dump all of it: a new section starts from its own defaults, which may differ from its parent's
         settings[name] = TypeAdapter(Any).dump_python(inner, mode="json")
     _set(settings[name], rest, value, inner, where)
