@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 #: A standard deviation below this share of the root mean square is the rounding of float32: nothing varies there.
@@ -17,7 +18,6 @@ def normalised(image: NDArray[Any], size: int) -> NDArray[np.float32]:
 
     0 where the square is constant and where the pixel itself is not finite. Beyond its edges the image is reflected.
     """
-    import numpy as np
     from scipy.ndimage import uniform_filter
 
     finite = np.isfinite(image)
