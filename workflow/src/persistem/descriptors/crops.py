@@ -22,7 +22,7 @@ from persistem.descriptors.topology import FILTRATIONS, PERSISTENCE, diagrams_of
 from persistem.errors import PersistemError
 from persistem.imaging.crops import check_detector, positions
 from persistem.imaging.detector import detected
-from persistem.study import Crops
+from persistem.study import Crops, Describing
 from persistem.topology.diagrams import arrow, strings
 from persistem.topology.persistence_images import persistence_images
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.descriptors.topology import Diagrams
-    from persistem.study import Describing
 
 #: Bump when this stage's results change for the same study.
 VERSION = 1

@@ -82,12 +82,12 @@ def weights_file(settings: dict[str, Any], root: Path, out: Path) -> None:
                 f"of {', '.join(recipe.filtrations)} make {len(bins)}"
             )
     lengths = len(bins) // len(recipe.filtrations)
-    weighed = states[1:] if len(states) == 2 else states
+    weighted_states = states[1:] if len(states) == 2 else states
     blocks = []
     for model in settings["models"]:
         for degrees, by_degree in learned(X, y, model, settings["C"], settings["scaling"]).items():
             for degree, values in by_degree.items():
-                for i, state in enumerate(weighed):
+                for i, state in enumerate(weighted_states):
                     for k, filtration in enumerate(recipe.filtrations):
                         here = slice(k * lengths, (k + 1) * lengths)
                         key = (model, degrees, degree, state, filtration)
