@@ -46,7 +46,7 @@ def power(image: NDArray[Any], pixel_size: float, window: bool = True) -> NDArra
     rows, columns = values.shape[-2:]
     values = values - values.mean(axis=(-2, -1), keepdims=True)
     if window:
-        # the mean square of a Hann window is 3/8; the windowed image has a mean again, which goes too
+        # the mean square of a Hann window is 3/8; the windowed image has a mean again, to be subtracted too
         values = values * (np.outer(hann(rows), hann(columns)) * (8 / 3))
         values -= values.mean(axis=(-2, -1), keepdims=True)
     density: NDArray[Any] = np.abs(fft2(values)) ** 2 * (pixel_size**2 / (rows * columns))

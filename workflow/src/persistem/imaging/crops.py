@@ -32,7 +32,7 @@ FEWEST = 100  # electrons on a crop in vacuum: its mean intensity is then known 
 def positions(shape: tuple[int, ...], crops: Crops) -> NDArray[Any]:
     """Row and column of the first pixel of every crop that fits, row by row: (n, 2) int.
 
-    Raises PersistemError when a micrograph of ``shape`` (rows, columns) holds no crop.
+    Raises PersistemError if a micrograph of ``shape`` (rows, columns) holds no crop.
     """
     if min(shape) < crops.size:
         raise PersistemError(
@@ -90,7 +90,7 @@ def cut(intensity: NDArray[Any], intensity_recipe: Clahe | Window | Standardised
     Raises
     ------
     PersistemError
-        when the micrograph is not a finite image, is smaller than a crop, or has no positive mean to refer to.
+        if the micrograph is not a finite image, is smaller than a crop, or has no positive mean to refer to.
     """
     image = np.asarray(intensity, dtype=float)
     if image.ndim != 2:
@@ -159,7 +159,7 @@ def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None
 def read_crops(path: Path) -> NDArray[Any]:
     """The crops that ``crop_file`` wrote: (n, size, size) uint8.
 
-    Raises PersistemError when the file is not a stack of square 8-bit images.
+    Raises PersistemError if the file is not a stack of square 8-bit images.
     """
     import tifffile
 

@@ -46,7 +46,7 @@ def detected(intensity: NDArray[Any], pixel_size: float, detector: Detector) -> 
     Raises
     ------
     PersistemError
-        when no electron is counted in the whole micrograph.
+        if no electron is counted in the whole micrograph.
     """
     from scipy.ndimage import gaussian_filter
 

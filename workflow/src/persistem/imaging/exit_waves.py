@@ -44,7 +44,7 @@ def exit_wave(structure: Path, imaging: Imaging, out: Path, device: str = "cpu")
     Raises
     ------
     PersistemError
-        when atoms would appear twice, the slab holds none, or an element has no scattering factors.
+        if atoms would appear twice, the slab holds none, or an element has no scattering factors.
     """
     check_device(device)
     slabs = [_slab(atoms, imaging, structure) for atoms in read_frames(structure)]

@@ -74,7 +74,7 @@ def micrograph(wave: Path, imaging: Imaging, defocus: float, out: Path, device: 
     Raises
     ------
     PersistemError
-        when the wave cannot be read or was simulated on another grid.
+        if the wave cannot be read or was simulated on another grid.
     """
     _write(Path(out), intensity(wave, imaging, defocus, device), facts(imaging, defocus))
 
@@ -215,7 +215,7 @@ def read_micrograph(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     Raises
     ------
     PersistemError
-        when the file is not one of this package's micrographs.
+        if the file is not one of this package's micrographs.
     """
     from tifffile import TiffFile, TiffFileError
 

@@ -117,7 +117,7 @@ def learned(
             vectors, _ = scaled(images, images[:1], scaling)
             short, _ = reduced(vectors, vectors[:1])
             coefficients = classify.fit(short, y).coef_
-            # w is a sum of the crops' vectors; the sum of their short vectors is what was fitted
+            # w is a sum of the crops' vectors; the fit gives the same sum of their short vectors
             w = np.linalg.lstsq(short.T, coefficients.T, rcond=None)[0].T @ vectors
             both = np.stack([w, _patterns(vectors @ w.T, images)])
             parts = np.split(both, len(chosen), axis=-1)

@@ -1,4 +1,4 @@
-"""Which state is where in a composite, as its micrograph shows it."""
+"""The layout of a composite: which state is where in its micrograph."""
 
 from __future__ import annotations
 

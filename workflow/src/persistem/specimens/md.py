@@ -76,7 +76,7 @@ def heat(
     Raises
     ------
     PersistemError
-        when atoms were lost, a quantity is not finite, the target temperature was missed, or the number of MPI
+        if atoms were lost, a quantity is not finite, the target temperature was missed, or the number of MPI
         ranks is not the study's.
     """
     draw = f"velocity all create {temperature * md.initial_temperature_factor} {velocity_seed(seed)}"
@@ -162,7 +162,7 @@ def check(rows: list[dict[str, float]], temperature: float, tolerance: float, pa
     Raises
     ------
     PersistemError
-        when a value is not finite, or the mean temperature is not within ``tolerance`` (a fraction) of the target.
+        if a value is not finite, or the mean temperature is not within ``tolerance`` (a fraction) of the target.
     """
     for row in rows:
         for name, value in row.items():

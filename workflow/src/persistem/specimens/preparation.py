@@ -44,7 +44,7 @@ def minimise(
     Raises
     ------
     PersistemError
-        when the force (eV/Å) on an atom is above ``settings.force`` after ``settings.iterations``, or the number of
+        if the force (eV/Å) on an atom is above ``settings.force`` after ``settings.iterations``, or the number of
         MPI ranks is not the study's.
     """
     world = world_of(md.ranks)
@@ -87,7 +87,7 @@ def snapshots(
     Raises
     ------
     PersistemError
-        when atoms were lost, a quantity is not finite, the mean temperature is not within
+        if atoms were lost, a quantity is not finite, the mean temperature is not within
         ``md.temperature_tolerance``, or the number of MPI ranks is not the study's.
     """
     world = world_of(md.ranks)
@@ -115,7 +115,7 @@ def stack(structures: list[Path], imaging: Imaging, out: Path) -> None:
     Raises
     ------
     PersistemError
-        when atoms of a specimen would appear twice in its slab, or the stack holds none.
+        if atoms of a specimen would appear twice in its slab, or the stack holds none.
     """
     from ase import Atoms
     from ase.neighborlist import neighbor_list

@@ -78,7 +78,7 @@ def lengths(steps: int, each: int) -> tuple[int, ...]:
 def run(chain: Chain, world: Any) -> None:
     """Run the missing segments of a chain on every MPI rank of ``world``; other processes wait.
 
-    Raises PersistemError when LAMMPS stops or a file cannot be written whole.
+    Raises PersistemError if LAMMPS stops or a file cannot be written whole.
     """
     first = world.rank == 0
     waiting = f"{chain.out}: another process runs this trajectory; waiting for it"

@@ -58,7 +58,7 @@ def repeats(cell: np.ndarray, box: np.ndarray) -> np.ndarray | None:
 
 
 def check_fits(cell: np.ndarray, imaging: Imaging, where: str = "the specimen") -> None:
-    """Raise PersistemError when atoms of a periodic cell (rows, Å) would appear twice in the simulated slab."""
+    """Raise PersistemError if atoms of a periodic cell (rows, Å) would appear twice in the simulated slab."""
     width, thickness = grid(imaging).width, imaging.thickness
     cell = np.asarray(cell, float)
     if abs(np.linalg.det(cell)) < EDGE:

@@ -60,7 +60,7 @@ def write_structure(path: Path, atoms: Atoms | list[Atoms]) -> None:
 def read_structure(path: Path) -> Atoms:
     """Read one structure that this package wrote: the last frame of its file.
 
-    Raises PersistemError when the file is not one.
+    Raises PersistemError if the file is not one.
     """
     return read_frames(path)[-1]
 
@@ -108,7 +108,7 @@ def import_structure(source: Path, types: dict[int, str] | None, out: Path) -> N
     Raises
     ------
     PersistemError
-        when the file cannot be read, has no cell, or an atom type has no element.
+        if the file cannot be read, has no cell, or an atom type has no element.
     """
     source = Path(source)
     atoms = _read_lammps_data(source, types) if is_lammps_data(source) else _read_any(source)
@@ -139,7 +139,7 @@ def density(atoms: Atoms) -> float:
 
 
 def write_summary(path: Path, atoms: Atoms, **more: float) -> None:
-    """Write what the table of specimens shows: atoms, density (g/cm³), cell lengths (Å), angles (°), ``more``."""
+    """Write the summary for the table of specimens: atoms, density (g/cm³), cell lengths (Å), angles (°), ``more``."""
     a, b, c, alpha, beta, gamma = (round(float(x), 6) for x in atoms.cell.cellpar())
     facts = {"atoms": len(atoms), "density_g_cm3": round(density(atoms), 6)} | more
     facts |= {"a_A": a, "b_A": b, "c_A": c, "alpha_deg": alpha, "beta_deg": beta, "gamma_deg": gamma}

@@ -81,7 +81,7 @@ def values_of(column: pa.ChunkedArray) -> NDArray[Any]:
 def diagram_file(crops: Path, recipe: Recipe, out: Path, first: int | None = None, last: int | None = None) -> None:
     """Write the diagrams of crops ``first`` up to but not including ``last`` (by default all) as Parquet.
 
-    Raises PersistemError when the file does not hold these crops.
+    Raises PersistemError if the file does not hold these crops.
     """
     stack = read_crops(crops)
     start, stop = first or 0, len(stack) if last is None else last

@@ -64,7 +64,7 @@ def slab_atoms(
     Raises
     ------
     PersistemError
-        when an element has no radius, the slab holds too few atoms, or some of them twice.
+        if an element has no radius, the slab holds too few atoms, or some of them twice.
     """
     atoms = read_structure(structure)
     missing = sorted(set(atoms.symbols) - set(radii))
@@ -132,7 +132,7 @@ def diagram_3d_file(
 def read_diagram_3d(path: Path) -> dict[str, NDArray[Any]]:
     """The table that ``diagram_3d_file`` wrote, by column: degree, birth, death (Å²), x, y, z (Å), each (n,).
 
-    Raises PersistemError when it is not one, or a value is missing or not finite.
+    Raises PersistemError if it is not one, or a value is missing or not finite.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

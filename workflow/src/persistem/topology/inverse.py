@@ -41,7 +41,7 @@ def inverse_file(settings: dict[str, Any], root: Path, out: Path) -> None:
     Columns: filtration, degree, birth and death (grey levels), birth_row, birth_column, death_row and death_column
     (pixels of the crop), and pixels: the region, as ascending indices row * width + column. Rows are in the order of
     filtrations and of ``pairs.crop_pairs``. ``settings`` has ``crops`` (a file of crops, relative to ``root``),
-    ``index`` (of the crop, from 0) and ``filtrations``. Raises PersistemError when the file holds no such crop.
+    ``index`` (of the crop, from 0) and ``filtrations``. Raises PersistemError if the file holds no such crop.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -191,7 +191,7 @@ def volumes_of(
 def _fill(diagram: Any, birth: int, death: int, fillers: NDArray[Any], middles: NDArray[Any]) -> list[int] | None:
     """The simplices of the optimal volume, as ``Pair.optimal_volume`` finds them; a later birth gives the stable one.
 
-    HomCloud asks simplex by simplex whether one is near enough, which takes 2 s a pair; here they are selected at once.
+    HomCloud tests simplex by simplex whether it is near enough, which takes 2 s a pair; here all are selected at once.
     """
     from homcloud import optvol
 

@@ -23,7 +23,7 @@ def normalised(image: NDArray[Any], size: int) -> NDArray[np.float32]:
     finite = np.isfinite(image)
     exact = np.where(finite, image, 0).astype(np.float64)
     level = exact.sum() / max(finite.sum(), 1)
-    exact -= level  # squares of what is left lose no digits to the level
+    exact -= level  # so that squares lose no digits to the level
     exact[~finite] = 0
     mean, square = (uniform_filter(part, size, mode="reflect") for part in (exact, exact**2))
     if not finite.all():
