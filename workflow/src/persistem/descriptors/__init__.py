@@ -1,1 +1,1 @@
-"""Numbers that describe a crop or a sliding window, by persistence and by what it is compared with."""
+"""Numbers that describe a crop or a sliding window: from persistence, and from the methods it is compared with."""

@@ -1,13 +1,13 @@
 """Descriptors of crops: everything that the evaluation compares, from one reading of the micrographs.
 
-A crop is described by blocks of numbers. Some are of its persistence diagrams: statistics, Betti curves, persistence
-images, and how far apart its islands are; of the crop as it is and of bands of it, differences of Gaussians. The others
-are what persistence has to be compared with: contrast, moments, histogram, annular averaged spectrum, texture. And the
+A crop is described by blocks of numbers. Some come from persistence diagrams, of the crop as it is and of bands of it
+(differences of Gaussians): statistics, Betti curves, persistence images, and how far apart islands are. The others are
+what persistence must be compared with: contrast, moments, histogram, annular averaged spectrum, texture, and the
 diagrams of a surrogate with the crop's power spectrum and random phases, which has no structure beyond the spectrum.
 
-All but the blocks called absolute, and ``contrast``, are of the crop standardised by its own mean and standard
-deviation. The diagram of the absolute crop is that of the standardised one times the standard deviation and moved by
-the mean: ``contrast``, the deviation's logarithm, is what absolute intensities tell of contrast in addition.
+All blocks but ``contrast`` and those called absolute describe the crop standardised by its own mean and standard
+deviation. The diagram of the absolute crop is the standardised crop's, times the standard deviation and moved by the
+mean. So ``contrast``, the logarithm of the deviation, is what absolute intensities add about contrast.
 """
 
 from __future__ import annotations
@@ -17,23 +17,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem.descriptors.spectra import spectrum_features
 from persistem.descriptors.topology import FILTRATIONS, PERSISTENCE, diagrams_of, persistence_blocks, surrogate
 from persistem.errors import PersistemError
+from persistem.imaging.crops import check_detector, positions
+from persistem.imaging.detector import detected
+from persistem.study import Crops, Describing
+from persistem.topology.diagrams import arrow, strings
+from persistem.topology.persistence_images import persistence_images
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
     from persistem.descriptors.topology import Diagrams
-    from persistem.study import Describing
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 WINDOW = 4.0  # SD about the mean: histograms and persistence images
-ABSOLUTE = (0.0, 2.0)  # mean intensity of the micrograph: histograms and persistence images of absolute crops
+ABSOLUTE = (0.0, 2.0)  # times the micrograph's mean intensity: histograms and persistence images of absolute crops
 BINS = 32  # of a histogram
-FLAT = 1e-6  # SD of a crop, in units of the micrograph's mean, that counts as none
+FLAT = 1e-6  # a crop with a smaller SD, in units of the micrograph's mean, has no contrast
 OTHERS = (
     "contrast",
     "moments",
@@ -47,7 +52,7 @@ SURROGATE = "surrogate "
 
 
 def blocks_of(describing: Describing) -> list[str]:
-    """The names of all blocks that crops of the first size have."""
+    """The names of all blocks of crops of the first size."""
     images = [f"{scale}{name}" for name in describing.images for scale in ("", "absolute ")]
     return [*OTHERS, *PERSISTENCE, *images, *(SURROGATE + name for name in PERSISTENCE)]
 
@@ -76,7 +81,7 @@ def describe_crops(
     Raises
     ------
     PersistemError
-        when a crop is not finite or constant: it has no contrast to standardise by.
+        if a crop is constant or not finite: it has no contrast to standardise by.
     """
     wanted = set(blocks_of(describing) if only is None else only)
     if only is None:
@@ -90,16 +95,16 @@ def describe_crops(
                 " a crop needs contrast to be described"
             )
     standardised = (values - mean[:, None, None]) / deviation[:, None, None]
-    made = _plain(values, standardised, pixel_size, wanted)
+    blocks = _plain(values, standardised, pixel_size, wanted)
     images = [name for name in wanted if name.removeprefix("absolute ") in describing.images]
     if images or wanted & set(PERSISTENCE):
         diagrams = [diagrams_of(crop, pixel_size, describing.bands) for crop in standardised]
-        made |= persistence_blocks(diagrams, pixel_size, describing.bands)
-        made |= _images(diagrams, mean, deviation, images, describing)
+        blocks |= persistence_blocks(diagrams, pixel_size, describing.bands)
+        blocks |= _images(diagrams, mean, deviation, images, describing)
     if any(name.startswith(SURROGATE) for name in wanted):
         diagrams = [diagrams_of(surrogate(crop), pixel_size, describing.bands) for crop in standardised]
-        made |= {SURROGATE + k: v for k, v in persistence_blocks(diagrams, pixel_size, describing.bands).items()}
-    return {name: np.asarray(block, np.float32) for name, block in made.items() if name in wanted}
+        blocks |= {SURROGATE + k: v for k, v in persistence_blocks(diagrams, pixel_size, describing.bands).items()}
+    return {name: np.asarray(block, np.float32) for name, block in blocks.items() if name in wanted}
 
 
 def _plain(
@@ -108,10 +113,8 @@ def _plain(
     """The blocks that need no diagrams."""
     from scipy.stats import kurtosis, skew
 
-    from persistem.descriptors.spectra import spectrum_features
-
     flat = standardised.reshape(len(standardised), -1)
-    made: dict[str, Any] = {
+    makers: dict[str, Any] = {
         "contrast": lambda: np.log(values.std(axis=(1, 2)))[:, None],
         "moments": lambda: np.column_stack([skew(flat, axis=1), kurtosis(flat, axis=1)]),
         "histogram": lambda: _histograms(flat, (-WINDOW, WINDOW)),
@@ -120,11 +123,11 @@ def _plain(
         "absolute spectrum": lambda: spectrum_features(values, pixel_size, standardise=False),
         "texture": lambda: np.array([texture(crop) for crop in standardised]),
     }
-    return {name: make() for name, make in made.items() if name in wanted}
+    return {name: make() for name, make in makers.items() if name in wanted}
 
 
 def _histograms(flat: NDArray[Any], window: tuple[float, float]) -> NDArray[Any]:
-    """Share of pixels in each bin of a window; what lies outside counts in the outermost."""
+    """Share of pixels in each bin of a window; pixels outside count in the outermost bins."""
     edges = np.linspace(*window, BINS + 1)
     counts = np.array([np.histogram(row.clip(*window), edges)[0] for row in flat])
     return np.asarray(counts / flat.shape[1])
@@ -139,43 +142,39 @@ def texture(crop: NDArray[Any]) -> NDArray[Any]:
 
     grey = np.rint(127.5 * (1 + (crop / WINDOW).clip(-1, 1))).astype(np.uint8)
     codes = [local_binary_pattern(grey, 8, radius, "uniform").astype(int).ravel() for radius in (1, 3, 6)]
-    found = [np.bincount(code, minlength=10) for code in codes]
-    return np.concatenate(found) / grey.size
+    counts = [np.bincount(code, minlength=10) for code in codes]
+    return np.concatenate(counts) / grey.size
 
 
 def _images(
     diagrams: list[Diagrams], mean: NDArray[Any], deviation: NDArray[Any], names: list[str], describing: Describing
 ) -> dict[str, NDArray[Any]]:
     """Persistence images of the crops as they are, on the meshes of ``describing.images``, by HomCloud."""
-    from persistem.topology.persistence_images import persistence_images
-
     tables = {}
     if any(not name.startswith("absolute ") for name in names):
         ones = np.ones_like(mean)
         tables[""] = _table(diagrams, 0 * mean, ones, (-WINDOW, WINDOW))
     if any(name.startswith("absolute ") for name in names):
         tables["absolute "] = _table(diagrams, mean, deviation, ABSOLUTE)
-    made = {}
+    images = {}
     for name in names:
         recipe = describing.images[name.removeprefix("absolute ")]
-        scale = name[: -len(name.removeprefix("absolute "))] if name.startswith("absolute ") else ""
+        scale = "absolute " if name.startswith("absolute ") else ""
         vectors = persistence_images(tables[scale], recipe, len(diagrams))
-        made[name] = vectors.reshape(len(diagrams), -1)
-    return made
+        images[name] = vectors.reshape(len(diagrams), -1)
+    return images
 
 
 def _table(diagrams: list[Diagrams], mean: NDArray[Any], scale: NDArray[Any], window: tuple[float, float]) -> pa.Table:
-    """Diagrams of whole crops as ``diagrams.diagram_table`` has them, with the window in grey levels 0 to 255."""
+    """Diagrams of whole crops in the form of ``diagrams.diagram_table``; the window spans grey levels 0 to 255."""
     import pyarrow as pa
-
-    from persistem.topology.diagrams import arrow, strings
 
     low, high = window
     columns: list[list[NDArray[Any]]] = [[], [], [], [], []]
-    for k, of in enumerate(diagrams):
-        for f, pairs in enumerate(of[0]):
+    for k, bands in enumerate(diagrams):
+        for f, pairs in enumerate(bands[0]):
             levels = ((mean[k] + scale[k] * pairs[:, 1:3] - low) * (255 / (high - low))).clip(0, 255)
-            levels = levels.astype(np.float32)  # as the table has them: what is equal there is no pair
+            levels = levels.astype(np.float32)  # as in the table: levels that are equal there make no pair
             kept = levels[:, 0] != levels[:, 1]
             count = int(kept.sum())
             for column, values in zip(
@@ -201,18 +200,14 @@ def describe_micrograph(
     size: int,
     only: Iterable[str] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
-    """Blocks of the crops of a micrograph (rows, columns) as ``describing.detector`` gives it.
+    """Blocks of the crops of a micrograph (rows, columns) as ``describing.detector`` records it.
 
     ``size`` is the side of a crop in pixels of the micrograph; crops do not overlap and come in the order of
     ``crops.positions``. Raises PersistemError as ``describe_crops``, ``crops.check_detector`` and ``detected`` do.
     """
-    from persistem.imaging.crops import check_detector, positions
-    from persistem.imaging.detector import detected
-    from persistem.study import Crops
-
-    cut = Crops(size=size, stride=size)
+    tiling = Crops(size=size, stride=size)
     binning = describing.detector.binning
-    check_detector(describing.detector, cut, intensity.shape, pixel_size)
+    check_detector(describing.detector, tiling, intensity.shape, pixel_size)
     mean = np.mean(intensity)
     if not (np.isfinite(mean) and mean > 0):
         raise PersistemError(f"the micrograph's mean intensity is {mean:g}; contrast refers to a finite one above 0")

@@ -9,7 +9,9 @@ import numpy as np
 
 from persistem.descriptors.crops import blocks_of, describe_micrograph
 from persistem.errors import PersistemError
+from persistem.imaging.micrographs import read_micrograph
 from persistem.store.files import atomic
+from persistem.topology.diagrams import arrow, strings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,21 +24,19 @@ SCHEMA = {"defocus": "double", "size": "int32", "crop": "int32", "block": "strin
 def descriptor_file(micrographs: dict[float, Path], describing: Describing, out: Path) -> None:
     """Describe the crops of one specimen's micrographs, by defocus (Å), and write the blocks as Parquet.
 
-    A row per defocus, size, crop and block. Surrogates are made of the crops of the first size only. Raises
+    A row per defocus, size, crop and block. Only crops of the first size have surrogates. Raises
     PersistemError, naming the file.
     """
-    from persistem.imaging.micrographs import read_micrograph
-
     rows: list[tuple[float, int, dict[str, NDArray[np.float32]]]] = []
     for defocus, path in micrographs.items():
         intensity, about = read_micrograph(path)
         for size in describing.sizes:
             only = blocks_of(describing) if size == describing.sizes[0] else None
             try:
-                made = describe_micrograph(intensity, about["pixel_size_A"], describing, size, only)
+                blocks = describe_micrograph(intensity, about["pixel_size_A"], describing, size, only)
             except PersistemError as error:
                 raise PersistemError(f"{path}: {error}") from error
-            rows.append((defocus, size, made))
+            rows.append((defocus, size, blocks))
         print(f"defocus {defocus:g} Å, {len(rows) // len(describing.sizes)} of {len(micrographs)}", flush=True)
     write_descriptors(rows, out)
 
@@ -46,10 +46,8 @@ def write_descriptors(rows: list[tuple[float, int, dict[str, NDArray[np.float32]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from persistem.topology.diagrams import arrow, strings
-
-    keys = [(d, s, k, name) for d, s, made in rows for name in sorted(made) for k in range(len(made[name]))]
-    vectors = [v for _, _, made in rows for name in sorted(made) for v in made[name]]
+    keys = [(d, s, k, name) for d, s, blocks in rows for name in sorted(blocks) for k in range(len(blocks[name]))]
+    vectors = [v for _, _, blocks in rows for name in sorted(blocks) for v in blocks[name]]
     offsets = arrow(np.cumsum([0, *map(len, vectors)]).astype(np.int32))
     defocus, size, crop, block = zip(*keys, strict=True)
     table = pa.table(
@@ -68,7 +66,7 @@ def write_descriptors(rows: list[tuple[float, int, dict[str, NDArray[np.float32]
 def read_descriptors(path: Path, size: int) -> dict[float, dict[str, NDArray[np.float32]]]:
     """Blocks (crops, length) of the crops of ``size`` (px), by defocus (Å) and name.
 
-    Raises PersistemError when the file is not one of descriptors, has none of this size, or a value is not finite.
+    Raises PersistemError if the file has no descriptors, none of this size, or a value that is not finite.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -97,12 +95,12 @@ def read_descriptors(path: Path, size: int) -> dict[float, dict[str, NDArray[np.
     ends = ends - ends[0]
     if not np.isfinite(numbers).all():
         raise PersistemError(f"{path}: a value is not a finite number")
-    found: dict[float, dict[str, list[NDArray[Any]]]] = {}
+    vectors: dict[float, dict[str, list[NDArray[Any]]]] = {}
     keys = zip(table["defocus"].to_pylist(), table["block"].to_pylist(), strict=True)
     for k, (defocus, block) in enumerate(keys):
-        found.setdefault(defocus, {}).setdefault(block, []).append(numbers[ends[k] : ends[k + 1]])
-    for defocus, blocks in found.items():
-        for name, of in blocks.items():
-            if len({vector.shape for vector in of}) > 1:
+        vectors.setdefault(defocus, {}).setdefault(block, []).append(numbers[ends[k] : ends[k + 1]])
+    for defocus, blocks in vectors.items():
+        for name, parts in blocks.items():
+            if len({vector.shape for vector in parts}) > 1:
                 raise PersistemError(f"{path}: crops at {defocus:g} Å have {name} of different lengths")
-    return {defocus: {name: np.stack(of) for name, of in blocks.items()} for defocus, blocks in found.items()}
+    return {defocus: {name: np.stack(parts) for name, parts in blocks.items()} for defocus, blocks in vectors.items()}

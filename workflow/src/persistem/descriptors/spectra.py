@@ -1,8 +1,8 @@
 """Annular averaged diffraction intensity: the power spectrum of an image, averaged over directions.
 
 The paper compares it by eye and finds the states inseparable; here it is also trained, on crops. Images are periodic
-in the Fourier transform and micrographs are not: without a window the jumps at their edges leak into every frequency,
-so a Hann window is applied, scaled so that it leaves the power as it is on average.
+in the Fourier transform and micrographs are not: without a window the jumps at their edges leak into every frequency.
+So a Hann window is applied, scaled to keep the power on average.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from persistem.errors import PersistemError
+from persistem.imaging.crops import positions
+from persistem.imaging.optics import wavelength
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from persistem.study import Crops
 
-#: Spatial frequency (1/Å) up to which spectra are compared and trained. Atoms scatter and a corrected 200 kV microscope
+#: Spectra are compared and trained up to this spatial frequency (1/Å). Atoms scatter and a corrected 200 kV microscope
 #: transfers well below it; beyond are the rounding errors of the files.
 LIMIT = 2.0
 
@@ -30,7 +32,7 @@ def power(image: NDArray[Any], pixel_size: float, window: bool = True) -> NDArra
 
     |FFT|² times the area of a pixel over the number of pixels, in Å² times the square of the image's unit: integrated
     over frequency (without a window) it is the variance, whatever the size of the image. The frequency zero comes
-    first, as in ``numpy.fft``. Raises PersistemError where an image is not finite or narrower than 4 px.
+    first, as in ``numpy.fft``. Raises PersistemError if an image is not finite or narrower than 4 px.
     """
     from scipy.fft import fft2
 
@@ -44,7 +46,7 @@ def power(image: NDArray[Any], pixel_size: float, window: bool = True) -> NDArra
     rows, columns = values.shape[-2:]
     values = values - values.mean(axis=(-2, -1), keepdims=True)
     if window:
-        # the mean square of a Hann window is 3/8; the windowed image has a mean again, which goes too
+        # the mean square of a Hann window is 3/8; the windowed image has a mean again, to be subtracted too
         values = values * (np.outer(hann(rows), hann(columns)) * (8 / 3))
         values -= values.mean(axis=(-2, -1), keepdims=True)
     density: NDArray[Any] = np.abs(fft2(values)) ** 2 * (pixel_size**2 / (rows * columns))
@@ -54,8 +56,8 @@ def power(image: NDArray[Any], pixel_size: float, window: bool = True) -> NDArra
 class Rings(NamedTuple):
     """Points of the half spectrum (rows, columns // 2 + 1) of images, ring after ring.
 
-    ``points`` says where they are in the flattened half spectrum, ``weights`` what each counts in the mean of its ring,
-    and ``starts`` where the points of a ring begin.
+    ``points`` are positions in the flattened half spectrum, ``weights`` the weights of the points in the mean of their
+    ring, and ``starts`` says where the points of each ring begin.
     """
 
     points: NDArray[np.intp]
@@ -66,11 +68,11 @@ class Rings(NamedTuple):
 def rings(shape: tuple[int, int], last: int) -> Rings:
     """The rings 1 to ``last`` of the spectrum of images (rows, columns).
 
-    They are as wide as the frequencies of the shorter side are apart; the frequency zero is in none.
+    A ring is as wide as the frequency step of the shorter side; the frequency zero is in none.
     """
     columns = shape[1]
     number = np.rint(_frequencies(shape) * min(shape)).astype(int)
-    # all columns of a half spectrum but the first and, of even numbers of them, the last stand for two of the whole
+    # a column of a half spectrum stands for two of the whole, except the first and, of an even number, the last
     across = np.arange(columns // 2 + 1)
     twice = np.where((across == 0) | (2 * across == columns), 1.0, 2.0)
     weights = np.broadcast_to(twice, number.shape).ravel()
@@ -90,9 +92,9 @@ def ring_means(values: NDArray[Any], over: Rings) -> NDArray[np.float64]:
 
 
 def hann(pixels: int, symmetric: bool = False) -> NDArray[np.float64]:
-    """A Hann window (pixels,): periodic, as a spectrum wants it, or symmetric and nowhere zero.
+    """A Hann window (pixels,): periodic, as a spectrum needs it, or symmetric and nowhere zero.
 
-    Harris, Proc. IEEE 66 (1978) 51. The symmetric one weighs the first pixel as the last.
+    Harris, Proc. IEEE 66 (1978) 51. The symmetric one gives the first and the last pixel the same weight.
     """
     if symmetric:
         return np.hanning(pixels + 2)[1:-1]
@@ -108,7 +110,7 @@ def _frequencies(shape: tuple[int, int]) -> NDArray[np.float64]:
 def annular_average(image: NDArray[Any], pixel_size: float, window: bool = True) -> tuple[NDArray[Any], NDArray[Any]]:
     """Spatial frequency (rings,) in 1/Å, and the mean of ``power`` over each ring, (..., rings), of images.
 
-    The rings are as wide as the frequencies of the shorter side are apart, and reach up to the Nyquist frequency; the
+    A ring is as wide as the frequency step of the shorter side, and rings reach up to the Nyquist frequency. The
     frequency of a ring is the mean over its points. The frequency zero is left out. Raises PersistemError as ``power``.
     """
     density = power(image, pixel_size, window)
@@ -124,16 +126,14 @@ def scattering_angle(frequency: Any, voltage: float) -> Any:
 
     The wavelength is relativistic.
     """
-    from persistem.imaging.optics import wavelength
-
     return 2e3 * np.arcsin(np.asarray(frequency) * wavelength(voltage) / 2)
 
 
 def spectrum_features(crops: NDArray[Any], pixel_size: float, standardise: bool = True) -> NDArray[Any]:
     """Feature vectors (n, rings) of crops (n, size, size): the logarithm of the annular average up to ``LIMIT``.
 
-    standardise: each crop by its own mean and standard deviation, which removes contrast, and with it density; a crop
-    without contrast has the features of one with next to none. Without, intensities count as they are.
+    ``standardise`` scales each crop by its own mean and standard deviation, which removes contrast and with it density.
+    A crop without contrast has the features of one with next to none. Otherwise intensities count as they are.
     """
     values = np.asarray(crops, dtype=float)
     if standardise:
@@ -154,8 +154,6 @@ def micrograph_features(
     intensity: NDArray[Any], pixel_size: float, crops: Crops, standardise: bool = True
 ) -> NDArray[Any]:
     """``spectrum_features`` of the crops of a micrograph (rows, columns), in the order of ``crops.positions``."""
-    from persistem.imaging.crops import positions
-
     corners = positions(intensity.shape, crops)
     cut = np.stack([intensity[r : r + crops.size, c : c + crops.size] for r, c in corners])
     return spectrum_features(cut, pixel_size, standardise)
@@ -164,10 +162,10 @@ def micrograph_features(
 def contrast_inversion(images: NDArray[Any], defoci: Sequence[float]) -> dict[str, Any]:
     """Where the contrast of one specimen inverts, from its micrographs (n, rows, columns) at ``defoci`` (n,) in Å.
 
-    Keys: ``pairs``, for each pair of defoci the correlation of the two images; ``centre_A``, the midpoint of the pair
-    with the most negative one, and that ``correlation`` (both None where none is negative); ``lowest_contrast_A``, the
-    defocus with the smallest standard deviation over mean. A weak phase object that is mirrored in focus is its own
-    negative, so about the inversion the correlation of a pair tends to -1.
+    Keys: ``pairs``, the correlation of the two images for each pair of defoci; ``correlation``, the most negative one,
+    and ``centre_A``, the midpoint of its pair (both None if none is negative); ``lowest_contrast_A``, the defocus with
+    the smallest standard deviation over mean. Mirrored in focus, a weak phase object is its own negative, so about the
+    inversion the correlation of a pair tends to -1.
     """
     flat = np.asarray(images, dtype=np.float32).reshape(len(images), -1)
     means = flat.mean(axis=1, keepdims=True, dtype=float)
@@ -176,11 +174,11 @@ def contrast_inversion(images: NDArray[Any], defoci: Sequence[float]) -> dict[st
     if not (deviation > 0).all() or not (means > 0).all():
         raise PersistemError("contrast: a micrograph is blank, so its contrast cannot be compared with another's")
     matrix = (flat @ flat.T).astype(float) / (flat.shape[1] * np.outer(deviation, deviation))
-    found = [(float(matrix[i, j]), i, j) for i in range(len(defoci)) for j in range(i + 1, len(defoci))]
-    pairs = [{"defoci": [float(defoci[i]), float(defoci[j])], "correlation": round(r, 6)} for r, i, j in found]
+    correlations = [(float(matrix[i, j]), i, j) for i in range(len(defoci)) for j in range(i + 1, len(defoci))]
+    pairs = [{"defoci": [float(defoci[i]), float(defoci[j])], "correlation": round(r, 6)} for r, i, j in correlations]
     centre = correlation = None
-    if found and min(found)[0] < 0:
-        correlation, i, j = min(found)
+    if correlations and min(correlations)[0] < 0:
+        correlation, i, j = min(correlations)
         centre, correlation = (float(defoci[i]) + float(defoci[j])) / 2, round(correlation, 6)
     lowest = float(defoci[int(np.argmin(deviation / means[:, 0]))])
     return {"centre_A": centre, "correlation": correlation, "lowest_contrast_A": lowest, "pairs": pairs}

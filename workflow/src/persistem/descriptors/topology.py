@@ -1,4 +1,4 @@
-"""What the persistence diagrams of a crop and of its bands say in numbers; and a crop without topology of its own."""
+"""Numbers from the persistence diagrams of a crop and of its bands; and a surrogate without topology of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from persistem.study import Band
 
-    #: For each band, and in it for superlevel and sublevel: (n, 5) degree, birth, death, row and column of birth.
+    #: By band, then by filtration (superlevel, sublevel): (n, 5) degree, birth, death, row and column of birth.
     Diagrams = list[list[NDArray[np.float32]]]
 
 FILTRATIONS = ("superlevel", "sublevel")
@@ -25,7 +25,7 @@ COUNTED = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # pairs that live longer than this s
 ISLANDS = (0.3, 1.0)  # SD; islands that live longer are marked by the pixel of their birth
 REACH, RINGS = 6.0, 24  # Å and number of the rings in which pairs of islands are counted
 
-#: The blocks that are made of persistence diagrams, but for persistence images.
+#: The blocks from persistence diagrams, apart from persistence images.
 PERSISTENCE = ("statistics", "betti", "islands")
 
 
@@ -74,25 +74,25 @@ def persistence_blocks(diagrams: list[Diagrams], pixel_size: float, bands: Itera
     """The blocks of ``PERSISTENCE``, (crops, length) by name, from diagrams of crops; ``pixel_size`` in Å."""
     windows = [band.window for band in bands]
 
-    def parts(of: Diagrams) -> Iterator[tuple[NDArray[Any], float]]:
-        for pair, window in zip(of, windows, strict=True):
-            for pairs in pair:
+    def parts(bands: Diagrams) -> Iterator[tuple[NDArray[Any], float]]:
+        for filtrations, window in zip(bands, windows, strict=True):
+            for pairs in filtrations:
                 for degree in (0, 1):
                     yield pairs[pairs[:, 0] == degree], window
 
     return {
-        "statistics": np.array([np.concatenate([statistics(*part) for part in parts(of)]) for of in diagrams]),
-        "betti": np.array([np.concatenate([betti_curve(*part) for part in parts(of)]) for of in diagrams]),
-        "islands": np.array([np.concatenate([islands(pairs, pixel_size) for pairs in of[0]]) for of in diagrams]),
+        "statistics": np.array([np.concatenate([statistics(*part) for part in parts(crop)]) for crop in diagrams]),
+        "betti": np.array([np.concatenate([betti_curve(*part) for part in parts(crop)]) for crop in diagrams]),
+        "islands": np.array([np.concatenate([islands(pairs, pixel_size) for pairs in crop[0]]) for crop in diagrams]),
     }
 
 
 def statistics(pairs: NDArray[Any], window: float) -> NDArray[Any]:
     """Seventeen numbers of a diagram (n, 5) in a band's window (SD): persistence statistics.
 
-    How many pairs live longer than some shares of the window (logarithms); of the lifetimes in windows mean, standard
-    deviation and quartiles with the ninth decile; mean and standard deviation of births and of deaths; and persistence
-    entropy (Atienza et al., Pattern Recognit. 107 (2020) 107509). A diagram of fewer than two pairs has zeros.
+    Logarithms of how many pairs live longer than each share ``COUNTED`` of the window; mean, standard deviation,
+    quartiles and ninth decile of the lifetimes, in windows; mean and standard deviation of births and of deaths; and
+    persistence entropy (Atienza et al., Pattern Recognit. 107 (2020) 107509). Fewer than two pairs give zeros.
     """
     if len(pairs) < 2:
         return np.zeros(len(COUNTED) + 11)
@@ -105,9 +105,9 @@ def statistics(pairs: NDArray[Any], window: float) -> NDArray[Any]:
 
 
 def betti_curve(pairs: NDArray[Any], window: float) -> NDArray[Any]:
-    """Square roots, whose scatter is that of counts evened out, of the islands or rings at each of ``LEVELS`` levels.
+    """Square roots of the number of islands or rings at each of ``LEVELS`` levels.
 
-    Levels lie evenly between -window and +window (SD).
+    The root evens out the scatter of counts. Levels lie evenly between -window and +window (SD).
     """
     levels = np.linspace(-window, window, LEVELS)
     low, high = np.sort(np.minimum(pairs[:, 1], pairs[:, 2])), np.sort(np.maximum(pairs[:, 1], pairs[:, 2]))
@@ -116,19 +116,20 @@ def betti_curve(pairs: NDArray[Any], window: float) -> NDArray[Any]:
 
 
 def islands(pairs: NDArray[Any], pixel_size: float) -> NDArray[Any]:
-    """How far apart islands are born: pairs of them per ring of distances, over the ring's radius and their number.
+    """How far apart islands are born: square roots of their pairs per ring of distances, over radius and islands.
 
-    For each lifetime of ``ISLANDS`` the square roots in ``RINGS`` rings up to ``REACH`` (Å); zeros below three islands.
+    The number of pairs in a ring is divided by the ring's radius and the number of islands. For each lifetime of
+    ``ISLANDS`` there are ``RINGS`` rings up to ``REACH`` (Å); fewer than three islands give zeros.
     """
     from scipy.spatial.distance import pdist
 
     lifetime = np.abs(pairs[:, 1] - pairs[:, 2])
-    found = []
+    curves = []
     for shortest in ISLANDS:
         places = pairs[(pairs[:, 0] == 0) & (lifetime > shortest), 3:] * pixel_size
         if len(places) < 3:
-            found.append(np.zeros(RINGS))
+            curves.append(np.zeros(RINGS))
             continue
         counts = np.histogram(pdist(places), np.linspace(0, REACH, RINGS + 1))[0]
-        found.append(np.sqrt(counts / (np.arange(RINGS) + 0.5) / len(places)))
-    return np.concatenate(found)
+        curves.append(np.sqrt(counts / (np.arange(RINGS) + 0.5) / len(places)))
+    return np.concatenate(curves)

@@ -1,4 +1,4 @@
-"""Controls: the same classification where one difference between the states is taken away."""
+"""Controls: the same classification with one difference between the states taken away."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from persistem.learning.rows import available, candidates, key_of, label, read_d
 from persistem.learning.validation import nested, tabulate
 from persistem.store.files import atomic, read_json
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 
@@ -21,7 +21,7 @@ def controls_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1
     ``settings``: ``states``, ``rows``, ``C``, ``models``, ``in_focus`` (Å), ``size`` (px) and ``controls``, each with
     ``name`` and ``sources`` (specimen, state, seeds, path of the descriptors, summary); paths are relative
     to ``root``. Written: ``controls`` with ``seeds``, ``defoci``, ``densities`` (g/cm³, by state) and ``rows``.
-    Raises PersistemError, naming the control, where it cannot be evaluated.
+    Raises PersistemError, naming the control, if it cannot be evaluated.
     """
     listed = []
     for control in settings["controls"]:
@@ -55,7 +55,7 @@ def _control(control: dict[str, Any], settings: dict[str, Any], root: Path, jobs
 
 def _densities(sources: list[dict[str, Any]], states: list[str], root: Path) -> dict[str, float]:
     """Mean density of each state's specimens, g/cm³."""
-    of: dict[str, list[float]] = {state: [] for state in states}
+    densities: dict[str, list[float]] = {state: [] for state in states}
     for source in sources:
-        of[source["state"]].append(read_json(root / source["summary"])["density_g_cm3"])
-    return {state: round(sum(values) / len(values), 4) for state, values in of.items() if values}
+        densities[source["state"]].append(read_json(root / source["summary"])["density_g_cm3"])
+    return {state: round(sum(values) / len(values), 4) for state, values in densities.items() if values}

@@ -1,4 +1,4 @@
-"""What one candidate's accuracy rests on: chance, the number of seeds, the defocus; and how far to trust its odds."""
+"""What one candidate's accuracy depends on: chance, number of seeds, defocus; and whether its probabilities hold."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from itertools import combinations, permutations, product
 from math import comb
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.errors import PersistemError
 from persistem.learning.intervals import seed_means, summary
 from persistem.learning.models import decisions
 from persistem.learning.validation import checked, without
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from persistem.learning.splits import Split
@@ -24,17 +25,16 @@ if TYPE_CHECKING:
 def permutation_test(
     X: Blocks, crops: CropLabels, candidate: Candidate, training: str, most: int, rng_seed: int = 0, jobs: int = 1
 ) -> dict[str, Any]:
-    """How often labels that say nothing are predicted as accurately as the true ones.
+    """How often meaningless labels are predicted as accurately as the true ones.
 
     The labels of whole specimens are permuted within each seed. Renaming all states alike leaves the accuracy as it
-    is, so the first seed keeps its labels: of k states and S seeds there are (k!)^(S-1) arrangements. All are taken
-    where they are no more than ``most``, else ``most`` at random with the true one among them.
+    is, so the first seed keeps its labels: of k states and S seeds there are (k!)^(S-1) arrangements. All are used
+    if there are no more than ``most``, else ``most`` random ones with the true one among them.
 
     Returns ``accuracy``, ``arrangements``, ``as_good`` (those at least as accurate, the true one included), ``p`` =
     as_good / arrangements, and ``null``, the accuracies of the others (Ojala & Garriga, J. Mach. Learn. Res. 11
-    (2010) 1833, with specimens as the units). Raises PersistemError where a seed lacks a state.
+    (2010) 1833, with specimens as the units). Raises PersistemError if a seed lacks a state.
     """
-    import numpy as np
     from joblib import Parallel, delayed
 
     blocks = checked(X, crops, [candidate], training)
@@ -44,9 +44,11 @@ def permutation_test(
         missing = sorted(set(range(states)) - set(crops.y[crops.seed == seed].tolist()))
         if missing:
             raise PersistemError(f"permutation test: seed {seed} has no state {crops.name(missing[0])} to swap")
-    labels = np.array([_relabelled(crops, seeds, of) for of in _arrangements(states, len(seeds), most, rng_seed)])
+    labels = np.array(
+        [_relabelled(crops, seeds, orders) for orders in _arrangements(states, len(seeds), most, rng_seed)]
+    )
     splits = [without(crops, (seed,), training) for seed in seeds]
-    # arrangements that differ in the held-out seed alone share their model
+    # arrangements that differ only in the held-out seed share their model
     same = [np.unique(labels[:, s.train], axis=0, return_index=True, return_inverse=True)[1:] for s in splits]
     done = Parallel(n_jobs=jobs)(
         delayed(decisions)(blocks, crops, split, [candidate], training, list(labels[distinct]))
@@ -72,10 +74,9 @@ def learning_curve(
 ) -> list[dict[str, Any]]:
     """Accuracy on a held-out seed after training on 1, 2, … of the others.
 
-    Points have ``seeds``, ``accuracy``, ``ci_low`` and ``ci_high``: for each held-out seed the mean accuracy over
-    ``draws`` random sets of the others, or over all sets where there are no more.
+    Points have ``seeds``, ``accuracy``, ``ci_low`` and ``ci_high``. Each held-out seed gives the mean accuracy over
+    ``draws`` random sets of the others, or over all sets if there are no more.
     """
-    import numpy as np
     from joblib import Parallel, delayed
 
     blocks = checked(X, crops, [candidate], training)
@@ -92,14 +93,13 @@ def learning_curve(
         right = float((scores[0, 0].argmax(axis=1) == crops.y[split.test]).mean())
         accuracy.setdefault(count, {}).setdefault(seed, []).append(right)
     return [
-        {"seeds": count} | summary("accuracy", "ci", {seed: float(np.mean(values)) for seed, values in of.items()})
-        for count, of in accuracy.items()
+        {"seeds": count} | summary("accuracy", "ci", {seed: float(np.mean(values)) for seed, values in by_seed.items()})
+        for count, by_seed in accuracy.items()
     ]
 
 
 def defocus_matrix(X: Blocks, crops: CropLabels, candidate: Candidate, jobs: int = 1) -> dict[str, Any]:
     """Accuracy on unseen seeds when trained at one defocus and tested at another: ``accuracy``[trained][tested]."""
-    import numpy as np
     from joblib import Parallel, delayed
 
     blocks = checked(X, crops, [candidate], "per-defocus")
@@ -110,27 +110,25 @@ def defocus_matrix(X: Blocks, crops: CropLabels, candidate: Candidate, jobs: int
     right = np.zeros((len(defoci), len(crops.y)), bool)
     for k, (split, scores) in enumerate(zip(tasks, done, strict=True)):
         right[k // len(seeds), split.test] = scores[0, 0].argmax(axis=1) == crops.y[split.test]
-    means = [[seed_means(of, crops.seed, crops.defocus == tested) for tested in defoci] for of in right]
-    matrix = [[float(np.mean(list(of.values()))) for of in row] for row in means]
+    means = [[seed_means(hits, crops.seed, crops.defocus == tested) for tested in defoci] for hits in right]
+    matrix = [[float(np.mean(list(by_seed.values()))) for by_seed in row] for row in means]
     return {"defoci": defoci, "accuracy": np.round(matrix, 6).tolist()}
 
 
 def calibration(outcome: Outcome, crops: CropLabels, bins: int = 10) -> dict[str, Any]:
     """Whether states are as frequent as their probability says: the reliability diagram, and the Brier score.
 
-    ``bins`` are those that hold crops: mean ``probability`` of the predicted state, the ``share`` that is right, and
+    ``bins`` lists those that hold crops: mean ``probability`` of the predicted state, the ``share`` that is right, and
     the ``count``. The Brier score is the mean square difference between probabilities and states, summed over states
     (0 is perfect, 1 - 1/k is chance), averaged over seeds, with its interval over seeds.
     """
-    import numpy as np
-
     truth = np.eye(outcome.probability.shape[1])[crops.y]
     score = ((outcome.probability - truth) ** 2).sum(axis=1)
     top = outcome.probability.max(axis=1)
     right = outcome.probability.argmax(axis=1) == crops.y
     lowest = 1 / outcome.probability.shape[1]
     place = np.clip(((top - lowest) / (1 - lowest) * bins).astype(int), 0, bins - 1)
-    found = [
+    filled = [
         {
             "probability": round(float(top[place == k].mean()), 6),
             "share": round(float(right[place == k].mean()), 6),
@@ -139,11 +137,11 @@ def calibration(outcome: Outcome, crops: CropLabels, bins: int = 10) -> dict[str
         for k in range(bins)
         if (place == k).any()
     ]
-    return summary("brier", "brier", seed_means(score, crops.seed)) | {"bins": found}
+    return summary("brier", "brier", seed_means(score, crops.seed)) | {"bins": filled}
 
 
 def _sets(seeds: list[int], count: int, draws: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """All sets of ``count`` seeds, or ``draws`` different ones at random where there are more."""
+    """All sets of ``count`` seeds, or ``draws`` different ones at random if there are more."""
     if comb(len(seeds), count) <= draws:
         return list(combinations(seeds, count))
     drawn: dict[tuple[int, ...], None] = {}
@@ -154,8 +152,6 @@ def _sets(seeds: list[int], count: int, draws: int, rng: np.random.Generator) ->
 
 def _arrangements(states: int, seeds: int, most: int, rng_seed: int) -> list[tuple[tuple[int, ...], ...]]:
     """For each seed a permutation of the states; the first arrangement is the true one."""
-    import numpy as np
-
     orders = list(permutations(range(states)))
     if len(orders) ** (seeds - 1) <= most:
         return [(orders[0], *rest) for rest in product(orders, repeat=seeds - 1)]
@@ -167,8 +163,6 @@ def _arrangements(states: int, seeds: int, most: int, rng_seed: int) -> list[tup
 
 
 def _relabelled(crops: CropLabels, seeds: list[int], arrangement: tuple[tuple[int, ...], ...]) -> Labels:
-    import numpy as np
-
     labels = crops.y.copy()
     for seed, order in zip(seeds, arrangement, strict=True):
         rows = crops.seed == seed

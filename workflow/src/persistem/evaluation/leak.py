@@ -1,23 +1,25 @@
-"""Where a random split leaks: the same features and models under splits that differ only in what is left out.
+"""Where a random split leaks: the same features and models under splits that differ only in what they leave out.
 
-Three quarters (as ``learning.test_fraction`` says) of one seed's crops train, and as many crops as the rest test:
+Three quarters (by ``learning.test_fraction``) of one seed's crops train. As many crops as the rest test:
 
-- random: of the same seed, at random, as the paper does;
-- micrograph: of the same seed, whole micrographs; the same atoms at other defoci remain;
-- region: of the same seed, crop positions at all defoci and in all states; neighbouring regions remain;
-- seed: of another seed, each of the others in turn.
+- random: crops of the same seed, at random, as in the paper;
+- micrograph: whole micrographs of the same seed; the same atoms at other defoci remain;
+- region: crop positions of the same seed, at all defoci and in all states; neighbouring regions remain;
+- seed: crops of another seed, each of the others in turn.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.errors import PersistemError
+from persistem.learning.classifiers import classifier, reduced, scaled
 from persistem.learning.intervals import seed_means, summary
 from persistem.learning.splits import Split, random_splits
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from persistem.learning.validation import CropLabels
@@ -34,9 +36,8 @@ def attribution(
     ``X`` (crops, length); ``position`` a crop's place in its micrograph. Models, C and scaling are the study's, one
     model for all defoci. Accuracy is averaged over repetitions and then over the seed that trains, whose scatter gives
     the interval (``intervals.bootstrap``). A split that a seed's crops, defoci or positions do not allow has no row.
-    Raises PersistemError below two seeds that have all states, and for features that do not fit or are not finite.
+    Raises PersistemError if fewer than two seeds have all states, or if features do not fit or are not finite.
     """
-    import numpy as np
     from joblib import Parallel, delayed
 
     values = np.asarray(X, float)
@@ -49,26 +50,28 @@ def attribution(
     rows = []
     for k, model in enumerate(learning.models):
         for name in SPLITS:
-            of = [(split.group, found[k]) for (kind, split), found in zip(tasks, done, strict=True) if kind == name]
-            if of:
-                means = seed_means(np.array([a for _, a in of]), np.array([seed for seed, _ in of]))
-                rows.append({"model": model, "split": name} | summary("accuracy", "ci", means) | {"n_splits": len(of)})
+            scores = [
+                (split.group, shares[k]) for (kind, split), shares in zip(tasks, done, strict=True) if kind == name
+            ]
+            if scores:
+                means = seed_means(np.array([share for _, share in scores]), np.array([seed for seed, _ in scores]))
+                rows.append(
+                    {"model": model, "split": name} | summary("accuracy", "ci", means) | {"n_splits": len(scores)}
+                )
     return rows
 
 
 def splits_of(name: str, crops: CropLabels, position: NDArray[np.int_], learning: Learning) -> list[Split]:
-    """The splits of one kind; a split's group is the seed that trains. Empty where a seed does not allow them."""
-    import numpy as np
-
+    """The splits of one kind; a split's group is the seed that trains. Empty if a seed does not allow them."""
     complete = [s for s in np.unique(crops.seed).tolist() if set(crops.y[crops.seed == s]) == set(crops.y)]
     if len(complete) < 2:
         raise PersistemError(f"leak: two seeds with all states are needed; complete are {complete or 'none'}")
     if name in ("random", "seed"):
         return _random(complete, crops, learning, elsewhere=name == "seed")
-    found = []
+    splits = []
     for seed in complete:
         own = crops.seed == seed
-        # micrographs leave at the same defoci in all states, else the focus of what remains would tell the state
+        # micrographs are left out at the same defoci in all states, else the remaining foci would tell the state
         units: NDArray[Any] = crops.defocus if name == "micrograph" else position
         listed = np.unique(units[own])
         count = min(max(round(learning.test_fraction * len(listed)), 1), len(listed) - 1)
@@ -78,12 +81,12 @@ def splits_of(name: str, crops: CropLabels, position: NDArray[np.int_], learning
             train = np.flatnonzero(own & ~tested)
             if not tested.any() or set(crops.y[train]) != set(crops.y):
                 return []
-            found.append(Split(seed, train, np.flatnonzero(tested)))
-    return found
+            splits.append(Split(seed, train, np.flatnonzero(tested)))
+    return splits
 
 
 def _random(complete: list[int], crops: CropLabels, learning: Learning, elsewhere: bool) -> list[Split]:
-    """The paper's splits, tested on the same seed or, ``elsewhere``, on the crops drawn for testing of another."""
+    """The paper's splits, tested on the same seed or, if ``elsewhere``, on the test crops of another."""
     try:
         drawn = random_splits(
             crops.y, crops.seed, crops.defocus, learning.test_fraction, learning.repetitions, learning.split_seed
@@ -91,23 +94,21 @@ def _random(complete: list[int], crops: CropLabels, learning: Learning, elsewher
     except PersistemError:
         return []
     of_seed = {s: [split for split in drawn if crops.seed[split.train[0]] == s] for s in complete}
-    found = []
+    splits = []
     for k, seed in enumerate(complete):
         for repetition, split in enumerate(of_seed[seed]):
             step = 1 + repetition % (len(complete) - 1) if elsewhere else 0
             other = complete[(k + step) % len(complete)]
-            found.append(Split(seed, split.train, of_seed[other][repetition].test))
-    return found
+            splits.append(Split(seed, split.train, of_seed[other][repetition].test))
+    return splits
 
 
 def _accuracy(X: NDArray[Any], y: NDArray[np.int_], split: Split, learning: Learning) -> list[float]:
     """The share of test crops that each of the study's models classifies correctly."""
     from threadpoolctl import threadpool_limits
 
-    from persistem.learning.classifiers import classifier, reduced, scaled
-
     unfitted = [classifier(model, learning.C) for model in learning.models]
-    # sums in another number of threads round differently; the limit holds for the libraries loaded by now
+    # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
         train, test = reduced(*scaled(X[split.train], X[split.test], learning.scaling))
         return [float((m.fit(train, y[split.train]).predict(test) == y[split.test]).mean()) for m in unfitted]

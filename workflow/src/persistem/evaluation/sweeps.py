@@ -1,7 +1,7 @@
 """Robustness: accuracy along one setting of the microscope, the detector or the crops, from exit waves.
 
-A sweep images, counts, cuts and describes in one process, so that what a condition costs is its imaging, its diagrams
-and its descriptors, and not the start of a process for each micrograph.
+A sweep images, counts, cuts and describes in one process. So a condition costs its imaging, its diagrams and its
+descriptors, but not the start of a process for each micrograph.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.descriptors.crops import describe_micrograph
 from persistem.errors import PersistemError
+from persistem.imaging import micrographs
 from persistem.learning.intervals import seed_means, summary
 from persistem.learning.rows import Described, key_of, representative, stack
 from persistem.learning.validation import Candidate, CropLabels, fixed
 from persistem.store.files import atomic
+from persistem.study import Describing, Imaging
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Blocks = dict[str, NDArray[np.float32]]
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 
@@ -41,26 +44,26 @@ def sweep_file(settings: dict[str, Any], root: Path, out: Path) -> None:
     root
         folder that paths are relative to
     out
-        ``curves`` with ``training`` base, models that know the base condition only, or same, models of the condition
-        itself; both of other seeds. A condition without a number has the ``reason``
+        ``curves`` with ``training``: base, models trained at the base condition, or same, models trained at the
+        condition itself; both on other seeds. A condition without a number has a ``reason``
 
     Raises
     ------
     PersistemError
-        when a file cannot be read, or the base condition cannot be described.
+        if a file cannot be read, or the base condition cannot be described.
     """
-    made, reasons = describe_conditions(settings, root)
+    described, reasons = describe_conditions(settings, root)
     base = settings["base"]
     if reasons[base]:
         raise PersistemError(f"sweep {settings['sweep']!r}: its base condition cannot be described: {reasons[base]}")
     groups = grouped(settings["conditions"])
-    conditions = [_described(of, groups, settings["states"]) if of else None for of in made]
+    conditions = [_described(records, groups, settings["states"]) if records else None for records in described]
     curves = [
         {**key_of(row), "training": training, "points": _points(row, training, conditions, reasons, settings)}
         for row in settings["rows"]
         for training in ("base", "same")
     ]
-    found = {
+    result = {
         "sweep": settings["sweep"],
         "values": [condition["value"] for condition in settings["conditions"]],
         "base": base,
@@ -68,7 +71,7 @@ def sweep_file(settings: dict[str, Any], root: Path, out: Path) -> None:
         "curves": curves,
     }
     with atomic(out) as part:
-        part.write_text(json.dumps(found, indent=1) + "\n")
+        part.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def describe_conditions(
@@ -76,20 +79,15 @@ def describe_conditions(
 ) -> tuple[list[list[tuple[dict[str, Any], Blocks]]], list[str | None]]:
     """For each condition its waves' records with the blocks of their crops, or the reason why there are none.
 
-    A wave is imaged once for all conditions that have the same lens.
+    A wave is imaged once for all conditions with the same lens.
     """
-    import numpy as np
-
-    from persistem.imaging.micrographs import intensity
-    from persistem.study import Describing, Imaging
-
     only = {name for row in settings["rows"] for blocks in row["blocks"][-1:] for name in blocks}
     tasks = sorted(
         (record["path"], json.dumps([condition["imaging"], condition["defocus"]], sort_keys=True), k, n)
         for k, condition in enumerate(settings["conditions"])
         for n, record in enumerate(condition["waves"])
     )
-    made: list[list[tuple[dict[str, Any], Blocks]]] = [[] for _ in settings["conditions"]]
+    described: list[list[tuple[dict[str, Any], Blocks]]] = [[] for _ in settings["conditions"]]
     reasons: list[str | None] = [None for _ in settings["conditions"]]
     shown, started = ("", ""), time.monotonic()
     image: NDArray[Any] = np.empty((0, 0))
@@ -97,36 +95,36 @@ def describe_conditions(
         condition = settings["conditions"][k]
         imaging = Imaging.model_validate(condition["imaging"])
         if shown != (path, lens):
-            image, shown = intensity(root / path, imaging, condition["defocus"]), (path, lens)
+            image, shown = micrographs.intensity(root / path, imaging, condition["defocus"]), (path, lens)
         try:
             if reasons[k] is None:
                 describing = Describing.model_validate(condition["describing"])
                 pixel_size = imaging.field / imaging.pixels
                 blocks = describe_micrograph(image, pixel_size, describing, condition["size"], only)
-                made[k].append((condition["waves"][n], blocks))
+                described[k].append((condition["waves"][n], blocks))
         except PersistemError as error:
-            reasons[k], made[k] = str(error), []
+            reasons[k], described[k] = str(error), []
         left = (time.monotonic() - started) / count * (len(tasks) - count)
         print(f"{count} of {len(tasks)} images, {left:.0f} s left", flush=True)
-    return made, reasons
+    return described, reasons
 
 
 def grouped(conditions: list[dict[str, Any]]) -> dict[int, int]:
-    """The group of each seed, named by its smallest: seeds that are in one stack anywhere leave together."""
+    """The group of each seed, named by its smallest: seeds that share a stack in any condition leave together."""
     group: dict[int, int] = {}
     for condition in conditions:
         for record in condition["waves"]:
             joined = {group.get(seed, seed) for seed in record["seeds"]}
             for seed in record["seeds"]:
                 group.setdefault(seed, seed)
-            for seed, of in list(group.items()):
-                if of in joined:
+            for seed, name in list(group.items()):
+                if name in joined:
                     group[seed] = min(joined)
     return group
 
 
-def _described(made: list[tuple[dict[str, Any], Blocks]], groups: dict[int, int], states: list[str]) -> Described:
-    ordered = sorted(made, key=lambda m: (m[0]["seeds"], states.index(m[0]["state"])))
+def _described(records: list[tuple[dict[str, Any], Blocks]], groups: dict[int, int], states: list[str]) -> Described:
+    ordered = sorted(records, key=lambda m: (m[0]["seeds"], states.index(m[0]["state"])))
     return stack(((r["state"], groups[r["seeds"][0]], 0.0, blocks) for r, blocks in ordered), states)
 
 
@@ -157,16 +155,14 @@ def _points(
 
 
 def _check_carries_over(candidate: Candidate) -> None:
-    """Refuse models of crops of another side (Å), in which a spectrum has other frequencies."""
+    """Refuse models for crops of another side (Å): a spectrum has other frequencies there."""
     for name in ("spectrum", "absolute spectrum"):
         if name in candidate.features:
             raise PersistemError(f"{name} has other frequencies in crops of another side; models do not carry over")
 
 
 def _accuracy(tested: Described, trained: Described, candidate: Candidate) -> dict[str, Any]:
-    """Accuracy on seeds that the training, on other crops or the same, left out."""
-    import numpy as np
-
+    """Accuracy on seeds that the training left out, whether it was on the same crops or on others."""
     X, crops = tested.X, tested.crops
     train = np.ones(len(crops.y), bool)
     if trained is not tested:

@@ -10,7 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.errors import PersistemError
+from persistem.imaging.detector import detected
+from persistem.imaging.micrographs import read_micrograph
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 
     from persistem.study import Clahe, Crops, Detector, Recipe, Standardised, Window
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 SMALLEST = 8  # px; the side of the smallest crop
@@ -28,10 +32,8 @@ FEWEST = 100  # electrons on a crop in vacuum: its mean intensity is then known 
 def positions(shape: tuple[int, ...], crops: Crops) -> NDArray[Any]:
     """Row and column of the first pixel of every crop that fits, row by row: (n, 2) int.
 
-    Raises PersistemError when a micrograph of ``shape`` (rows, columns) holds no crop.
+    Raises PersistemError if a micrograph of ``shape`` (rows, columns) holds no crop.
     """
-    import numpy as np
-
     if min(shape) < crops.size:
         raise PersistemError(
             f"crops.size = {crops.size} px, but the micrograph has {shape[0]} x {shape[1]} px: a crop must fit in it"
@@ -41,14 +43,14 @@ def positions(shape: tuple[int, ...], crops: Crops) -> NDArray[Any]:
 
 
 def count_along(side: int, crops: Crops) -> int:
-    """How many crops lie along a side of a micrograph, px; 0 where none fits."""
+    """Number of crops along a side (px) of a micrograph; 0 if none fits."""
     return max(0, (side - crops.size) // crops.stride + 1)
 
 
 def check_detector(detector: Detector, crops: Crops, shape: tuple[int, ...], pixel_size: float) -> None:
-    """Raise PersistemError where a detector's pixels do not fit micrograph and crops, or next to nothing is counted.
+    """Raise PersistemError if a detector's pixels do not fit micrograph and crops, or count next to nothing.
 
-    ``shape`` (rows, columns), ``pixel_size`` (Å) and the crops' size and stride are those before binning.
+    ``shape`` (rows, columns), ``pixel_size`` (Å) and the crops' size and stride are before binning.
     """
     binning, dose = detector.binning, detector.dose
     sides = [("imaging.pixels", side) for side in shape]
@@ -88,10 +90,8 @@ def cut(intensity: NDArray[Any], intensity_recipe: Clahe | Window | Standardised
     Raises
     ------
     PersistemError
-        when the micrograph is not a finite image, is smaller than a crop, or has no positive mean to refer to.
+        if the micrograph is not a finite image, is smaller than a crop, or has no positive mean to refer to.
     """
-    import numpy as np
-
     image = np.asarray(intensity, dtype=float)
     if image.ndim != 2:
         raise PersistemError(f"a micrograph has rows and columns, but this array has the shape {image.shape}")
@@ -113,8 +113,8 @@ def cut(intensity: NDArray[Any], intensity_recipe: Clahe | Window | Standardised
 def grey_levels(image: NDArray[Any], recipe: Clahe | Window | Standardised) -> NDArray[Any]:
     """8-bit grey levels of a finite image (rows, columns) as a whole.
 
-    One without contrast is mid-grey where it is standardised. Raises PersistemError where a window of mean intensities
-    has no positive mean to refer to.
+    A standardised image without contrast is mid-grey. Raises PersistemError if a window of mean intensities has no
+    positive mean to refer to.
     """
     if recipe.method == "standardised":
         return _standardised(image, recipe)
@@ -126,14 +126,11 @@ def grey_levels(image: NDArray[Any], recipe: Clahe | Window | Standardised) -> N
 def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None:
     """Cut the micrograph in a file and write its crops as an 8-bit ImageJ stack with the pixel size in nm.
 
-    The crops of a detector that bins have its pixels; their labels and ``crops`` count those of the micrograph.
+    If the detector bins, the crops have its pixels; their labels and ``crops`` count the micrograph's pixels.
 
     Raises PersistemError, naming the file, as ``check_detector``, ``detected`` and ``cut`` do.
     """
     import tifffile
-
-    from persistem.imaging.detector import detected
-    from persistem.imaging.micrographs import read_micrograph
 
     intensity, metadata = read_micrograph(micrograph)
     pixel_size, detector = metadata["pixel_size_A"], recipe.detector
@@ -162,7 +159,7 @@ def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None
 def read_crops(path: Path) -> NDArray[Any]:
     """The crops that ``crop_file`` wrote: (n, size, size) uint8.
 
-    Raises PersistemError when the file is not a stack of square 8-bit images.
+    Raises PersistemError if the file is not a stack of square 8-bit images.
     """
     import tifffile
 
@@ -177,15 +174,13 @@ def read_crops(path: Path) -> NDArray[Any]:
             f"{path}: a {stack.dtype} array of the shape {stack.shape}, but crops are square 8-bit images"
         )
     stack = stack.reshape(-1, *stack.shape[-2:])
-    if len(stack) != pages:  # of a stack that is cut short tifffile reads the first page
+    if len(stack) != pages:  # tifffile reads only the first page of a stack that is cut short
         raise PersistemError(f"{path}: holds {len(stack)} of its {pages} crops; the file is damaged")
     return stack
 
 
 def _sixteen_bit(image: NDArray[Any]) -> NDArray[Any]:
     """The micrograph's 16-bit grey levels, its minimum at 0 and its maximum at 65535, as in its TIFF file."""
-    import numpy as np
-
     low, high = image.min(), image.max()
     grey: NDArray[Any] = np.rint((image - low) * (65535 / ((high - low) or 1))).astype(np.uint16)
     return grey
@@ -220,7 +215,5 @@ def _standardised(crop: NDArray[Any], recipe: Standardised) -> NDArray[Any]:
 
 
 def _eight_bit(values: NDArray[Any]) -> NDArray[Any]:
-    import numpy as np
-
     grey: NDArray[Any] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
     return grey

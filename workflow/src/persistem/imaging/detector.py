@@ -1,10 +1,12 @@
-"""The detector: pixels that count electrons, the spread of what an electron deposits, and the low-pass filter."""
+"""The detector: pixels that count electrons, the spread of an electron's signal, and the low-pass filter."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from persistem.errors import PersistemError
 
@@ -15,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def detected(intensity: NDArray[Any], pixel_size: float, detector: Detector) -> NDArray[Any]:
-    """A micrograph as a detector gives it, and after the filter.
+    """A micrograph as the detector records it, after the filter.
 
-    A pixel of the detector averages ``binning``² pixels of the micrograph. Electrons that arrive at it are Poisson
-    distributed about the dose times its area times its intensity. What an electron deposits spreads over neighbouring
-    pixels, which damps signal and noise by the modulation transfer function, here the Gaussian of ``mtf`` at the
-    Nyquist frequency q_N of the detector's pixels, exp(-ln(1/mtf) (q/q_N)²). In a scintillator the paths of electrons
-    differ and noise is damped less than signal (Meyer & Kirkland, Microsc. Res. Tech. 49 (2000) 269); here every
-    electron deposits alike, so both are damped alike. The filter is a Gaussian. Both reflect at the edges.
+    A pixel of the detector averages ``binning``² pixels of the micrograph. Its electrons are Poisson distributed about
+    dose times area times intensity. An electron's signal spreads over neighbouring pixels. This damps signal and noise
+    by the modulation transfer function, here a Gaussian with the value ``mtf`` at the Nyquist frequency q_N of the
+    detector's pixels, exp(-ln(1/mtf) (q/q_N)²). In a scintillator the paths of electrons differ and noise is damped
+    less than signal (Meyer & Kirkland, Microsc. Res. Tech. 49 (2000) 269); here all electrons deposit alike, so both
+    are damped alike. The filter is a Gaussian. Both reflect at the edges.
 
     The draw is seeded by the micrograph itself: the same image has the same noise, and two images have independent
     noise.
@@ -44,9 +46,8 @@ def detected(intensity: NDArray[Any], pixel_size: float, detector: Detector) -> 
     Raises
     ------
     PersistemError
-        when no electron is counted in the whole micrograph.
+        if no electron is counted in the whole micrograph.
     """
-    import numpy as np
     from scipy.ndimage import gaussian_filter
 
     binning = detector.binning
@@ -63,9 +64,7 @@ def detected(intensity: NDArray[Any], pixel_size: float, detector: Detector) -> 
 
 
 def _counted(image: NDArray[Any], electrons: float, dose: float) -> NDArray[Any]:
-    """Counts in units of ``electrons``, those that a pixel counts in vacuum."""
-    import numpy as np
-
+    """Counts in units of ``electrons``, the mean count of a pixel in vacuum."""
     seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()[:16], "big")
     # an interpolated micrograph may fall below zero by rounding
     counts: NDArray[Any] = np.random.default_rng(seed).poisson(np.maximum(image, 0) * electrons)
@@ -80,10 +79,9 @@ def _counted(image: NDArray[Any], electrons: float, dose: float) -> NDArray[Any]
 def _transferred(image: NDArray[Any], mtf: float) -> NDArray[Any]:
     """The image times the Gaussian transfer function in reciprocal space.
 
-    Cosine k of n pixels has k/n of the Nyquist frequency, and goes on beyond the edges as their reflection. In real
+    Cosine k over n pixels has k/n of the Nyquist frequency, and continues beyond the edges as a reflection. In real
     space the Gaussian is narrower than a pixel, too narrow to be sampled.
     """
-    import numpy as np
     from scipy.fft import dctn, idctn
 
     rows, columns = (np.exp(math.log(mtf) * (np.arange(n) / n) ** 2) for n in image.shape)
@@ -92,5 +90,5 @@ def _transferred(image: NDArray[Any], mtf: float) -> NDArray[Any]:
 
 
 def binning(pixel_size: float, sampling: float) -> int:
-    """Simulated pixels along a detector pixel, which is as near to ``sampling`` as it may be (both in Å)."""
+    """Simulated pixels along a detector pixel: nearest to ``sampling``, and at most 1.25 times it (both in Å)."""
     return max(1, min(round(sampling / pixel_size), int(1.25 * sampling / pixel_size)))

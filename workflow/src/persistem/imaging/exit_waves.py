@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from persistem.study import Imaging
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 #: The fields of the study's ``imaging`` that this stage reads.
@@ -33,18 +33,18 @@ def exit_wave(structure: Path, imaging: Imaging, out: Path, device: str = "cpu")
     A slab of (field + 2 margin)² x thickness around the centre of the tiled cell is sliced at ``slice_thickness``
     (the projected potential of an atom lies wholly in its slice) and illuminated along +z by a plane wave of
     amplitude 1. The array has shape (x, y); the last plane is the slab's exit face, z = thickness. The potential is
-    periodic across the field (the margin takes up what that does at the edges) but not along the beam.
+    periodic across the field (the margin absorbs the effect at the edges) but not along the beam.
 
-    A small tilt (mrad) of the specimen shears the way of the wave through it, in the propagator between slices
-    (Ishizuka, Acta Cryst. A 38 (1982) 773): seen at the exit face, an atom d before it is moved by d tan(tilt) along
-    x and y. The beam stays on the axis of the lens.
+    A small tilt (mrad) of the specimen shears the wave's path through it, in the propagator between slices (Ishizuka,
+    Acta Cryst. A 38 (1982) 773): seen at the exit face, an atom d before it is shifted by d tan(tilt) along x and y.
+    The beam stays on the axis of the lens.
 
     A file of several frames gives an ensemble of waves, shape (frame, x, y).
 
     Raises
     ------
     PersistemError
-        when atoms would appear twice, the slab holds none, or an element has no scattering factors.
+        if atoms would appear twice, the slab holds none, or an element has no scattering factors.
     """
     check_device(device)
     slabs = [_slab(atoms, imaging, structure) for atoms in read_frames(structure)]
@@ -71,7 +71,7 @@ def exit_wave(structure: Path, imaging: Imaging, out: Path, device: str = "cpu")
 
 
 def _slab(atoms: Atoms, imaging: Imaging, structure: Path) -> Atoms:
-    """What of a specimen the beam goes through; raises as ``exit_wave``."""
+    """The part of a specimen that the beam goes through; raises as ``exit_wave``."""
     check_fits(atoms.cell.array, imaging, str(structure))
     width = grid(imaging).width
     slab = cut(atoms, np.array([width, width, imaging.thickness]))

@@ -27,32 +27,30 @@ if TYPE_CHECKING:
 
     from persistem.study import Imaging
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 #: The fields of the study's ``imaging`` that this stage reads; the defocus comes with the job.
-KEYS = tuple(
-    [
-        "field",
-        "thickness",
-        "pixels",
-        "margin",
-        "voltage",
-        "Cs",
-        "astigmatism",
-        "astigmatism_angle",
-        "coma",
-        "coma_angle",
-        "Cc",
-        "energy_spread",
-        "focal_spread",
-        "temporal_coherence",
-        "focal_nodes",
-        "semi_angle",
-        "aperture",
-        "defocus_origin",
-        "defocus_sign",
-    ]
+KEYS = (
+    "field",
+    "thickness",
+    "pixels",
+    "margin",
+    "voltage",
+    "Cs",
+    "astigmatism",
+    "astigmatism_angle",
+    "coma",
+    "coma_angle",
+    "Cc",
+    "energy_spread",
+    "focal_spread",
+    "temporal_coherence",
+    "focal_nodes",
+    "semi_angle",
+    "aperture",
+    "defocus_origin",
+    "defocus_sign",
 )
 
 REACH = 4.0  # the focal sum covers the Gaussian to this many standard deviations; 6e-5 of it lies outside
@@ -63,20 +61,20 @@ def micrograph(wave: Path, imaging: Imaging, defocus: float, out: Path, device: 
     """Image an exit wave at one defocus (Å, as the study counts it) and write the field of view as a 16-bit TIFF.
 
     The lens has spherical aberration, two-fold astigmatism, axial coma, aperture, and the spatial coherence envelope
-    of a Gaussian source; the focal spread is summed over, enters as the damping envelope of the linear theory, or is
-    left out. In the sum the spatial envelope is that of the nominal defocus, so that sum and envelope agree for a weak
+    of a Gaussian source. The focal spread is summed over, enters as the damping envelope of the linear theory, or is
+    left out. The sum takes the spatial envelope at the nominal defocus, so that sum and envelope agree for a weak
     object.
 
-    The image of an ensemble of waves, one of each snapshot of the atoms, is the mean of their intensities (frozen
+    The image of an ensemble of waves, one for each snapshot of the atoms, is the mean of their intensities (frozen
     phonons: Loane, Xu & Silcox, Acta Cryst. A 47 (1991) 267).
 
     Rows of the image run along y and columns along x, so it is what the beam sees. Grey levels 0 to 65535 span the
-    image's range; ``read_micrograph`` gives back the intensities, in units of the incident beam's.
+    image's range; ``read_micrograph`` gives back the intensities, in units of the incident beam's intensity.
 
     Raises
     ------
     PersistemError
-        when the wave cannot be read or was simulated on another grid.
+        if the wave cannot be read or was simulated on another grid.
     """
     _write(Path(out), intensity(wave, imaging, defocus, device), facts(imaging, defocus))
 
@@ -88,8 +86,8 @@ def intensity(wave: Path, imaging: Imaging, defocus: float, device: str = "cpu")
     """
     with abtem_settings(device):
         waves = _read_wave(Path(wave), imaging)
-        each = list(waves) if waves.ensemble_shape else [waves]
-        images = [image(one.copy_to_device(device), imaging, defocus) for one in each]
+        snapshots = list(waves) if waves.ensemble_shape else [waves]
+        images = [image(snapshot.copy_to_device(device), imaging, defocus) for snapshot in snapshots]
     margin = grid(imaging).margin
     inner = slice(margin, margin + imaging.pixels)
     mean: np.ndarray = np.asarray(images).mean(axis=0, dtype=np.float64)
@@ -97,17 +95,17 @@ def intensity(wave: Path, imaging: Imaging, defocus: float, device: str = "cpu")
 
 
 def image(waves: Waves, imaging: Imaging, defocus: float) -> np.ndarray:
-    """Intensity (x, y) of a wave (abTEM, in memory) at one defocus, with the margin; to be called in abTEM's settings.
+    """Intensity (x, y) of a wave (abTEM, in memory) at one defocus, with the margin. Call it within ``abtem_settings``.
 
-    Temporal coherence as the transmission cross coefficient of a Gaussian focal spread has it is the mean of the
-    intensities over the spread (Ishizuka, Ultramicroscopy 5 (1980) 55), here a sum over ``foci``. The phase π λ k² δ
-    that takes the wave to another focus is separable in x and y, which makes a node cost one inverse FFT.
+    The transmission cross coefficient of a Gaussian focal spread amounts to the mean of the intensities over the spread
+    (Ishizuka, Ultramicroscopy 5 (1980) 55), here a sum over ``foci``. The phase π λ k² δ that takes the wave to another
+    focus is separable in x and y, so a node costs one inverse FFT.
     """
     from abtem.core.backend import asnumpy, get_array_module
     from abtem.core.complex import abs2
     from abtem.core.fft import ifft2
 
-    # on a wave in reciprocal space abTEM multiplies, and does not transform back
+    # a wave in reciprocal space stays there: abTEM multiplies, and does not transform back
     through = waves.ensure_reciprocal_space().apply_ctf(lens(imaging, defocus))
     spectrum = through.array
     xp = get_array_module(spectrum)
@@ -131,9 +129,9 @@ def lens(imaging: Imaging, defocus: float) -> Any:
     (Kirkland, Advanced Computing in Electron Microscopy, 2010, eq. 2.22). Correctors name A1 = C12 and B2 = C21/3
     (Uhlemann & Haider, Ultramicroscopy 72 (1998) 109); the study has A1 and B2, and the angles φ12 and φ21.
 
-    abTEM's widths are 1/e half-widths, √2 standard deviations: of the focal spread (Å), and of the illumination angle
-    (mrad), where ``angular_spread`` s damps by exp(-(s/2)² |∇χ|²) and the mean over a Gaussian of standard deviation
-    σ on each axis is exp(-σ² |∇χ|² / 2).
+    abTEM's widths are 1/e half-widths, which are √2 standard deviations: of the focal spread (Å), and of the
+    illumination angle (mrad), where ``angular_spread`` s damps by exp(-(s/2)² |∇χ|²) and the mean over a Gaussian of
+    standard deviation σ on each axis is exp(-σ² |∇χ|² / 2).
     """
     from abtem import CTF
 
@@ -153,11 +151,11 @@ def lens(imaging: Imaging, defocus: float) -> Any:
 
 
 def foci(imaging: Imaging) -> list[tuple[float, float]]:
-    """Shifts of focus (Å) that an image is the weighted mean over, and their weights, which add up to 1.
+    """Shifts of focus (Å) over which an image is averaged, and their weights, which add up to 1.
 
-    The focal sum takes ``focal_nodes`` equally spaced ones, or with None as many as it needs. Two beams whose phases
-    run apart by u = π λ (k₁² - k₂²) per Å of focus keep exp(-(u σ)²/2) of their interference; a sum at the spacing h
-    gives that, and it again around u = 2π/h, so 2π/h has to lie beyond the largest u of the grid or the aperture.
+    The focal sum has ``focal_nodes`` equally spaced shifts, or with None as many as it needs. Two beams whose phases
+    run apart by u = π λ (k₁² - k₂²) per Å of focus keep exp(-(u σ)²/2) of their interference. A sum with the spacing h
+    gives this factor, and again around u = 2π/h, so 2π/h must lie beyond the largest u of the grid or the aperture.
     Gauss-Hermite nodes are sparser outside and alias there.
     """
     sigma = focal_sigma(imaging)
@@ -170,7 +168,7 @@ def foci(imaging: Imaging) -> list[tuple[float, float]]:
 
 
 def nodes_needed(imaging: Imaging) -> int:
-    """Nodes with which the focal sum is within 1e-4 of the integral over the focal spread, for any specimen."""
+    """Nodes that bring the focal sum within 1e-4 of the integral over the focal spread, for any specimen."""
     length = wavelength(imaging.voltage)
     highest = BANDWIDTH / (2 * grid(imaging).sampling)
     if imaging.aperture is not None:
@@ -180,10 +178,10 @@ def nodes_needed(imaging: Imaging) -> int:
 
 
 def facts(imaging: Imaging, defocus: float) -> dict[str, Any]:
-    """What a micrograph says about itself; names end in the unit."""
+    """The metadata of a micrograph; names end in the unit."""
     aberrations: dict[str, Any] = {}
     for name in ("astigmatism", "coma"):
-        if getattr(imaging, name):  # a lens without them makes the file that it made before there were any
+        if getattr(imaging, name):  # without them the file stays as it was before they existed
             angle = getattr(imaging, f"{name}_angle")
             aberrations |= {f"{name}_A": getattr(imaging, name), f"{name}_angle_deg": angle}
     return aberrations | {
@@ -212,22 +210,22 @@ def read_micrograph(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     -------
     intensity, facts
         float32 (rows, columns) in units of the incident beam's intensity, exact to half a grey level of the file
-        (``intensity_scale`` / 2); and what the file says about the imaging.
+        (``intensity_scale`` / 2); and the metadata of the file.
 
     Raises
     ------
     PersistemError
-        when the file is not one of this package's micrographs.
+        if the file is not one of this package's micrographs.
     """
     from tifffile import TiffFile, TiffFileError
 
     try:
         with TiffFile(path) as file:
-            levels, about = file.pages[0].asarray(), json.loads((file.imagej_metadata or {})["Info"])
-        offset, scale = about["intensity_offset"], about["intensity_scale"]
+            levels, metadata = file.pages[0].asarray(), json.loads((file.imagej_metadata or {})["Info"])
+        offset, scale = metadata["intensity_offset"], metadata["intensity_scale"]
     except (OSError, TiffFileError, ValueError, KeyError, TypeError, struct.error) as error:
         raise PersistemError(f"{path}: not a micrograph that PersisTEM wrote ({error!r})") from error
-    return (offset + scale * levels).astype(np.float32), about
+    return (offset + scale * levels).astype(np.float32), metadata
 
 
 def _read_wave(path: Path, imaging: Imaging) -> Waves:
@@ -251,9 +249,11 @@ def _read_wave(path: Path, imaging: Imaging) -> Waves:
     return waves
 
 
-def _write(out: Path, intensity: np.ndarray, about: dict[str, Any]) -> None:
-    """Write 16 bit with offset and scale, and the pixel size in nm where ImageJ looks for it, and HyperSpy: in
-    DigitalMicrograph's tags (unit, scale; of x and y), since it leaves ImageJ's unit aside.
+def _write(out: Path, intensity: np.ndarray, metadata: dict[str, Any]) -> None:
+    """Write 16 bit with offset and scale, and the pixel size in nm.
+
+    ImageJ finds the pixel size in its own tags. HyperSpy ignores ImageJ's unit, so it is also in DigitalMicrograph's
+    tags: unit and scale of x and y.
     """
     from tifffile import imwrite
 
@@ -261,8 +261,8 @@ def _write(out: Path, intensity: np.ndarray, about: dict[str, Any]) -> None:
     offset = exact.min()
     scale = (exact.max() - offset) / FULL
     levels = np.rint((exact - offset) / scale) if scale > 0 else np.zeros_like(exact)
-    about = about | {"intensity_offset": float(offset), "intensity_scale": float(scale)}
-    per_nm = 10 / about["pixel_size_A"]
+    metadata = metadata | {"intensity_offset": float(offset), "intensity_scale": float(scale)}
+    per_nm = 10 / metadata["pixel_size_A"]
     with atomic(out) as part:
         imwrite(
             part,
@@ -273,5 +273,5 @@ def _write(out: Path, intensity: np.ndarray, about: dict[str, Any]) -> None:
                 *((tag, "s", 0, "nm", True) for tag in (65003, 65004)),
                 *((tag, "d", 1, 1 / per_nm, True) for tag in (65009, 65010)),
             ],
-            metadata={"unit": "nm", "Info": json.dumps(about, indent=1)},
+            metadata={"unit": "nm", "Info": json.dumps(metadata, indent=1)},
         )

@@ -50,12 +50,12 @@ def defocus_at_exit(imaging: Imaging, defocus: float) -> float:
 
 
 def underfocus(defocus: float, sign: str | None) -> float:
-    """A defocus, underfocus positive, of one counted by a study's ``defocus_sign``; as it is where none is known."""
+    """A study's defocus as underfocus positive, by its ``defocus_sign``; unchanged if the sign is unknown."""
     return -defocus if sign == "overfocus-positive" else defocus
 
 
 def check_device(device: str) -> None:
-    """Raise PersistemError where abTEM cannot compute on ``device``, ``cpu`` or ``gpu``."""
+    """Raise PersistemError if abTEM cannot compute on ``device``, ``cpu`` or ``gpu``."""
     if device not in ("cpu", "gpu"):
         raise PersistemError(f"run.device = {device!r}: allowed are cpu and gpu")
     if device == "gpu":
@@ -70,10 +70,10 @@ def check_device(device: str) -> None:
 
 @contextmanager
 def abtem_settings(device: str) -> Iterator[None]:
-    """Run abTEM on ``device`` with everything fixed that its results depend on, whatever the user's own settings are.
+    """Run abTEM on ``device`` with all settings fixed that its results depend on, whatever the user's own are.
 
-    FFTW's plans are estimated, never measured or remembered: plans chosen by timing differ in the last bits of their
-    results from run to run.
+    FFTW's plans are estimated, never measured or remembered: plans chosen by timing give results that differ in
+    the last bits from run to run.
     """
     check_device(device)
     import abtem

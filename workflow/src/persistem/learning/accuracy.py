@@ -1,8 +1,8 @@
-"""Classification of the persistence images, and how accurate it is on crops the models have not seen.
+"""Classification of the persistence images, and its accuracy on crops that the models have not seen.
 
-Two splits side by side. ``random`` is the paper's: crops of one specimen pair divided at random, which puts
+There are two splits. ``random`` is the paper's: it divides the crops of one specimen pair at random, which puts
 neighbouring crops, and the same atoms at other defoci, on both sides. ``leave-seed-out`` tests on trajectories that
-no training crop comes from. Where both differ, the second is what a new specimen would see.
+no training crop comes from. If the two differ, the second holds for a new specimen.
 """
 
 from __future__ import annotations
@@ -11,36 +11,38 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from persistem.errors import PersistemError
 from persistem.learning.classifiers import classifier, reduced, scaled
 from persistem.learning.splits import Split, leave_seed_out, percentiles, random_splits, t_interval
 from persistem.store import seals
 from persistem.store.files import atomic
+from persistem.study import Learning
+from persistem.study.settings import section
+from persistem.topology.persistence_images import read_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from persistem.study import Learning
-
     Array = NDArray[np.float64]
-    #: For each model and training, whether each test row of a split is classified correctly.
+    #: By model and training: whether each test row of a split is classified correctly.
     Outcome = dict[tuple[str, str], NDArray[np.bool_]]
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 KEYS = ("features", "degrees", "model", "split", "training", "foci")
 COLUMNS = (*KEYS, "accuracy", "ci_low", "ci_high", "n_test", "n_splits")
 TRAININGS = ("pooled", "per-defocus")
-#: Fewer repetitions, or seeds, than this give no interval.
+#: Fewer repetitions or seeds give no interval.
 MINIMUM_GROUPS = 3
 
 
 class Source(NamedTuple):
-    """The persistence images of one micrograph, and what it shows; ``defocus`` in Å."""
+    """The persistence images of one micrograph, and its specimen, state, seed and ``defocus`` (Å)."""
 
     path: Path
     specimen: str
@@ -55,9 +57,6 @@ def learning_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1
     ``settings`` has ``recipe``, ``states``, ``learning`` (a ``study.Learning``) and ``sources``, the fields of
     ``Source``; paths are relative to ``root``.
     """
-    from persistem.study import Learning
-    from persistem.study.settings import section
-
     sources = [Source(root / s["path"], *(s[key] for key in Source._fields[1:])) for s in settings["sources"]]
     learn(sources, settings["states"], section(Learning, settings["learning"]), settings["recipe"], out, jobs)
 
@@ -66,10 +65,8 @@ def learn(sources: list[Source], states: list[str], learning: Learning, recipe: 
     """Write the accuracy table of one recipe to the CSV ``out``; labels are the positions in ``states``.
 
     The bytes depend neither on the order of ``sources`` nor on ``jobs``, the number of processes. Raises
-    PersistemError for sources that do not fit together or cannot be divided into training and test crops.
+    PersistemError if the sources do not fit together or cannot be divided into training and test crops.
     """
-    import numpy as np
-
     _check_sources(sources, states)
     # liblinear visits the rows in a random but fixed order, so the rows need one too
     ordered = sorted(sources, key=lambda s: (s.seed, states.index(s.state), s.defocus, s.specimen))
@@ -86,26 +83,23 @@ def learn(sources: list[Source], states: list[str], learning: Learning, recipe: 
 
 def read_features(sources: list[Source]) -> tuple[dict[int, Array], list[int]]:
     """Feature vectors by degree, each (crops of all sources, length), and the number of crops of each source."""
-    import numpy as np
-
-    from persistem.topology.persistence_images import read_images
-
     blocks: dict[int, list[Array]] = {}
     counts: list[int] = []
     for source in sources:
         seals.check(source.path)
         crop, degree, images = (np.asarray(a) for a in read_images(source.path))
-        found = sorted(set(degree.tolist()))
-        if not found:
+        degrees = sorted(set(degree.tolist()))
+        if not degrees:
             raise PersistemError(f"{source.path}: holds no persistence image; at least one crop is needed")
-        if blocks and found != sorted(blocks):
+        if blocks and degrees != sorted(blocks):
             raise PersistemError(
-                f"{source.path}: has images of degree {found}, {sources[0].path} of {sorted(blocks)}; all need the same"
+                f"{source.path}: has images of degree {degrees}, {sources[0].path} of {sorted(blocks)}; all need"
+                " the same"
             )
-        names = [np.sort(crop[degree == k]) for k in found]
+        names = [np.sort(crop[degree == k]) for k in degrees]
         if any(len(np.unique(n)) < len(n) or not np.array_equal(n, names[0]) for n in names):
-            raise PersistemError(f"{source.path}: every crop needs exactly one image of each degree {found}")
-        for k in found:
+            raise PersistemError(f"{source.path}: every crop needs exactly one image of each degree {degrees}")
+        for k in degrees:
             rows = np.flatnonzero(degree == k)
             block = np.asarray(images[rows[np.argsort(crop[rows])]], np.float64)
             length = blocks.setdefault(k, [block])[0].shape[1]
@@ -134,15 +128,14 @@ def accuracy_table(
     ``X`` holds feature vectors (crops, length) by degree; ``y`` (label), ``seed`` and ``defocus`` (Å) one entry per
     crop. Accuracy is the share of test crops classified correctly, averaged with equal weight over
 
-    - random: MD seeds, then repetitions; ci is the 2.5 to 97.5 percentile over repetitions of the seeds' average, which
+    - random: MD seeds, then repetitions; ci is the 2.5 to 97.5 percentile of the seeds' average over repetitions, which
       shows the luck of the draw and not how specimens differ;
-    - leave-seed-out: held-out seeds; ci is the 95 % t-interval of that mean, cut at 0 and 1.
+    - leave-seed-out: held-out seeds; ci is the 95 % t-interval of the mean, cut at 0 and 1.
 
-    ci is None below three repetitions, or seeds. ``n_test`` counts the crops tested over all ``n_splits`` splits.
-    A split that the seeds do not allow has no rows, and so has ``in-focus`` where no defocus is. Raises
-    PersistemError when neither split is possible.
+    ci is None below three repetitions or seeds. ``n_test`` counts the crops tested over all ``n_splits`` splits. A
+    split that the seeds do not allow has no rows, nor has ``in-focus`` if no defocus is in focus. Raises
+    PersistemError if neither split is possible.
     """
-    import numpy as np
     from joblib import Parallel, delayed
 
     splits = {
@@ -167,14 +160,14 @@ def accuracy_table(
     rows = []
     for degrees in features:
         for model in learning.models:
-            for name, of in splits.items():
+            for name, divisions in splits.items():
                 outcomes = [o for o, task in zip(done, tasks, strict=True) if task[:2] == (degrees, name)]
                 for training in TRAININGS:
                     correct = [o[model, training] for o in outcomes]
                     for foci, selected in selections.items():
-                        if of and selected.any():
+                        if divisions and selected.any():
                             key = dict(zip(KEYS, (recipe, degrees, model, name, training, foci), strict=True))
-                            rows.append(key | _accuracy(of, correct, selected, name))
+                            rows.append(key | _accuracy(divisions, correct, selected, name))
     return rows
 
 
@@ -182,15 +175,14 @@ def outcome(
     X: Array, y: NDArray[np.int_], defocus: Array, split: Split, models: tuple[str, ...], C: float, scaling: str
 ) -> Outcome:
     """Train on ``split.train`` and test on ``split.test``, with one model for all defoci and with one for each."""
-    import numpy as np
     from threadpoolctl import threadpool_limits
 
-    at = np.unique(defocus[split.test])
+    defoci = np.unique(defocus[split.test])
     result = {(m, training): np.zeros(len(split.test), bool) for m in models for training in TRAININGS}
     unfitted = {m: classifier(m, C) for m in models}
-    # sums in another number of threads round differently; the limit holds for the libraries loaded by now
+    # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
-        for training, value in [("pooled", None), *(("per-defocus", d) for d in at)]:
+        for training, value in [("pooled", None), *(("per-defocus", d) for d in defoci)]:
             train = split.train if value is None else split.train[defocus[split.train] == value]
             tested = np.full(len(split.test), True) if value is None else defocus[split.test] == value
             test = split.test[tested]
@@ -204,8 +196,6 @@ def _accuracy(
     splits: list[Split], correct: list[NDArray[np.bool_]], selected: NDArray[np.bool_], name: str
 ) -> dict[str, Any]:
     """Mean accuracy on the selected crops, its interval, and the numbers of crops and splits."""
-    import numpy as np
-
     groups: dict[int, list[float]] = {}
     n_test = 0
     for split, hits in zip(splits, correct, strict=True):
@@ -222,13 +212,13 @@ def _accuracy(
 
 def _check_sources(sources: list[Source], states: list[str]) -> None:
     defoci: dict[str, list[float]] = {}
-    belongs: dict[str, tuple[str, int]] = {}
+    states_and_seeds: dict[str, tuple[str, int]] = {}
     for s in sources:
         if s.state not in states:
             raise PersistemError(f"{s.path}: state {s.state!r} is not one of the states {', '.join(states)}")
         if s.defocus in defoci.setdefault(s.specimen, []):
             raise PersistemError(f"{s.path}: specimen {s.specimen} is listed twice at a defocus of {s.defocus:g} Å")
-        if belongs.setdefault(s.specimen, (s.state, s.seed)) != (s.state, s.seed):
+        if states_and_seeds.setdefault(s.specimen, (s.state, s.seed)) != (s.state, s.seed):
             raise PersistemError(f"{s.path}: specimen {s.specimen} has two states or seeds; it can have one of each")
         defoci[s.specimen].append(s.defocus)
     if len(states) < 2:
@@ -236,6 +226,6 @@ def _check_sources(sources: list[Source], states: list[str]) -> None:
     for state in states:
         if state not in {s.state for s in sources}:
             raise PersistemError(f"learning: state {state!r} has no specimen; every state needs at least one")
-    for specimen, found in defoci.items():
-        if set(found) != {s.defocus for s in sources}:
+    for specimen, listed in defoci.items():
+        if set(listed) != {s.defocus for s in sources}:
             raise PersistemError(f"learning: specimen {specimen} lacks a defocus that others have; all need the same")

@@ -1,4 +1,4 @@
-"""The classifiers, the scaling of features, and the sigmoid that makes probabilities of decision scores."""
+"""The classifiers, the scaling of features, and the sigmoid that turns decision scores into probabilities."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ROUNDS, LEAVES = 100, 8
 def classifier(model: str, C: float, svm: Literal["liblinear", "libsvm"] = "liblinear", tolerance: float = 1e-6) -> Any:
     """An unfitted classifier of scikit-learn: LR, SVC or trees.
 
-    LR is logistic regression with an L2 penalty, fitted to ``tolerance``. SVC is linear support vectors with the hinge
-    loss: liblinear's, one against the rest, whose intercept is penalised, or libsvm's, one against one, whose intercept
-    is not. Trees are grown by gradient boosting (Ke et al., NIPS 30, 2017), with an L2 penalty of 1/C on the values of
-    their leaves.
+    LR is logistic regression with an L2 penalty, fitted to ``tolerance``. SVC is a linear support vector machine with
+    the hinge loss. liblinear's is one against the rest and penalises the intercept; libsvm's is one against one and
+    does not. Trees are grown by gradient boosting (Ke et al., NIPS 30, 2017), with an L2 penalty of 1/C on the values
+    of their leaves.
 
-    LR and liblinear's SVC are solved to convergence at the paper's C; with features far larger than 1, or a much larger
-    C, scikit-learn may warn that the support vectors are not converged.
+    LR and liblinear's SVC converge at the paper's C. With features far larger than 1, or a much larger C, scikit-learn
+    may warn that the support vectors are not converged.
     """
     if model == "LR":
         from sklearn.linear_model import LogisticRegression
@@ -48,9 +48,9 @@ def classifier(model: str, C: float, svm: Literal["liblinear", "libsvm"] = "libl
 
 
 def scaled(train: Array, test: Array, scaling: str) -> tuple[Array, Array]:
-    """Scale features by what the training rows (crops, features) say, and nothing else.
+    """Scale features by the training rows (crops, features) alone.
 
-    standard: each by its mean and standard deviation; maximum: all by the largest value of all; none.
+    standard: each feature by its mean and standard deviation; maximum: all by the largest value of all; none.
     """
     if scaling == "standard":
         # the deviation of a constant is not exactly zero in floating point
@@ -66,8 +66,8 @@ def scaled(train: Array, test: Array, scaling: str) -> tuple[Array, Array]:
 def reduced(train: Array, test: Array) -> tuple[Array, Array]:
     """The same crops in at most as many coordinates as there are training rows, with the same predictions.
 
-    An L2-regularised linear model has its weights in the span of its training rows, so inner products with them are
-    all it sees. They are kept by a pivoted Cholesky factor of the training rows' Gram matrix, to rounding.
+    An L2-regularised linear model has its weights in the span of its training rows, so it sees only inner products with
+    them. A pivoted Cholesky factor of the training rows' Gram matrix keeps these, to rounding.
     """
     from scipy.linalg import solve_triangular
     from scipy.linalg.lapack import dpstrf
@@ -83,25 +83,25 @@ def reduced(train: Array, test: Array) -> tuple[Array, Array]:
 
 
 def sigmoid(scores: Array, y: Labels) -> tuple[Any, float]:
-    """The logistic regression that makes probabilities of decision scores (rows, k) of known states, and its unit.
+    """The logistic regression that turns decision scores (rows, k) of known states into probabilities, and its unit.
 
-    It takes ``decisive`` scores, divided by the unit. Platt, in Advances in Large Margin Classifiers (MIT Press, 2000),
-    p. 61; for more than two states the multinomial logistic function. His targets, (N + 1) / (N + 2) for the state of
-    N rows, keep separable scores from certainty.
+    It takes ``decisive`` scores, divided by the unit. See Platt, in Advances in Large Margin Classifiers (MIT Press,
+    2000), p. 61; for more than two states the logistic function is multinomial. His targets, (N + 1) / (N + 2) for a
+    state with N rows, keep separable scores from certainty.
     """
     from sklearn.linear_model import LogisticRegression
 
     n, k = scores.shape
     seen = decisive(scores)
     unit = float(seen.std()) or 1.0
-    of_state = np.bincount(y, minlength=k)[y]
-    target = np.repeat(1 / (of_state + 2) / (k - 1), k).reshape(n, k)
-    target[np.arange(n), y] = (of_state + 1) / (of_state + 2)
+    rows_of_state = np.bincount(y, minlength=k)[y]
+    target = np.repeat(1 / (rows_of_state + 2) / (k - 1), k).reshape(n, k)
+    target[np.arange(n), y] = (rows_of_state + 1) / (rows_of_state + 2)
     model = LogisticRegression(C=1e6, tol=1e-6, max_iter=100_000)
     model.fit(np.tile(seen / unit, (k, 1)), np.repeat(np.arange(k), n), sample_weight=target.T.ravel())
     return model, unit
 
 
 def decisive(scores: Array) -> Array:
-    """The columns of decision scores (rows, k) that decide: of two states, whose scores are -d and d, the second."""
+    """The columns of decision scores (rows, k) that decide: for two states, with scores -d and d, only the second."""
     return scores[:, 1:] if scores.shape[1] == 2 else scores

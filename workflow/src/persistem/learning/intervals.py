@@ -1,14 +1,15 @@
-"""Averages over MD seeds, of equal weight, and their intervals: the seed is what is drawn anew, not the crop."""
+"""Averages over MD seeds of equal weight, and their intervals: a new sample is a new seed, not a new crop."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.learning.accuracy import MINIMUM_GROUPS
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
@@ -20,11 +21,10 @@ def bootstrap(
 ) -> tuple[float | None, float | None]:
     """95 % interval of the mean of one value per seed, by drawing seeds with replacement; None below three seeds.
 
-    Percentiles of the drawn means are narrow where there are few seeds; they are taken further out, to where those of
-    normal values would agree with Student's t (expanded percentiles: Hesterberg, Am. Stat. 69 (2015) 371). No drawing
-    reaches beyond the extreme seeds, so with three to five the interval remains too narrow.
+    With few seeds the percentiles of the drawn means are too narrow. They are taken further out, so that for normal
+    values they would agree with Student's t (expanded percentiles: Hesterberg, Am. Stat. 69 (2015) 371). No draw
+    reaches beyond the extreme seeds, so with three to five seeds the interval remains too narrow.
     """
-    import numpy as np
     from scipy.special import ndtr, stdtrit
 
     values = np.asarray(values, float)
@@ -39,7 +39,6 @@ def bootstrap(
 
 def interval(differences: Sequence[float] | Array) -> tuple[float | None, float | None]:
     """95 % interval of the mean of differences, one per seed, by Student's t; None below three seeds."""
-    import numpy as np
     from scipy.special import stdtrit
 
     values = np.asarray(differences, float)
@@ -51,18 +50,16 @@ def interval(differences: Sequence[float] | Array) -> tuple[float | None, float 
 
 
 def seed_means(values: NDArray[Any], seed: Labels, selected: NDArray[np.bool_] | None = None) -> dict[int, float]:
-    """Mean of the selected values of each seed that has some, by increasing seed."""
-    import numpy as np
-
+    """Mean of the selected values of each seed, by increasing seed; seeds without any are left out."""
     if selected is not None:
         values, seed = values[selected], seed[selected]
     return {int(s): float(values[seed == s].mean()) for s in np.unique(seed)}
 
 
 def summary(name: str, ends: str, means: Mapping[int, float]) -> dict[str, Any]:
-    """Mean over seeds as ``name``, its interval as ``ends``_low and _high, and of accuracies those ``by_seed``.
+    """Mean over seeds as ``name``, its interval as ``ends``_low and _high; for accuracies also ``by_seed``.
 
-    Where the same seeds are behind them, two accuracies are compared by their differences.
+    ``by_seed`` allows two accuracies over the same seeds to be compared by their differences.
     """
     values = list(means.values())
     low, high = (None if v is None else round(v, 6) for v in bootstrap(values))

@@ -1,15 +1,16 @@
-"""Classifiers of blocks of features: their decision scores, and the probabilities that go with them."""
+"""Classifiers of blocks of features: their decision scores and probabilities."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from persistem.learning.classifiers import TREES, classifier, decisive, reduced, scaled, sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from persistem.learning.splits import Split
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.intp]
 
 MODELS = ("LR", "SVC", TREES)
-#: scikit-learn's own; hundreds of models are fitted, and their predictions hardly depend on it.
+#: scikit-learn's default: hundreds of models are fitted, and their predictions hardly depend on it.
 TOLERANCE = 1e-4
 
 
@@ -34,16 +35,15 @@ def decisions(
 ) -> Array:
     """Decision scores (candidates, labellings, test crops, k) of models trained on ``split.train``.
 
-    The candidates share their features. ``labels`` holds other labels of the crops to train with, instead of their
-    own. Of two states the scores are -d and d, with d the decision for label 1.
+    The candidates share their features. ``labels`` holds other labels to train with, instead of the crops' own. For
+    two states the scores are -d and d, with d the decision for label 1.
     """
-    import numpy as np
     from threadpoolctl import threadpool_limits
 
     labels = [crops.y] if labels is None else labels
     result = np.zeros((len(candidates), len(labels), len(split.test), crops.y.max() + 1))
     unfitted = [classifier(c.model, c.C, svm="libsvm", tolerance=TOLERANCE) for c in candidates]
-    # sums in another number of threads round differently; the limit holds for the libraries loaded by now
+    # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
         for train, tested in strata(crops, split, training):
             blocks = [X[name] for name in candidates[0].features]
@@ -60,9 +60,10 @@ def decisions(
 
 
 def _vectors(blocks: Sequence[NDArray[Any]], train: Rows, test: Rows, linear: bool) -> tuple[Array, Array]:
-    """Training and test crops for a linear model; or as they are, since a tree asks for one feature at a time."""
-    import numpy as np
+    """Training and test crops: scaled and reduced for a linear model, unchanged for trees.
 
+    A tree uses one feature at a time, so scaling does not change it.
+    """
     if linear:
         return reduced(*block_scaled(blocks, train, test))
     whole = np.hstack([np.asarray(block, float) for block in blocks])
@@ -70,9 +71,7 @@ def _vectors(blocks: Sequence[NDArray[Any]], train: Rows, test: Rows, linear: bo
 
 
 def strata(crops: CropLabels, split: Split, training: str) -> list[tuple[Rows, Rows]]:
-    """For each model, the crops that train it, and which of ``split.test`` it classifies, as positions therein."""
-    import numpy as np
-
+    """For each model, the crops that train it, and the positions in ``split.test`` of the crops it classifies."""
     if training == "pooled":
         return [(split.train, np.arange(len(split.test)))]
     of_train, of_test = crops.defocus[split.train], crops.defocus[split.test]
@@ -82,11 +81,9 @@ def strata(crops: CropLabels, split: Split, training: str) -> list[tuple[Rows, R
 def block_scaled(blocks: Sequence[NDArray[Any]], train: Rows, test: Rows) -> tuple[Array, Array]:
     """Training and test crops with all blocks side by side, every block with the same total variance.
 
-    Features are standardised by the training crops and divided by the root of the number of those in their block that
-    vary, which else would count by its length.
+    Features are standardised by the training crops and divided by the root of the number of features in their block
+    that vary; otherwise a block would count by its length.
     """
-    import numpy as np
-
     parts = []
     for block in blocks:
         trained, tested = scaled(block[train], block[test], "standard")
@@ -97,7 +94,5 @@ def block_scaled(blocks: Sequence[NDArray[Any]], train: Rows, test: Rows) -> tup
 
 def probabilities(scores: Array, y: Labels, new: Array) -> Array:
     """Probabilities (new crops, k) by a sigmoid of decision scores, fitted to ``scores`` (crops, k) of known states."""
-    import numpy as np
-
     model, unit = sigmoid(scores, y)
     return np.asarray(model.predict_proba(decisive(new) / unit))

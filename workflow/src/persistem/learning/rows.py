@@ -1,9 +1,11 @@
-"""The lines of the evaluation's tables: described crops, and the candidates that each line chooses from."""
+"""The rows of the evaluation's tables: described crops, and the candidates from which each row chooses."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from persistem.descriptors.files import read_descriptors
 from persistem.errors import PersistemError
@@ -12,12 +14,11 @@ from persistem.learning.validation import Candidate, CropLabels
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 
 class Described(NamedTuple):
-    """Crops, what they show, and their blocks (crops, length) by name; ``position`` is a crop's in its micrograph."""
+    """Blocks (crops, length) of crops by name, what the crops show, and their ``position`` in their micrograph."""
 
     X: dict[str, NDArray[np.float32]]
     crops: CropLabels
@@ -27,19 +28,21 @@ class Described(NamedTuple):
 def read_described(sources: Sequence[dict[str, Any]], states: Sequence[str], root: Path, size: int) -> Described:
     """The crops of ``size`` (px) in descriptor files, ``sources`` (specimen, state, seeds, path), in a fixed order.
 
-    Raises PersistemError as ``read_descriptors``, and for files that do not have the same blocks and defoci.
+    Raises PersistemError as ``read_descriptors``, and if the files do not have the same blocks and defoci.
     """
     ordered = sorted(sources, key=lambda s: (s["seeds"], states.index(s["state"])))
-    found = [
+    micrographs = [
         (source, defocus, blocks)
         for source in ordered
         for defocus, blocks in sorted(read_descriptors(root / source["path"], size).items())
     ]
-    foci = {source["specimen"]: [d for s, d, _ in found if s is source] for source in ordered}
+    foci = {source["specimen"]: [d for s, d, _ in micrographs if s is source] for source in ordered}
     for name, defoci in foci.items():
         if defoci != next(iter(foci.values())):
             raise PersistemError(f"evaluation: specimen {name} was described at other defoci than {next(iter(foci))}")
-    return stack(((source["state"], source["seeds"][0], defocus, blocks) for source, defocus, blocks in found), states)
+    return stack(
+        ((source["state"], source["seeds"][0], defocus, blocks) for source, defocus, blocks in micrographs), states
+    )
 
 
 def stack(
@@ -47,10 +50,8 @@ def stack(
 ) -> Described:
     """Described crops from micrographs: state, seed (or group of seeds), defocus (Å) and blocks of each.
 
-    Raises PersistemError when micrographs do not have the same blocks of the same length.
+    Raises PersistemError if the micrographs do not have the same blocks of the same length.
     """
-    import numpy as np
-
     listed = list(micrographs)
     if not listed:
         raise PersistemError("evaluation: no crop was described")
@@ -78,7 +79,7 @@ def stack(
 
 
 def key_of(row: dict[str, Any]) -> dict[str, str]:
-    """Name and task of a row, which identify it."""
+    """Name and task of a row; they identify it."""
     return {"row": row["name"], "task": row["task"]}
 
 
@@ -88,12 +89,12 @@ def label(row: dict[str, Any]) -> str:
 
 
 def candidates(row: dict[str, Any], C: Sequence[float], models: Sequence[str]) -> list[Candidate]:
-    """What inner folds choose from in a row, from simple to rich."""
+    """The candidates from which a row's inner folds choose, from simple to rich."""
     return [Candidate(tuple(blocks), model, c) for blocks in row["blocks"] for model in models for c in sorted(C)]
 
 
 def representative(row: dict[str, Any], C: Sequence[float], models: Sequence[str]) -> Candidate:
-    """What stands for a row where nothing is chosen: the last blocks, the first model, the largest C."""
+    """The candidate for a row if nothing is chosen: the last blocks, the first model, the largest C."""
     return Candidate(tuple(row["blocks"][-1]), models[0], max(C))
 
 

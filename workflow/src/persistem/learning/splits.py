@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from persistem.errors import PersistemError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -33,13 +34,11 @@ def random_splits(
 ) -> list[Split]:
     """The paper's split, repeated: crops of one MD seed at a time, a random ``fraction`` of them for testing.
 
-    ``y``, ``seed`` and ``defocus`` (Å) have one entry per crop. Stratified by state and, within it, by defocus, so
-    that models for all defoci and for one are tested on the same crops. The draw depends on ``split_seed``, the MD
-    seed and the repetition alone: another MD seed in the study moves no crop. Seeds without all states are left out.
-    Raises PersistemError when there are too few crops to divide.
+    ``y``, ``seed`` and ``defocus`` (Å) have one entry per crop. The split is stratified by state and, within it, by
+    defocus, so that models for all defoci and for one are tested on the same crops. The draw depends only on
+    ``split_seed``, the MD seed and the repetition: another MD seed in the study moves no crop. Seeds without all states
+    are left out. Raises PersistemError if there are too few crops to divide.
     """
-    import numpy as np
-
     complete = [s for s in np.unique(seed) if len(np.unique(y[seed == s])) == len(np.unique(y))]
     splits = []
     for repetition in range(repetitions):
@@ -63,10 +62,8 @@ def random_splits(
 def leave_seed_out(y: NDArray[np.int_], seed: NDArray[np.int_]) -> list[Split]:
     """Each MD seed in turn for testing, with all its specimens and defoci, and all the others for training.
 
-    Empty unless every state has at least two seeds: without, some state would be tested but never trained.
+    Empty unless every state has at least two seeds; otherwise some state would be tested but never trained.
     """
-    import numpy as np
-
     if min(len(np.unique(seed[y == state])) for state in np.unique(y)) < 2:
         return []
     return [Split(int(s), np.flatnonzero(seed != s), np.flatnonzero(seed == s)) for s in np.unique(seed)]
@@ -74,8 +71,6 @@ def leave_seed_out(y: NDArray[np.int_], seed: NDArray[np.int_]) -> list[Split]:
 
 def percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
     """2.5 and 97.5 percentiles."""
-    import numpy as np
-
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 
@@ -83,9 +78,8 @@ def percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
 def t_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """95 % confidence interval of the mean of accuracies, by Student's t, cut at 0 and 1.
 
-    Approximate: any two of the models share most of their training seeds.
+    It is approximate: any two of the models share most of their training seeds.
     """
-    import numpy as np
     from scipy.special import stdtrit
 
     n = len(values)

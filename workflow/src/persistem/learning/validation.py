@@ -1,9 +1,9 @@
-"""Nested cross-validation over MD seeds: whatever is chosen is chosen without the specimens it is tested on.
+"""Nested cross-validation over MD seeds: every choice is made without the specimens it is tested on.
 
-The unit is the MD seed (a group of seeds for stacks of them): all its crops, of all states and defoci, train or are
-tested together. Inner folds choose one candidate and calibrate its probabilities, outer folds measure. Features are
-scaled block by block: each by its mean and standard deviation over the training crops, divided by the root of the
-number of those in its block that vary, so that every block has the same total variance (Escofier & Pagès, Comput.
+The unit is the MD seed (for stacks, a group of seeds): all its crops, of all states and defoci, train or test together.
+Inner folds choose one candidate and calibrate its probabilities; outer folds measure. Features are scaled block by
+block: each by its mean and standard deviation over the training crops, divided by the root of the number of features in
+its block that vary, so that every block has the same total variance (Escofier & Pagès, Comput.
 Stat. Data Anal. 18, 121 (1994), multiple factor analysis, with the total instead of the first eigenvalue).
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.learning.accuracy import TRAININGS
@@ -21,14 +23,14 @@ from persistem.learning.splits import Split
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
     Labels = NDArray[np.int_]
     Blocks = Mapping[str, NDArray[Any]]
 
-#: Raised when classifications, their averages or intervals change for the same study; of all that stands on them.
+#: Bump when classifications, their averages or intervals change for the same study; it is part of the
+#: version of every stage that uses them.
 SHARED_VERSION = 1
 
 
@@ -47,8 +49,8 @@ class Candidate(NamedTuple):
 class CropLabels(NamedTuple):
     """What each crop shows: arrays with one entry per crop.
 
-    ``y`` labels 0 … k - 1, ``seed`` its MD seed or group of seeds, ``defocus`` in Å, ``micrograph`` the number of the
-    micrograph it was cut from. ``states`` names the k labels in messages.
+    ``y`` is the label, 0 … k - 1; ``seed`` the MD seed or group of seeds; ``defocus`` in Å; ``micrograph`` the number
+    of the crop's micrograph. ``states`` names the k labels in messages.
     """
 
     y: Labels
@@ -63,10 +65,10 @@ class CropLabels(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What models say of crops of seeds that they have not seen.
+    """The models' answers for crops of seeds that they have not seen.
 
-    ``probability`` (crops, k), calibrated by the inner folds; ``predicted`` the largest decision score, not the largest
-    probability; ``chosen`` the candidate by held-out seed.
+    ``probability`` (crops, k) is calibrated by the inner folds; ``predicted`` is the label with the largest decision
+    score, not the largest probability; ``chosen`` is the candidate by held-out seed.
     """
 
     probability: Array
@@ -77,18 +79,17 @@ class Outcome(NamedTuple):
 def nested(
     X: Blocks, crops: CropLabels, rows: Mapping[str, Sequence[Candidate]], training: str, jobs: int = 1
 ) -> dict[str, Outcome]:
-    """Each row's outcome when inner folds choose among its candidates: the first of those with the best accuracy.
+    """Each row's outcome if inner folds choose among its candidates: the first of those with the best accuracy.
 
     ``X`` holds blocks of features (crops, length) by name; ``training`` is pooled, one model for all defoci, or
     per-defocus, one for each. Inner accuracy is averaged over the inner seeds with equal weight. A model trained
-    without seeds i and j serves as inner fold j of outer fold i and as inner fold i of outer fold j. ``jobs``
-    processes, which do not change the result. Raises PersistemError for input that does not fit together, and below
-    three seeds of every state.
+    without seeds i and j serves as inner fold j of outer fold i and as inner fold i of outer fold j. The number of
+    processes, ``jobs``, does not change the result. Raises PersistemError if the input does not fit together, or if
+    there are fewer than three seeds of every state.
     """
-    import numpy as np
     from joblib import Parallel, delayed
 
-    candidates = list(dict.fromkeys(c for of in rows.values() for c in of))
+    candidates = list(dict.fromkeys(c for choices in rows.values() for c in choices))
     blocks = checked(X, crops, candidates, training)
     seeds = np.unique(crops.seed).tolist()
     if len(seeds) < 3:
@@ -104,11 +105,11 @@ def nested(
         for features, left in tasks
     )
     scores = {
-        (c, left): of[0]
-        for (features, left), several in zip(tasks, done, strict=True)
-        for c, of in zip(of_features[features], several, strict=True)
+        (c, left): decided[0]
+        for (features, left), by_candidate in zip(tasks, done, strict=True)
+        for c, decided in zip(of_features[features], by_candidate, strict=True)
     }
-    return {name: _chosen(crops, list(of), seeds, splits, scores) for name, of in rows.items()}
+    return {name: _chosen(crops, list(choices), seeds, splits, scores) for name, choices in rows.items()}
 
 
 def fixed(
@@ -121,10 +122,9 @@ def fixed(
 ) -> Labels:
     """Labels (crops,) that one candidate predicts, each seed in turn left out of the training.
 
-    ``train`` (crops,) marks those that may train, all by default. Raises PersistemError for input that does not fit
-    together, and where a state is missing from the training.
+    ``train`` (crops,) marks the crops that may train, by default all. Raises PersistemError if the input does not fit
+    together, or if a state is missing from the training.
     """
-    import numpy as np
     from joblib import Parallel, delayed
 
     blocks = checked(X, crops, [candidate], training)
@@ -139,11 +139,9 @@ def fixed(
 def tabulate(outcome: Outcome | Labels, crops: CropLabels, in_focus: float) -> list[dict[str, Any]]:
     """Accuracy at all defoci, in focus (|defocus| <= ``in_focus`` Å) and at each, averaged over seeds of equal weight.
 
-    ``vote`` is that of the micrographs, each classified as most of its crops; a tie is decided by the sum of their
-    probabilities, or counts as half right where there are none. Intervals are those of ``intervals.bootstrap``.
+    ``vote`` is the accuracy on micrographs, each classified as most of its crops are; the sum of their probabilities
+    decides a tie, which without probabilities counts as half right. Intervals are those of ``intervals.bootstrap``.
     """
-    import numpy as np
-
     if isinstance(outcome, Outcome):
         predicted, probability = outcome.predicted, outcome.probability
     else:
@@ -155,9 +153,9 @@ def tabulate(outcome: Outcome | Labels, crops: CropLabels, in_focus: float) -> l
     for foci, selected in selections.items():
         if selected.any():
             row: dict[str, Any] = {"foci": foci}
-            of_crops = seed_means(np.equal(predicted, crops.y), crops.seed, selected)
-            of_votes = seed_means(votes, crops.seed[first], selected[first])
-            row |= summary("accuracy", "ci", of_crops) | summary("vote", "vote", of_votes)
+            crop_means = seed_means(np.equal(predicted, crops.y), crops.seed, selected)
+            vote_means = seed_means(votes, crops.seed[first], selected[first])
+            row |= summary("accuracy", "ci", crop_means) | summary("vote", "vote", vote_means)
             rows.append(row | {"n_test": int(selected.sum())})
     return rows
 
@@ -165,11 +163,9 @@ def tabulate(outcome: Outcome | Labels, crops: CropLabels, in_focus: float) -> l
 def checked(X: Blocks, crops: CropLabels, candidates: Sequence[Candidate], training: str) -> dict[str, Array]:
     """The blocks that candidates name, as float arrays.
 
-    Raises PersistemError for a block that is missing, of another length than the crops, or not finite, for a model or
-    training that there is not, and where a state has no crop or there is one state alone.
+    Raises PersistemError if a block is missing, not finite or not as long as the crops, if the model or training is
+    unknown, if a state has no crop, or if there is only one state.
     """
-    import numpy as np
-
     if training not in TRAININGS:
         raise PersistemError(f"training = {training!r}: allowed are {', '.join(TRAININGS)}")
     if len(np.unique(crops.y)) < 2:
@@ -177,28 +173,26 @@ def checked(X: Blocks, crops: CropLabels, candidates: Sequence[Candidate], train
     for label in range(max(int(crops.y.max()) + 1, len(crops.states))):
         if label not in crops.y:
             raise PersistemError(f"evaluation: state {crops.name(label)} has no crop; every state needs some")
-    found: dict[str, Array] = {}
+    blocks: dict[str, Array] = {}
     for candidate in candidates:
         if candidate.model not in MODELS:
             raise PersistemError(f"model = {candidate.model!r}: allowed are {', '.join(MODELS)}")
         for name in candidate.features:
             if name not in X:
                 raise PersistemError(f"{candidate.label()}: there is no block {name!r}; there are {', '.join(X)}")
-            if name not in found:
-                found[name] = np.asarray(X[name], float)
-                if found[name].shape[:1] != crops.y.shape or found[name].ndim != 2:
+            if name not in blocks:
+                blocks[name] = np.asarray(X[name], float)
+                if blocks[name].shape[:1] != crops.y.shape or blocks[name].ndim != 2:
                     raise PersistemError(
-                        f"block {name!r} has the shape {found[name].shape}, but there are {len(crops.y)} crops"
+                        f"block {name!r} has the shape {blocks[name].shape}, but there are {len(crops.y)} crops"
                     )
-                if not np.isfinite(found[name]).all():
+                if not np.isfinite(blocks[name]).all():
                     raise PersistemError(f"block {name!r}: a value is not a finite number")
-    return found
+    return blocks
 
 
 def without(crops: CropLabels, seeds: Sequence[int], training: str, train: NDArray[np.bool_] | None = None) -> Split:
-    """The split that leaves out ``seeds``. Raises PersistemError where a state, at some defocus, has no other seed."""
-    import numpy as np
-
+    """The split that leaves out ``seeds``. Raises PersistemError if a state has no other seed at some defocus."""
     left = np.isin(crops.seed, seeds)
     kept = ~left if train is None else ~left & train
     for defocus in [None] if training == "pooled" else np.unique(crops.defocus[left]).tolist():
@@ -224,9 +218,7 @@ def _chosen(
     splits: dict[tuple[int, ...], Split],
     scores: dict[tuple[Candidate, tuple[int, ...]], Array],
 ) -> Outcome:
-    """For each seed the candidate that is best on all the others, its decisions on the seed, and their calibration."""
-    import numpy as np
-
+    """For each seed, choose the candidate that is best on all the others, decide on the seed, and calibrate."""
     states = crops.y.max() + 1
     outcome = Outcome(np.zeros((len(crops.y), states)), np.zeros(len(crops.y), int), {})
     for outer in seeds:
@@ -244,7 +236,7 @@ def _chosen(
                 right.append(np.mean(decided.argmax(axis=1) == y))
             inner[c] = np.concatenate(known), np.concatenate(labels)
             accuracy.append(np.mean(right))
-        # the same accuracies of other seeds may differ in the last digit of their mean: still a tie
+        # equal accuracies in another order of seeds may differ in the last digit of their mean: still a tie
         best = candidates[int(np.argmax(np.round(accuracy, 12)))]
         test = splits[(outer,)].test
         decided = scores[best, (outer,)]
@@ -255,17 +247,15 @@ def _chosen(
 
 
 def _votes(predicted: Labels, probability: Array | None, crops: CropLabels) -> tuple[NDArray[np.intp], Array]:
-    """The first crop of each micrograph, and whether most of its crops are right: 1, 0, or a share at a tie."""
-    import numpy as np
-
-    _, first, of = np.unique(crops.micrograph, return_index=True, return_inverse=True)
+    """The first crop of each micrograph, and whether most of its crops are right: 1, 0, or a share for a tie."""
+    _, first, micrograph = np.unique(crops.micrograph, return_index=True, return_inverse=True)
     states = crops.y.max() + 1
     counts = np.zeros((len(first), states))
-    np.add.at(counts, (of, predicted), 1)
+    np.add.at(counts, (micrograph, predicted), 1)
     leading = counts == counts.max(axis=1, keepdims=True)
     if probability is not None:
         sums = np.zeros((len(first), states))
-        np.add.at(sums, of, probability)
+        np.add.at(sums, micrograph, probability)
         sums = np.where(leading, sums.round(9), -1)
         leading = sums == sums.max(axis=1, keepdims=True)
     return first, leading[np.arange(len(first)), crops.y[first]] / leading.sum(axis=1)

@@ -1,17 +1,17 @@
-"""What the classifiers have learned: the weight of each bin of the persistence images, on the plane of birth and death.
+"""The weights that the classifiers learn for the bins of the persistence images, on the plane of birth and death.
 
 A linear classifier decides by the sign of h = w · x + b, where x is a crop's scaled persistence image. h > 0 is label 1
 and h < 0 is label 0, as in scikit-learn: pairs in bins of positive weight speak for label 1. (The paper says that the
-sigmoid of a negative h is above 0.5; it is below.) Of more than two states each has its own weights: h > 0 speaks for
-that state and against the others. With scaling ``standard`` a weight is what h changes by when a bin changes by its
+sigmoid of a negative h is above 0.5; it is below.) With more than two states each has its own weights: h > 0 speaks for
+that state and against the others. With scaling ``standard`` a weight is the change of h when a bin changes by its
 standard deviation over all crops.
 
-Weights alone mislead where bins go together or are hardly ever filled: there a large weight may cancel another, or
-nothing. So each bin also has its pattern: what its unscaled value changes by, over all crops, when h rises by one
-standard deviation (the covariance of Haufe et al., NeuroImage 87, 96, 2014). It says where the pairs are that go with
+Weights alone mislead if bins vary together or are hardly ever filled: a large weight may then cancel another, or do
+nothing. So each bin also has its pattern: the change of its unscaled value, over all crops, when h rises by one
+standard deviation (the covariance of Haufe et al., NeuroImage 87, 96, 2014). It shows where the pairs are that go with
 a decision.
 
-No crop is held back: these weights are to look at, the accuracies are those of ``learning``.
+No crop is held back: these weights are to look at; accuracies come from ``learning``.
 """
 
 from __future__ import annotations
@@ -20,19 +20,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.errors import PersistemError
+from persistem.learning.accuracy import Source, read_features
+from persistem.learning.classifiers import classifier, reduced, scaled
 from persistem.store.files import atomic
+from persistem.topology.diagrams import arrow, strings
+from persistem.topology.persistence_images import GREY_LEVELS, mesh_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 COLUMNS = {
@@ -46,7 +51,7 @@ COLUMNS = {
     "weight": "float64",
     "pattern": "float64",
 }
-#: A part of the weights belongs to a state when it is above this share of its extreme.
+#: Weights above this share of the extreme form the part that speaks for a state.
 STRONG = 0.5
 
 
@@ -54,19 +59,14 @@ def weights_file(settings: dict[str, Any], root: Path, out: Path) -> None:
     """Train on all crops and write a row per model, choice of degrees, degree, state and bin as Parquet.
 
     Columns: model (LR, SVC), degrees ("0", "1", "0+1": what the model was trained on), degree, state (the one that
-    positive weights speak for; of two states the one with label 1), filtration, birth and death (grey levels of the
+    positive weights speak for; with two states, label 1), filtration, birth and death (grey levels of the
     bin's centre), weight, pattern. ``settings`` has ``states`` in the order of their labels, ``recipe`` (a
     ``study.Recipe``), ``sources`` (the fields of ``learning.Source``; paths relative to ``root``), ``models``, ``C``
     and ``scaling``. The bytes do not depend on the order of the sources.
 
-    Raises PersistemError when a state has no source, the files do not fit together, or their images are not those of
-    the recipe.
+    Raises PersistemError if a state has no source, the files do not fit together, or their images do not fit the
+    recipe.
     """
-    import numpy as np
-
-    from persistem.learning.accuracy import Source, read_features
-    from persistem.topology.persistence_images import mesh_pixels
-
     states: list[str] = settings["states"]
     recipe: Any = SimpleNamespace(**settings["recipe"])
     sources = [Source(Path(root) / s["path"], *(s[k] for k in Source._fields[1:])) for s in settings["sources"]]
@@ -82,12 +82,12 @@ def weights_file(settings: dict[str, Any], root: Path, out: Path) -> None:
                 f"of {', '.join(recipe.filtrations)} make {len(bins)}"
             )
     lengths = len(bins) // len(recipe.filtrations)
-    of_states = states[1:] if len(states) == 2 else states
+    weighted_states = states[1:] if len(states) == 2 else states
     blocks = []
     for model in settings["models"]:
-        for degrees, of_degrees in learned(X, y, model, settings["C"], settings["scaling"]).items():
-            for degree, values in of_degrees.items():
-                for i, state in enumerate(of_states):
+        for degrees, by_degree in learned(X, y, model, settings["C"], settings["scaling"]).items():
+            for degree, values in by_degree.items():
+                for i, state in enumerate(weighted_states):
                     for k, filtration in enumerate(recipe.filtrations):
                         here = slice(k * lengths, (k + 1) * lengths)
                         key = (model, degrees, degree, state, filtration)
@@ -101,26 +101,23 @@ def learned(
 ) -> dict[str, dict[int, Array]]:
     """Weights and patterns by choice of degrees, then by degree: (2, states, length), for two states (2, 1, length).
 
-    ``X`` holds feature vectors (crops, length) by degree, ``y`` the crops' labels. Weights are those of the scaled
+    ``X`` holds feature vectors (crops, length) by degree, ``y`` the crops' labels. Weights are for the scaled
     features, see ``classifiers.scaled``; patterns are in units of ``X``.
     """
-    import numpy as np
     from threadpoolctl import threadpool_limits
-
-    from persistem.learning.classifiers import classifier, reduced, scaled
 
     degrees = sorted(X)
     choices = [[k] for k in degrees] + ([degrees] if len(degrees) > 1 else [])
     classify = classifier(model, C)
     result = {}
-    # sums in another number of threads round differently; the limit holds for the libraries loaded by now
+    # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
         for chosen in choices:
             images = np.hstack([np.asarray(X[k], np.float64) for k in chosen])
             vectors, _ = scaled(images, images[:1], scaling)
             short, _ = reduced(vectors, vectors[:1])
             coefficients = classify.fit(short, y).coef_
-            # w is a sum of the crops' vectors; the sum of their short vectors is what was fitted
+            # w is a sum of the crops' vectors; the fit gives the same sum of their short vectors
             w = np.linalg.lstsq(short.T, coefficients.T, rcond=None)[0].T @ vectors
             both = np.stack([w, _patterns(vectors @ w.T, images)])
             parts = np.split(both, len(chosen), axis=-1)
@@ -129,8 +126,7 @@ def learned(
 
 
 def read_weights(path: Path) -> dict[str, NDArray[Any]]:
-    """The columns that ``weights_file`` wrote, by name; PersistemError when the file is not one of weights."""
-    import numpy as np
+    """The columns that ``weights_file`` wrote, by name. Raises PersistemError if the file has no weights."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -157,20 +153,18 @@ def weight_map(weights: Mapping[str, NDArray[Any]], values: str = "weight", **of
     ``of`` chooses by column, down to one filtration: model, degrees, degree, state, filtration. An unknown combination
     raises PersistemError.
     """
-    import numpy as np
-
     rows = np.logical_and.reduce([weights[name] == value for name, value in of.items()])
     if not rows.any():
         raise PersistemError(f"there are no weights of {', '.join(f'{k} {v}' for k, v in of.items())}")
-    birth, death, of_bin = (weights[name][rows] for name in ("birth", "death", values))
+    birth, death, contents = (weights[name][rows] for name in ("birth", "death", values))
     edges = mesh_edges(len(np.unique(birth)))
     image = np.full((len(edges) - 1,) * 2, np.nan)
-    image[bin_of(death, edges), bin_of(birth, edges)] = of_bin
+    image[bin_of(death, edges), bin_of(birth, edges)] = contents
     return edges, image
 
 
 def side_of(states: list[str], state: str) -> tuple[str, int]:
-    """Whose weights speak for a state, by the column ``state``, and the sign of those that do."""
+    """The value of the column ``state`` whose weights speak for a state, and the sign of the weights that do."""
     if len(states) > 2:
         return state, 1
     return states[1], (-1, 1)[states.index(state)]
@@ -178,25 +172,20 @@ def side_of(states: list[str], state: str) -> tuple[str, int]:
 
 def mesh_edges(bins: int) -> Array:
     """Edges (grey levels) of the bins of a persistence image: (bins + 1,)."""
-    import numpy as np
-
-    from persistem.topology.persistence_images import GREY_LEVELS
-
     return np.linspace(*GREY_LEVELS, bins + 1)
 
 
 def bin_of(levels: NDArray[Any], edges: Array) -> NDArray[np.int_]:
     """The bin in which each grey level lies."""
-    import numpy as np
-
     return np.clip(np.searchsorted(edges, levels, side="right") - 1, 0, len(edges) - 2)
 
 
 def strongest(image: Array, sign: int) -> NDArray[np.bool_]:
-    """The bins of a weight map (death, birth) that speak most for one side: those connected, by edges, to the largest
-    weight of this ``sign`` and above half of it. None where no weight has the sign.
+    """The bins of a weight map (death, birth) that speak most for one side.
+
+    They are connected, by edges, to the largest weight of this ``sign`` and above half of it. No bin if no weight has
+    the sign.
     """
-    import numpy as np
     from scipy import ndimage
 
     signed = np.nan_to_num(image) * sign
@@ -226,8 +215,6 @@ def _schema() -> pa.Schema:
 
 def _patterns(h: Array, images: Array) -> Array:
     """Covariance of each standardised column of ``h`` (crops, states) with each of ``images``: (states, length)."""
-    import numpy as np
-
     deviation = h.std(axis=0)
     scores = (h - h.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
     pattern: Array = scores.T @ (images - images.mean(axis=0)) / len(h)
@@ -236,17 +223,14 @@ def _patterns(h: Array, images: Array) -> Array:
 
 def _write(blocks: list[tuple[tuple[Any, ...], NDArray[Any]]], out: Path) -> None:
     """Rows of all blocks: (model, degrees, degree, state, filtration), and (n, 4): birth, death, weight, pattern."""
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from persistem.topology.diagrams import arrow, strings
 
     kinds = list(COLUMNS.values())
     block_of_row = arrow(np.repeat(np.arange(len(blocks)), [len(values) for _, values in blocks]))
     columns = []
-    for kind, of_blocks in zip(kinds, zip(*(key for key, _ in blocks), strict=True), strict=False):
-        values = strings(of_blocks) if kind == "string" else arrow(np.array(of_blocks, dtype=kind))
+    for kind, entries in zip(kinds, zip(*(key for key, _ in blocks), strict=True), strict=False):
+        values = strings(entries) if kind == "string" else arrow(np.array(entries, dtype=kind))
         columns.append(values.take(block_of_row))
     numbers = np.concatenate([values for _, values in blocks]).T
     columns += [arrow(column.astype(kind)) for column, kind in zip(numbers, kinds[len(columns) :], strict=True)]

@@ -1,4 +1,4 @@
-"""Which state is where in a composite, as its micrograph shows it."""
+"""The layout of a composite: which state is where in its micrograph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from persistem.study import Imaging
 
-#: What a mask holds where there are no atoms.
+#: The value of a mask where there are no atoms.
 VACUUM = -1
 #: The file beside the structure of a composite.
 LAYOUT = "layout.json"
@@ -38,12 +38,12 @@ class Halves:
     vacuum: tuple[float, float] | None = None
 
     def edge(self, y: ArrayLike) -> NDArray[np.float64]:
-        """Where the boundary is (x, Å) at each y (Å)."""
+        """The boundary's x (Å) at each y (Å)."""
         along = np.asarray(y, float)
         return self.boundary + self.amplitude * np.sin(2 * np.pi * along / self.period)
 
     def state(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.int8]:
-        """The state at points (Å): 0, 1, or ``VACUUM``; of the shape that ``x`` and ``y`` broadcast to."""
+        """The state at each point (Å): 0, 1 or ``VACUUM``, in the shape that ``x`` and ``y`` broadcast to."""
         across, along = np.asarray(x, float), np.asarray(y, float)
         right = across >= self.edge(along)
         state = right.astype(np.int8)
@@ -58,10 +58,10 @@ class Halves:
 
 
 def read_layout(structure: Path) -> Halves:
-    """Which state is where in the composite with this structure; PersistemError where its layout cannot be read."""
+    """The layout of the composite with this structure. Raises PersistemError if it cannot be read."""
     try:
-        found = read_json(structure.with_name(LAYOUT))
+        layout = read_json(structure.with_name(LAYOUT))
     except PersistemError:
-        seals.set_aside(structure)  # the rule that makes both is asked for this one
+        seals.set_aside(structure)  # one rule makes both files, and runs again if the structure is missing
         raise
-    return Halves(**found | {"vacuum": tuple(found["vacuum"]) if found["vacuum"] else None})
+    return Halves(**layout | {"vacuum": tuple(layout["vacuum"]) if layout["vacuum"] else None})

@@ -1,6 +1,6 @@
 """Specimens: molecular dynamics with LAMMPS, as a chain of segments of a fixed number of steps.
 
-Units are those of LAMMPS ``units metal`` (Å, ps, eV, K, bar) inside this module; the study speaks of fs and GPa.
+This module works in LAMMPS ``units metal`` (Å, ps, eV, K, bar); the study has fs and GPa.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.specimens import segments
@@ -23,10 +25,10 @@ from persistem.store.temporary import temporary
 if TYPE_CHECKING:
     from persistem.study import Material, MolecularDynamics, Potential
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
-#: The fields of the study's ``md`` that this stage reads for a heating; an RT treatment reads ``rt`` too.
+#: The fields of the study's ``md`` that this stage reads for heating; the RT treatment also reads ``rt``.
 KEYS = (
     "timestep",
     "steps",
@@ -46,7 +48,11 @@ MATERIAL_KEYS = ("crystal", "file", "repetitions", "species")
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One run of LAMMPS: what it starts from, at which temperature (K) it is held, for how many steps, and where."""
+    """One run of LAMMPS: held at ``temperature`` (K) for ``steps`` steps, written to the folder ``out``.
+
+    It starts from the restart file ``start``, or from the initial crystal. ``draw`` is the LAMMPS command that draws
+    velocities, if any.
+    """
 
     material: Material
     potential: Potential
@@ -63,14 +69,14 @@ def heat(
 ) -> None:
     """Hold the crystal at ``temperature`` (K) and write the end state to the folder ``out``.
 
-    Velocities are drawn from a Gaussian at ``md.initial_temperature_factor`` times the temperature. Written:
-    ``structure.extxyz`` (positions in Å, cell, velocities in Å/ps), ``end.restart`` (LAMMPS, what the RT treatment
-    continues from), ``thermo.csv`` and ``summary.json``. Called on every one of ``md.ranks`` MPI ranks.
+    Velocities are drawn from a Gaussian at ``md.initial_temperature_factor`` times the temperature. Writes
+    ``structure.extxyz`` (positions in Å, cell, velocities in Å/ps), ``end.restart`` (LAMMPS; the RT treatment continues
+    from it), ``thermo.csv`` and ``summary.json``. Call it on every one of ``md.ranks`` MPI ranks.
 
     Raises
     ------
     PersistemError
-        when atoms were lost, a quantity is not finite, the target temperature was missed, or the number of MPI
+        if atoms were lost, a quantity is not finite, the target temperature was missed, or the number of MPI
         ranks is not the study's.
     """
     draw = f"velocity all create {temperature * md.initial_temperature_factor} {velocity_seed(seed)}"
@@ -78,7 +84,7 @@ def heat(
 
 
 def treat(material: Material, potential: Potential, md: MolecularDynamics, seed: int, start: Path, out: Path) -> None:
-    """Continue the hot end state ``start`` (``end.restart``) at the RT temperature; written and raised as in ``heat``.
+    """Continue the hot end state ``start`` (``end.restart``) at the RT temperature; writes and raises as ``heat``.
 
     The thermostat and barostat start afresh; velocities are the hot state's, or redrawn at the RT temperature.
     """
@@ -92,16 +98,14 @@ def velocity_seed(seed: int, stream: int = 0) -> int:
 
     LAMMPS' generator is multiplicative: the streams of seeds 1 and 2 are proportional. Mixing makes them unrelated.
     """
-    import numpy as np
-
     return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0] % 899_999_999) + 1
 
 
 def _run(run: Trajectory) -> None:
-    """Run what is missing of a trajectory, segment after segment, and write its end state."""
+    """Run the missing segments of a trajectory, and write its end state."""
 
     def set_up(lmp: Any, k: int, restart: Path | None) -> None:
-        """Atoms (from a restart file, or the initial crystal), potential, velocities, thermostat and barostat."""
+        """Set atoms (from a restart file or the crystal), potential, velocities, thermostat and barostat."""
         if source := restart or run.start:
             lmp.command(f'read_restart "{source}"')
         else:
@@ -127,7 +131,7 @@ def _run(run: Trajectory) -> None:
 
 
 def _create_crystal(lmp: Any, run: Trajectory) -> None:
-    """Hand the initial crystal to LAMMPS through a data file, scaled to ``md.density`` where that is set."""
+    """Hand the initial crystal to LAMMPS through a data file, scaled to ``md.density`` if it is set."""
     from ase.io.lammpsdata import write_lammps_data
 
     world = world_of(run.md.ranks)
@@ -153,12 +157,12 @@ def write_thermo(path: Path, rows: list[dict[str, float]]) -> None:
 
 
 def check(rows: list[dict[str, float]], temperature: float, tolerance: float, part: int = 5) -> dict[str, float]:
-    """Mean temperature (K) and pressure (GPa) over the last 1/``part`` of a series; refuse one that is not valid.
+    """Mean temperature (K) and pressure (GPa) over the last 1/``part`` of a series; refuse an invalid one.
 
     Raises
     ------
     PersistemError
-        when a value is not finite, or the mean temperature is not within ``tolerance`` (a fraction) of the target.
+        if a value is not finite, or the mean temperature is not within ``tolerance`` (a fraction) of the target.
     """
     for row in rows:
         for name, value in row.items():

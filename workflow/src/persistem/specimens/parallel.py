@@ -1,7 +1,7 @@
-"""``python -m persistem.specimens.parallel VERB …``: a verb on MPI ranks, as by ``python -m mpi4py -m persistem``.
+"""``python -m persistem.specimens.parallel VERB …``: run a verb on MPI ranks, like ``python -m mpi4py -m persistem``.
 
-Where a rank dies while MPI starts, the others would wait for it for ever, and so would mpiexec (MPICH 5.0.2): its
-process manager reads the end of the dead rank's connection again and again.
+If a rank dies while MPI starts, the others would wait for it for ever. So would mpiexec (MPICH 5.0.2): its process
+manager reads the end of the dead rank's connection again and again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import Any
 
-#: Longest start of MPI on all ranks, s; on an idle machine it is below one.
+#: Longest time for MPI to start on all ranks, s; an idle machine needs less than one.
 PATIENCE = 300
 
 
@@ -18,14 +18,14 @@ def world() -> Any:
     """MPI's world communicator."""
     import mpi4py
 
-    mpi4py.rc.threads = False  # ranks have one thread each; MPI's locks for more would be paid at every message
+    mpi4py.rc.threads = False  # ranks have one thread each; MPI's locks for more would slow every message
     from mpi4py import MPI
 
     return MPI.COMM_WORLD
 
 
 def main() -> None:
-    """Start MPI within ``PATIENCE``, or be ended by SIGALRM, and run the verb; an error on one rank aborts all."""
+    """Start MPI, or end by SIGALRM after ``PATIENCE``; then run the verb. An error on one rank aborts all."""
     signal.alarm(PATIENCE)
     world().Barrier()
     signal.alarm(0)

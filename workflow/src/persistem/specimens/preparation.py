@@ -1,4 +1,4 @@
-"""Preparations: what of a specimen is imaged instead of the end state of its molecular dynamics.
+"""Preparations: what is imaged of a specimen, if not the end state of its molecular dynamics.
 
 The inherent structure and the snapshots continue from the specimen's restart file, on every one of ``md.ranks`` MPI
 ranks; a stack is cut out of the structures of several specimens.
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
     from persistem.study import Imaging, Inherent, Material, MolecularDynamics, Potential, Snapshots
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 #: The fields of the study's ``imaging`` that a stack reads.
 KEYS = ("field", "thickness", "pixels", "margin")
 
-SEAM = 1.0  # Å; atoms of two slabs that are closer than this cannot both be there
+SEAM = 1.0  # Å; atoms of two slabs overlap below this distance, and one of them is left out
 
 
 def minimise(
     material: Material, potential: Potential, md: MolecularDynamics, settings: Inherent, start: Path, out: Path
 ) -> None:
-    """Minimise the potential energy of an end state ``start`` (``end.restart``) in its cell; written to ``out``.
+    """Minimise the potential energy of the end state ``start`` (``end.restart``) in its cell; write it to ``out``.
 
     The minimiser is FIRE with bias correction (Echeverri Restrepo & Andric, Comput. Mater. Sci. 218 (2023) 111978):
-    cut-offs of bond-order potentials are too sharp for the line search of conjugate gradients. Written:
+    cut-offs of bond-order potentials are too sharp for the line search of conjugate gradients. Writes
     ``structure.extxyz`` (positions in Å, cell; no velocities) and ``summary.json``.
 
     Raises
     ------
     PersistemError
-        when the force (eV/Å) on an atom is above ``settings.force`` after ``settings.iterations``, or the number of
+        if the force (eV/Å) on an atom is above ``settings.force`` after ``settings.iterations``, or the number of
         MPI ranks is not the study's.
     """
     world = world_of(md.ranks)
@@ -80,14 +80,14 @@ def snapshots(
     """Continue a trajectory from ``start`` (``end.restart``) at ``temperature`` (K) and write snapshots into ``out``.
 
     Thermostat and barostat go on as they were at the end of the heating or, with ``treated``, of the RT treatment.
-    Written: ``structure.extxyz`` with ``settings.count`` frames, one every ``settings.interval`` steps (as in
+    Writes ``structure.extxyz`` with ``settings.count`` frames, one every ``settings.interval`` steps (as in
     ``md.heat``: positions in Å, cell, velocities in Å/ps), and ``summary.json``: the last frame's density, and
     temperature and pressure averaged over the frames.
 
     Raises
     ------
     PersistemError
-        when atoms were lost, a quantity is not finite, the mean temperature is not within
+        if atoms were lost, a quantity is not finite, the mean temperature is not within
         ``md.temperature_tolerance``, or the number of MPI ranks is not the study's.
     """
     world = world_of(md.ranks)
@@ -108,32 +108,33 @@ def stack(structures: list[Path], imaging: Imaging, out: Path) -> None:
     """Put slabs of several specimens one behind the other along the beam and write the stack into the folder ``out``.
 
     Each slab of (field + 2 margin)² x thickness / count is cut around the centre of its specimen, the first at the
-    entrance. The stack's cell is the box of all, periodic across the beam. An atom nearer than ``SEAM`` to one of a
-    slab before it is left out. Written: ``structure.extxyz`` and ``summary.json`` with the atoms ``dropped``.
+    entrance. The stack's cell is the box around all slabs, periodic across the beam. An atom nearer than ``SEAM`` to
+    an atom of an earlier slab is left out. Writes ``structure.extxyz`` and ``summary.json`` with the
+    number of atoms ``dropped``.
 
     Raises
     ------
     PersistemError
-        when atoms of a specimen would appear twice in its slab, or the stack holds none.
+        if atoms of a specimen would appear twice in its slab, or the stack holds none.
     """
     from ase import Atoms
     from ase.neighborlist import neighbor_list
 
-    each = imaging.model_copy(update={"thickness": imaging.thickness / len(structures)})
-    box = np.array([grid(each).width, grid(each).width, each.thickness])
+    slab_imaging = imaging.model_copy(update={"thickness": imaging.thickness / len(structures)})
+    box = np.array([grid(slab_imaging).width, grid(slab_imaging).width, slab_imaging.thickness])
     stacked = Atoms(cell=[box[0], box[1], imaging.thickness], pbc=(True, True, False))
     dropped = 0
     for k, path in enumerate(structures):
         atoms = read_structure(path)
-        check_fits(atoms.cell.array, each, str(path))
+        check_fits(atoms.cell.array, slab_imaging, str(path))
         slab = cut(atoms, box)
-        slab.positions[:, 2] += k * each.thickness
+        slab.positions[:, 2] += k * slab_imaging.thickness
         before = len(stacked)
         stacked += slab
-        one, other = neighbor_list("ij", stacked, SEAM)
-        late = np.unique(other[(one < before) & (other >= before)])
-        del stacked[late.tolist()]
-        dropped += len(late)
+        first, second = neighbor_list("ij", stacked, SEAM)
+        overlapping = np.unique(second[(first < before) & (second >= before)])
+        del stacked[overlapping.tolist()]
+        dropped += len(overlapping)
     if not len(stacked):
         raise PersistemError(f"{structures[0]}: no atoms in the slabs at the cells' centres; enlarge imaging.field")
     _write(out, stacked, dropped=dropped)
@@ -156,7 +157,7 @@ def _command(lmp: Any, *commands: str) -> None:
 
 
 def _write(out: Path, atoms: Atoms | list[Atoms], **more: float) -> None:
-    """Write the structure, after what the summary says of its last frame."""
+    """Write the summary of the last frame, then the structure."""
     last = atoms[-1] if isinstance(atoms, list) else atoms
     write_summary(Path(out) / "summary.json", last, **more)
     write_structure(Path(out) / "structure.extxyz", atoms)

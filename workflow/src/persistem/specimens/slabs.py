@@ -53,20 +53,20 @@ def repeats(cell: np.ndarray, box: np.ndarray) -> np.ndarray | None:
     ndarray or None
         The shortest t ≠ 0 of the lattice with |t_i| < box_i for every i, shape (3,).
     """
-    found = _overlaps(np.asarray(cell, float), np.asarray(box, float))
-    return found[np.argmin((found**2).sum(axis=1))] if len(found) else None
+    vectors = _overlaps(np.asarray(cell, float), np.asarray(box, float))
+    return vectors[np.argmin((vectors**2).sum(axis=1))] if len(vectors) else None
 
 
 def check_fits(cell: np.ndarray, imaging: Imaging, where: str = "the specimen") -> None:
-    """Raise PersistemError when atoms of a periodic cell (rows, Å) would appear twice in the simulated slab."""
+    """Raise PersistemError if atoms of a periodic cell (rows, Å) would appear twice in the simulated slab."""
     width, thickness = grid(imaging).width, imaging.thickness
     cell = np.asarray(cell, float)
     if abs(np.linalg.det(cell)) < EDGE:
         raise PersistemError(f"{where}: no three-dimensional cell, but specimens are periodic; give it one")
-    found = np.abs(_overlaps(cell, np.array([width, width, thickness])))
-    if not len(found):
+    overlaps = np.abs(_overlaps(cell, np.array([width, width, thickness])))
+    if not len(overlaps):
         return
-    widest, thickest = found[:, :2].max(axis=1).min(), found[:, 2].min()
+    widest, thickest = overlaps[:, :2].max(axis=1).min(), overlaps[:, 2].min()
     remedies = []
     if widest > 2 * imaging.margin + EDGE:
         most = _floor(widest - 2 * imaging.margin)
@@ -105,7 +105,7 @@ def cut(atoms: Atoms, box: np.ndarray) -> Atoms:
 def _overlaps(cell: np.ndarray, box: np.ndarray) -> np.ndarray:
     """One of each pair ±t of lattice vectors with |t_i| < box_i, shape (n, 3); a box of exactly a period has none."""
     reach = np.floor(box @ np.abs(np.linalg.inv(cell))).astype(int)
-    # where the box holds a great many cells, near neighbours say enough
+    # if the box holds very many cells, near neighbours say enough
     near = _overlaps_within(cell, box, np.minimum(reach, 16))
     return near if len(near) or reach.max() <= 16 else _overlaps_within(cell, box, reach)
 
@@ -114,11 +114,11 @@ def _overlaps_within(cell: np.ndarray, box: np.ndarray, reach: np.ndarray) -> np
     j, k = (axis.ravel() for axis in np.mgrid[-reach[1] : reach[1] + 1, -reach[2] : reach[2] + 1])
     plane = j[:, None] * cell[1] + k[:, None] * cell[2]
     half = (j > 0) | ((j == 0) & (k > 0))
-    found = [np.empty((0, 3))]
+    overlaps = [np.empty((0, 3))]
     for i in range(reach[0] + 1):
         vectors = i * cell[0] + (plane if i else plane[half])
-        found.append(vectors[(np.abs(vectors) < box - EDGE).all(axis=1)])
-    return np.concatenate(found)
+        overlaps.append(vectors[(np.abs(vectors) < box - EDGE).all(axis=1)])
+    return np.concatenate(overlaps)
 
 
 def _floor(length: float) -> float:

@@ -1,4 +1,4 @@
-"""Whether a specimen is in the state that it is taken for: structure, displacements, bonds, and the end of its run."""
+"""Checks whether a specimen is in the state it is taken for: structure, displacements, bonds, end of the run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import json
 import math
 from itertools import combinations_with_replacement, product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.specimens.segments import read_thermo
@@ -15,26 +18,25 @@ from persistem.specimens.structures import crystal_of, density, read_structure
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
-    import numpy as np
     from ase import Atoms
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 #: Largest distance and width of a bin of g(r), in Å.
 LARGEST, BIN = 10.0, 0.05
 #: Two atoms of one element are bonded below this multiple of twice its covalent radius (Cordero et al. 2008, in ASE):
-#: 1.70 Å for N-N, 2.93 Å for Ga-Ga, near the minimum of g(r) behind the bonds of amorphous GaN. A multiple exists for
-#: every element; such a minimum does not: in a GaN crystal the first shell of N-N or Ga-Ga is that of second
-#: neighbours, of which heat brings some of Ga-Ga below the cutoff (0.7 for each Ga at 1000 K, 0.01 at 300 K).
+#: 1.70 Å for N-N, 2.93 Å for Ga-Ga, near the minimum of g(r) behind the bonds of amorphous GaN. Every element
+#: has such a multiple, but not every one such a minimum: in a GaN crystal the first shell of N-N or Ga-Ga is the second
+#: neighbours, and heat brings some Ga-Ga below the cutoff (0.7 for each Ga at 1000 K, 0.01 at 300 K).
 CONTACT = 1.2
-#: Most samples of the thermo series that are kept, and fewest that say whether a run has come to rest.
+#: Most samples to keep of the thermo series, and fewest that show whether a run has come to rest.
 SAMPLES, FEWEST = 200, 8
-#: Changes that count, between the third and the last quarter of a run or from the target: of density and temperature
-#: (relative), and of pressure (GPa). None counts that is smaller than 3 standard errors.
+#: Changes that count, between the third and the last quarter of a run or from the target: density and temperature
+#: (relative), pressure (GPa). A change below 3 standard errors never counts.
 DENSITY, TEMPERATURE, PRESSURE = 0.0025, 0.02, 0.1
 _KEYS = ("specimen", "state", "seed", "temperature", "rt")
 
@@ -43,12 +45,10 @@ def state_checks_file(settings: dict[str, Any], root: Path, out: Path) -> None:
     """Check the specimen that ``settings`` name and write the JSON ``out``; paths are relative to ``root``.
 
     Keys of the result: the specimen's own; ``atoms``; ``density_g_cm3``; ``rdf`` (``r_A`` and, for each pair of
-    ``pairs``, g(r)); ``msd_A2``; ``lindemann`` and ``on_site``, where the reference is a crystal; ``contacts``;
-    ``drift``, ``equilibrated``, ``thermo`` and ``warnings``. What a specimen lacks, a reference or a thermo series, is
-    null. Raises PersistemError for files that cannot be read or do not belong together.
+    ``pairs``, g(r)); ``msd_A2``; ``lindemann`` and ``on_site``, if the reference is a crystal; ``contacts``;
+    ``drift``, ``equilibrated``, ``thermo`` and ``warnings``. Keys that need a reference or a thermo series are null
+    without it. Raises PersistemError for files that cannot be read or do not belong together.
     """
-    import numpy as np
-
     path = Path(root) / settings["structure"]
     atoms = read_structure(path)
     present = set(atoms.get_chemical_symbols())
@@ -79,15 +79,14 @@ def state_checks_file(settings: dict[str, Any], root: Path, out: Path) -> None:
 def pair_distances(atoms: Atoms, species: list[str], largest: float) -> dict[tuple[str, str], Array]:
     """Distances (Å) up to ``largest`` from atoms of one element to atoms of another, images of the cell included.
 
-    Every pair of elements is there once, in the order of ``species``. A distance between two atoms of one element
-    comes twice, once from either end; no atom is at a distance from itself, but it is from its images.
+    Every pair of elements is listed once, in the order of ``species``. A distance between two atoms of one element
+    comes twice, once from either end. An atom has distances from its images, but none from itself.
     """
-    import numpy as np
     from scipy.spatial import KDTree
 
     positions, numbers, owner = _with_images(atoms, largest)
     symbols = np.array(atoms.get_chemical_symbols())
-    found: dict[tuple[str, str], Array] = {}
+    distances: dict[tuple[str, str], Array] = {}
     for a, b in combinations_with_replacement(species, 2):
         home = np.flatnonzero((symbols[owner] == a) & (numbers == 0))
         others = np.flatnonzero(symbols[owner] == b)
@@ -95,14 +94,15 @@ def pair_distances(atoms: Atoms, species: list[str], largest: float) -> dict[tup
         for chunk in np.array_split(home, max(1, len(home) // 2000)):
             near = KDTree(positions[chunk]).sparse_distance_matrix(tree, largest, output_type="ndarray")
             parts.append(near["v"][chunk[near["i"]] != others[near["j"]]])
-        found[a, b] = np.concatenate(parts)
-    return found
+        distances[a, b] = np.concatenate(parts)
+    return distances
 
 
 def _with_images(atoms: Atoms, margin: float) -> tuple[Array, NDArray[np.int_], NDArray[np.int_]]:
-    """Positions (Å) of the cell's atoms and images within ``margin`` (Å) of it; 1 for an image, else 0; the atom."""
-    import numpy as np
+    """The cell's atoms, and their images within ``margin`` (Å) of it.
 
+    Returns their positions (Å), whether each is an image (1) or not (0), and the index of its atom.
+    """
     cell = atoms.cell.array
     scaled = atoms.get_scaled_positions(wrap=True)
     # distance between opposite faces, in the units of scaled positions
@@ -118,12 +118,10 @@ def _with_images(atoms: Atoms, margin: float) -> tuple[Array, NDArray[np.int_], 
 
 
 def rdf(atoms: Atoms, pair: tuple[str, str], distances: Array, edges: Array) -> Array:
-    """Partial radial distribution function g(r), (bins,): 1 for atoms that do not know of each other.
+    """Partial radial distribution function g(r), (bins,): 1 for uncorrelated atoms.
 
-    ``distances`` are those of ``pair_distances``; ``edges`` of the bins in Å.
+    ``distances`` come from ``pair_distances``; ``edges`` are the edges of the bins, Å.
     """
-    import numpy as np
-
     symbols = atoms.get_chemical_symbols()
     first, second = (symbols.count(s) for s in pair)
     shells = 4 / 3 * np.pi * np.diff(edges**3)
@@ -142,13 +140,12 @@ def contacts(atoms: Atoms, element: str, distances: Array) -> dict[str, float]:
 
 
 def displacements(atoms: Atoms, reference: Atoms) -> Array:
-    """Displacement (Å) of every atom (atoms, 3) from where it was in ``reference``, which lists the same atoms.
+    """Displacement (Å) of every atom, (atoms, 3), from its place in ``reference``, which lists the same atoms.
 
-    The reference is stretched to the present cell, so that expansion is no displacement; the way across a boundary is
-    the shortest; the drift of the centre of mass is subtracted. An atom that went farther than half the cell seems
-    nearer than it is.
+    The reference is stretched to the present cell, so that expansion is no displacement. Atoms take the shortest way
+    across boundaries, so an atom that went farther than half the cell seems nearer than it is. The drift of the centre
+    of mass is subtracted.
     """
-    import numpy as np
     from ase.geometry import find_mic
 
     ways = atoms.get_scaled_positions(wrap=False) - reference.get_scaled_positions(wrap=False)
@@ -168,18 +165,14 @@ def nearest_neighbour(atoms: Atoms) -> float:
 def _displacements(atoms: Atoms, reference: dict[str, Any] | None, root: Path, path: Path) -> dict[str, Any]:
     """Mean-square displacement (Å²); for a crystal also Lindemann's ratio and the share of atoms on their sites.
 
-    Lindemann's ratio is the root-mean-square displacement over the distance of nearest neighbours of the crystal,
-    stretched as the cell is; an atom is on its site when it is displaced by less than half of that distance.
+    Lindemann's ratio is the root-mean-square displacement over the nearest-neighbour distance of the crystal, stretched
+    as the cell is. An atom is on its site if it is displaced by less than half this distance.
     """
-    import numpy as np
-
     result: dict[str, Any] = {"reference": None, "msd_A2": None, "lindemann": None, "on_site": None}
     if reference is None:
         return result
     if reference["kind"] == "crystal":
-        from types import SimpleNamespace
-
-        # as the section ``material`` of a study, without its validation: the study was validated
+        # stands in for a study's section ``material``, which needs no second validation
         material: Any = SimpleNamespace(**reference["material"])
         material.crystal = SimpleNamespace(**material.crystal)
         origin = crystal_of(material)
@@ -217,14 +210,12 @@ def _thermo(path: Path, timestep: float) -> list[dict[str, float]]:
 def drift_of(
     rows: list[dict[str, float]], kelvin: float | None, gigapascal: float | None
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """How a run ends: means of its third and last quarter, and in plain words what has not come to rest.
+    """How a run ends: means of its third and last quarter, and warnings about what has not come to rest.
 
     ``rows`` are samples with temperature_K, pressure_GPa and density_g_cm3; ``kelvin`` and ``gigapascal`` are the
-    targets, or None. A change is named when it is larger than DENSITY, TEMPERATURE or PRESSURE and than 3 standard
-    errors of the means. Fewer than FEWEST samples say nothing: None, and one warning.
+    targets, or None. A change gives a warning if it exceeds DENSITY, TEMPERATURE or PRESSURE and also 3 standard
+    errors of the means. Fewer than FEWEST samples give None and one warning.
     """
-    import numpy as np
-
     if len(rows) < FEWEST:
         return None, [f"{len(rows)} samples of the run are too few to say whether it is equilibrated"]
     quarter = len(rows) // 4

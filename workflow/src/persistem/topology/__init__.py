@@ -1,1 +1,1 @@
-"""From grey levels or atoms to birth–death pairs, persistence images and what lies behind a pair."""
+"""From grey levels or atoms to birth–death pairs, persistence images, and the regions and volumes behind pairs."""

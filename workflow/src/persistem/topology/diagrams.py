@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.errors import PersistemError
+from persistem.imaging.crops import read_crops
 from persistem.store.files import atomic
 from persistem.topology.pairs import crop_pairs
 
@@ -20,33 +23,32 @@ if TYPE_CHECKING:
 
     from persistem.study import Recipe
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 COLUMNS = {"crop": "int32", "filtration": "string", "degree": "int8", "birth": "float32", "death": "float32"}
 POSITIONS = dict.fromkeys(("birth_row", "birth_column", "death_row", "death_column"), "int32")
-#: What a file of some crops says of itself: the first, the one after the last, and how many the micrograph has.
+#: Metadata of a file with some of the crops: the first, the one after the last, and how many the micrograph has.
 BATCH = b"crops"
 
 
 def diagram_table(crops: NDArray[Any], recipe: Recipe, first: int = 0) -> pa.Table:
-    """Birth-death pairs of crops (n, rows, columns) uint8, the first of which is crop ``first`` of its micrograph.
+    """Birth-death pairs of crops (n, rows, columns) uint8; the first one is crop ``first`` of its micrograph.
 
     Columns: crop, filtration, degree, birth and death (grey levels) and, with ``recipe.positions``, row and column
     of the pixels at which the pair is born and dies. Rows are in the order of crop, filtration (as in the recipe),
-    degree, birth, death and positions, so they do not depend on what is computed together.
+    degree, birth, death and positions, so they do not depend on which crops are computed together.
     """
-    import numpy as np
     import pyarrow as pa
 
     if crops.ndim != 3 or not crops.size or crops.dtype != np.uint8:
         raise PersistemError(f"crops are (n, rows, columns) uint8, but these are {crops.shape} {crops.dtype}")
-    found = [crop_pairs(crop, filtration) for crop in crops for filtration in recipe.filtrations]
-    lengths = [len(pairs) for pairs in found]
+    tables = [crop_pairs(crop, filtration) for crop in crops for filtration in recipe.filtrations]
+    lengths = [len(pairs) for pairs in tables]
     numbers = np.arange(first, first + len(crops)).repeat(len(recipe.filtrations))
     names = np.tile(np.arange(len(recipe.filtrations), dtype=np.int8), len(crops)).repeat(lengths)
     filtrations = strings(recipe.filtrations).take(arrow(names))
-    values = [numbers.repeat(lengths), *np.concatenate(found).T]
+    values = [numbers.repeat(lengths), *np.concatenate(tables).T]
     kinds = [kind for kind in (COLUMNS | POSITIONS).values() if kind != "string"]
     columns = [arrow(value.astype(kind)) for value, kind in zip(values, kinds, strict=True)]
     columns.insert(1, filtrations)
@@ -56,7 +58,6 @@ def diagram_table(crops: NDArray[Any], recipe: Recipe, first: int = 0) -> pa.Tab
 
 def arrow(values: NDArray[Any]) -> pa.Array:
     """A NumPy array as an Arrow array. Unlike ``pa.array``, it does not import pandas (0.35 s)."""
-    import numpy as np
     import pyarrow as pa
 
     buffer = pa.py_buffer(np.ascontiguousarray(values))
@@ -64,8 +65,7 @@ def arrow(values: NDArray[Any]) -> pa.Array:
 
 
 def strings(texts: Iterable[str]) -> pa.Array:
-    """Strings as an Arrow array, without pandas as ``arrow``."""
-    import numpy as np
+    """Strings as an Arrow array; like ``arrow``, it does not import pandas."""
     import pyarrow as pa
 
     data = [text.encode() for text in texts]
@@ -75,18 +75,14 @@ def strings(texts: Iterable[str]) -> pa.Array:
 
 def values_of(column: pa.ChunkedArray) -> NDArray[Any]:
     """A column of numbers as a NumPy array. Unlike ``to_numpy``, it does not import pandas."""
-    import numpy as np
-
     return np.from_dlpack(column.combine_chunks())
 
 
 def diagram_file(crops: Path, recipe: Recipe, out: Path, first: int | None = None, last: int | None = None) -> None:
-    """Write the diagrams of crops ``first`` up to but not including ``last`` of a micrograph (all) as Parquet.
+    """Write the diagrams of crops ``first`` up to but not including ``last`` (by default all) as Parquet.
 
-    Raises PersistemError when the file does not hold these crops.
+    Raises PersistemError if the file does not hold these crops.
     """
-    from persistem.imaging.crops import read_crops
-
     stack = read_crops(crops)
     start, stop = first or 0, len(stack) if last is None else last
     if not 0 <= start < stop <= len(stack):
@@ -98,10 +94,10 @@ def diagram_file(crops: Path, recipe: Recipe, out: Path, first: int | None = Non
 
 
 def join(parts: list[Path], out: Path) -> None:
-    """Write the diagrams of a micrograph from files of some of its crops each, in their order.
+    """Join files with some of a micrograph's crops each, in the order of crops, and write all diagrams.
 
-    The bytes are those of ``diagram_file`` over all crops at once. Raises PersistemError when a crop is in two
-    files or in none, or the files are not in the order of crops, or when only some of them have positions.
+    The bytes are the same as from ``diagram_file`` over all crops. Raises PersistemError if a crop is in two files or
+    in none, if the files are out of order, or if only some of them have positions.
     """
     import pyarrow as pa
 
@@ -113,10 +109,10 @@ def join(parts: list[Path], out: Path) -> None:
         if table.schema != tables[0].schema:
             raise PersistemError(f"{part}: columns {table.column_names} differ from those of {parts[0]}")
         # a crop may have no pairs, so rows do not tell which crops were computed
-        said = (table.schema.metadata or {}).get(BATCH)
-        if said is None and len(parts) > 1:
+        batch = (table.schema.metadata or {}).get(BATCH)
+        if batch is None and len(parts) > 1:
             raise PersistemError(f"{part}: does not say which crops it holds, so it is no batch; delete it")
-        first, stop, count = map(int, said.split()) if said else (0, 0, 0)
+        first, stop, count = map(int, batch.split()) if batch else (0, 0, 0)
         if first != end:
             raise PersistemError(f"{part}: begins with crop {first} where {end} is next; crops must be in order, once")
         end = stop
@@ -126,7 +122,7 @@ def join(parts: list[Path], out: Path) -> None:
 
 
 def read_diagrams(path: Path) -> pa.Table:
-    """The table that ``diagram_file`` wrote; PersistemError when it is not one, or a grey level is not finite."""
+    """The table that ``diagram_file`` wrote. Raises PersistemError if it is not one, or a grey level is not finite."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -155,7 +151,7 @@ def _schema(more: dict[str, str]) -> pa.Schema:
 
 
 def _write(table: pa.Table, out: Path) -> None:
-    """One row group of one chunk: the bytes depend on the rows only."""
+    """Write one row group of one chunk, so that the bytes depend on the rows only."""
     import pyarrow.parquet as pq
 
     with atomic(out) as part:

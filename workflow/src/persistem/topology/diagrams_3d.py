@@ -1,13 +1,13 @@
-"""3D persistence diagrams of specimens, by HomCloud: weighted alpha filtration of the slab that is imaged.
+"""3D persistence diagrams of specimens, by HomCloud: weighted alpha filtration of the imaged slab.
 
 Balls grow about the atoms. An atom of radius r has the weight r², so at the level α (Å², which may be negative) its
 ball has the radius √(r² + α): at α = 0 the balls are as large as the atoms. Degree 0 are separate parts, degree 1
 rings, degree 2 cavities. Births and deaths are levels α in Å².
 
-The slab's faces are open, as in the paper, or (``periodic``) the atoms that the periodic cell continues with surround
-it, so that it has no surface. A pair belongs to the slab when the centre of its birth simplex is in it. Pairs depend
-on atoms at some distance: with atoms up to ``MARGIN`` around it, all but two in a thousand of the pairs of a 50 Å cube
-of liquid or amorphous GaN are those of a margin of 14 Å.
+The slab's faces are open, as in the paper, or (``periodic``) atoms of the periodic continuation surround it, so that it
+has no surface. A pair belongs to the slab if the centre of its birth simplex is in it. Pairs depend on atoms at some
+distance: in a 50 Å cube of liquid or amorphous GaN, atoms up to ``MARGIN`` around it give all but two in a thousand of
+the pairs that a margin of 14 Å gives.
 
 ``homcloud.alpha_filtration`` is the module that ``homcloud.interface`` calls; the interface takes 2 s to import.
 """
@@ -17,21 +17,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.errors import PersistemError
+from persistem.specimens.slabs import cut, repeats
+from persistem.specimens.structures import read_structure
 from persistem.store.files import atomic
+from persistem.topology.diagrams import arrow, values_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
-#: Standard deviation of what is added to each coordinate (Å) and weight (Å²): the alpha filtration of a perfect crystal
-#: is degenerate, and equal births of atoms are paired at random.
+#: Standard deviation of the noise added to each coordinate (Å) and weight (Å²): the alpha filtration of a perfect
+#: crystal is degenerate, and HomCloud pairs equal births of atoms at random.
 NOISE = 1e-5
 #: Decimals of the table. HomCloud's levels differ in the last bits from run to run.
 DECIMALS = 6
-#: How far the atoms reach around the slab where it has no surface, Å.
+#: How far atoms reach around a slab without surface, Å.
 MARGIN = 10.0
 #: CGAL has no three-dimensional triangulation of fewer points.
 FEWEST = 4
@@ -41,13 +46,11 @@ COLUMNS = {"degree": "int8", **dict.fromkeys(("birth", "death", "x", "y", "z"), 
 
 def box_of(side: tuple[float, float]) -> NDArray[Any]:
     """The slab's sides, (3,) Å, from field and thickness."""
-    import numpy as np
-
     return np.array([side[0], side[0], side[1]], float)
 
 
 def volume_of(side: tuple[float, float]) -> float:
-    """Of the slab, nm³, from field and thickness in Å."""
+    """The slab's volume, nm³, from field and thickness in Å."""
     return float(side[0] ** 2 * side[1]) * 1e-3
 
 
@@ -56,18 +59,13 @@ def slab_atoms(
 ) -> tuple[NDArray[Any], list[str]]:
     """The atoms of the filtration: (n, 4) position in the slab (Å) and weight r² (Å²), and their n elements.
 
-    With ``periodic``, atoms up to ``MARGIN`` outside the slab follow; their coordinates are below 0 or above its sides.
+    ``periodic`` adds the atoms up to ``MARGIN`` outside the slab; their coordinates are below 0 or above its sides.
 
     Raises
     ------
     PersistemError
-        when an element has no radius, the slab holds too few atoms, or some of them twice.
+        if an element has no radius, the slab holds too few atoms, or some of them twice.
     """
-    import numpy as np
-
-    from persistem.specimens.slabs import cut, repeats
-    from persistem.specimens.structures import read_structure
-
     atoms = read_structure(structure)
     missing = sorted(set(atoms.symbols) - set(radii))
     if missing:
@@ -107,12 +105,12 @@ def diagram_3d_file(
     side
         field and thickness of the slab, Å
     periodic
-        whether the atoms that the periodic cell continues with surround the slab
+        whether atoms of the periodic continuation surround the slab
     out
-        HomCloud's file (``.pdgm``): all pairs, also those outside the slab where ``periodic``, with what optimal
-        volumes need; vertices have their elements as symbols. The same name with ``.parquet`` is the slab's pairs that
-        die after their birth: degree, birth, death (Å²), x, y, z of the centre of the birth simplex (Å, from the slab's
-        lower corner).
+        HomCloud's file (``.pdgm``): all pairs, if ``periodic`` also those outside the slab, with the data that optimal
+        volumes need; vertices have their elements as symbols. The same name with ``.parquet`` holds the slab's pairs
+        that die after their birth: degree, birth, death (Å²), x, y, z of the centre of the birth simplex (Å, from the
+        slab's lower corner).
 
     Raises
     ------
@@ -134,13 +132,10 @@ def diagram_3d_file(
 def read_diagram_3d(path: Path) -> dict[str, NDArray[Any]]:
     """The table that ``diagram_3d_file`` wrote, by column: degree, birth, death (Å²), x, y, z (Å), each (n,).
 
-    Raises PersistemError when it is not one, or a value is missing or not finite.
+    Raises PersistemError if it is not one, or a value is missing or not finite.
     """
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from persistem.topology.diagrams import values_of
 
     try:
         table = pq.ParquetFile(path).read()
@@ -160,23 +155,18 @@ def read_diagram_3d(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def read_pairs_3d(path: Path, degree: int) -> NDArray[Any]:
-    """Births and deaths (Å²) of one degree of such a table, (n, 2); errors as ``read_diagram_3d``."""
-    import numpy as np
-
+    """Births and deaths (Å²) of one degree of such a table, (n, 2); raises as ``read_diagram_3d``."""
     diagram = read_diagram_3d(path)
     pairs: NDArray[Any] = np.column_stack([diagram["birth"], diagram["death"]])[diagram["degree"] == degree]
     return pairs
 
 
 def _inside(positions: NDArray[Any], box: NDArray[Any]) -> NDArray[Any]:
-    import numpy as np
-
     return np.asarray(((positions >= 0) & (positions < box)).all(axis=1))
 
 
 def _pairs(file: Any, simplices: list[tuple[int, ...]], positions: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """All pairs of a HomCloud file that die, by degree, birth and death; ``xyz`` is the centre of the birth simplex."""
-    import numpy as np
+    """Pairs of a HomCloud file that die, sorted by degree, birth, death; ``xyz`` is the centre of the birth simplex."""
     from homcloud.pdgm_format import PDGMReader
 
     reader = PDGMReader(file)
@@ -196,8 +186,6 @@ def _pairs(file: Any, simplices: list[tuple[int, ...]], positions: NDArray[Any])
 def _write(columns: dict[str, NDArray[Any]], out: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from persistem.topology.diagrams import arrow
 
     values = [columns["degree"], columns["birth"], columns["death"], *columns["xyz"].T]
     arrays = [arrow(value.astype(kind)) for value, kind in zip(values, COLUMNS.values(), strict=True)]

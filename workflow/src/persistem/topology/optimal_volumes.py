@@ -1,19 +1,22 @@
-"""Optimal and stable volumes of the pairs around the peak of a diagram (HomCloud), and their counts in all diagrams.
+"""Optimal and stable volumes (HomCloud) of pairs around the peak of a diagram, and their counts in all diagrams.
 
-The region is around the peak of the first state, found in one of its specimens without a look at the other state, or as
-the study says; so the counts of the states in it, and of other seeds, are not decided by how it was chosen. An optimal
-volume is the smallest set of simplices that a pair's ring (degree 1) or cavity (degree 2) is filled with (Obayashi
-2018, doi:10.1137/17M1159439); a stable volume is what of it remains when levels change a little (Obayashi 2023,
+The study gives the region, or it is chosen around the peak of the first state, in one of its specimens and without
+looking at the other state. So the choice does not decide how many pairs other states and seeds have in it. An optimal
+volume is the smallest set of simplices that fills a pair's ring (degree 1) or cavity (degree 2) (Obayashi 2018,
+doi:10.1137/17M1159439). A stable volume is the part of it that remains when levels change a little (Obayashi 2023,
 doi:10.1007/s41468-023-00119-8).
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.store.files import atomic
@@ -24,20 +27,20 @@ if TYPE_CHECKING:
 
 Region = list[list[float]]
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 2
 
-#: Bins of the density whose peak is sought, and the Gaussian that smooths it, Å².
+#: Width of a bin of the density of pairs, and of the Gaussian that smooths it, Å².
 BIN, SMOOTHING = 0.02, 0.1
-#: Wider bins are used where a gas would need more of them along an axis.
+#: Most bins along an axis; a gas would need more, and gets wider bins.
 MOST_BINS = 1000
 #: The peak is sought within these quantiles of births and deaths.
 RANGE = (0.005, 0.99)
-#: Why there is no region where the first state has no diagram.
+#: Why there is no region if the first state has no diagram.
 NO_STATE = "a region is chosen in a diagram of the first state, and the study has none"
-#: Noise that a stable volume withstands, of the pair's lifetime.
+#: Noise that a stable volume withstands, as a share of the pair's lifetime.
 BAND = 0.1
-#: Simplices are searched to this distance from the death simplex, Å; where that is too near, to twice, and so on.
+#: Simplices are searched to this distance from the death simplex, Å; if that is too near, to twice as far, and so on.
 REACH, DOUBLINGS = 6.0, 4
 
 
@@ -49,21 +52,21 @@ def optimal_volumes_file(settings: dict[str, Any], root: Path, out: Path) -> Non
     settings
         ``states`` in the order of labels; ``diagrams``: records of specimens (specimen, state, seed) with the files
         ``pdgm`` and ``parquet``, relative to ``root``; ``region``: [[birth, birth], [death, death]] in Å², or null;
-        ``degree``: 1 or 2; ``cube``: side of the central cube (Å) in whose atoms volumes are drawn; ``field`` and
-        ``thickness`` of the slab (Å); ``most``: volumes of one specimen
+        ``degree``: 1 or 2; ``cube``: side (Å) of the central cube, in which volumes are drawn; ``field`` and
+        ``thickness`` of the slab (Å); ``most``: largest number of volumes of one specimen
     out
-        JSON with ``region`` (null with a ``reason`` where none can be chosen), ``chosen`` (automatic, given),
-        ``around``: the specimen in whose diagram it was chosen (null where it is given), ``degree``, ``counts`` (of
-        each diagram: pairs, volume_nm3, per_nm3), ``drawn`` (of the first diagram of each of the first two states:
+        JSON with ``region`` (null with a ``reason`` if none can be chosen), ``chosen`` (automatic, given),
+        ``around``: the specimen in whose diagram it was chosen (null if it is given), ``degree``, ``counts`` (for
+        each diagram: pairs, volume_nm3, per_nm3), ``drawn`` (for the first diagram of each of the first two states:
         pairs of the region born in the central cube, and how many have volumes here), and ``volumes``: specimen, birth,
-        death (Å²), ``optimal`` and ``stable`` (null where HomCloud finds none). A volume has ``points`` (Å in the
-        slab), their ``elements``, ``edges`` and ``faces`` (indices of points): of a ring, the loop and the triangles
-        that fill it; of a cavity, its hull.
+        death (Å²), ``optimal`` and ``stable`` (null if HomCloud finds none). A volume has ``points`` (Å in the
+        slab), their ``elements``, ``edges`` and ``faces`` (indices of points): for a ring, the loop and the triangles
+        that fill it; for a cavity, its hull.
 
     Raises
     ------
     PersistemError
-        when a file is not as it should be.
+        if a file is not valid.
     """
     records, degree = settings["diagrams"], settings["degree"]
     if degree not in (1, 2):
@@ -76,7 +79,7 @@ def optimal_volumes_file(settings: dict[str, Any], root: Path, out: Path) -> Non
         first = states.index(settings["states"][0]) if settings["states"][0] in states else None
         around = None if first is None else _bare(records[first])
         region, reason = (None, NO_STATE) if first is None else choose_region(diagrams[first])
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "region": region,
         "chosen": "automatic" if settings["region"] is None else "given",
         "around": around,
@@ -89,18 +92,18 @@ def optimal_volumes_file(settings: dict[str, Any], root: Path, out: Path) -> Non
     if region is not None:
         for record, pairs in zip(records, diagrams, strict=True):
             number = int(in_region(pairs, region).sum())
-            found["counts"].append(_bare(record) | _density(number, volume))
+            result["counts"].append(_bare(record) | _density(number, volume))
         firsts = [records[states.index(state)] for state in settings["states"][:2] if state in states]
-        _add_volumes(found, firsts, settings, root)
+        _add_volumes(result, firsts, settings, root)
     with atomic(Path(out)) as part:
-        part.write_text(json.dumps(found, ensure_ascii=False) + "\n")
+        part.write_text(json.dumps(result, ensure_ascii=False) + "\n")
 
 
 def choose_region(pairs: NDArray[Any]) -> tuple[Region | None, str | None]:
     """The box of births and deaths around the peak of one diagram, as the paper chooses it by eye.
 
-    Pairs are counted with their lifetimes as weights, since those near the diagonal are noise, and their density is
-    smoothed. The box is around the connected part of it above half its maximum.
+    Pairs are counted with their lifetimes as weights, since pairs near the diagonal are noise, and their density is
+    smoothed. The box encloses the connected part around the peak that is above half the maximum.
 
     Parameters
     ----------
@@ -110,9 +113,8 @@ def choose_region(pairs: NDArray[Any]) -> tuple[Region | None, str | None]:
     Returns
     -------
     region, reason
-        [[birth, birth], [death, death]], or None with why there is none.
+        [[birth, birth], [death, death]], or None with the reason.
     """
-    import numpy as np
     from scipy.ndimage import gaussian_filter, label
 
     if not len(pairs):
@@ -134,8 +136,6 @@ def choose_region(pairs: NDArray[Any]) -> tuple[Region | None, str | None]:
 
 def in_region(pairs: NDArray[Any], region: Region) -> NDArray[Any]:
     """Which pairs, (n, 2) birth and death, are in a region; bounds belong to it."""
-    import numpy as np
-
     low, high = np.array(region, float).T
     return np.asarray(((pairs >= low) & (pairs <= high)).all(axis=1))
 
@@ -143,14 +143,13 @@ def in_region(pairs: NDArray[Any], region: Region) -> NDArray[Any]:
 def volumes_of(
     pdgm: Path, degree: int, region: Region, low: NDArray[Any], high: NDArray[Any]
 ) -> tuple[int, Iterable[dict[str, Any]]]:
-    """The pairs of a HomCloud file in a region that are born between two corners (3,), Å.
+    """Volumes of a HomCloud file's pairs that are in a region and born between two corners (3,), Å.
 
-    Returns their number, and one by one, those nearest the region's middle first, their volumes as described in
-    ``optimal_volumes_file``; a volume costs a second, so take no more than are wanted.
+    Returns the number of these pairs, and an iterator over their volumes as in ``optimal_volumes_file``, those nearest
+    the region's middle first. A volume costs a second, so take no more than you need.
 
-    Raises PersistemError when it is not such a file.
+    Raises PersistemError if the file is not a HomCloud file of a 3D diagram.
     """
-    import numpy as np
     from homcloud.interface import PDList
 
     try:
@@ -167,11 +166,11 @@ def volumes_of(
     offset = (pairs[chosen] - np.mean(region, axis=1)) / np.ptp(region, axis=1)
     chosen = chosen[np.argsort((offset**2).sum(axis=1), kind="stable")]
 
-    # the simplices that fill rings (triangles) or cavities (tetrahedra), and where they are
+    # the simplices that fill rings (triangles) or cavities (tetrahedra), and their centres
     fillers = np.array([i for i, cell in enumerate(boundary) if cell[0] == degree + 1])
     middles = positions[np.array([simplices[i] for i in fillers]).reshape(-1, degree + 2)].mean(axis=1)
 
-    def found(birth: int, death: int) -> dict[str, Any] | None:
+    def volume(birth: int, death: int) -> dict[str, Any] | None:
         cells = _fill(diagram, birth, death, fillers, middles)
         return None if cells is None else _described(diagram, cells, positions)
 
@@ -182,19 +181,18 @@ def volumes_of(
             yield {
                 "birth": float(pairs[nth, 0]),
                 "death": float(pairs[nth, 1]),
-                "optimal": found(birth, death),
-                "stable": found(later, death),
+                "optimal": volume(birth, death),
+                "stable": volume(later, death),
             }
 
     return len(chosen), volumes()
 
 
 def _fill(diagram: Any, birth: int, death: int, fillers: NDArray[Any], middles: NDArray[Any]) -> list[int] | None:
-    """The optimal volume's simplices, as ``Pair.optimal_volume`` finds them, and from a later birth the stable ones.
+    """The simplices of the optimal volume, as ``Pair.optimal_volume`` finds them; a later birth gives the stable one.
 
-    HomCloud asks simplex by simplex whether one is near enough, which takes 2 s a pair; here they are selected at once.
+    HomCloud tests simplex by simplex whether it is near enough, which takes 2 s a pair; here all are selected at once.
     """
-    import numpy as np
     from homcloud import optvol
 
     optimizer = optvol.Optimizer(birth, death, diagram.pd.boundary_map_chunk, optvol.default_lp_solver())
@@ -224,26 +222,22 @@ def _described(diagram: Any, cells: list[int], positions: NDArray[Any]) -> dict[
     }
 
 
-def _add_volumes(found: dict[str, Any], firsts: list[dict[str, Any]], settings: dict[str, Any], root: Path) -> None:
-    """Volumes in the central cubes. All specimens are thinned alike, so that the picture keeps their proportion."""
-    import itertools
-
+def _add_volumes(result: dict[str, Any], firsts: list[dict[str, Any]], settings: dict[str, Any], root: Path) -> None:
+    """Add the volumes in the central cubes. All specimens are thinned alike, so that the picture keeps their ratio."""
     box = box_of((settings["field"], settings["thickness"]))
     low, high = (box - settings["cube"]) / 2, (box + settings["cube"]) / 2
     searches = [
-        (record, *volumes_of(root / record["pdgm"], found["degree"], found["region"], low, high)) for record in firsts
+        (record, *volumes_of(root / record["pdgm"], result["degree"], result["region"], low, high)) for record in firsts
     ]
     share = min(1.0, settings["most"] / max([1, *(number for _, number, _ in searches)]))
     for record, number, volumes in searches:
         wanted = math.ceil(number * share)
-        found["drawn"].append(_bare(record) | {"pairs": number, "volumes": wanted})
+        result["drawn"].append(_bare(record) | {"pairs": number, "volumes": wanted})
         for volume in itertools.islice(volumes, wanted):
-            found["volumes"].append({"specimen": record["specimen"]} | volume)
+            result["volumes"].append({"specimen": record["specimen"]} | volume)
 
 
 def _of_degree(diagram: dict[str, NDArray[Any]], degree: int) -> NDArray[Any]:
-    import numpy as np
-
     return np.column_stack([diagram["birth"], diagram["death"]])[diagram["degree"] == degree, :]
 
 

@@ -1,10 +1,10 @@
 """Persistence images: diagrams as vectors of one length (Adams et al., J. Mach. Learn. Res. 18, 2017), by HomCloud.
 
-The pairs of a diagram are counted on a mesh over the plane of birth and death, each bin is multiplied by a weight of
-its lifetime, smoothed with a Gaussian, and the bins on and on one side of the diagonal make the vector. As in
-HomCloud the lifetime is that of a bin's centre, so with linear weights the bins on the diagonal are 0 before
-smoothing; with 256 bins every grey level is a centre. The Gaussian is cut at 4 sigma and reflected at the edges of
-the mesh. HomCloud takes its standard deviation in grey levels; a recipe gives it in bins.
+The pairs of a diagram are counted on a mesh over the plane of birth and death. Each bin is multiplied by a weight that
+depends on its lifetime, and the mesh is smoothed with a Gaussian. The bins on the diagonal and on one side of it make
+the vector. As in HomCloud, a bin has the lifetime of its centre, so with linear weights the bins on the diagonal are 0
+before smoothing; with 256 bins every grey level is a centre. The Gaussian is cut at 4 sigma and reflected at the edges
+of the mesh. HomCloud takes its standard deviation in grey levels; a recipe gives it in bins.
 
 ``homcloud.histogram`` is the module that ``homcloud.interface`` calls, without the interface's 2 s of imports.
 """
@@ -14,8 +14,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.errors import PersistemError
 from persistem.store.files import atomic
+from persistem.topology.diagrams import arrow, read_diagrams, strings, values_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from persistem.study import Mesh, Recipe
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 #: The mesh along birth and death: 8-bit grey levels, so that with 256 bins each is a bin's centre.
@@ -42,7 +45,7 @@ def persistence_images(table: pa.Table, recipe: Recipe | Mesh, n_crops: int) -> 
     recipe
         filtrations, mesh, Gaussian and weight
     n_crops
-        crops of the micrograph: one that has no pairs is a vector of zeros
+        crops of the micrograph; a crop without pairs gives a vector of zeros
 
     Returns
     -------
@@ -52,14 +55,11 @@ def persistence_images(table: pa.Table, recipe: Recipe | Mesh, n_crops: int) -> 
     Raises
     ------
     PersistemError
-        when a crop is not one of the ``n_crops``, or a pair is not on its filtration's side of the mesh, where it
-        would vanish without a word.
+        if a crop is not one of the ``n_crops``, or a pair is not on its filtration's side of the mesh, where it
+        would be dropped silently.
     """
-    import numpy as np
     import pyarrow.compute as pc
     from homcloud.pdgm import SimplePDGM
-
-    from persistem.topology.diagrams import strings, values_of
 
     vectors = []
     for filtration in recipe.filtrations:
@@ -83,9 +83,7 @@ def persistence_images(table: pa.Table, recipe: Recipe | Mesh, n_crops: int) -> 
 
 
 def mesh_pixels(recipe: Recipe) -> NDArray[Any]:
-    """Birth and death (grey levels) of the centre of the bin behind each element of a vector: (length, 2) float."""
-    import numpy as np
-
+    """Birth and death (grey levels) at the centre of the bin of each vector element: (length, 2) float."""
     return np.concatenate([_spec(recipe, name).centers_of_vectorize_bins() for name in recipe.filtrations])
 
 
@@ -94,11 +92,8 @@ def image_file(diagrams: Path, recipe: Recipe, n_crops: int, out: Path) -> None:
 
     Raises PersistemError, naming the file, as ``persistence_images`` does.
     """
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from persistem.topology.diagrams import arrow, read_diagrams
 
     table = read_diagrams(diagrams)
     try:
@@ -117,13 +112,10 @@ def image_file(diagrams: Path, recipe: Recipe, n_crops: int, out: Path) -> None:
 def read_images(path: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Crop (n,), degree (n,) and vectors (n, length) float32 that ``image_file`` wrote.
 
-    Raises PersistemError when the file is not one of persistence images, or a value is not finite.
+    Raises PersistemError if the file has no persistence images, or a value is not finite.
     """
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from persistem.topology.diagrams import values_of
 
     try:
         table = pq.ParquetFile(path).read().combine_chunks()
@@ -150,8 +142,6 @@ def _spec(recipe: Recipe | Mesh, filtration: str) -> HistoSpec:
 
 def _weight(spec: HistoSpec, recipe: Recipe | Mesh) -> NDArray[Any]:
     """The weight of each bin of the mesh (death, birth), by the lifetime (grey levels) of its centre."""
-    import numpy as np
-
     births, deaths = spec.coordinates_of_center_of_bins()
     lifetime = np.abs(deaths - births)
     forms: dict[str, NDArray[Any]] = {

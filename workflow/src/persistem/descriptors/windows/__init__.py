@@ -4,7 +4,7 @@ from persistem.descriptors.windows.description import Description, describe_wind
 from persistem.descriptors.windows.pairs import pair_table
 from persistem.descriptors.windows.sampling import resample
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 __all__ = ["VERSION", "Description", "describe_windows", "pair_table", "resample", "side", "step", "strips"]

@@ -44,7 +44,7 @@ def side(windows: Windows) -> int:
 
 
 def step(windows: Windows, stride: float) -> int:
-    """The distance of windows in pixels that is nearest to ``stride`` Å; at least one."""
+    """The distance of windows in pixels, nearest to ``stride`` Å and at least one."""
     return max(round(stride / windows.sampling), 1)
 
 
@@ -56,7 +56,7 @@ def describe_windows(
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Description:
-    """All windows of an image (rows, columns) with pixels of ``windows.sampling``; as ``strips`` gives them."""
+    """Describe all windows of an image (rows, columns) with pixels of ``windows.sampling``, as ``strips`` does."""
     parts = [part for _, part in strips(image, windows, step, only, jobs, progress)]
     blocks = {name: np.concatenate([part.blocks[name] for part in parts]) for name in parts[0].blocks}
     return Description(blocks, np.concatenate([part.valid for part in parts]), step, side(windows))
@@ -71,35 +71,34 @@ def strips(
     progress: Callable[[int, int], None] | None = None,
     pairs: Callable[[NDArray[np.void]], None] | None = None,
 ) -> Iterator[tuple[int, Description]]:
-    """The windows of an image, a few rows of them after the other: the first row, and their description.
+    """Describe the windows of an image, a few rows at a time: the number of the first row, and the description.
 
     Parameters
     ----------
     image
-        (rows, columns) with pixels of ``windows.sampling``; of a memory map no more than a row of tiles is read at a
-        time
+        (rows, columns) with pixels of ``windows.sampling``; a memory map is read a row of tiles at a time
     windows, step
         the windows, and their distance in pixels
     only
         the blocks to make: contrast, log(SD / mean), 0 where the mean is not positive; spectrum, see
         ``spectrum.spectra``; persistence, see ``sums.window_sums``
     jobs
-        processes, which do not change the result
+        number of processes; it does not change the result
     progress
-        told how much is done, and of how much: tiles with diagrams, else rows of windows
+        called with how much is done and the total: tiles with diagrams, else rows of windows
     pairs
-        given the pairs (of ``pairs.PAIR``) that are found, all that are born in a row of tiles at a time
+        called with the pairs (of ``pairs.PAIR``) that are born in each row of tiles
 
     Yields
     ------
     tuple of int and Description
-        a window is valid when all its pixels are finite and not all of them are the same; the blocks of the others
+        a window is valid if all its pixels are finite and not all of them are the same; the blocks of other windows
         are finite and mean nothing.
 
     Raises
     ------
     PersistemError
-        when the image is smaller than a window.
+        if the image is smaller than a window.
     """
     size = side(windows)
     if image.ndim != 2 or min(image.shape) < size:
@@ -112,10 +111,10 @@ def strips(
     persistence = "persistence" in wanted
     near = np.empty(0, dtype=PAIR)
     rows: Iterable[tuple[int, NDArray[np.void]]] = [(image.shape[0], near)]
-    for bottom, found in rows_of_tiles(image, windows, jobs, progress) if persistence else rows:
+    for bottom, born in rows_of_tiles(image, windows, jobs, progress) if persistence else rows:
         if pairs and persistence:
-            pairs(found)
-        near = np.concatenate([near[near["row"] >= done * step], found])
+            pairs(born)
+        near = np.concatenate([near[near["row"] >= done * step], born])
         ready = min(max((bottom - size) // step + 1, 0), shape[0])
         while done < ready:
             count = min(ROWS, ready - done)

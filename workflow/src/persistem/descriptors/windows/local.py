@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 #: A standard deviation below this share of the root mean square is the rounding of float32: nothing varies there.
@@ -17,13 +18,12 @@ def normalised(image: NDArray[Any], size: int) -> NDArray[np.float32]:
 
     0 where the square is constant and where the pixel itself is not finite. Beyond its edges the image is reflected.
     """
-    import numpy as np
     from scipy.ndimage import uniform_filter
 
     finite = np.isfinite(image)
     exact = np.where(finite, image, 0).astype(np.float64)
     level = exact.sum() / max(finite.sum(), 1)
-    exact -= level  # squares of what is left lose no digits to the level
+    exact -= level  # so that squares lose no digits to the level
     exact[~finite] = 0
     mean, square = (uniform_filter(part, size, mode="reflect") for part in (exact, exact**2))
     if not finite.all():

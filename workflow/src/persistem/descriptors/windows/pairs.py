@@ -1,7 +1,7 @@
 """Birth-death pairs of a whole micrograph, by tiles; each pair once, where it is born.
 
-A pair needs the pixels between its birth and its death, so the diagrams of overlapping windows have most pairs in
-common: found once for a tile they cost a small part of what they cost window by window.
+A pair needs only the pixels between its birth and its death, so overlapping windows have most pairs in common. Found
+once per tile, pairs cost a small part of what they cost window by window.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def pair_table(image: NDArray[np.float32], windows: Windows, jobs: int = 1) -> N
 def rows_of_tiles(
     image: NDArray[np.float32], windows: Windows, jobs: int = 1, progress: Callable[[int, int], None] | None = None
 ) -> Iterator[tuple[int, NDArray[np.void]]]:
-    """Row after row of tiles: the row of the image at which it ends, and its pairs.
+    """For each row of tiles, the row of the image at which it ends, and its pairs.
 
-    Tiles are counted from the image's first pixel, so pairs do not depend on what is asked for; nor on ``jobs``, the
-    processes. ``progress`` is told how many tiles are done, and of how many.
+    Tiles are counted from the image's first pixel, so pairs depend neither on which windows are described nor on
+    ``jobs``, the number of processes. ``progress`` is called with the number of tiles done and of all tiles.
     """
     from joblib import Parallel, delayed
 
@@ -56,13 +56,13 @@ def rows_of_tiles(
     done, total = 0, len(rows) * len(columns)
     with Parallel(n_jobs=jobs, return_as="generator", max_nbytes=None) as parallel:
         for top in rows:
-            found = []
+            tables = []
             for pairs in parallel(delayed(_tile_pairs)(*_tile(image, top, left, windows), windows) for left in columns):
-                found.append(pairs)
+                tables.append(pairs)
                 done += 1
                 if progress:
                     progress(done, total)
-            yield min(top + TILE, image.shape[0]), np.concatenate(found)
+            yield min(top + TILE, image.shape[0]), np.concatenate(tables)
 
 
 def _tile(
@@ -82,19 +82,19 @@ def _tile_pairs(
     """The pairs of the bands of a tile, its local mean and contrast removed, that are born in its core; sorted."""
     image = normalised(tile, round(windows.size / windows.sampling))
     top, bottom, left, right = core
-    found = []
+    tables = []
     for number, band in enumerate(windows.bands):
         shown = band_image(image, band, windows.sampling)
         step = thinning(band, windows.sampling)
         start = [-corner % step for corner in first]  # the same pixels of all tiles
         thinned = np.ascontiguousarray(shown[start[0] :: step, start[1] :: step])
         for filtration, name in enumerate(windows.filtrations):
-            of_image = image_pairs(thinned, name)
-            row, column = np.add(first, start)[:, None] + of_image.born.T * step
-            kept = (row >= top) & (row < bottom) & (column >= left) & (column < right) & lasting(of_image)
+            all_pairs = image_pairs(thinned, name)
+            row, column = np.add(first, start)[:, None] + all_pairs.born.T * step
+            kept = (row >= top) & (row < bottom) & (column >= left) & (column < right) & lasting(all_pairs)
             pairs = np.empty(kept.sum(), dtype=PAIR)
             pairs["row"], pairs["column"] = row[kept], column[kept]
-            pairs["band"], pairs["filtration"], pairs["degree"] = number, filtration, of_image.degree[kept]
-            pairs["birth"], pairs["death"] = of_image.birth[kept], of_image.death[kept]
-            found.append(pairs[np.lexsort([pairs[key] for key in ("death", "birth", "degree", "column", "row")])])
-    return np.concatenate(found)
+            pairs["band"], pairs["filtration"], pairs["degree"] = number, filtration, all_pairs.degree[kept]
+            pairs["birth"], pairs["death"] = all_pairs.birth[kept], all_pairs.death[kept]
+            tables.append(pairs[np.lexsort([pairs[key] for key in ("death", "birth", "degree", "column", "row")])])
+    return np.concatenate(tables)

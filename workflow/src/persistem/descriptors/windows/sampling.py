@@ -5,21 +5,22 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.errors import PersistemError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
-#: Pixels may be so much coarser than those that a model describes; the finest frequencies are then empty.
+#: Pixels may be coarser than a model's by this factor; the finest frequencies are then empty.
 COARSEST = 1.25
-#: Pixels so much finer than a model's show less than a window; the unit of their size is wrong.
+#: Pixels finer than a model's by this factor show less than a window: the unit of their size is wrong.
 FINEST = 1000
 #: The filter passes 88 % of the coarser grid's Nyquist frequency and, to 0.1 %, nothing from that frequency on.
 HALF_LENGTH, CUTOFF, BETA = 32, 0.94, 6.0
-#: Lines that are filtered at a time, so that memory stays that of the image.
+#: Lines to filter at a time, so that little memory is needed beyond the image's.
 LINES = 256
 
 
@@ -28,16 +29,14 @@ def resample(
 ) -> NDArray[np.float32]:
     """An image (rows, columns) with pixels of ``pixel_size`` Å, at ``sampling`` Å: float32, band limited.
 
-    ``empty`` makes arrays of a shape and type, as ``numpy.empty`` does, which is the default; where it makes them in
-    files, no more than some lines of the image are in memory.
+    ``empty`` makes arrays of a shape and type, by default ``numpy.empty``. If it makes them in files, only some lines
+    of the image are in memory at a time.
 
-    What the coarser of the two grids cannot hold is filtered out first (sinc with a Kaiser window, SciPy's
-    ``resample_poly``); beyond the edges goes on what is at the edge. The first pixels coincide. The ratio of the pixel
-    sizes is taken as that of two whole numbers, the smaller at most 1000. Raises PersistemError where the pixels are
+    Frequencies that the coarser of the two grids cannot hold are filtered out first (sinc with a Kaiser window, SciPy's
+    ``resample_poly``). Pixels at the edges continue beyond them. The first pixels coincide. The ratio of the pixel
+    sizes is rounded to a ratio of two whole numbers, the smaller at most 1000. Raises PersistemError if the pixels are
     too coarse, or finer than any micrograph's.
     """
-    import numpy as np
-
     if not 0 < pixel_size <= COARSEST * sampling * (1 + 1e-9):
         raise PersistemError(
             f"its pixels of {pixel_size:.4g} Å are too coarse: the model needs {COARSEST * sampling:.4g} Å or finer;"
@@ -67,20 +66,19 @@ def resample(
 
 
 def _taps(ratio: Fraction) -> NDArray[Any]:
-    """The filter."""
+    """The coefficients of the filter."""
     from scipy.signal import firwin
 
     up = ratio.numerator
     coarser = max(up, ratio.denominator)
     taps: NDArray[Any] = firwin(2 * HALF_LENGTH * coarser + 1, CUTOFF / coarser, window=("kaiser", BETA))
-    for k in range(up):  # every pixel is a mean, so that what is constant (saturated, vacuum) stays so to the last bit
+    for k in range(up):  # every pixel is a mean, so that a constant area (saturated, vacuum) stays so to the last bit
         taps[k::up] /= taps[k::up].sum() * up
     return taps
 
 
 def _along_rows(lines: NDArray[Any], ratio: Fraction, taps: NDArray[Any]) -> NDArray[Any]:
     """Lines with ``ratio`` times as many columns."""
-    import numpy as np
     from scipy.signal import resample_poly
 
     exact = np.asarray(lines, dtype=np.float64)

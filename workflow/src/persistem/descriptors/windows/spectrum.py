@@ -25,8 +25,8 @@ def rings_of(windows: Windows, size: int) -> Rings:
 def spectra(cut: NDArray[np.float64], over: Rings) -> NDArray[np.float32]:
     """Logarithm of the annular averages of |FFT|² of windows (n, size, size) over their variance, (n, rings).
 
-    A window is tapered by a Hann window, as an edge that does not repeat is no structure. White noise gives 0
-    on average over rings; what has no variance gives the least that is told from rounding.
+    A Hann window tapers each window, since an edge that does not repeat is no structure. White noise gives 0 on average
+    over rings; a window without variance gives the logarithm of ``FLOOR``.
     """
     from scipy.fft import rfft2
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from persistem.study import Windows
 
-#: What is counted of a pair.
+#: The levels by which a pair is counted.
 COUNTED = ("birth", "death", "lifetime")
 
 
@@ -30,15 +30,15 @@ def kinds(windows: Windows) -> list[tuple[int, int, int]]:
 
 
 def length(windows: Windows) -> int:
-    """Numbers that describe the pairs of a window: for each kind, of what is counted of a pair, the levels."""
+    """How many numbers describe the pairs of a window: all levels of each kind and each of ``COUNTED``."""
     return len(kinds(windows)) * len(COUNTED) * windows.levels
 
 
 def entries(pairs: NDArray[np.void], windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Where in the description each pair adds how much: positions and weights, both (pairs, 6).
+    """Where in the description each pair adds, and how much: positions and weights, both (pairs, 6).
 
     Births and deaths have levels from -window to +window of their band (SD), lifetimes from 0 to window. Each shares
-    a weight of 1 between the two levels next to it; beyond the first and the last level it is that level's.
+    a weight of 1 between the two levels next to it; values beyond the first or the last level count for that level.
     """
     band, last = pairs["band"].astype(np.int64), windows.levels - 1
     window = np.array([band.window for band in windows.bands])[band]
@@ -56,8 +56,8 @@ def window_sums(
 ) -> NDArray[np.float32]:
     """Histograms of the pairs of ``shape`` windows (rows, columns), from row ``first`` of windows: (…, length) per nm².
 
-    ``pairs`` are all that are born in these windows, and may be more. A window's numbers do not depend on which other
-    windows are asked for: its pairs are added up in their order, and its cells in a fixed one.
+    ``pairs`` includes all that are born in these windows, and may include others. A window's numbers do not depend on
+    which other windows are described: its pairs are added up in their order, and its cells in a fixed order.
     """
     whole, rest = divmod(size, step)
     per = 2 if rest else 1  # cells in a step
@@ -72,18 +72,20 @@ def window_sums(
     pairs, place = pairs[inside], (row * columns + column)[inside]
     area, n = _area(windows, size), len(COUNTED) * windows.levels
     result = np.empty((*shape, length(windows)), dtype=np.float32)
-    for number, kind in enumerate(kinds(windows)):  # one after the other: cells of all need much memory
-        of = np.all([pairs[name] == k for name, k in zip(("band", "filtration", "degree"), kind, strict=True)], axis=0)
-        positions, weights = entries(pairs[of], windows)
-        at = place[of, None] * n + positions - number * n
-        cells = np.bincount(at.ravel(), weights.ravel(), minlength=rows * columns * n)
+    for number, kind in enumerate(kinds(windows)):  # one at a time: the cells of all kinds need much memory
+        of_kind = np.all(
+            [pairs[name] == k for name, k in zip(("band", "filtration", "degree"), kind, strict=True)], axis=0
+        )
+        positions, weights = entries(pairs[of_kind], windows)
+        bins = place[of_kind, None] * n + positions - number * n
+        cells = np.bincount(bins.ravel(), weights.ravel(), minlength=rows * columns * n)
         lines = _added(cells.reshape(rows, columns, n), span, per, shape[0]).swapaxes(0, 1)
         result[..., number * n : (number + 1) * n] = _added(lines, span, per, shape[1]).swapaxes(0, 1) / area
     return result
 
 
 def _area(windows: Windows, size: int) -> float:
-    """Of a window, nm²."""
+    """The area of a window, nm²."""
     return (size * windows.sampling / 10) ** 2
 
 
