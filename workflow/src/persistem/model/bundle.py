@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
 from persistem.model.trees import Trees
 from persistem.model.unlike import CONTRAST, STATISTICS, Distribution
 from persistem.store.files import read_json, replaced_folder
+from persistem.study import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,8 +99,6 @@ def load(path: Path) -> Model:
 
 def versions() -> dict[str, str]:
     """The versions of the packages that a model's numbers depend on."""
-    from importlib.metadata import PackageNotFoundError, version
-
     found = {}
     for name in PACKAGES:
         try:
@@ -156,8 +156,6 @@ def _content(path: Path, checksum: str | None) -> bytes:
 
 def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Model:
     from sklearn.linear_model import LogisticRegression
-
-    from persistem.study import Windows
 
     parts = loaded(path / "classifier.skops", contents["classifier.skops"])
     near = loaded(path / "distribution.skops", contents["distribution.skops"])

@@ -5,6 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.evaluation.curves import calibration
+from persistem.learning.classifiers import LEAVES, ROUNDS
+from persistem.learning.intervals import summary
+from persistem.learning.validation import tabulate
+from persistem.model.unlike import STATISTICS
 from persistem.store.files import read_json
 from persistem.study.checks import MINIMUM_SEEDS
 
@@ -42,11 +49,6 @@ def facts(
     the ``value`` of it; it is empty, as are ``calibration`` and ``abstained``, where there are too few seeds, and
     ``assessed`` says so.
     """
-    import numpy as np
-
-    from persistem.learning.classifiers import LEAVES, ROUNDS
-    from persistem.model.unlike import STATISTICS
-
     sources, seeds = settings["sources"], assessment["seeds"]
     assessed = seeds >= MINIMUM_SEEDS
     few = f"not assessed: {_count(seeds, 'seed')}, {MINIMUM_SEEDS} of every state are needed"
@@ -200,10 +202,6 @@ def text(card: dict[str, Any]) -> str:
 
 def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[str, Any]]:
     """Accuracy per window and by vote of a micrograph: of all, and by each condition."""
-    import numpy as np
-
-    from persistem.learning.validation import tabulate
-
     crops = training.crops
     nothing = -1.0  # no defocus is in focus: the table by conditions has no such line
     conditions: dict[str, NDArray[Any]] = {
@@ -232,15 +230,11 @@ def _choices(assessment: dict[str, Any]) -> dict[str, str]:
 
 
 def _calibration(assessment: dict[str, Any], training: Training) -> dict[str, Any]:
-    from persistem.evaluation.curves import calibration
-
     return calibration(assessment["nested"], training.crops) if "nested" in assessment else {}
 
 
 def _abstained(assessment: dict[str, Any]) -> dict[str, Any]:
     """Share of the windows of unseen seeds that the model abstains on, with its interval over seeds."""
-    from persistem.learning.intervals import summary
-
     if "abstained" not in assessment:
         return {}
     shares = assessment["abstained"]

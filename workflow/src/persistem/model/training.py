@@ -12,17 +12,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from persistem import study
+from persistem.descriptors import windows
 from persistem.errors import PersistemError
+from persistem.imaging.detector import binning, detected
+from persistem.imaging.micrographs import read_micrograph
+from persistem.imaging.optics import underfocus
+from persistem.learning.classifiers import TREES, classifier
+from persistem.learning.models import decisions
+from persistem.learning.rows import stack
+from persistem.learning.validation import Candidate, checked, nested, without
+from persistem.model import bundle, card, unlike
+from persistem.model.classifier import Classifier, Model, calibrator
+from persistem.model.trees import trees_of
+from persistem.store.digests import digest_of
+from persistem.study import Detector
 from persistem.study.checks import MINIMUM_SEEDS
+from persistem.study.settings import section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from persistem.learning.validation import Candidate, CropLabels
-    from persistem.model.classifier import Classifier
+    from persistem.learning.validation import CropLabels
     from persistem.model.unlike import Distribution
     from persistem.study import ModelSettings
 
@@ -74,13 +89,6 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
     PersistemError
         when a file cannot be read or shows no usable window, or a state has no micrograph.
     """
-    from persistem import study
-    from persistem.imaging.optics import underfocus
-    from persistem.model import bundle, card
-    from persistem.model.classifier import Model
-    from persistem.store.digests import digest_of
-    from persistem.study.settings import section
-
     started = time.monotonic()
     asked: study.ModelSettings = section(study.ModelSettings, settings["model"])
     training = described(settings, asked, root, jobs)
@@ -109,10 +117,7 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
 
 def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: int = 1) -> Training:
     """The windows of every micrograph at every dose, in a fixed order, those that are not valid left out."""
-    import numpy as np
     from joblib import Parallel, delayed
-
-    from persistem.learning.rows import stack
 
     states = settings["states"]
     ordered = sorted(
@@ -136,10 +141,6 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
 
 def noise_alone(asked: ModelSettings) -> Blocks:
     """Blocks (windows, length) of the noise of vacuum at every dose of a model; none where it has no noise."""
-    import numpy as np
-
-    from persistem.descriptors import windows
-
     wanted = asked.windows
     across = windows.side(wanted) + (VACUA - 1) * windows.step(wanted, wanted.size)
     found: dict[str, list[NDArray[Any]]] = {name: [np.zeros((0, 1))] for name in JUDGED}
@@ -160,14 +161,7 @@ def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classi
     the first candidate is taken, and probabilities and thresholds come from the windows that train. Raises
     PersistemError for windows that do not fit together, and where a state has none.
     """
-    import numpy as np
     from threadpoolctl import threadpool_limits
-
-    from persistem.learning.classifiers import TREES, classifier
-    from persistem.learning.validation import Candidate, checked, nested
-    from persistem.model import unlike
-    from persistem.model.classifier import Classifier, calibrator
-    from persistem.model.trees import trees_of
 
     X, crops = training.X, training.crops
     candidates = [Candidate(tuple(blocks), TREES, c) for blocks in asked.candidates for c in sorted(asked.C)]
@@ -202,11 +196,7 @@ def chosen(
     X: Blocks, crops: CropLabels, candidates: Sequence[Candidate], jobs: int = 1
 ) -> tuple[Candidate, NDArray[np.float64]]:
     """The first of the candidates that are best on seeds left out, each seed of equal weight, and its scores there."""
-    import numpy as np
     from joblib import Parallel, delayed
-
-    from persistem.learning.models import decisions
-    from persistem.learning.validation import without
 
     splits = [without(crops, (seed,), "pooled") for seed in np.unique(crops.seed).tolist()]
     alike: dict[tuple[str, ...], list[Candidate]] = {}
@@ -234,10 +224,6 @@ def as_trained(
 
     Its pixels are as near to the sampling of the windows as whole simulated pixels make them, then resampled to it.
     """
-    from persistem.descriptors import windows
-    from persistem.imaging.detector import binning, detected
-    from persistem.study import Detector
-
     sampling = asked.windows.sampling
     count = binning(pixel_size, sampling)
     rows, columns = (side - side % count for side in intensity.shape)
@@ -249,9 +235,6 @@ def as_trained(
 
 def _described(path: Path, asked: ModelSettings, blocks: list[str]) -> list[tuple[float | None, Blocks]]:
     """Blocks (windows, length) of the valid windows of one micrograph at each dose."""
-    from persistem.descriptors import windows
-    from persistem.imaging.micrographs import read_micrograph
-
     intensity, about = read_micrograph(path)
     wanted = asked.windows
     step = windows.step(wanted, asked.stride)
