@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
+from persistem.reading.formats import datasets, kind_of
+from persistem.reading.found import BadImage, angstrom, calibrated
+from persistem.reading.pixels import frames, one_line, quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,10 +67,6 @@ def read(
         corrupted, larger than declared data allow, colour, complex, not finite, constant, smaller than 16 px, a
         diffraction pattern or a spectrum, pixels that are not square, or a unit that is no length.
     """
-    from persistem.reading.formats import datasets
-    from persistem.reading.found import BadImage, angstrom, calibrated
-    from persistem.reading.pixels import frames, one_line, quiet
-
     path = Path(path)
     given = {"pixel_size": pixel_size, "voltage": voltage, "defocus": defocus}
     for name, value in given.items():
@@ -124,8 +123,6 @@ def needs(image: Image, *names: str) -> None:
 
 
 def _kind(path: Path) -> str:
-    from persistem.reading.formats import kind_of
-
     try:
         if not path.is_file():
             raise PersistemError(f"{path}: {'not a file' if path.exists() else 'no such file'}")

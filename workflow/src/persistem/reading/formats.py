@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from persistem.errors import PersistemError
+from persistem.reading import digitalmicrograph, hdf5, mrc, pictures, tia, tiff
 from persistem.reading.found import BadImage, Found
 
 #: What can be read, for messages.
@@ -50,8 +51,6 @@ def datasets(path: Path, kind: str) -> Iterator[Found | BadImage]:
     Raises BadImage, and whatever a library raises on a file that is truncated or corrupted.
     """
     import dask
-
-    from persistem.reading import digitalmicrograph, hdf5, mrc, pictures, tia, tiff
 
     readers: dict[str, Callable[[Path], Iterator[Found] | Iterator[Found | BadImage]]] = {
         "TIFF": tiff.datasets,

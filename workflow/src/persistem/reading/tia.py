@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,6 @@ def datasets(path: Path) -> Iterator[Found]:
 
 
 def _found(ser: Path, emi: Path | None) -> Found:
-    import xml.etree.ElementTree as ET
-
     from rsciio.tia._api import DTBox, emixml2dtb, get_xml_info_from_emi, ser_reader
 
     _check(ser)

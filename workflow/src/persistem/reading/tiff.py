@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from persistem.imaging.micrographs import read_micrograph
+from persistem.imaging.optics import underfocus
 from persistem.reading.found import BadImage, Found, kilovolts, mapped, number, search
 from persistem.reading.pixels import fits
 
@@ -86,9 +88,6 @@ def _put_right(axes: list[dict[str, Any]], said: dict[str, Any]) -> None:
 
 def _own(path: Path, found: Found) -> None:
     """What this package says about its own micrographs."""
-    from persistem.imaging.micrographs import read_micrograph
-    from persistem.imaging.optics import underfocus
-
     found.data, about = read_micrograph(path)
     pixel_size, defocus = number(about.get("pixel_size_A")), number(about.get("defocus_A"))
     found.axes = [{"scale": pixel_size, "units": "Å"}] * 2
