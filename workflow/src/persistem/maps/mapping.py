@@ -16,6 +16,8 @@ import numpy as np
 from persistem.descriptors import windows
 from persistem.errors import PersistemError
 from persistem.maps.detail import Collector, Detail
+from persistem.maps.signals import signal
+from persistem.model.bundle import versions
 from persistem.model.classifier import REASONS
 from persistem.reading import needs
 
@@ -75,8 +77,6 @@ class Map:
         One image for each state, then the confidence, then 0 and 1 for abstained; calibrated in nm, an offset counts
         from the centre of the micrograph's first pixel, as HyperSpy has it.
         """
-        from persistem.maps.signals import signal
-
         return signal(self)
 
 
@@ -113,8 +113,6 @@ def map_image(
         when the pixel size, voltage or defocus is not known, the voltage is another than the model's, the pixels are
         too coarse for it, the image is smaller than a window, or no window holds an image.
     """
-    from persistem.model.bundle import versions
-
     name = name_of(image)
     warnings = _check(image, model)
     sampling = model.windows.sampling
