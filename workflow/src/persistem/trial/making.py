@@ -7,13 +7,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem import study
 from persistem.errors import PersistemError
+from persistem.specimens.layout import LAYOUT, Halves
+from persistem.specimens.slabs import cut, grid
+from persistem.specimens.structures import crystal_cell, read_structure, write_structure, write_summary
 from persistem.store.files import atomic
+from persistem.study.settings import section
+from persistem.trial import melted
+from persistem.trial.splice import splice, stacked
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from persistem.specimens.layout import Halves
     from persistem.study import Imaging
 
 #: Raised when the results of this stage change for the same study.
@@ -36,13 +44,6 @@ def make(settings: dict[str, Any], root: Path, out: Path) -> None:
     PersistemError
         when a structure cannot be read, or the specimens are too few or too small for the field.
     """
-    from persistem import study
-    from persistem.specimens.layout import LAYOUT, Halves
-    from persistem.specimens.structures import read_structure, write_structure, write_summary
-    from persistem.study.settings import section
-    from persistem.trial import melted
-    from persistem.trial.splice import splice, stacked
-
     imaging = section(study.Imaging, settings["imaging"])
     halves: Halves | None = None
     if "states" in settings:
@@ -64,11 +65,6 @@ def make(settings: dict[str, Any], root: Path, out: Path) -> None:
 
 def _filling(crystal: Any, imaging: Imaging) -> Atoms:
     """A crystal that fills the field, seen along z. Raises PersistemError where ASE cannot build it."""
-    import numpy as np
-
-    from persistem.specimens.slabs import cut, grid
-    from persistem.specimens.structures import crystal_cell
-
     try:
         cell = crystal_cell(crystal)
     except Exception as error:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem import study
+from persistem.imaging.micrographs import read_micrograph
+from persistem.maps import map_image
+from persistem.model import bundle
+from persistem.model.training import as_trained
+from persistem.reading import Image
+from persistem.specimens.layout import VACUUM, read_layout
 from persistem.store.files import atomic
+from persistem.study.settings import section
+from persistem.trial import scores as truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,15 +56,6 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
     PersistemError
         when a file cannot be read, or the model is not for these micrographs.
     """
-    from persistem import study
-    from persistem.imaging.micrographs import read_micrograph
-    from persistem.maps import map_image
-    from persistem.model import bundle
-    from persistem.model.training import as_trained
-    from persistem.reading import Image
-    from persistem.specimens.layout import read_layout
-    from persistem.study.settings import section
-
     model, asked = bundle.load((root / settings["model"]).parent), section(study.ModelSettings, settings["asked"])
     imaging = section(study.Imaging, settings["imaging"])
     pixel_size = imaging.field / imaging.pixels
@@ -102,9 +102,6 @@ def score(found: Map, mask: Array, pixel_size: float) -> dict[str, Any]:
     ``mean`` of these. ``boundary_A``: ``truth.boundary_error``. ``abstained``: share of the windows of one state alone,
     by state. ``calibration``: of windows of a state that do not abstain.
     """
-    from persistem.specimens.layout import VACUUM
-    from persistem.trial import scores as truth
-
     grid = truth.grid_of(found)
     true = truth.truth(mask, pixel_size, grid)
     there = [state for state in range(len(found.states)) if (mask == state).any()]
