@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,8 +102,6 @@ def read_rows(table: Path) -> list[dict[str, Any]]:
 
     Raises PersistemError when the file cannot be read.
     """
-    import csv
-
     try:
         with open(table, newline="") as file:
             return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
@@ -120,8 +119,6 @@ def read_accuracy(table: Path) -> list[dict[str, Any]]:
 
 def write_rows(table: Path, rows: list[dict[str, Any]]) -> None:
     """Write rows as CSV; all have the columns of the first."""
-    import csv
-
     with atomic(table) as part, open(part, "w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -74,8 +76,6 @@ def picture(
     NDArray
         (pixels, pixels, 3) uint8, on white
     """
-    import numpy as np
-
     positions = np.asarray(positions, float).reshape(-1, 3)
     colours = element_colours([*radii])
     with _quiet():
@@ -104,7 +104,6 @@ def picture(
 
 
 def _add_rods(plotter: Any, rods: Rods) -> None:
-    import numpy as np
     import pyvista
 
     points = np.asarray(rods.points, float).reshape(-1, 3)
@@ -120,8 +119,6 @@ def _add_rods(plotter: Any, rods: Rods) -> None:
 
 def _look_along_z(plotter: Any, box: NDArray[Any], reach: float | None) -> None:
     """From above the middle of the upper face."""
-    import numpy as np
-
     half = 1.05 * (float(box[:2].max()) / 2 if reach is None else reach)
     height = box[2] + half / np.tan(np.radians(ANGLE / 2))
     middle = (box[0] / 2, box[1] / 2)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
+from persistem.learning.intervals import interval
 from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 from persistem.store.files import read_json
 
@@ -144,8 +146,6 @@ def compare(one: Row, other: Row) -> str:
     """
     first, second = one.get("by_seed") or {}, other.get("by_seed") or {}
     if first and first.keys() == second.keys():
-        from persistem.learning.intervals import interval
-
         low, high = interval([first[seed] - second[seed] for seed in first])
         if low is None or high is None:
             return "undecided"
@@ -199,8 +199,6 @@ def _at_side(rows: Sequence[Row]) -> tuple[float, list[Row]]:
 
 
 def _panel(axes: Axes, rows: Sequence[Row], names: list[str]) -> None:
-    from textwrap import fill
-
     for row in rows:
         below = {("per-defocus", "all"): 0.0, ("per-defocus", "in-focus"): -0.22, ("pooled", "all"): 0.22}
         y = names.index(row["row"]) + below[row["training"], row["foci"]]

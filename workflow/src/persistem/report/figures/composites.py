@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem.imaging.micrographs import read_micrograph
 from persistem.report.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, scale_bar
+from persistem.specimens.layout import read_layout
 from persistem.store import seals
 from persistem.store.files import read_json
 
@@ -120,9 +122,6 @@ def _row(of: Found, name: str) -> Found:
 def _map(axis: Axes, one: Found, model: Found, states: list[str], root: Path) -> None:
     """The micrograph in grey, the map over it, and the true boundary."""
     from matplotlib.colors import to_rgb
-
-    from persistem.imaging.micrographs import read_micrograph
-    from persistem.specimens.layout import read_layout
 
     intensity, about = read_micrograph(Path(root) / one["micrograph"])
     factor = -(-max(intensity.shape) // SHOWN)

@@ -10,10 +10,15 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
+from persistem.imaging.crops import read_crops
+from persistem.report.figures import module as module_of
+from persistem.report.figures.atoms import element_colours
+from persistem.specimens.structures import elements_in
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -97,8 +102,6 @@ def write(name: str, settings: dict[str, Any], root: Path, out: Path) -> None:
     """
     import matplotlib.pyplot as plt
 
-    from persistem.report.figures import module as module_of
-
     module = module_of(name)
     reason = None
     with style():
@@ -160,8 +163,6 @@ def signed(defocus: float) -> str:
 
 def crop_of(crop: dict[str, Any], root: Path) -> NDArray[Any]:
     """The crop that a specimen's record with ``path`` and ``index`` names: (rows, columns) uint8."""
-    from persistem.imaging.crops import read_crops
-
     stack = read_crops(Path(root) / crop["path"])
     if not 0 <= crop["index"] < len(stack):
         raise CannotDraw(f"crop {crop['index']} of {crop['specimen']} is to be shown, but there are {len(stack)} crops")
@@ -185,8 +186,6 @@ def scale_bar(axis: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
 
     The image is drawn with its first row on top, a pixel to a unit of the axes.
     """
-    from math import floor, log10
-
     from matplotlib.patheffects import withStroke
 
     width = shape[1] * pixel_size / 10  # nm
@@ -209,8 +208,6 @@ def plane(axis: Axes) -> None:
 
 def with_elements_drawn(settings: dict[str, Any], records: list[dict[str, Any]], root: Path) -> dict[str, Any]:
     """Settings with the radii of the elements that the records' structures have, and no others."""
-    from persistem.specimens.structures import elements_in
-
     drawn = set[str]().union(*(elements_in(Path(root) / record["structure"]) for record in records))
     return settings | {"radii": {element: radius for element, radius in settings["radii"].items() if element in drawn}}
 
@@ -218,8 +215,6 @@ def with_elements_drawn(settings: dict[str, Any], records: list[dict[str, Any]],
 def element_dots(radii: dict[str, float]) -> list[Line2D]:
     """What a legend shows of elements: a dot each, the larger the radius (Å)."""
     from matplotlib.lines import Line2D
-
-    from persistem.report.figures.atoms import element_colours
 
     return [
         Line2D([], [], marker="o", ls="", color=colour, mec="0.3", mew=0.4, ms=3 + 2.4 * radii[element], label=element)

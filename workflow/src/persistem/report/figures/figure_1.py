@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.imaging.micrographs import read_micrograph
+from persistem.report.figures.atoms import picture
 from persistem.report.figures.drawing import (
     PAGE,
     SEQUENTIAL,
@@ -17,6 +21,8 @@ from persistem.report.figures.drawing import (
     signed,
     with_elements_drawn,
 )
+from persistem.specimens.slabs import cut
+from persistem.specimens.structures import read_structure
 from persistem.topology.diagrams_3d import read_pairs_3d, volume_of
 
 if TYPE_CHECKING:
@@ -57,7 +63,6 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     0.05 Å² (Å⁻⁴): high where rings of one kind prevail, as in a crystal.
     """
     import matplotlib.pyplot as plt
-    import numpy as np
     from matplotlib.colors import LogNorm
 
     panels = settings["panels"]
@@ -107,7 +112,6 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 def sharpness(pairs: NDArray[Any]) -> float | None:
     """The greatest density of pairs, (n, 2) birth and death in Å², weighted by lifetime and normalised; Å⁻⁴."""
-    import numpy as np
     from scipy.ndimage import gaussian_filter
 
     if not len(pairs):
@@ -122,16 +126,12 @@ def sharpness(pairs: NDArray[Any]) -> float | None:
 
 
 def _histogram(pairs: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
-    import numpy as np
-
     counts, *_ = np.histogram2d(pairs[:, 0], pairs[:, 1], bins=(edges, edges))
     density: NDArray[Any] = counts / (edges[1] - edges[0]) ** 2
     return density
 
 
 def _numbers(panel: dict[str, Any], found: dict[str, NDArray[Any]], shown: str, volume: float) -> dict[str, Any]:
-    import numpy as np
-
     surface = []
     for point in SURFACE:
         near = {kind: float((np.abs(of - point) <= NEAR).all(axis=1).sum()) / volume for kind, of in found.items()}
@@ -142,12 +142,6 @@ def _numbers(panel: dict[str, Any], found: dict[str, NDArray[Any]], shown: str, 
 
 
 def _atoms(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], root: Path) -> None:
-    import numpy as np
-
-    from persistem.report.figures.atoms import picture
-    from persistem.specimens.slabs import cut
-    from persistem.specimens.structures import read_structure
-
     atoms = cut(read_structure(root / panel["structure"]), np.full(3, float(settings["cube"])))
     image = picture(
         atoms.positions, list(atoms.symbols), settings["radii"], atoms.cell.lengths(), pixels=420, scale=0.6
@@ -157,10 +151,6 @@ def _atoms(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], root: Pa
 
 
 def _micrograph(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], root: Path) -> None:
-    import numpy as np
-
-    from persistem.imaging.micrographs import read_micrograph
-
     intensity, _ = read_micrograph(root / panel["micrograph"])
     pixel = settings["field"] / intensity.shape[0]
     side = min(intensity.shape[0], max(1, round(settings["cube"] / pixel)))
@@ -173,8 +163,6 @@ def _micrograph(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], roo
 
 
 def _diagram(axis: Axes, density: NDArray[Any], edges: NDArray[Any], norm: Any, settings: dict[str, Any]) -> Any:
-    import numpy as np
-
     shown = np.ma.masked_equal(density.T, 0)
     image = axis.pcolormesh(edges, edges, shown, cmap=SEQUENTIAL, norm=norm, rasterized=True)
     axis.plot([edges[0], edges[-1]], [edges[0], edges[-1]], color="0.6", lw=0.5)

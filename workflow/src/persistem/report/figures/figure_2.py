@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.report.figures.atoms import ANGLE, Rods, picture
 from persistem.report.figures.drawing import (
     COLOURS,
     PAGE,
@@ -15,13 +18,13 @@ from persistem.report.figures.drawing import (
     element_dots,
     with_elements_drawn,
 )
+from persistem.specimens.slabs import cut
+from persistem.specimens.structures import read_structure
 from persistem.topology.diagrams_3d import box_of, read_pairs_3d, volume_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
-
-    from persistem.report.figures.atoms import Rods
 
 TITLE = "Optimal volumes in the atomic arrangements of two states"
 ABOUT = (
@@ -93,12 +96,6 @@ def _mean(counts: list[dict[str, Any]], state: str) -> float | None:
 def _arrangement(
     axis: Axes, record: dict[str, Any], found: dict[str, Any], reach: float, settings: dict[str, Any], root: Path
 ) -> None:
-    import numpy as np
-
-    from persistem.report.figures.atoms import picture
-    from persistem.specimens.slabs import cut
-    from persistem.specimens.structures import read_structure
-
     cube = np.full(3, float(settings["cube"]))
     atoms = cut(read_structure(root / record["structure"]), cube)
     corner = _corner(settings)
@@ -130,10 +127,6 @@ def _volumes(found: dict[str, Any], record: dict[str, Any]) -> list[dict[str, An
 
 def _reach(found: dict[str, Any], records: list[dict[str, Any]], settings: dict[str, Any]) -> float:
     """How far both pictures must be in view from the middle of the front face, Å, to show every ring at one scale."""
-    import numpy as np
-
-    from persistem.report.figures.atoms import ANGLE
-
     cube = float(settings["cube"])
     volumes = [volume[kind] for record in records[:2] for volume in _volumes(found, record) for kind in KINDS]
     reach = [cube / 2]
@@ -146,10 +139,6 @@ def _reach(found: dict[str, Any], records: list[dict[str, Any]], settings: dict[
 
 
 def _rods(volume: dict[str, Any], corner: NDArray[Any]) -> list[Rods]:
-    import numpy as np
-
-    from persistem.report.figures.atoms import Rods
-
     rods = []
     for kind, (colour, radius) in KINDS.items():
         if (of := volume[kind]) is not None:
@@ -171,7 +160,6 @@ def _legend(figure: Any, settings: dict[str, Any]) -> None:
 def _diagrams(
     axes: list[Axes], pairs: list[NDArray[Any]], records: list[dict[str, Any]], region: list[list[float]], settings: Any
 ) -> Any:
-    import numpy as np
     from matplotlib.colors import LogNorm
     from matplotlib.patches import Rectangle
 

@@ -8,6 +8,19 @@ from textwrap import fill
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.descriptors.spectra import (
+    LIMIT,
+    annular_average,
+    contrast_inversion,
+    micrograph_features,
+    scattering_angle,
+)
+from persistem.errors import PersistemError
+from persistem.imaging.micrographs import read_micrograph
+from persistem.imaging.optics import defocus_at_exit, wavelength
+from persistem.learning.accuracy import accuracy_table
 from persistem.report.figures.drawing import COLOURS, ERROR_BARS, PAGE, SPLITS, CannotDraw, Drawing, record_of, signed
 
 if TYPE_CHECKING:
@@ -41,7 +54,6 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     inverts, for each specimen).
     """
     import matplotlib.pyplot as plt
-    import numpy as np
 
     states = list(settings["states"])
     if not settings["micrographs"]:
@@ -86,11 +98,6 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 def _measure(settings: dict[str, Any], root: Path) -> tuple[Any, dict[tuple[str, float, int], Any], Any, list[Any]]:
     """Frequencies; a curve for each state, defocus and seed; crop features with labels; contrast of specimens."""
-    import numpy as np
-
-    from persistem.descriptors.spectra import LIMIT, annular_average, contrast_inversion, micrograph_features
-    from persistem.imaging.micrographs import read_micrograph
-
     crops: Any = SimpleNamespace(**settings["crops"])
     # in the order of learning, on which the last digits of a fit depend
     ordered = sorted(
@@ -125,8 +132,6 @@ def _planes(defocus: float | None, about: dict[str, Any]) -> dict[str, float | N
     """A defocus of the study as underfocus (Å) from the slab's centre and from its exit face, half a slab away."""
     if defocus is None:
         return {"from_centre_A": None, "from_exit_face_A": None}
-    from persistem.imaging.optics import defocus_at_exit
-
     keys = ("thickness", "defocus_origin", "defocus_sign")
     imaging = SimpleNamespace(**dict(zip(keys, (about["thickness_A"], about[keys[1]], about[keys[2]]), strict=True)))
     at_exit = defocus_at_exit(imaging, defocus)  # type: ignore[arg-type]
@@ -135,9 +140,6 @@ def _planes(defocus: float | None, about: dict[str, Any]) -> dict[str, float | N
 
 def _trained(settings: dict[str, Any], tables: Any) -> tuple[dict[bool, list[dict[str, Any]]], str | None]:
     """Accuracy of the study's models on its splits, over all foci and in focus; or none and the reason."""
-    from persistem.errors import PersistemError
-    from persistem.learning.accuracy import accuracy_table
-
     features, labels = tables
     label, seed = labels[:, 0].astype(int), labels[:, 1].astype(int)
     learning: Any = SimpleNamespace(**settings["learning"])
@@ -159,8 +161,6 @@ def _separation(k: NDArray[Any], curves: dict[tuple[str, float, int], Any]) -> d
 
     ``shape`` removes the mean of each log10 curve first: the strength of the contrast no longer counts.
     """
-    import numpy as np
-
     result: dict[str, Any] = {"unit": "rms difference of log10 intensity", "up_to_per_A": round(float(k[-1]), 4)}
     for name in ("intensity", "shape"):
         logs = {key: np.log10(np.maximum(curve, np.finfo(float).tiny)) for key, curve in curves.items()}
@@ -188,8 +188,6 @@ def _caption_of(separation: dict[str, Any]) -> str:
 
 def _mean(curves: dict[tuple[str, float, int], Any], state: str, defocus: float) -> tuple[Any, Any, Any] | None:
     """Mean over seeds, and the lowest and highest."""
-    import numpy as np
-
     found = [curve for (s, d, _), curve in curves.items() if s == state and d == defocus]
     return (np.mean(found, axis=0), np.min(found, axis=0), np.max(found, axis=0)) if found else None
 
@@ -200,9 +198,6 @@ def _line(states: list[str], state: str) -> Any:
 
 def _together(axes: Axes, k: Any, curves: Any, states: list[str], defoci: list[float], voltage: float) -> None:
     import matplotlib.pyplot as plt
-    import numpy as np
-
-    from persistem.descriptors.spectra import scattering_angle
 
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.93, len(defoci)))
     for state in states:
@@ -219,11 +214,6 @@ def _together(axes: Axes, k: Any, curves: Any, states: list[str], defoci: list[f
 
 def _frequency_axes(axes: Axes, k: Any, curves: Any, voltage: float) -> None:
     """Scattering angle below, spatial frequency above."""
-    import numpy as np
-
-    from persistem.descriptors.spectra import scattering_angle
-    from persistem.imaging.optics import wavelength
-
     everything = np.stack(list(curves.values()))
     high = everything.max()
     low = max(everything.min(), high * 1e-6)
@@ -241,8 +231,6 @@ def _frequency_axes(axes: Axes, k: Any, curves: Any, voltage: float) -> None:
 
 def _apart(figure: Any, k: Any, curves: Any, states: list[str], defoci: list[float], rows: int, voltage: float) -> None:
     """A panel for each defocus, on linear scales of their own, where differences between the states show."""
-    from persistem.descriptors.spectra import scattering_angle
-
     columns = min(COLUMNS, len(defoci))
     cells = list(figure.subplots(rows, columns, squeeze=False).ravel())
     angle = scattering_angle(k, voltage)
@@ -269,8 +257,6 @@ def _apart(figure: Any, k: Any, curves: Any, states: list[str], defoci: list[flo
 
 def _bars(axes: Axes, accuracy: dict[bool, list[dict[str, Any]]], n_states: int, reason: str | None) -> None:
     """Accuracy over all foci: model and kind of crop along x, a colour for each split."""
-    import numpy as np
-
     shown = [(kind, row) for kind, rows in accuracy.items() for row in rows if row["foci"] == "all"]
     shown = [(kind, row) for kind, row in shown if row["training"] == "pooled"]
     if reason is not None:

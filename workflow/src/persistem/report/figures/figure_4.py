@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.imaging.crops import read_crops
 from persistem.report.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, crop_of, signed
+from persistem.topology.diagrams import read_diagrams, strings, values_of
+from persistem.topology.pairs import crop_pairs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +63,6 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     last of these; None where no crop is in focus).
     """
     import matplotlib.pyplot as plt
-    import numpy as np
 
     states, filtration = list(settings["states"]), settings["filtration"]
     shown = sorted(settings["crops"], key=lambda s: states.index(s["state"]))
@@ -118,10 +122,7 @@ def features_of(image: NDArray[Any]) -> list[dict[str, Any]]:
     Keys: degree, index, name, birth, death (None: never), ``at`` (row and column of the birth of an island, and of the
     death of a ring, its last pixel) and ``elder``, the index of the island that one joins. Pairs are HomCloud's.
     """
-    import numpy as np
     from scipy.ndimage import label
-
-    from persistem.topology.pairs import crop_pairs
 
     found: list[dict[str, Any]] = []
     for degree, birth, death, *places in crop_pairs(image, "superlevel").tolist():
@@ -147,8 +148,6 @@ def island_counts(crops: NDArray[Any], filtration: str, births: NDArray[Any], de
     Births and deaths (grey levels) are those of the pairs of degree 0 of all crops: by the elder rule, and without
     islands that are born and die at one grey level.
     """
-    import numpy as np
-
     superlevel = filtration == "superlevel"
     first = crops.max(axis=(1, 2)) if superlevel else crops.min(axis=(1, 2))  # births of those that never die
     born = np.bincount(np.concatenate([births, first]).astype(int), minlength=GREY)
@@ -163,9 +162,6 @@ def _measure(root: Path, of: dict[str, Any], filtration: str) -> NDArray[Any]:
     """``island_counts`` of the crops in a file, by their diagrams."""
     import pyarrow.compute as pc
 
-    from persistem.imaging.crops import read_crops
-    from persistem.topology.diagrams import read_diagrams, strings, values_of
-
     stack = read_crops(root / of["path"])
     table = read_diagrams(root / of["diagrams"])
     table = table.filter(pc.equal(table["filtration"], strings([filtration])[0]))
@@ -175,8 +171,6 @@ def _measure(root: Path, of: dict[str, Any], filtration: str) -> NDArray[Any]:
 
 def _summary(counts: NDArray[Any], counted: NDArray[Any], area: float) -> dict[str, Any]:
     """Means over grey levels; the area of an island is the white area over the number of islands at each level."""
-    import numpy as np
-
     number, white, born, dead, crops = counts
     some = counted & (number > 0)
     return {
@@ -187,8 +181,6 @@ def _summary(counts: NDArray[Any], counted: NDArray[Any], area: float) -> dict[s
 
 
 def _explain(part: Any, features: list[dict[str, Any]]) -> None:
-    import numpy as np
-
     image = np.array(ARRAY)
     times = {f["birth"] for f in features} | {f["death"] for f in features if f["death"] is not None}
     left, right = part.subfigures(1, 2, width_ratios=[4.2, 1.3])
@@ -203,7 +195,6 @@ def _explain(part: Any, features: list[dict[str, Any]]) -> None:
 
 def _array(axes: Axes, image: NDArray[Any], level: int, features: list[dict[str, Any]]) -> None:
     """The cells at or above ``level`` white, what lives then, and what is born or dies at it."""
-    import numpy as np
     from matplotlib.patches import Rectangle
 
     rows, columns = image.shape
@@ -251,8 +242,6 @@ def _diagram(axes: Axes, features: list[dict[str, Any]]) -> None:
 
 def _thresholds(part: Any, crops: list[Any], shown: list[dict[str, Any]], filtration: str, pixel_size: float) -> None:
     """The crops, and their pixels within the limit at the same levels for all."""
-    import numpy as np
-
     together = np.concatenate([crop.ravel() for crop in crops])
     shares = [1 - share for share in SHARES] if filtration == "superlevel" else list(SHARES)
     levels = np.rint(np.quantile(together, shares)).astype(int)
@@ -271,8 +260,6 @@ def _thresholds(part: Any, crops: list[Any], shown: list[dict[str, Any]], filtra
 
 def _statistics(part: Any, measured: Any, states: list[str], area: float, counted: Any, superlevel: bool) -> None:
     """Area, number, and births and deaths of islands at each limit of the grey level."""
-    import numpy as np
-
     grid, levels = part.subplots(1, 3), np.arange(GREY)
     for label, state in enumerate(states):
         found = [m for (s, _), m in measured.items() if s == state]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.report.figures.drawing import (
     GREY,
     PAGE,
@@ -17,6 +19,7 @@ from persistem.report.figures.drawing import (
     show_crop,
     signed,
 )
+from persistem.topology.diagrams import read_diagrams, values_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +45,6 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     or none has a pair.
     """
     import matplotlib.pyplot as plt
-    import numpy as np
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import LogLocator
 
@@ -88,10 +90,6 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 def _pairs(crop: dict[str, Any], root: Path) -> NDArray[Any]:
     """Degree, birth and death of the pairs of one crop: (n, 3)."""
-    import numpy as np
-
-    from persistem.topology.diagrams import read_diagrams, values_of
-
     table = read_diagrams(Path(root) / crop["diagrams"])
     columns = np.column_stack([values_of(table[name]) for name in ("crop", "degree", "birth", "death")])
     return columns[columns[:, 0] == crop["index"], 1:]

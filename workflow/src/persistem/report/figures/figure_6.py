@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.learning.weights import read_weights, side_of, weight_map
 from persistem.report.figures.drawing import DIVERGING, PAGE, CannotDraw, Drawing, plane
 
@@ -100,8 +102,6 @@ def plane_maps(weights: Weights, values: str, **of: Any) -> list[tuple[NDArray[A
 
 def limit_of(maps: list[list[tuple[NDArray[Any], NDArray[Any]]]]) -> float:
     """End of a colour scale that all maps share: a few bins at the edge of the mesh may lie beyond it."""
-    import numpy as np
-
     sizes = np.concatenate([np.abs(image[np.isfinite(image)]) for images in maps for _, image in images])
     return float(np.quantile(sizes, SHOWN)) or float(sizes.max()) or 1.0
 
@@ -122,8 +122,6 @@ def _keys(weights: Weights) -> list[dict[str, Any]]:
 
 def _distance(weights: Weights, values: str, of: dict[str, Any], states: list[str]) -> dict[str, Any]:
     """Mean lifetime (grey levels) of the bins that speak for each state, None where none does."""
-    import numpy as np
-
     result: dict[str, Any] = dict(of)
     for state in states:
         positive, sign = side_of(states, state)

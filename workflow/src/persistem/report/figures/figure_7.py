@@ -6,9 +6,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.learning.weights import bin_of, read_weights, side_of, strongest, weight_map
 from persistem.report.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, crop_of, record_of, show_crop
 from persistem.report.figures.figure_6 import draw_maps, limit_of
+from persistem.topology.diagrams import read_diagrams, strings, values_of
+from persistem.topology.inverse import read_inverse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,10 +108,6 @@ def _regions(weights: Weights, settings: dict[str, Any]) -> Regions:
 
 def _pairs(path: Path, degree: int, filtration: str) -> tuple[NDArray[Any], list[NDArray[Any]]]:
     """Birth, death, row and column of birth of one crop's pairs (n, 4), and the pixels of each one's region."""
-    import numpy as np
-
-    from persistem.topology.inverse import read_inverse
-
     rows = [r for r in read_inverse(path).to_pylist() if (r["degree"], r["filtration"]) == (degree, filtration)]
     names = ("birth", "death", "birth_row", "birth_column")
     pairs = np.array([[r[name] for name in names] for r in rows], float).reshape(-1, len(names))
@@ -121,7 +121,6 @@ def _inside(birth: NDArray[Any], death: NDArray[Any], edges: NDArray[Any], regio
 
 def _outline(axis: Axes, edges: NDArray[Any], region: NDArray[Any], colour: str) -> None:
     """The sides of a region's bins that are not between two of them."""
-    import numpy as np
     from matplotlib.collections import LineCollection
 
     padded = np.pad(region, 1).astype(int)
@@ -135,7 +134,6 @@ def _outline(axis: Axes, edges: NDArray[Any], region: NDArray[Any], colour: str)
 
 def _overlay(axis: Axes, shape: tuple[int, ...], pixels: list[NDArray[Any]], born: NDArray[Any], colour: str) -> None:
     """Regions over a crop in one colour, and points of birth (rows, columns)."""
-    import numpy as np
     from matplotlib.colors import to_rgb
 
     cover = np.zeros((shape[0] * shape[1], 4))
@@ -146,10 +144,7 @@ def _overlay(axis: Axes, shape: tuple[int, ...], pixels: list[NDArray[Any]], bor
 
 def _counts(regions: Regions, settings: dict[str, Any], root: Path) -> list[dict[str, Any]]:
     """Pairs per crop in each region, for each state and seed: all crops of all the diagrams."""
-    import numpy as np
     import pyarrow.compute as pc
-
-    from persistem.topology.diagrams import read_diagrams, strings, values_of
 
     def specimen(record: dict[str, Any]) -> tuple[str, int]:
         return settings["states"].index(record["state"]), record["seed"]
@@ -172,8 +167,6 @@ def _counts(regions: Regions, settings: dict[str, Any], root: Path) -> list[dict
 
 def _extent(key: tuple[str, int, str, str], of: tuple[NDArray[Any], NDArray[Any]]) -> dict[str, Any]:
     """Births and deaths (grey levels) between which a region lies; null where a state has none."""
-    import numpy as np
-
     values, degree, filtration, state = key
     edges, region = of
     deaths, births = np.nonzero(region)

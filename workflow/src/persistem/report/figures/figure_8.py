@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.report.figures.drawing import ERROR_BARS, PAGE, SPLITS, CannotDraw, Drawing
+from persistem.report.paper import ACCURACIES, STATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +33,6 @@ OPEN = "SVC"
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw the accuracies of one model for all defoci; numbers: ``averages`` (all foci and in focus) and ``paper``."""
     import matplotlib.pyplot as plt
-
-    from persistem.report.paper import ACCURACIES, STATES
 
     if settings["accuracy"] is None:
         raise CannotDraw("the study has fewer than two states, so there is no accuracy")

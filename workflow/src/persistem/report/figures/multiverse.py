@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from persistem.report.figures.baselines import compare, error, listed, said, sentence
 from persistem.report.figures.drawing import PAGE, SPLITS, CannotDraw, Drawing
 from persistem.report.figures.figure_8 import read_accuracies
+from persistem.report.paper import ACCURACIES, STATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,8 +41,6 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     None of itself and without intervals, and ``paper``: whether the interval holds the paper's accuracy) and ``paper``.
     """
     import matplotlib.pyplot as plt
-
-    from persistem.report.paper import ACCURACIES, STATES
 
     alternatives = settings["alternatives"]
     if len(alternatives) < 2:

@@ -8,6 +8,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.report.figures.baselines import (
     INTERVALS,
     MAIN,
@@ -275,8 +277,6 @@ def _worst(sweeps: Sequence[Sweep], names: dict[str, str]) -> str:
 
 def _elsewhere(matrices: Sequence[dict[str, Any]]) -> str:
     """What the first map says of models at another defocus than that of their training."""
-    import numpy as np
-
     if not matrices:
         return ""
     of, accuracy = matrices[0], np.array(matrices[0]["accuracy"], float)

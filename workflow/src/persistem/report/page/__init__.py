@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persistem.report.page import content, explore
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -44,13 +45,10 @@ def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
     """
     from plotly.offline import get_plotlyjs
 
-    from persistem.report.page.content import content
-    from persistem.report.page.explore import explore
-
     package = files("persistem.report.page")
-    data = explore(settings, Path(root))
+    data = explore.explore(settings, Path(root))
     text = template("template.html").render(
-        **content(settings, Path(root)),
+        **content.content(settings, Path(root)),
         explore=data,
         data=inline_json(data),
         style=(package / "page.css").read_text("utf-8"),

@@ -12,6 +12,8 @@ from persistem.errors import PersistemError
 from persistem.report.tables import read_accuracy
 from persistem.store import seals
 from persistem.store.files import read_json
+from persistem.study import Study
+from persistem.study.reference import sections
 
 SPLITS = ("random", "leave-seed-out")
 #: How a claim's status is drawn.
@@ -165,15 +167,11 @@ def checks(specimens: list[dict[str, Any]], root: Path) -> dict[str, Any]:
 
 def parameters(study: dict[str, Any]) -> list[dict[str, Any]]:
     """Every setting of a study: key, value, unit, meaning and source; whether it is assumed; the paper's if another."""
-    from persistem.study import Study
-
     paper = Study().model_dump(mode="json")
     return list(_settings(Study, study, paper, ""))
 
 
 def _settings(model: Any, value: dict[str, Any], paper: Any, prefix: str) -> Iterator[dict[str, Any]]:
-    from persistem.study.reference import sections
-
     for name, info in model.model_fields.items():
         if name not in value:
             continue

@@ -11,7 +11,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.errors import PersistemError
+from persistem.imaging.crops import read_crops
+from persistem.imaging.micrographs import read_micrograph
+from persistem.report.figures.atoms import element_colours
+from persistem.specimens.slabs import cut
+from persistem.specimens.structures import read_structure
 from persistem.store.files import read_json
+from persistem.topology.inverse import read_inverse
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -29,8 +38,6 @@ POINTS = 250
 
 def explore(settings: dict[str, Any], root: Path) -> dict[str, Any]:
     """What the page's script reads: ``atoms``, ``crops``, ``micrographs``, ``checks``; each empty where nothing is."""
-    from persistem.report.figures.atoms import element_colours
-
     study = settings.get("study") or {}
     recipe = (study.get("features") or {}).get(settings.get("recipe")) or {}
     filtration = (recipe.get("filtrations") or ["superlevel"])[0]
@@ -48,11 +55,6 @@ def explore(settings: dict[str, Any], root: Path) -> dict[str, Any]:
 
 def atoms(settings: dict[str, Any], root: Path) -> list[dict[str, Any]]:
     """Of each structure the atoms of the central cube (Å, from its corner), its bonds, and its optimal volumes."""
-    import numpy as np
-
-    from persistem.specimens.slabs import cut
-    from persistem.specimens.structures import read_structure
-
     cube = settings.get("cube")
     if not cube:
         return []
@@ -75,12 +77,6 @@ def crop(record: dict[str, Any], filtration: str, root: Path) -> dict[str, Any]:
 
     A region is a flat list of run lengths: where a run begins after the end of the last one, and how long it is.
     """
-    import numpy as np
-
-    from persistem.errors import PersistemError
-    from persistem.imaging.crops import read_crops
-    from persistem.topology.inverse import read_inverse
-
     path = root / (record.get("crops") or record["path"])
     stack = read_crops(path)
     if not 0 <= record["index"] < len(stack):
@@ -114,8 +110,6 @@ def crop(record: dict[str, Any], filtration: str, root: Path) -> dict[str, Any]:
 
 def runs(pixels: Iterable[int]) -> list[int]:
     """Run lengths of a set of flat pixel numbers: gap before a run and its length, in turn."""
-    import numpy as np
-
     sorted_pixels = np.unique(np.fromiter(pixels, dtype=np.int64))
     if not len(sorted_pixels):
         return []
@@ -130,9 +124,6 @@ def runs(pixels: Iterable[int]) -> list[int]:
 def micrograph(record: dict[str, Any], root: Path) -> dict[str, Any]:
     """A micrograph as a JPEG of ``SIDE`` pixels in grey levels of its own, its side in Å, and its contrast, SD/mean."""
     import cv2
-    import numpy as np
-
-    from persistem.imaging.micrographs import read_micrograph
 
     intensity, facts = read_micrograph(root / record["path"])
     low, high = np.quantile(intensity, [CLIPPED, 1 - CLIPPED])
@@ -175,7 +166,6 @@ def _thin(values: list[Any]) -> list[Any]:
 
 def _bonded(atoms: Atoms) -> dict[str, Any]:
     """Elements and positions of atoms, and the pairs of them that are joined."""
-    import numpy as np
     from ase.data import covalent_radii
     from scipy.spatial import cKDTree
 
