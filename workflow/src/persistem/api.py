@@ -20,20 +20,23 @@ import numpy as np
 from persistem.errors import PersistemError
 from persistem.maps import Map, map_image, write
 from persistem.maps.mapping import STEP
+from persistem.maps.overlay import draw
+from persistem.model import bundle as bundles
+from persistem.reading import Image, read
+from persistem.reading.found import BadImage, Found, angstrom, calibrated, kilovolts, mapped
+from persistem.reading.pixels import frames
+from persistem.report.figures.drawing import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from persistem.model.classifier import Model
-    from persistem.reading import Image
 
 __all__ = ["Map", "image", "load", "map", "plot", "write"]
 
 
 def load(bundle: str | Path) -> Model:
     """The model in a bundle folder; PersistemError where it cannot be used."""
-    from persistem.model import bundle as bundles
-
     return bundles.load(Path(bundle))
 
 
@@ -80,9 +83,6 @@ def plot(found: Map, source: Any) -> Figure:
     """
     import matplotlib
 
-    from persistem.maps.overlay import draw
-    from persistem.report.figures.drawing import STYLE
-
     said = found.facts["image"]
     taken = image(source, pixel_size=said["pixel_size_A"], voltage=said["voltage_kV"], defocus=said["defocus_A"])
     with matplotlib.rc_context(STYLE):
@@ -100,10 +100,6 @@ def image(
 
     A signal is known by its ``data`` and ``axes_manager``. PersistemError when it is not one image of finite numbers.
     """
-    from persistem.reading import Image, read
-    from persistem.reading.found import BadImage, Found, angstrom, calibrated, kilovolts, mapped
-    from persistem.reading.pixels import frames
-
     given = {"pixel_size": pixel_size, "voltage": voltage, "defocus": defocus}
     if isinstance(source, Image):
         stated: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

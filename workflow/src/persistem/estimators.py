@@ -13,10 +13,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from persistem.errors import PersistemError
+from persistem.imaging.crops import grey_levels
+from persistem.learning.classifiers import classifier
+from persistem.study import Recipe
+from persistem.topology.diagrams import diagram_table
+from persistem.topology.persistence_images import mesh_pixels, persistence_images
 
 if TYPE_CHECKING:
     from typing import Self
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from sklearn.pipeline import Pipeline
 
-    from persistem.study import Recipe, Section
+    from persistem.study import Section
 
 #: Parameters that are settings of a recipe.
 SETTINGS = ("filtrations", "bins", "sigma", "weight", "intensity")
@@ -105,9 +111,6 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         which is which. It is float32 for float32 images, else float64; values have single precision. Raises ValueError
         for images that are not finite, not of the fitted shape, or cannot be converted to grey levels.
         """
-        from persistem.topology.diagrams import diagram_table
-        from persistem.topology.persistence_images import persistence_images
-
         check_is_fitted(self)
         recipe, images = _recipe(self), _images(self, X, reset=False)
         grey = _grey_levels(images, None if self.intensity is None else recipe.intensity)
@@ -120,8 +123,6 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         ``input_features`` are the names of the pixels; ValueError when they are not those it was fitted to.
         """
-        from persistem.topology.persistence_images import mesh_pixels
-
         check_is_fitted(self)
         if input_features is not None:
             given, fitted = np.asarray(input_features, object), getattr(self, "feature_names_in_", None)
@@ -194,8 +195,6 @@ class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        from persistem.learning.classifiers import classifier
-
         images, labels = _images(self, X, y, reset=True)
         of_images = {name: value for name, value in self.get_params(deep=False).items() if name != "C"}
         pipeline = make_pipeline(PersistenceImages(**of_images), StandardScaler(), classifier("LR", self.C))
@@ -228,10 +227,6 @@ class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _recipe(estimator: PersistenceImages) -> Recipe:
     """The recipe of the parameters; ValueError with a sentence for the first that cannot be used."""
-    from pydantic import ValidationError
-
-    from persistem.study import Recipe
-
     if not isinstance(estimator.degrees, tuple | list) or tuple(estimator.degrees) not in DEGREES:
         raise ValueError(f"degrees = {estimator.degrees!r}: allowed are (0,), (1,) and (0, 1)")
     settings = {name: getattr(estimator, name) for name in SETTINGS}
@@ -279,8 +274,6 @@ def _images(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool) ->
 
 def _grey_levels(images: NDArray[Any], how: Any) -> NDArray[np.uint8]:
     """8-bit grey levels of images, each converted as a micrograph that is one crop; None: they are grey levels."""
-    from persistem.imaging.crops import grey_levels
-
     if how is None:
         if images.min() < 0 or images.max() > 255 or (images != np.rint(images)).any():
             found = f"{images.min():g} to {images.max():g}"
