@@ -1,4 +1,4 @@
-"""The card of a model: what it was trained on, how good it is on seeds that it has not seen, and what it cannot do."""
+"""The card of a model: what it was trained on, how good it is on unseen seeds, and what it cannot do."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from persistem.model.unlike import Distribution
     from persistem.study import ModelSettings
 
-#: What is imaged of a specimen, by the method of its preparation.
+#: What is imaged, by the method of preparation.
 PREPARED = {
     "none": "end states",
     "inherent": "inherent structures (minimised)",
     "snapshots": "mean over snapshots",
     "stack": "stacks of slabs",
 }
-#: Of a line of the table of accuracies.
+#: Columns of the accuracy table.
 ACCURACY = ("accuracy", "ci_low", "ci_high", "vote", "vote_low", "vote_high", "n_test")
 
 
@@ -45,9 +45,9 @@ def facts(
 ) -> dict[str, Any]:
     """The card as plain values.
 
-    ``accuracy`` has a line for ``by`` all, state, defocus (Å), dose (e/Å²; null without noise) and thickness (Å) and
-    the ``value`` of it; it is empty, as are ``calibration`` and ``abstained``, where there are too few seeds, and
-    ``assessed`` says so.
+    Each line of ``accuracy`` is ``by`` all, state, defocus (Å), dose (e/Å²; null without noise) or thickness (Å), with
+    the ``value`` of it. With too few seeds ``accuracy``, ``calibration`` and ``abstained`` are empty, and ``assessed``
+    says so.
     """
     sources, seeds = settings["sources"], assessment["seeds"]
     assessed = seeds >= MINIMUM_SEEDS
@@ -201,9 +201,9 @@ def text(card: dict[str, Any]) -> str:
 
 
 def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[str, Any]]:
-    """Accuracy per window and by vote of a micrograph: of all, and by each condition."""
+    """Accuracy per window and by a micrograph's vote: over all windows, and by each condition."""
     crops = training.crops
-    nothing = -1.0  # no defocus is in focus: the table by conditions has no such line
+    nothing = -1.0  # no defocus is in focus, so the table has no line for it
     conditions: dict[str, NDArray[Any]] = {
         "state": crops.y.astype(float),
         "defocus": crops.defocus,
@@ -212,7 +212,7 @@ def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[
     }
     rows: list[dict[str, Any]] = []
     for name, values in conditions.items():
-        # what is tabulated by defocus is tabulated by whatever stands in its place
+        # the table by defocus becomes one by the condition put in its place
         for row in tabulate(outcome, crops._replace(defocus=values), nothing):
             overall = row["foci"] == "all"
             if overall and rows:
@@ -224,7 +224,7 @@ def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[
 
 
 def _choices(assessment: dict[str, Any]) -> dict[str, str]:
-    """What the inner folds chose, by the seed that they did not see."""
+    """What the inner folds chose, by the seed they did not see."""
     outcome = assessment.get("nested")
     return {str(seed): c.label() for seed, c in outcome.chosen.items()} if outcome else {}
 
@@ -244,12 +244,12 @@ def _abstained(assessment: dict[str, Any]) -> dict[str, Any]:
 
 def _densities(sources: list[dict[str, Any]], states: list[str], root: Path) -> dict[str, float]:
     """Mean density of each state's specimens, g/cm³."""
-    of: dict[str, dict[str, float]] = {state: {} for state in states}
+    by_state: dict[str, dict[str, float]] = {state: {} for state in states}
     for source in sources:
         summary = source["summary"]
-        if summary not in of[source["state"]]:
-            of[source["state"]][summary] = read_json(root / summary)["density_g_cm3"]
-    return {state: round(sum(values.values()) / len(values), 4) for state, values in of.items() if values}
+        if summary not in by_state[source["state"]]:
+            by_state[source["state"]][summary] = read_json(root / summary)["density_g_cm3"]
+    return {state: round(sum(values.values()) / len(values), 4) for state, values in by_state.items() if values}
 
 
 def _plane(settings: dict[str, Any]) -> str:
