@@ -40,19 +40,19 @@ ABOUT = (
     " of the radii 1.25 Å (Ga) and 0.70 Å (N), whose sum is the Ga–N bond length, and not where they are taken as"
     " radii."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 3
 
-#: Where the paper sees peaks that it attributes to the surface: birth, death. Å², see ABOUT.
+#: Peaks that the paper attributes to the surface: birth, death. Å², see ABOUT.
 SURFACE = ((1.0, 1.7), (2.0, 2.4))
-#: Half the side of the square about such a peak in which pairs are counted, Å².
+#: Half the side of the square about such a peak where pairs are counted, Å².
 NEAR = 0.25
-#: Bins and the Gaussian that smooths them for the sharpness, Å².
+#: Bins for the sharpness, and the Gaussian that smooths them, Å².
 BIN, SMOOTHING = 0.02, 0.05
-#: Bins of the diagrams as drawn, along an axis.
+#: Bins of the drawn diagrams along an axis.
 BINS = 130
 ROW = 1.55  # inches
-#: Kinds of slabs: the key of its diagram in the settings, and what its faces are called.
+#: Kinds of slabs: key of the diagram in the settings, and name of the faces.
 KINDS = {"open": ("diagram", "open faces"), "periodic": ("diagram_periodic", "no surface")}
 
 
@@ -60,7 +60,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw a row for each specimen; ``numbers`` has each one's sharpness, pairs and pairs near the surface peaks.
 
     Sharpness is the greatest density of the degree-1 pairs, weighted by lifetime, normalised to 1 and smoothed by
-    0.05 Å² (Å⁻⁴): high where rings of one kind prevail, as in a crystal.
+    0.05 Å² (Å⁻⁴): high if rings of one kind prevail, as in a crystal.
     """
     import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
@@ -70,14 +70,14 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         raise CannotDraw("the study has no specimen of a temperature that figures.temperatures lists")
     settings = with_elements_drawn(settings, panels, root)
     diagrams = [{kind: read_pairs_3d(root / panel[key], 1) for kind, (key, _) in KINDS.items()} for panel in panels]
-    everything = np.concatenate([pairs for found in diagrams for pairs in found.values()])
+    everything = np.concatenate([pairs for by_kind in diagrams for pairs in by_kind.values()])
     if not len(everything):
         raise CannotDraw("the 3D diagrams have no pairs of degree 1")
     low = min(0.0, float(np.quantile(everything, 0.001))) - 0.2
     high = max(3.0, 1.15 * float(np.quantile(everything[:, 1], 0.9)))
     edges = np.linspace(low, high, BINS + 1)
     volume = volume_of((settings["field"], settings["thickness"]))
-    counts = [[_histogram(pairs, edges) / volume for pairs in found.values()] for found in diagrams]
+    counts = [[_histogram(pairs, edges) / volume for pairs in by_kind.values()] for by_kind in diagrams]
     most = float(np.max(counts))
     least = 1 / (volume * (edges[1] - edges[0]) ** 2)  # one pair in a bin
     norm = LogNorm(least, max(most, 2 * least))
@@ -105,7 +105,10 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     numbers = {
         "degree": 1,
         "near_A2": NEAR,
-        "panels": [_numbers(*of, settings["shown"], volume) for of in zip(panels, diagrams, strict=True)],
+        "panels": [
+            _numbers(*panel_and_diagrams, settings["shown"], volume)
+            for panel_and_diagrams in zip(panels, diagrams, strict=True)
+        ],
     }
     return Drawing(figure, _caption(settings, defocus), numbers)
 
@@ -117,7 +120,7 @@ def sharpness(pairs: NDArray[Any]) -> float | None:
     if not len(pairs):
         return None
     weights = pairs[:, 1] - pairs[:, 0]
-    # farther out are the few rings about large cavities
+    # the few rings about large cavities lie farther out
     low, high = pairs.min() - 3 * SMOOTHING, np.quantile(pairs[:, 1], 0.99) + 3 * SMOOTHING
     edges = np.arange(low, max(high, low + 1.0), BIN)
     counts, *_ = np.histogram2d(pairs[:, 0], pairs[:, 1], bins=(edges, edges), weights=weights)
@@ -134,7 +137,9 @@ def _histogram(pairs: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
 def _numbers(panel: dict[str, Any], found: dict[str, NDArray[Any]], shown: str, volume: float) -> dict[str, Any]:
     surface = []
     for point in SURFACE:
-        near = {kind: float((np.abs(of - point) <= NEAR).all(axis=1).sum()) / volume for kind, of in found.items()}
+        near = {
+            kind: float((np.abs(of_kind - point) <= NEAR).all(axis=1).sum()) / volume for kind, of_kind in found.items()
+        }
         surface.append({"at": list(point)} | near)
     pairs = found[shown]
     density = {"diagram": shown, "sharpness": sharpness(pairs), "pairs_per_nm3": len(pairs) / volume}
