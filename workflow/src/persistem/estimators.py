@@ -41,7 +41,7 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Persistence images of images: (n, rows, columns), or flattened (n, rows * columns), to (n, n_features_out).
 
     Images of more than 8 bit are first converted, each by itself, to the grey levels 0 to 255. The diagrams are
-    HomCloud's (``persistem.topology.diagrams``), the vectors those of Adams et al. (J. Mach. Learn. Res. 18, 2017; see
+    HomCloud's (``persistem.topology.diagrams``), the vectors follow Adams et al. (J. Mach. Learn. Res. 18, 2017; see
     ``persistem.topology.persistence_images``). An image without contrast is allowed: standardised it is mid-grey, so
     it has no pairs, and its persistence image is zero.
 

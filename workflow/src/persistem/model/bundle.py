@@ -31,7 +31,7 @@ FIRST_WINDOWS = 1
 JUDGE = ("components", "variances", "vacuum", "thresholds")
 INDEX = "model.json"
 MOST_INDEX = 2**20
-#: The other files, of which the index has checksums; and all files.
+#: The other files, with checksums in the index; and all files.
 PARTS = ("classifier.skops", "distribution.skops", "card.md", "card.json")
 FILES = (INDEX, *PARTS)
 #: The other keys of the index; defoci in Å, underfocus positive.

@@ -150,32 +150,39 @@ def limits(
 
 def text(card: dict[str, Any]) -> str:
     """The card as Markdown."""
-    on, unlike = card["trained_on"], card["unlike"]
-    lens = on["microscope"]
-    seeds = "; ".join(f"{state}: {', '.join(map(str, of))}" for state, of in on["seeds"].items())
-    doses = ", ".join("no noise" if d is None else f"{d:g}" for d in on["doses_e_A2"])
+    trained, unlike = card["trained_on"], card["unlike"]
+    lens = trained["microscope"]
+    seeds = "; ".join(f"{state}: {', '.join(map(str, numbers))}" for state, numbers in trained["seeds"].items())
+    doses = ", ".join("no noise" if d is None else f"{d:g}" for d in trained["doses_e_A2"])
     rows = {
-        "Material": on["material"],
-        "Imaged": on["preparation"],
+        "Material": trained["material"],
+        "Imaged": trained["preparation"],
         "Seeds": seeds,
-        "Density (g/cm³)": ", ".join(f"{state} {value:.2f}" for state, value in on["density_g_cm3"].items()),
+        "Density (g/cm³)": ", ".join(f"{state} {value:.2f}" for state, value in trained["density_g_cm3"].items()),
         "Voltage (kV)": f"{lens['voltage']:g}",
         "Cs, Cc (mm)": f"{lens['Cs']:g}, {lens['Cc']:g}",
         "Energy spread (eV)": f"{lens['energy_spread']:g}",
-        "Defoci (Å)": f"{_numbers(on['defoci_A'])} ({on['defocus_convention']})",
+        "Defoci (Å)": f"{_numbers(trained['defoci_A'])} ({trained['defocus_convention']})",
         "Doses (e/Å²)": doses,
-        "Modulation transfer at Nyquist": "1" if on["mtf_at_nyquist"] is None else f"{on['mtf_at_nyquist']:g}",
-        "Thicknesses (Å)": _numbers(on["thicknesses_A"]),
-        "Sampling (Å)": f"{on['sampling_A']:g}",
-        "Window (Å)": f"{on['window_A']:g}",
-        "Micrographs": str(on["micrographs"]),
-        "Windows": ", ".join(f"{state} {count}" for state, count in on["windows_by_state"].items()),
+        "Modulation transfer at Nyquist": "1"
+        if trained["mtf_at_nyquist"] is None
+        else f"{trained['mtf_at_nyquist']:g}",
+        "Thicknesses (Å)": _numbers(trained["thicknesses_A"]),
+        "Sampling (Å)": f"{trained['sampling_A']:g}",
+        "Window (Å)": f"{trained['window_A']:g}",
+        "Micrographs": str(trained["micrographs"]),
+        "Windows": ", ".join(f"{state} {count}" for state, count in trained["windows_by_state"].items()),
     }
     lines = [f"# ModelSettings of {', '.join(card['states'])}", "", "## Trained on", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in rows.items()]
     lines += ["", "## Classifier", ""]
-    of = card["classifier"]
-    lines += [f"{of['model']}, of {' + '.join(of['features'])}, C = {of['C']:g}.", "", "## Accuracy", ""]
+    classifier = card["classifier"]
+    lines += [
+        f"{classifier['model']}, of {' + '.join(classifier['features'])}, C = {classifier['C']:g}.",
+        "",
+        "## Accuracy",
+        "",
+    ]
     lines += [f"Assessed: {card['assessed']}.", ""]
     if card["accuracy"]:
         lines += ["| by | value | windows | 95 % | vote of a micrograph | 95 % |", "| --- " * 6 + "|"]
@@ -184,11 +191,11 @@ def text(card: dict[str, Any]) -> str:
             f" | {_interval(row, 'vote')} |"
             for row in card["accuracy"]
         ]
-        taken = "; ".join(f"without seed {seed}: {label}" for seed, label in card["chosen_without"].items())
+        choices = "; ".join(f"without seed {seed}: {label}" for seed, label in card["chosen_without"].items())
         calibration, abstained = card["calibration"], card["abstained"]
         lines += [
             "",
-            f"Chosen by the inner folds: {taken}.",
+            f"Chosen by the inner folds: {choices}.",
             "",
             f"Calibration: Brier score {calibration['brier']:.3f} ({_interval(calibration, 'brier')}), where"
             f" {1 - 1 / len(card['states']):.2f} is chance and 0 perfect.",
