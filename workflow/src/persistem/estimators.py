@@ -10,7 +10,7 @@ Importing this module imports scikit-learn, whose classes these derive from.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from pydantic import ValidationError
@@ -20,17 +20,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from persistem.errors import PersistemError
 from persistem.imaging.crops import grey_levels
 from persistem.learning.classifiers import classifier
-from persistem.study import Recipe
+from persistem.study import Recipe, Section
 from persistem.topology.diagrams import diagram_table
 from persistem.topology.persistence_images import mesh_pixels, persistence_images
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from numpy.typing import ArrayLike, NDArray
     from sklearn.pipeline import Pipeline
 
-    from persistem.study import Section
 
 #: Parameters that are settings of a recipe.
 SETTINGS = ("filtrations", "bins", "sigma", "weight", "intensity")

@@ -18,14 +18,12 @@ from persistem.errors import PersistemError
 from persistem.maps.detail import Collector, Detail
 from persistem.maps.signals import signal
 from persistem.model.bundle import versions
-from persistem.model.classifier import REASONS
-from persistem.reading import needs
+from persistem.model.classifier import REASONS, Model
+from persistem.reading import Image, needs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persistem.model.classifier import Model
-    from persistem.reading import Image
 
 #: Bump when this stage's results change for the same study.
 VERSION = 1

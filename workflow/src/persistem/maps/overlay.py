@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.maps.mapping import readable
+from persistem.maps.mapping import Map, readable
 from persistem.report.figures.drawing import COLOURS, COLUMN, DPI, PAGE, scale_bar, signed, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from persistem.maps.mapping import Map
     from persistem.reading import Image
 
 #: Longest side of the micrograph as shown, in pixels.

@@ -18,7 +18,7 @@ from persistem.descriptors.windows import side
 from persistem.maps.detail import FINE, MIDDLE, quantised, thinning
 from persistem.maps.overlay import HATCHING, RANGE, STRONGEST
 from persistem.maps.regions import regions
-from persistem.model.classifier import REASONS
+from persistem.model.classifier import REASONS, Model
 from persistem.report.figures.drawing import COLOURS
 from persistem.report.page import inline_json, inline_script, template
 from persistem.store.files import atomic
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.maps.mapping import Map
-    from persistem.model.classifier import Model
     from persistem.reading import Image
     from persistem.study.evaluation import Band
 

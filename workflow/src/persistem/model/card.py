@@ -11,7 +11,7 @@ from persistem.evaluation.curves import calibration
 from persistem.learning.classifiers import LEAVES, ROUNDS
 from persistem.learning.intervals import summary
 from persistem.learning.validation import tabulate
-from persistem.model.unlike import STATISTICS
+from persistem.model.unlike import STATISTICS, Distribution
 from persistem.store.files import read_json
 from persistem.study.checks import MINIMUM_SEEDS
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from persistem.model.classifier import Classifier
     from persistem.model.training import Training
-    from persistem.model.unlike import Distribution
     from persistem.study import ModelSettings
 
 #: What is imaged, by the method of preparation.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from persistem.learning.classifiers import decisive, sigmoid
-from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM
+from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM, Distribution
 from persistem.study.mapping import BLOCKS
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.model.trees import Trees
-    from persistem.model.unlike import Distribution
     from persistem.study import Windows
 
     Array = NDArray[np.float64]

@@ -22,12 +22,12 @@ from persistem.imaging.optics import underfocus
 from persistem.learning.classifiers import TREES, classifier
 from persistem.learning.models import decisions
 from persistem.learning.rows import stack
-from persistem.learning.validation import Candidate, checked, nested, without
+from persistem.learning.validation import Candidate, CropLabels, checked, nested, without
 from persistem.model import bundle, card, unlike
 from persistem.model.classifier import Classifier, Model, calibrator
 from persistem.model.trees import trees_of
 from persistem.store.digests import digest_of
-from persistem.study import Detector
+from persistem.study import Detector, ModelSettings
 from persistem.study.checks import MINIMUM_SEEDS
 from persistem.study.settings import section
 
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from persistem.learning.validation import CropLabels
     from persistem.model.unlike import Distribution
-    from persistem.study import ModelSettings
 
     Blocks = dict[str, NDArray[Any]]
 

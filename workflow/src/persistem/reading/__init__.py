@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.reading.formats import datasets, kind_of
-from persistem.reading.found import BadImage, angstrom, calibrated
+from persistem.reading.found import BadImage, Found, angstrom, calibrated
 from persistem.reading.pixels import frames, one_line, quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persistem.reading.found import Found
 
 #: The options that fill in or correct what a file says.
 OPTIONS = {

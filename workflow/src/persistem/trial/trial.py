@@ -10,7 +10,7 @@ import numpy as np
 
 from persistem import study
 from persistem.imaging.micrographs import read_micrograph
-from persistem.maps import map_image
+from persistem.maps import Map, map_image
 from persistem.model import bundle
 from persistem.model.training import as_trained
 from persistem.reading import Image
@@ -21,8 +21,6 @@ from persistem.trial import scores as truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from persistem.maps import Map
 
     Array = NDArray[Any]
 

@@ -16,8 +16,8 @@ from persistem.store.files import read_json
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    #: A row of the evaluation: names and numbers; the ends of an interval may be None.
-    Row = Mapping[str, Any]
+#: A row of the evaluation: names and numbers; the ends of an interval may be None.
+Row = Mapping[str, Any]
 
 TITLE = "Persistence beside simpler measures of a crop"
 ABOUT = (

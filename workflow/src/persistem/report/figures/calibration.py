@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.report.figures.baselines import INTERVALS, MAIN, TASKS, evaluation, in_order, look, said, sentence
+from persistem.report.figures.baselines import INTERVALS, MAIN, TASKS, Row, evaluation, in_order, look, said, sentence
 from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from persistem.report.figures.baselines import Row
 
 TITLE = "Whether the probabilities can be believed"
 ABOUT = (

@@ -11,6 +11,7 @@ from persistem.report.figures.baselines import (
     INTERVALS,
     MAIN,
     TASKS,
+    Row,
     compare,
     error,
     evaluation,
@@ -25,7 +26,6 @@ from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from persistem.report.figures.baselines import Row
 
 TITLE = "What remains when one difference is taken away"
 ABOUT = (

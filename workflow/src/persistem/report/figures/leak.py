@@ -6,13 +6,12 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from persistem.report.figures.baselines import compare, error, evaluation, lowest, said, sentence
+from persistem.report.figures.baselines import Row, compare, error, evaluation, lowest, said, sentence
 from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from persistem.report.figures.baselines import Row
 
 TITLE = "What the split of the crops lets through"
 ABOUT = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from persistem.report.figures.baselines import compare, error, listed, said, sentence
+from persistem.report.figures.baselines import Row, compare, error, listed, said, sentence
 from persistem.report.figures.drawing import PAGE, SPLITS, CannotDraw, Drawing
 from persistem.report.figures.figure_8 import read_accuracies
 from persistem.report.paper import ACCURACIES, STATES
@@ -15,7 +15,6 @@ from persistem.report.paper import ACCURACIES, STATES
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from persistem.report.figures.baselines import Row
 
 TITLE = "What the choices that the paper leaves open do to the accuracy"
 ABOUT = (

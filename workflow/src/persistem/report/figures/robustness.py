@@ -14,6 +14,7 @@ from persistem.report.figures.baselines import (
     INTERVALS,
     MAIN,
     TASKS,
+    Row,
     compare,
     error,
     evaluation,
@@ -28,8 +29,6 @@ from persistem.report.figures.drawing import PAGE, SEQUENTIAL, CannotDraw, Drawi
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from persistem.report.figures.baselines import Row
 
     Sweep = dict[str, Any]
 
