@@ -40,7 +40,7 @@ def kind_of(path: Path) -> str:
         return suffix[1:].upper()
     if start[208:211] == b"MAP" or suffix in MRC_SUFFIXES:
         return "MRC"
-    raise PersistemError(f"{path}: not a micrograph in a format that can be read, which are {FORMATS}")
+    raise PersistemError(f"{path}: not a micrograph in a format that can be read: {FORMATS}")
 
 
 def datasets(path: Path, kind: str) -> Iterator[Found | BadImage]:

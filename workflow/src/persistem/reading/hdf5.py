@@ -39,7 +39,7 @@ def datasets(path: Path) -> Iterator[Found]:
             for signal in reader.dictionaries:
                 yield _found(signal)
         else:
-            raise BadImage("an HDF5 file that neither Velox, HyperSpy nor the EMD standard has written")
+            raise BadImage("an HDF5 file, but not from Velox or HyperSpy nor in the EMD standard")
 
 
 def _check(path: Path, file: Any) -> None:

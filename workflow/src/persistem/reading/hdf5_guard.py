@@ -70,11 +70,11 @@ def try_out(path: Path) -> None:
         if time.monotonic() > limit:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            raise BadImage("corrupted: the HDF5 library does not come to an end with it")
+            raise BadImage("corrupted: the HDF5 library hangs on it")
         time.sleep(pause)
         pause = min(2 * pause, 0.1)
     if os.WIFSIGNALED(status):
-        raise BadImage("corrupted: the HDF5 library breaks down on it")
+        raise BadImage("corrupted: the HDF5 library crashes on it")
 
 
 def _walk(h5py: Any, path: Path) -> None:

@@ -67,7 +67,7 @@ def _check(ser: Path) -> None:
     with open(ser, "rb") as file:
         start = file.read(34)
         if len(start) < 34 or start[:4] != b"II\x97\x01":
-            raise BadImage("not a SER file, or one whose header is lost")
+            raise BadImage("not a SER file, or its header is lost")
         version, kind, _, total, valid = struct.unpack("<HIIII", start[4:22])
         wide = version > 0x0210
         word, last = ("<Q", 34) if wide else ("<I", 30)
