@@ -4,7 +4,7 @@ Four statistics, each with a threshold set by windows of unseen seeds. The first
 contrast. The next two come from multivariate process control, for the other blocks side by side: Hotelling's T² in
 the space of the training's principal components, and the squared residual Q outside it (Jackson & Mudholkar,
 Technometrics 21 (1979) 341). The last is the odds that a window shows counting noise alone (vacuum, or a hole) rather
-than what trained: at low doses the training itself reaches down to noise.
+than one of the training's: at low doses the training itself reaches down to noise.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def scaling(block: NDArray[Any]) -> tuple[Array, Array]:
     """Mean and scale (length,) that bring a block (windows, length) to zero mean and a total variance of 1.
 
     The scale is the standard deviation times the root of the number of varying features; a constant feature keeps its
-    unit (as ``evaluation.models.block_scaled``, which scales training and test at once).
+    unit (as ``learning.models.block_scaled``, which scales training and test at once).
     """
     exact = np.asarray(block, float)
     varies = exact.max(axis=0) > exact.min(axis=0)

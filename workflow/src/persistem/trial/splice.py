@@ -40,7 +40,7 @@ def splice(specimens: Sequence[Sequence[Atoms]], halves: Halves, imaging: Imagin
     halves
         which state is where
     imaging
-        of the field, see ``imaging.enlarged``
+        of the field, see ``trial.imaging.enlarged``
 
     Returns
     -------

@@ -34,10 +34,10 @@ def checklist(
     """Every claim of the paper with its status, a sentence with the numbers, and what it depends on.
 
     ``numbers`` has the numbers of each figure by its name (``figure-1`` …; empty if it could not be drawn),
-    ``accuracy`` the rows of all recipes' ``accuracy.csv``, ``checks`` the results of ``state_checks``, and ``study``
-    has ``states``, ``recipe`` (the name of the one in the figures) and ``recipes`` (name: settings). A row has id,
-    claim, where, words (the paper's), status, evidence, and depends_on, None unless the status is "depends on". Missing
-    input makes a claim "not in this study", never an error.
+    ``accuracy`` the rows of all recipes' ``accuracy.csv``, ``checks`` the results of ``specimens.state_checks``, and
+    ``study`` has ``states``, ``recipe`` (the name of the one in the figures) and ``recipes`` (name: settings). A row
+    has id, claim, where, words (the paper's), status, evidence, and depends_on, None unless the status is "depends on".
+    Missing input makes a claim "not in this study", never an error.
     """
     facts = Facts(numbers, list(accuracy), list(checks), study)
     lacking = [state for state in STATES if state not in (study.get("states") or ())]

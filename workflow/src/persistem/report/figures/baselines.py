@@ -1,4 +1,4 @@
-"""Baselines: accuracy of persistence beside that of simpler measures of the same crops; rows of the evaluation."""
+"""Baselines: accuracy of persistence beside simpler measures of the same crops; rows of the evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figure 6: what the classifiers have learned, on the plane of birth and death."""
+"""Figure 6: the learned weights of the classifiers on the plane of birth and death."""
 
 from __future__ import annotations
 
