@@ -45,10 +45,10 @@ class Collector:
         self._pairs: list[NDArray[np.void]] | None = [np.empty(0, dtype=PAIR)]
         self._blocks: dict[str, list[NDArray[np.float32]]] = {}
 
-    def add_pairs(self, found: NDArray[np.void]) -> None:
+    def add_pairs(self, pairs: NDArray[np.void]) -> None:
         """Add pairs of ``PAIR``."""
         if self._pairs is not None:
-            self._pairs.append(found)
+            self._pairs.append(pairs)
             if sum(map(len, self._pairs)) > MOST_PAIRS:
                 self._pairs = None
 

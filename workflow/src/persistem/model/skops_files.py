@@ -15,7 +15,7 @@ from persistem.errors import PersistemError
 MOST_BYTES = 256 * 2**20
 
 
-def dumped(found: dict[str, Any]) -> bytes:
+def dumped(parts: dict[str, Any]) -> bytes:
     """A mapping of arrays and scikit-learn estimators in the skops format.
 
     skops numbers objects by their address in memory and dates the members of its archive; here both are fixed.
@@ -39,7 +39,7 @@ def dumped(found: dict[str, Any]) -> bytes:
         return fixed
 
     members: dict[str, bytes] = {}
-    with ZipFile(io.BytesIO(skops.io.dumps(found))) as archive:
+    with ZipFile(io.BytesIO(skops.io.dumps(parts))) as archive:
         schema = renumbered(json.loads(archive.read("schema.json")))
     members["schema.json"] = json.dumps(schema, indent=1).encode()
     buffer = io.BytesIO()

@@ -95,11 +95,11 @@ def _score(model: Found, name: str) -> Found:
     return next(score for score in model["scores"] if score["name"] == name)
 
 
-def _chosen(found: list[Found], choosing: list[str]) -> float | None:
+def _chosen(judged: list[Found], choosing: list[str]) -> float | None:
     """The window size whose maps of the choosing composites overlap the truth most; the smaller one of equals."""
     overlaps = {
         model["size"]: round(float(np.mean([_score(model, name)["overlap"]["mean"] for name in choosing])), 12)
-        for model in found
+        for model in judged
         if model["features"] == CHOSEN and choosing
     }
     return max(sorted(overlaps), key=lambda size: overlaps[size]) if overlaps else None
@@ -169,10 +169,10 @@ def _abstained(axis: Axes, model: Found) -> None:
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2, fontsize=6)
 
 
-def _curves(overlap: Axes, error: Axes, found: list[Found], name: str, colour: str) -> None:
+def _curves(overlap: Axes, error: Axes, judged: list[Found], name: str, colour: str) -> None:
     for features, dashes in LOOK.items():
         rows = sorted(
-            (_row(model, name) for model in found if model["features"] == features), key=lambda row: float(row["size"])
+            (_row(model, name) for model in judged if model["features"] == features), key=lambda row: float(row["size"])
         )
         sizes = [row["size"] for row in rows]
         mark: Found = {"color": colour, "ls": dashes, "marker": "o", "ms": 2.5}

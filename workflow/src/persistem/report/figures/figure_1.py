@@ -134,14 +134,15 @@ def _histogram(pairs: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
     return density
 
 
-def _numbers(panel: dict[str, Any], found: dict[str, NDArray[Any]], shown: str, volume: float) -> dict[str, Any]:
+def _numbers(panel: dict[str, Any], diagrams: dict[str, NDArray[Any]], shown: str, volume: float) -> dict[str, Any]:
     surface = []
     for point in SURFACE:
         near = {
-            kind: float((np.abs(of_kind - point) <= NEAR).all(axis=1).sum()) / volume for kind, of_kind in found.items()
+            kind: float((np.abs(of_kind - point) <= NEAR).all(axis=1).sum()) / volume
+            for kind, of_kind in diagrams.items()
         }
         surface.append({"at": list(point)} | near)
-    pairs = found[shown]
+    pairs = diagrams[shown]
     density = {"diagram": shown, "sharpness": sharpness(pairs), "pairs_per_nm3": len(pairs) / volume}
     return record_of(panel) | density | {"surface": surface}
 

@@ -94,12 +94,12 @@ def _mean(counts: list[dict[str, Any]], state: str) -> float | None:
 
 
 def _arrangement(
-    axis: Axes, record: dict[str, Any], found: dict[str, Any], reach: float, settings: dict[str, Any], root: Path
+    axis: Axes, record: dict[str, Any], all_volumes: dict[str, Any], reach: float, settings: dict[str, Any], root: Path
 ) -> None:
     cube = np.full(3, float(settings["cube"]))
     atoms = cut(read_structure(root / record["structure"]), cube)
     corner = _corner(settings)
-    volumes = _volumes(found, record)
+    volumes = _volumes(all_volumes, record)
     # rings may reach out of the cube; their atoms there are drawn too
     positions, elements = [atoms.positions], list(atoms.symbols)
     for volume in volumes:
@@ -121,14 +121,14 @@ def _corner(settings: dict[str, Any]) -> NDArray[Any]:
     return corner
 
 
-def _volumes(found: dict[str, Any], record: dict[str, Any]) -> list[dict[str, Any]]:
-    return [volume for volume in found["volumes"] if volume["specimen"] == record["specimen"]]
+def _volumes(all_volumes: dict[str, Any], record: dict[str, Any]) -> list[dict[str, Any]]:
+    return [volume for volume in all_volumes["volumes"] if volume["specimen"] == record["specimen"]]
 
 
-def _reach(found: dict[str, Any], records: list[dict[str, Any]], settings: dict[str, Any]) -> float:
+def _reach(all_volumes: dict[str, Any], records: list[dict[str, Any]], settings: dict[str, Any]) -> float:
     """Distance from the middle of the front face, Å, that both pictures must show to hold every ring at one scale."""
     cube = float(settings["cube"])
-    volumes = [volume[kind] for record in records[:2] for volume in _volumes(found, record) for kind in KINDS]
+    volumes = [volume[kind] for record in records[:2] for volume in _volumes(all_volumes, record) for kind in KINDS]
     reach = [cube / 2]
     for volume in volumes:
         if volume is not None:
@@ -196,16 +196,16 @@ def _counts(axis: Axes, counts: list[dict[str, Any]], states: list[str]) -> None
 
 
 def _caption(
-    found: dict[str, Any], settings: dict[str, Any], states: list[str], means: list[float | None], ratio: float | None
+    volumes: dict[str, Any], settings: dict[str, Any], states: list[str], means: list[float | None], ratio: float | None
 ) -> str:
-    what = {1: "rings (degree 1)", 2: "cavities (degree 2)"}[found["degree"]]
+    what = {1: "rings (degree 1)", 2: "cavities (degree 2)"}[volumes["degree"]]
     chosen = "as the study says"
-    if found["chosen"] == "automatic":
-        chosen = f"chosen automatically around the peak of {found['around']['specimen']}"
-    drawn = "; ".join(f"{d['specimen']} {d['volumes']} of {d['pairs']}" for d in found["drawn"])
+    if volumes["chosen"] == "automatic":
+        chosen = f"chosen automatically around the peak of {volumes['around']['specimen']}"
+    drawn = "; ".join(f"{d['specimen']} {d['volumes']} of {d['pairs']}" for d in volumes["drawn"])
     mean = ", ".join(f"{m:.2f} in {s}" for s, m in zip(states, means, strict=True) if m is not None)
     return (
-        f"Region of {what}: {_range(found['region'])}, {chosen}. Pairs per nm³, mean over specimens: {mean}"
+        f"Region of {what}: {_range(volumes['region'])}, {chosen}. Pairs per nm³, mean over specimens: {mean}"
         + (f" (ratio {ratio:.3g})" if ratio is not None else "")
         + f". Drawn of those born in the central {settings['cube']:g} Å cube, thinned alike: {drawn}. Atoms at"
         f" {SCALE:g} of their radii; the stable ring encloses the optimal one where both agree, and the optimal"

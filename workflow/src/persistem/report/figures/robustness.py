@@ -217,9 +217,9 @@ def _legend(figure: Any, names: dict[str, str]) -> None:
     figure.legend(handles=handles, title=title, title_fontsize=7, loc="outside lower center", ncols=columns)
 
 
-def _matrices(found: dict[str, Any]) -> list[dict[str, Any]]:
+def _matrices(results: dict[str, Any]) -> list[dict[str, Any]]:
     """Matrices of the main rows, each in one task; at most one line of maps."""
-    matrices = [matrix for matrix in found.get("defocus_matrix", []) if len(matrix["defoci"]) > 1]
+    matrices = [matrix for matrix in results.get("defocus_matrix", []) if len(matrix["defoci"]) > 1]
     names = _rows_of(matrices)
     kept = [matrix for matrix in matrices if names.get(matrix["row"]) == matrix["task"]]
     return sorted(kept, key=lambda matrix: MAIN.index(matrix["row"]) if matrix["row"] in MAIN else len(MAIN))[:MAPS]
