@@ -399,7 +399,7 @@ def indexed(folder: Path, **changes) -> None:
         ({"format": 2}, "format 2, but this version of PersisTEM reads 1"),
         ({"format": None}, "format None"),
         ({"windows_version": 7}, "windows are described as in version 7, but this version of PersisTEM .* in 1"),
-        ({"kind": "a wardrobe"}, "not of a PersisTEM model, but of 'a wardrobe'"),
+        ({"kind": "a wardrobe"}, "describes no PersisTEM model but 'a wardrobe'"),
         ({"states": ["amorphous", "liquid"]}, "do not fit together"),
         ({"states": ["amorphous", "liquid", "liquid"]}, "do not fit together"),
         ({"states": 3}, "do not fit together"),
@@ -437,7 +437,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
     (tmp_path / "model.json").write_bytes(b"\xff\xfe")
     refused(tmp_path, "not JSON")
     (tmp_path / "model.json").write_bytes(b" " * (bundle.MOST_INDEX + 1))
-    refused(tmp_path, "larger than that of any model")
+    refused(tmp_path, "larger than the index of any model")
 
 
 class Hostile:

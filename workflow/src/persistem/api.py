@@ -20,20 +20,23 @@ import numpy as np
 from persistem.errors import PersistemError
 from persistem.maps import Map, map_image, write
 from persistem.maps.mapping import STEP
+from persistem.maps.overlay import draw
+from persistem.model import bundle as bundles
+from persistem.reading import Image, read
+from persistem.reading.found import BadImage, Found, angstrom, calibrated, kilovolts, mapped
+from persistem.reading.pixels import frames
+from persistem.report.figures.drawing import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from persistem.model.classifier import Model
-    from persistem.reading import Image
 
 __all__ = ["Map", "image", "load", "map", "plot", "write"]
 
 
 def load(bundle: str | Path) -> Model:
-    """The model in a bundle folder; PersistemError where it cannot be used."""
-    from persistem.model import bundle as bundles
-
+    """The model in a bundle folder; PersistemError if it cannot be used."""
     return bundles.load(Path(bundle))
 
 
@@ -53,9 +56,9 @@ def map(
     Parameters
     ----------
     source
-        a HyperSpy signal, an array (rows, columns), a file of one image, or what ``image`` gave
+        a HyperSpy signal, an array (rows, columns), a file of one image, or a result of ``image``
     pixel_size, voltage, defocus
-        Å, kV, Å (underfocus positive): fill in or override what the source says
+        Å, kV, Å (underfocus positive): fill in or override the source's values
     step, jobs, progress
         as in ``persistem.maps.map_image``
 
@@ -67,26 +70,25 @@ def map(
     Raises
     ------
     PersistemError
-        as ``image`` and ``persistem.maps.map_image``.
+        as in ``image`` and ``persistem.maps.map_image``.
     """
-    taken = image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus)
-    return map_image(taken, model, step, jobs, progress)
+    micrograph = image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus)
+    return map_image(micrograph, model, step, jobs, progress)
 
 
 def plot(found: Map, source: Any) -> Figure:
     """The micrograph in grey with the map's states in colour: a Matplotlib figure.
 
-    ``source`` is what was mapped.
+    ``source`` is the one that was mapped.
     """
     import matplotlib
 
-    from persistem.maps.overlay import draw
-    from persistem.report.figures.drawing import STYLE
-
-    said = found.facts["image"]
-    taken = image(source, pixel_size=said["pixel_size_A"], voltage=said["voltage_kV"], defocus=said["defocus_A"])
+    facts = found.facts["image"]
+    micrograph = image(
+        source, pixel_size=facts["pixel_size_A"], voltage=facts["voltage_kV"], defocus=facts["defocus_A"]
+    )
     with matplotlib.rc_context(STYLE):
-        return draw(found, taken)
+        return draw(found, micrograph)
 
 
 def image(
@@ -98,12 +100,9 @@ def image(
 ) -> Image:
     """One micrograph from a HyperSpy signal, an array (rows, columns), a file or an image; options fill in or override.
 
-    A signal is known by its ``data`` and ``axes_manager``. PersistemError when it is not one image of finite numbers.
+    A signal is recognised by its ``data`` and ``axes_manager``. PersistemError unless it is one image of finite
+    numbers.
     """
-    from persistem.reading import Image, read
-    from persistem.reading.found import BadImage, Found, angstrom, calibrated, kilovolts, mapped
-    from persistem.reading.pixels import frames
-
     given = {"pixel_size": pixel_size, "voltage": voltage, "defocus": defocus}
     if isinstance(source, Image):
         stated: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -115,12 +114,12 @@ def image(
         return images[0]
     for name, value in given.items():
         if value is not None and not (math.isfinite(value) and (value > 0 or name == "defocus")):
-            raise PersistemError(f"{name} = {value:g}: must be a finite number, and but for a defocus positive")
+            raise PersistemError(f"{name} = {value:g}: must be a finite number; all but a defocus must be positive")
     title = "array"
     if hasattr(source, "axes_manager"):
-        about = source.metadata.as_dictionary()
-        title = about.get("General", {}).get("title") or "signal"
-        given["voltage"] = kilovolts(mapped({"metadata": about}, "beam_energy")) if voltage is None else voltage
+        metadata = source.metadata.as_dictionary()
+        title = metadata.get("General", {}).get("title") or "signal"
+        given["voltage"] = kilovolts(mapped({"metadata": metadata}, "beam_energy")) if voltage is None else voltage
         # HyperSpy lists x before y
         axes = [{"scale": axis.scale, "units": axis.units} for axis in reversed(source.axes_manager.signal_axes)]
         found = Found(np.asarray(source.data), axes, title)

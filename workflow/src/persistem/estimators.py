@@ -1,30 +1,33 @@
-"""Persistence images and the classification of states as scikit-learn estimators, for use in its pipelines.
+"""Persistence images and the classification of states as scikit-learn estimators, for its pipelines.
 
 ``PersistenceImages`` does to an array of images what the stages crops, diagrams and persistence images do to files,
-through the same functions. ``StateClassifier`` is the paper's classifier: persistence images, each bin standardised,
-and logistic regression. Both take images (n, rows, columns), and flattened ones (n, rows * columns), which is what
-travels through a pipeline whose other steps know of tables only.
+with the same functions. ``StateClassifier`` is the paper's classifier: persistence images, each bin standardised,
+and logistic regression. Both take images (n, rows, columns), or flattened ones (n, rows * columns) for pipelines whose
+other steps only know tables.
 
-scikit-learn and NumPy are imported at once: the classes are made from scikit-learn's.
+Importing this module imports scikit-learn, whose classes these derive from.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from persistem.errors import PersistemError
+from persistem.imaging.crops import grey_levels
+from persistem.learning.classifiers import classifier
+from persistem.study import Recipe, Section
+from persistem.topology.diagrams import diagram_table
+from persistem.topology.persistence_images import mesh_pixels, persistence_images
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from numpy.typing import ArrayLike, NDArray
     from sklearn.pipeline import Pipeline
 
-    from persistem.study import Recipe, Section
 
 #: Parameters that are settings of a recipe.
 SETTINGS = ("filtrations", "bins", "sigma", "weight", "intensity")
@@ -34,17 +37,17 @@ DEGREES = ((0,), (1,), (0, 1))
 class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Persistence images of images: (n, rows, columns), or flattened (n, rows * columns), to (n, n_features_out).
 
-    Images of more than 8 bit are first converted, each for itself, to the grey levels 0 to 255. The diagrams are
-    HomCloud's (``persistem.topology.diagrams``), the vectors those of Adams et al. (J. Mach. Learn. Res. 18, 2017; see
+    Images of more than 8 bit are first converted, each by itself, to the grey levels 0 to 255. The diagrams are
+    HomCloud's (``persistem.topology.diagrams``), the vectors follow Adams et al. (J. Mach. Learn. Res. 18, 2017; see
     ``persistem.topology.persistence_images``). An image without contrast is allowed: standardised it is mid-grey, so
     it has no pairs, and its persistence image is zero.
 
     Parameters
     ----------
     image_shape
-        rows and columns of a flattened image. None: those of the images (n, rows, columns) that it is fitted to; where
-        these are flattened too nothing is known of a second direction, and each row is an image of (1, n_features)
-        pixels: a line profile, which has islands but no rings
+        rows and columns of a flattened image. None: as in the images (n, rows, columns) of ``fit``; if those are
+        flattened too, nothing is known of a second direction and each row is an image of (1, n_features) pixels: a line
+        profile, which has islands but no rings
     filtrations
         "superlevel" (bright to dark, as in the paper), "sublevel", or both
     bins
@@ -52,11 +55,11 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     sigma
         standard deviation of the persistence image's Gaussian in bins
     weight
-        of a pair by its lifetime: "linear", "atan", "none", or a ``study.Weight`` that says more
+        of a pair by its lifetime: "linear", "atan", "none", or a ``study.Weight`` for more settings
     intensity
         conversion to grey levels, see ``persistem.imaging.crops``: "standardised" (by the image's own mean and standard
         deviation), "window" (in units of the image's mean, which must be positive), "clahe" (equalised), a
-        ``study.Standardised``, ``study.Window`` or ``study.Clahe`` that says more, or None for images that are 8-bit
+        ``study.Standardised``, ``study.Window`` or ``study.Clahe`` for more settings, or None for images that are 8-bit
         grey levels already, as crops are
     degrees
         0 (islands), 1 (rings), or both
@@ -68,7 +71,7 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     n_features_in_
         pixels of an image
     feature_names_in_
-        names of the pixels where it was fitted to a table with column names
+        names of the pixels, if it was fitted to a table with column names
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Learn the shape of the images (n, rows, columns) or (n, rows * columns), and check the parameters.
 
-        Raises ValueError for a parameter or images that cannot be used. ``y`` is ignored.
+        Raises ValueError if a parameter or the images cannot be used. ``y`` is ignored.
         """
         _recipe(self)
         _images(self, X, reset=True)
@@ -101,13 +104,10 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Persistence images (n, n_features_out) of images (n, rows, columns) or (n, rows * columns).
 
-        A row holds one degree after the other, in it the filtrations, in them the bins; ``get_feature_names_out`` says
-        which is which. It is float32 for float32 images, else float64; values have single precision. Raises ValueError
-        for images that are not finite, not of the fitted shape, or cannot be converted to grey levels.
+        A row is ordered by degree, then filtration, then bin; ``get_feature_names_out`` names its entries. It is
+        float32 for float32 images, else float64; values have single precision. Raises ValueError if images are not
+        finite, not of the fitted shape, or cannot be converted to grey levels.
         """
-        from persistem.topology.diagrams import diagram_table
-        from persistem.topology.persistence_images import persistence_images
-
         check_is_fitted(self)
         recipe, images = _recipe(self), _images(self, X, reset=False)
         grey = _grey_levels(images, None if self.intensity is None else recipe.intensity)
@@ -118,10 +118,8 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Name of each bin, such as ``superlevel degree 0 birth 201.5 death 61.5`` (grey levels of its centre).
 
-        ``input_features`` are the names of the pixels; ValueError when they are not those it was fitted to.
+        ``input_features`` are the names of the pixels; ValueError if it was fitted to others.
         """
-        from persistem.topology.persistence_images import mesh_pixels
-
         check_is_fitted(self)
         if input_features is not None:
             given, fitted = np.asarray(input_features, object), getattr(self, "feature_names_in_", None)
@@ -133,8 +131,8 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         names = [
             f"{filtration} degree {degree} birth {birth:g} death {death:g}"
             for degree in self.degrees
-            for filtration, of_filtration in zip(self.filtrations, bins, strict=True)
-            for birth, death in of_filtration
+            for filtration, bins_of_filtration in zip(self.filtrations, bins, strict=True)
+            for birth, death in bins_of_filtration
         ]
         return np.array(names, dtype=object)
 
@@ -149,12 +147,12 @@ class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """The state that an image shows, by logistic regression on its persistence image, each bin standardised.
 
     For images (n, rows, columns) or flattened (n, rows * columns), and two or more states. ``C`` is the inverse
-    strength of the L2 penalty (paper: 0.01); the other parameters are those of ``PersistenceImages``. Accuracy on
-    unseen images is worth something only where these come from other trajectories or specimens than those that
-    trained: cross-validate with a group for each (``GroupKFold``).
+    strength of the L2 penalty (paper: 0.01); for the other parameters see ``PersistenceImages``. Accuracy on unseen
+    images means something only if these come from other trajectories or specimens than the training images:
+    cross-validate with one group for each (``GroupKFold``).
 
     Rows of a few numbers are no pictures: two pixels have neither two islands nor a ring, so their persistence images
-    are zero and all are given the most frequent state. scikit-learn's tag for this is ``poor_score``.
+    are zero and all get the most frequent state. scikit-learn's tag for this is ``poor_score``.
 
     Attributes
     ----------
@@ -163,7 +161,7 @@ class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     pipeline_
         the fitted steps: ``persistenceimages``, ``standardscaler``, ``logisticregression``
     image_shape_, n_features_in_, feature_names_in_
-        as those of ``PersistenceImages``
+        as in ``PersistenceImages``
     """
 
     def __init__(
@@ -189,16 +187,14 @@ class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train on images (n, rows, columns) or (n, rows * columns) and their states ``y`` (n,), text or numbers.
 
-        Raises ValueError for a parameter or images that cannot be used, and for fewer than two states.
+        Raises ValueError if a parameter or the images cannot be used, or if there are fewer than two states.
         """
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        from persistem.learning.classifiers import classifier
-
         images, labels = _images(self, X, y, reset=True)
-        of_images = {name: value for name, value in self.get_params(deep=False).items() if name != "C"}
-        pipeline = make_pipeline(PersistenceImages(**of_images), StandardScaler(), classifier("LR", self.C))
+        parameters = {name: value for name, value in self.get_params(deep=False).items() if name != "C"}
+        pipeline = make_pipeline(PersistenceImages(**parameters), StandardScaler(), classifier("LR", self.C))
         self.pipeline_ = pipeline.fit(images, labels)
         self.classes_ = self.pipeline_.classes_
         return self
@@ -212,7 +208,7 @@ class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self._fitted().predict_proba(_images(self, X, reset=False)))
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Score of each of ``classes_`` (n, states), of two states only that of the second (n,)."""
+        """Score of each of ``classes_`` (n, states); for two states the score of the second (n,)."""
         return np.asarray(self._fitted().decision_function(_images(self, X, reset=False)))
 
     def _fitted(self) -> Pipeline:
@@ -227,11 +223,7 @@ class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _recipe(estimator: PersistenceImages) -> Recipe:
-    """The recipe of the parameters; ValueError with a sentence for the first that cannot be used."""
-    from pydantic import ValidationError
-
-    from persistem.study import Recipe
-
+    """The recipe of the parameters; ValueError with a sentence on the first that cannot be used."""
     if not isinstance(estimator.degrees, tuple | list) or tuple(estimator.degrees) not in DEGREES:
         raise ValueError(f"degrees = {estimator.degrees!r}: allowed are (0,), (1,) and (0, 1)")
     settings = {name: getattr(estimator, name) for name in SETTINGS}
@@ -251,9 +243,9 @@ def _recipe(estimator: PersistenceImages) -> Recipe:
 
 
 def _images(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool) -> Any:
-    """Images (n, rows, columns) of real numbers, of the shape that the estimator has or, with ``reset``, now takes.
+    """Images (n, rows, columns) of real numbers, of the estimator's shape, which ``reset`` sets.
 
-    With ``y`` given also the labels (n,).
+    With ``y`` also the labels (n,).
     """
     shape = estimator.image_shape if reset else estimator.image_shape_
     if shape is not None and (np.shape(shape) != (2,) or min(shape) < 1):
@@ -278,13 +270,11 @@ def _images(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool) ->
 
 
 def _grey_levels(images: NDArray[Any], how: Any) -> NDArray[np.uint8]:
-    """8-bit grey levels of images, each converted as a micrograph that is one crop; None: they are grey levels."""
-    from persistem.imaging.crops import grey_levels
-
+    """8-bit grey levels of images, each converted as a micrograph that is one crop; None: already grey levels."""
     if how is None:
         if images.min() < 0 or images.max() > 255 or (images != np.rint(images)).any():
-            found = f"{images.min():g} to {images.max():g}"
-            raise ValueError(f"intensity = None: grey levels are whole numbers from 0 to 255, not values from {found}")
+            span = f"{images.min():g} to {images.max():g}"
+            raise ValueError(f"intensity = None: grey levels are whole numbers from 0 to 255, not values from {span}")
         return images.astype(np.uint8)
     grey = []
     for k, image in enumerate(images):

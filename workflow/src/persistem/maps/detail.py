@@ -1,4 +1,4 @@
-"""What the windows of a map were judged by: kept for the page that shows a window and what decided in it."""
+"""What the windows of a map were judged by, kept for the page that shows a window and what decided it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from persistem.study import Windows
 
-#: Pairs beyond which none are kept, and windows beyond which only every second, third… row and column is.
+#: With more pairs than this none are kept; with more windows only every second, third… row and column is kept.
 MOST_PAIRS = 4_000_000
 MOST_WINDOWS = 400_000
-#: Stored births and deaths: the level that is 0, and levels from there to the end of the band's window, which is one of
-#: them, so that what lies beyond the window still does.
+#: Stored births and deaths: the level of 0, and the number of levels from there to the end of the band's window. That
+#: end is itself a level, so that what lies beyond the window still does.
 MIDDLE, FINE = 2**15, 2**14
 
 
@@ -27,8 +27,8 @@ MIDDLE, FINE = 2**15, 2**14
 class Detail:
     """What the windows of a map were judged by.
 
-    ``pairs`` are all of the micrograph, (pairs,) of ``windows.pairs.PAIR``; None where they are more than
-    ``MOST_PAIRS``. ``blocks`` (rows, columns, length) float32 are those but the persistence, of every ``every``-th row
+    ``pairs`` are all pairs of the micrograph, (pairs,) of ``windows.pairs.PAIR``; None if there are more than
+    ``MOST_PAIRS``. ``blocks`` (rows, columns, length) float32 are all blocks but persistence, of every ``every``-th row
     and column of windows.
     """
 
@@ -45,15 +45,15 @@ class Collector:
         self._pairs: list[NDArray[np.void]] | None = [np.empty(0, dtype=PAIR)]
         self._blocks: dict[str, list[NDArray[np.float32]]] = {}
 
-    def add_pairs(self, found: NDArray[np.void]) -> None:
+    def add_pairs(self, pairs: NDArray[np.void]) -> None:
         """Add pairs of ``PAIR``."""
         if self._pairs is not None:
-            self._pairs.append(found)
+            self._pairs.append(pairs)
             if sum(map(len, self._pairs)) > MOST_PAIRS:
                 self._pairs = None
 
     def add_windows(self, first: int, blocks: dict[str, NDArray[np.float32]]) -> None:
-        """Add rows of windows, of which ``first`` is the number of the first one, as ``windows.strips`` gives them."""
+        """Add rows of windows as ``windows.strips`` gives them; ``first`` is the number of the first row."""
         for name, block in blocks.items():
             if name != "persistence":
                 self._blocks.setdefault(name, []).append(block[-first % self._every :: self._every, :: self._every])
@@ -65,24 +65,24 @@ class Collector:
 
 
 def thinning(shape: tuple[int, ...]) -> int:
-    """Of ``shape`` (rows, columns) windows, how many rows and columns lie from one that is kept to the next."""
+    """Distance in rows and columns between the windows that are kept, of ``shape`` (rows, columns) windows."""
     return max(1, math.ceil(math.sqrt(shape[0] * shape[1] / MOST_WINDOWS)))
 
 
 def quantised(pairs: NDArray[np.void], windows: Windows) -> dict[str, NDArray[Any]]:
-    """Pairs in few bytes, sorted by the pixel of their birth: arrays of the smallest whole numbers that hold them.
+    """Pairs in few bytes, sorted by the pixel of their birth: arrays of the smallest integer type that holds them.
 
-    ``starts`` (last row + 2,) says for each row of pixels which is its first pair; ``column``, ``kind`` (its number in
-    ``windows.sums.kinds``), ``birth`` and ``death`` (pairs,) are those of each pair. Births and deaths are
-    ``MIDDLE`` + ``FINE`` * value / window of the band, rounded, and end at twice the window: the histograms of a
-    window hardly change, since what lies beyond the band's window counts for its last level.
+    ``starts`` (last row + 2,) has the first pair of each row of pixels; ``column``, ``kind`` (a number in
+    ``windows.sums.kinds``), ``birth`` and ``death`` (pairs,) describe each pair. Births and deaths are
+    ``MIDDLE`` + ``FINE`` * value / window of the band, rounded and clipped at twice the window. This hardly changes the
+    histograms of a window, since values beyond the band's window count for its last level.
     """
     pairs = pairs[np.lexsort([pairs["column"], pairs["row"]])]
     unit = FINE / np.array([band.window for band in windows.bands])[pairs["band"]]
 
     def level(name: str) -> NDArray[Any]:
-        found: NDArray[Any] = np.clip(np.rint(pairs[name] * unit) + MIDDLE, 0, 2 * MIDDLE - 1).astype(np.uint16)
-        return found
+        levels: NDArray[Any] = np.clip(np.rint(pairs[name] * unit) + MIDDLE, 0, 2 * MIDDLE - 1).astype(np.uint16)
+        return levels
 
     rows = int(pairs["row"].max(initial=0)) + 1
     kind = (pairs["band"].astype(np.int64) * len(windows.filtrations) + pairs["filtration"]) * 2 + pairs["degree"]

@@ -1,4 +1,4 @@
-"""The folder that a map is written as: for ImageJ, for HyperSpy, for a browser, for reading, for tables."""
+"""The folder of a map: files for ImageJ, for HyperSpy, for a browser, for the eye, for tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from persistem.model.classifier import Model
     from persistem.reading import Image
 
-#: The file that says that a folder is a map.
+#: The file that marks a folder as a map.
 FACTS = "map.json"
 
 
@@ -28,15 +28,14 @@ def write(map: Map, image: Image, model: Model, out: Path) -> None:
     """Write a map as the folder ``out``: whole, or not at all.
 
     ``map.tif`` (ImageJ) and ``map.hspy`` (HyperSpy) hold an image for each state, then the confidence, then 0 and 1 for
-    abstained, float32, calibrated in nm; where a window abstains its probabilities stand there all the same, and are
-    not to be believed. ``overlay.png`` is to look at, ``regions.csv`` a table, ``map.html`` a page
-    that shows the map and what decided in each window, ``map.json`` says what the map is of. A map that is there
-    already is replaced.
+    abstained, float32, calibrated in nm; a window that abstains has probabilities all the same, not to be believed.
+    ``overlay.png`` is a picture, ``regions.csv`` a table, ``map.html`` a page that shows the map and what decided each
+    window; ``map.json`` describes the map. A map that is already there is replaced.
 
     Raises
     ------
     PersistemError
-        when ``out`` is there and is not a map.
+        if ``out`` exists and is not a map.
     """
     refuse_foreign(Path(out))
     with replaced_folder(out) as folder:
@@ -50,7 +49,7 @@ def write(map: Map, image: Image, model: Model, out: Path) -> None:
 
 
 def refuse_foreign(out: Path) -> None:
-    """PersistemError when ``out`` is there and is neither a map nor an empty folder: nothing of it is to be lost."""
+    """Raise PersistemError if ``out`` is there and neither a map nor an empty folder: nothing in it may be lost."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise PersistemError(f"{out}: is there already and is not a map; choose another --out")
     if out.is_dir() and not (out / FACTS).is_file() and any(out.iterdir()):
@@ -60,8 +59,8 @@ def refuse_foreign(out: Path) -> None:
 def write_tiff(map: Map, out: Path) -> None:
     """Write the pages as a TIFF stack that ImageJ opens with its slices named, and scale and origin in nm.
 
-    The scale stands where ImageJ looks for it, and where RosettaSciIO does: in DigitalMicrograph's tags (unit, offset,
-    scale; of x and y), since it leaves ImageJ's unit aside.
+    The scale is where ImageJ looks for it, and also in DigitalMicrograph's tags (unit, offset, scale; of x and y) for
+    RosettaSciIO, which ignores ImageJ's unit.
     """
     from tifffile import imwrite
 

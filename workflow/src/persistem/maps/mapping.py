@@ -1,4 +1,4 @@
-"""The map of a micrograph: every window that a model's description slides over it, classified."""
+"""The map of a micrograph: windows slide over it, and a model classifies each."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ import numpy as np
 from persistem.descriptors import windows
 from persistem.errors import PersistemError
 from persistem.maps.detail import Collector, Detail
-from persistem.model.classifier import REASONS
-from persistem.reading import needs
+from persistem.maps.signals import signal
+from persistem.model.bundle import versions
+from persistem.model.classifier import REASONS, Model
+from persistem.reading import Image, needs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persistem.model.classifier import Model
-    from persistem.reading import Image
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
-#: Distance of the windows, Å, where none is asked for.
+#: Default distance of the windows, Å.
 STEP = 3.0
-#: Largest difference of the accelerating voltage from the model's, relative: the wavelength enters every phase.
+#: Largest relative difference of the voltage from the model's: the wavelength enters every phase.
 VOLTAGE_TOLERANCE = 0.01
-#: A window is not surer than this of a state that it speaks against, so that it alone cannot rule it out for a place.
+#: Floor of a window's probabilities, so that one window alone cannot rule out a state for a place.
 LEAST = 1e-4
 #: Shares below this are rounding.
 SOME = 1e-9
-#: A resampled micrograph of more bytes than this lies in temporary files.
+#: A resampled micrograph of more bytes than this goes to temporary files.
 IN_MEMORY = 64_000_000
 
 
@@ -44,11 +44,11 @@ IN_MEMORY = 64_000_000
 class Map:
     """Probabilities of the states on the grid of windows.
 
-    Entry [i, j] is of the place at ``origin + (i, j) * step``, the centre of window [i, j], as all windows that hold it
-    judge it (``together``); Å, rows and columns, counted from the micrograph's upper left corner.
+    Entry [i, j] belongs to the place ``origin + (i, j) * step``, the centre of window [i, j], as judged by all windows
+    that hold it (``together``); Å, rows and columns, counted from the micrograph's upper left corner.
     """
 
-    probability: NDArray[np.float32]  # (rows, columns, states); all equal where the window about it is not valid
+    probability: NDArray[np.float32]  # (rows, columns, states); all equal if the window there is not valid
     confidence: NDArray[np.float32]  # (rows, columns): probability of the most probable state
     abstain: NDArray[np.bool_]  # (rows, columns): unlike the training
     reason: NDArray[np.uint8]  # (rows, columns): index into persistem.model.classifier.REASONS
@@ -60,23 +60,21 @@ class Map:
 
     @property
     def state(self) -> NDArray[np.intp]:
-        """(rows, columns): index of the most probable state, -1 where the window abstains."""
+        """(rows, columns): index of the most probable state, -1 if the window abstains."""
         return np.where(self.abstain, -1, self.probability.argmax(axis=-1))
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of the windows that each state has, and ``abstained``; they add up to 1."""
+        """Share of the windows of each state, and ``abstained``; they add up to 1."""
         counts = np.bincount(self.state.ravel() + 1, minlength=len(self.states) + 1) / self.abstain.size
         return {**dict(zip(self.states, counts[1:].tolist(), strict=True)), "abstained": float(counts[0])}
 
     def to_hyperspy_dict(self) -> dict[str, Any]:
-        """What ``hyperspy.api.signals.Signal2D(**map.to_hyperspy_dict())`` takes, and RosettaSciIO's writers.
+        """The map for ``hyperspy.api.signals.Signal2D(**map.to_hyperspy_dict())`` and for RosettaSciIO's writers.
 
-        One image for each state, then the confidence, then 0 and 1 for abstained; calibrated in nm, an offset counts
-        from the centre of the micrograph's first pixel, as HyperSpy has it.
+        One image for each state, then the confidence, then 0 and 1 for abstained. Calibrated in nm; offsets count
+        from the centre of the micrograph's first pixel, as in HyperSpy.
         """
-        from persistem.maps.signals import signal
-
         return signal(self)
 
 
@@ -87,7 +85,7 @@ def map_image(
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Map:
-    """Say for every place of a micrograph which state it shows, by the windows that hold it.
+    """Find the state that each place of a micrograph shows, by the windows that hold it.
 
     Parameters
     ----------
@@ -100,7 +98,7 @@ def map_image(
     jobs
         processes
     progress
-        is told how much is done, and of how much
+        called with how much is done, and of how much
 
     Returns
     -------
@@ -110,11 +108,9 @@ def map_image(
     Raises
     ------
     PersistemError
-        when the pixel size, voltage or defocus is not known, the voltage is another than the model's, the pixels are
-        too coarse for it, the image is smaller than a window, or no window holds an image.
+        if the pixel size, voltage or defocus is not known, the voltage is not the model's, the pixels are too coarse
+        for the model, the image is smaller than a window, or no window holds an image.
     """
-    from persistem.model.bundle import versions
-
     name = name_of(image)
     warnings = _check(image, model)
     sampling = model.windows.sampling
@@ -132,8 +128,8 @@ def map_image(
         probability = np.empty((*shape, len(model.states)), dtype=np.float32)
         reason = np.empty(shape, dtype=np.uint8)
         collected = Collector((shape[0], shape[1]))
-        found = windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress, pairs=collected.add_pairs)
-        for first, part in found:
+        strips = windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress, pairs=collected.add_pairs)
+        for first, part in strips:
             collected.add_windows(first, part.blocks)
             verdict = model.classify(part.blocks, part.valid)
             here = slice(first, first + len(part.valid))
@@ -142,7 +138,7 @@ def map_image(
         raise PersistemError(f"{name}: no part of it shows anything: constant, saturated or not finite throughout")
     probability, reason = together(probability, reason, side // 2 // stride)
     assert image.pixel_size is not None
-    # the first pixel of the resampled image has its centre where that of the micrograph has it
+    # the first pixels of the resampled image and of the micrograph have the same centre
     centre = ((side - 1) * sampling + image.pixel_size) / 2
     return Map(
         probability=probability,
@@ -166,28 +162,28 @@ def map_image(
 def together(
     probability: NDArray[np.float32], reason: NDArray[np.uint8], reach: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """What all windows that hold a place say of it: those up to ``reach`` rows and columns from the one about it.
+    """What all windows that hold a place say of it: up to ``reach`` rows and columns from the window centred there.
 
-    Of the probabilities (rows, columns, states) of those that do not abstain the geometric mean, normalised: the
-    product of experts that see much of the same and so count as one; where all abstain, those of the window about the
-    place. A place abstains where most of the windows that are valid do, for the most frequent reason; and where the
-    window about it is not valid, with equal probabilities.
+    The probabilities (rows, columns, states) are the normalised geometric mean over the windows that do not abstain: a
+    product of experts that see much the same and so count as one. If all abstain, the window centred there decides. A
+    place abstains if most of its valid windows do, for the most frequent reason. It also abstains, with equal
+    probabilities, if the window centred there is not valid.
     """
     from scipy.ndimage import uniform_filter
 
-    across = 2 * reach + 1
+    width = 2 * reach + 1
 
-    def mean(of: NDArray[Any], among: NDArray[np.bool_]) -> NDArray[Any]:
-        """Mean over the windows in reach ``among`` which are some, else 0."""
-        count = uniform_filter(among.astype(float), across, mode="constant")
-        total = uniform_filter(np.where(among, of, 0.0), across, mode="constant")
-        found: NDArray[Any] = np.divide(total, count, out=np.zeros_like(total), where=count > SOME)
-        return found
+    def mean(values: NDArray[Any], among: NDArray[np.bool_]) -> NDArray[Any]:
+        """Mean over the windows in reach that are ``among``; 0 if there are none."""
+        count = uniform_filter(among.astype(float), width, mode="constant")
+        total = uniform_filter(np.where(among, values, 0.0), width, mode="constant")
+        means: NDArray[Any] = np.divide(total, count, out=np.zeros_like(total), where=count > SOME)
+        return means
 
     believed, valid = reason == 0, reason != 1
     alone = np.log(np.clip(probability, LEAST, 1).astype(np.float64))
     logs = np.stack([mean(alone[..., state], believed) for state in range(alone.shape[-1])], axis=-1)
-    some = uniform_filter(believed.astype(float), across, mode="constant") > SOME
+    some = uniform_filter(believed.astype(float), width, mode="constant") > SOME
     logs = np.where(some[..., None], logs, alone)
     pooled = np.exp(logs - logs.max(axis=-1, keepdims=True))
     pooled[~valid] = 1
@@ -200,12 +196,12 @@ def together(
 
 
 def name_of(image: Image) -> str:
-    """What messages call an image: its file, and which of the file's frames."""
+    """The name of an image in messages: its file, and the frame in it."""
     return str(image.path) if image.frame is None else f"{image.path}, frame {image.frame}"
 
 
 def facts_of(image: Image) -> dict[str, Any]:
-    """What is known of an image: plain values."""
+    """The facts of an image, as plain values."""
     return {
         "file": readable(image.path.name),
         "frame": image.frame,
@@ -220,7 +216,7 @@ def facts_of(image: Image) -> dict[str, Any]:
 
 
 def readable(text: str) -> str:
-    """Text that every file can hold and every terminal show: a name may be in another encoding, a title in none."""
+    """Text that every file can hold and every terminal can show; a name or title may not be valid Unicode."""
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
@@ -244,9 +240,9 @@ def _facts_of_model(model: Model) -> dict[str, Any]:
 
 
 def _check(image: Image, model: Model) -> list[str]:
-    """Refuse what the model cannot judge; sentences on what it was not trained for but may judge all the same."""
+    """Refuse an image that the model cannot judge; return warnings of what it was not trained for but may judge."""
     needs(image)
-    name = str(image.path)  # the file's, for what is so of all its frames
+    name = str(image.path)  # the file's name: these messages hold for all its frames
     assert image.voltage is not None and image.defocus is not None
     if abs(image.voltage / model.voltage - 1) > VOLTAGE_TOLERANCE:
         raise PersistemError(
@@ -265,7 +261,7 @@ def _check(image: Image, model: Model) -> list[str]:
 
 @contextmanager
 def _resampled(image: Image, sampling: float) -> Iterator[NDArray[np.float32]]:
-    """The micrograph at a sampling (Å): in memory, or in temporary files where it is large."""
+    """The micrograph at a sampling (Å): in memory, or in temporary files if it is large."""
     assert image.pixel_size is not None
     large = image.pixels.size * max(1.0, image.pixel_size / sampling) ** 2 * 4 > IN_MEMORY
     with TemporaryDirectory(prefix="persistem-map-") as folder:

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.maps.mapping import readable
+from persistem.maps.mapping import Map, readable
 from persistem.report.figures.drawing import COLOURS, COLUMN, DPI, PAGE, scale_bar, signed, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from persistem.maps.mapping import Map
     from persistem.reading import Image
 
 #: Longest side of the micrograph as shown, in pixels.
 SHOWN = 1400
-#: Opacity of a state that is certain, so that the micrograph is seen through it.
+#: Opacity of a certain state; the micrograph shows through.
 STRONGEST = 0.6
-#: Grey levels of the hatching of what abstains, and its opacity.
+#: Grey levels of the hatching where windows abstain, and its opacity.
 HATCHING, HATCHED = (0.35, 0.8), 0.6
 #: Characters of a line of text.
 LONGEST = 60
@@ -35,7 +34,7 @@ def write_overlay(map: Map, image: Image, out: Path) -> None:
     import matplotlib.pyplot as plt
 
     with style(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a title may be in letters that the font lacks
+        warnings.filterwarnings("ignore", "Glyph")  # a title may have letters that the font lacks
         figure = draw(map, image)
         figure.savefig(out, dpi=DPI, format="png", metadata={"Software": None})
         plt.close(figure)
@@ -44,8 +43,8 @@ def write_overlay(map: Map, image: Image, out: Path) -> None:
 def draw(map: Map, image: Image) -> Figure:
     """The micrograph with each window's most probable state in its colour, the more opaque the surer.
 
-    A state that is no more probable than by chance is not seen, a certain one has the opacity ``STRONGEST``. What
-    abstains is hatched in grey. Beyond the centres of the outermost windows the micrograph is bare.
+    A state no more probable than by chance is invisible, a certain one has the opacity ``STRONGEST``. Windows that
+    abstain are hatched in grey. Farther than half a step beyond the outermost windows' centres the micrograph is bare.
     """
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
@@ -77,7 +76,7 @@ def draw(map: Map, image: Image) -> Figure:
 
 
 def blend(map: Map, grey: NDArray[Any], pixel_size: float) -> NDArray[np.float64]:
-    """A micrograph of grey levels 0 to 1 and the map over it: (rows, columns, 3), 0 to 1; ``pixel_size`` in Å."""
+    """A micrograph of grey levels 0 to 1 with the map over it: (rows, columns, 3), 0 to 1; ``pixel_size`` in Å."""
     states = len(map.states)
     colours = np.array([_rgb(k) for k in range(states)])
     sure = (states * map.confidence - 1) / (states - 1)
@@ -97,7 +96,7 @@ def blend(map: Map, grey: NDArray[Any], pixel_size: float) -> NDArray[np.float64
 
 
 def _shown(pixels: NDArray[Any], pixel_size: float) -> tuple[NDArray[np.float64], float]:
-    """Grey levels 0 to 1 of a micrograph, its pixels averaged until they are few enough to be shown; and their size."""
+    """A micrograph in grey levels 0 to 1, averaged to few enough pixels to be shown, and the size of these pixels."""
     factor = -(-max(pixels.shape) // SHOWN)
     rows, columns = (max(1, size // factor) for size in pixels.shape)
     factors = (min(factor, pixels.shape[0]), min(factor, pixels.shape[1]))
@@ -120,6 +119,6 @@ def _rgb(label: int) -> tuple[float, ...]:
 
 
 def _plain(text: str) -> str:
-    """Lines of text that Matplotlib does not take for mathematics, none of them too long."""
+    """Lines of text, none too long, that Matplotlib does not take for mathematics."""
     lines = [" ".join(readable(line).split()) for line in text.split("\n")]
     return "\n".join(line if len(line) <= LONGEST else line[: LONGEST - 1] + "…" for line in lines).replace("$", r"\$")

@@ -1,7 +1,7 @@
-"""The page of a map: one HTML file, opened without network, to look at a map and at what decided in each window.
+"""The page of a map: one HTML file, opened without network, that shows a map and what decided each window.
 
-``page/map.html``, ``page/map.css`` and ``page/map.js`` show it; ``page/evaluation.js`` computes what the model says of
-a window with and without one of its pairs, as ``windows.sums`` and ``model.classifier`` do.
+``map.html``, ``map.css`` and ``map.js`` show it; ``evaluation.js`` computes what the model says of a window with and
+without one of its pairs, as ``windows.sums`` and ``model.classifier`` do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from persistem.descriptors.windows import side
 from persistem.maps.detail import FINE, MIDDLE, quantised, thinning
 from persistem.maps.overlay import HATCHING, RANGE, STRONGEST
 from persistem.maps.regions import regions
-from persistem.model.classifier import REASONS
+from persistem.model.classifier import REASONS, Model
 from persistem.report.figures.drawing import COLOURS
 from persistem.report.page import inline_json, inline_script, template
 from persistem.store.files import atomic
@@ -27,18 +27,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.maps.mapping import Map
-    from persistem.model.classifier import Model
     from persistem.reading import Image
     from persistem.study.evaluation import Band
 
-#: Longest side of the micrograph on the page, pixels, and its quality as JPEG.
+#: Longest side of the micrograph on the page, pixels, and its JPEG quality.
 LARGEST, QUALITY = 4096, 85
-#: Regions that the page lists, the largest; the others are in the table.
+#: How many regions the page lists, the largest first; the table has all.
 LISTED = 200
 
 
 def write_page(map: Map, image: Image, model: Model, out: Path) -> None:
-    """Write the page of a map, of an image, by a model. The same map gives the same bytes."""
+    """Write the page of an image's map by a model. The same map gives the same bytes."""
     jpeg, pixel = picture(image, model.windows.sampling)
     data = about(map, image, model) | {"picture": pixel / 10}
     text = template("map.html", "persistem.maps").render(
@@ -62,12 +61,12 @@ def _asset(path: str) -> str:
 
 
 def about(map: Map, image: Image, model: Model) -> dict[str, Any]:
-    """What the page's script needs beside the arrays: plain values; lengths in nm."""
+    """What the page's script needs besides the arrays: plain values; lengths in nm."""
     assert image.pixel_size is not None
     windows, classifier = model.windows, model.classifier
     every = thinning(map.abstain.shape)
     rows, columns = map.abstain[::every, ::every].shape
-    found = regions(map)
+    listed = regions(map)
     return {
         "states": list(map.states),
         "colours": [COLOURS[k % len(COLOURS)] for k in range(len(map.states))],
@@ -97,8 +96,8 @@ def about(map: Map, image: Image, model: Model) -> dict[str, Any]:
             "intercepts": np.asarray(classifier.calibration.intercept_).tolist(),
         },
         "pairs": _pairs_kept(map, model),
-        "regions": found[:LISTED],
-        "regionCount": len(found),
+        "regions": listed[:LISTED],
+        "regionCount": len(listed),
     }
 
 
@@ -106,28 +105,28 @@ def arrays(map: Map, model: Model) -> dict[str, NDArray[Any]]:
     """The arrays of the page by name: the grid, what each window was judged by, and the classifier's trees.
 
     ``probability`` (rows, columns, states) is 0 to 65535 for 0 to 1, ``reason`` (rows, columns) a number in
-    ``REASONS``; blocks are named as they are, arrays of pairs and trees ``pairs.…`` and ``trees.…``.
+    ``REASONS``; blocks, pairs and trees are ``blocks.…``, ``pairs.…`` and ``trees.…``.
     """
     every, trees = thinning(map.abstain.shape), model.classifier.trees
-    found: dict[str, NDArray[Any]] = {
+    by_name: dict[str, NDArray[Any]] = {
         "probability": np.rint(map.probability[::every, ::every] * 65535).astype(np.uint16),
         "reason": map.reason[::every, ::every].astype(np.uint8),
     }
     for name in ("feature", "left", "right", "roots"):
-        found[f"trees.{name}"] = np.asarray(getattr(trees, name), dtype=np.int32)
+        by_name[f"trees.{name}"] = np.asarray(getattr(trees, name), dtype=np.int32)
     for name in ("threshold", "value", "start"):
-        found[f"trees.{name}"] = np.asarray(getattr(trees, name), dtype=np.float64)
+        by_name[f"trees.{name}"] = np.asarray(getattr(trees, name), dtype=np.float64)
     if map.detail:
-        found |= {
+        by_name |= {
             f"blocks.{name}": map.detail.blocks[name] for name in model.classifier.lengths if name != "persistence"
         }
         if map.detail.pairs is not None and "persistence" in model.blocks:
-            found |= {f"pairs.{name}": part for name, part in quantised(map.detail.pairs, model.windows).items()}
-    return found
+            by_name |= {f"pairs.{name}": part for name, part in quantised(map.detail.pairs, model.windows).items()}
+    return by_name
 
 
 def packed(array: NDArray[Any]) -> str:
-    """The bytes of an array, in C order and the smallest first, deflated (zlib), as base64."""
+    """The bytes of an array, in C order and little-endian, deflated (zlib), as base64."""
     content = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return base64.b64encode(zlib.compress(content.tobytes(), 9 if content.nbytes < 2**20 else 6)).decode()
 
@@ -135,9 +134,8 @@ def packed(array: NDArray[Any]) -> str:
 def picture(image: Image, sampling: float) -> tuple[bytes, float]:
     """The micrograph as a grey JPEG, and the size of its pixels, Å.
 
-    Whole squares of pixels are averaged so that they are no larger than ``sampling`` Å, or larger where the picture
-    would have a side of more than ``LARGEST``. Black and white are the percentiles ``RANGE``; what is not finite is
-    black.
+    Squares of pixels up to ``sampling`` Å wide are averaged, or larger ones if the picture's side would exceed
+    ``LARGEST``. Black and white are the percentiles ``RANGE``; pixels that are not finite are black.
     """
     import cv2
 
@@ -163,7 +161,7 @@ def _band(band: Band) -> str:
 
 
 def _pairs_kept(map: Map, model: Model) -> str:
-    """Whether the page has the pairs: ``here``, else why not: ``none``, ``unknown`` or ``many``."""
+    """Whether the page has the pairs: ``here``, or why not: ``none``, ``unknown`` or ``many``."""
     if "persistence" not in model.blocks:
         return "none"
     if map.detail is None:

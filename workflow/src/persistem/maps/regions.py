@@ -28,18 +28,18 @@ COLUMNS = (
 def regions(map: Map) -> list[dict[str, Any]]:
     """Connected windows (by edges) whose most probable state is the same and that do not abstain; the largest first.
 
-    A window counts with the square of a step around its centre. Keys are ``COLUMNS``: the area, the mean probability of
-    the state over it, its centroid and its bounding box, counted from the micrograph's upper left corner.
+    A window counts as the square of one step around its centre. Keys are ``COLUMNS``: the region's area, mean
+    probability of its state, centroid and bounding box, counted from the micrograph's upper left corner.
     """
     from scipy import ndimage
 
-    found: list[tuple[Any, ...]] = []
+    measured: list[tuple[Any, ...]] = []
     step, origin = map.step / 10, np.array(map.origin) / 10
     for label, state in enumerate(map.states):
         labelled, count = ndimage.label(map.state == label)
-        each = range(1, count + 1)
-        means = ndimage.mean(map.probability[..., label], labelled, each)
-        centres = ndimage.center_of_mass(labelled > 0, labelled, each)
+        indices = range(1, count + 1)
+        means = ndimage.mean(map.probability[..., label], labelled, indices)
+        centres = ndimage.center_of_mass(labelled > 0, labelled, indices)
         boxes = ndimage.find_objects(labelled)
         sizes = np.bincount(labelled.ravel())[1:]
         for size, mean, centre, (rows, columns) in zip(sizes, means, centres, boxes, strict=True):
@@ -47,9 +47,9 @@ def regions(map: Map) -> list[dict[str, Any]]:
             top, left = origin + step * (np.array([rows.start, columns.start]) - 0.5)
             bottom, right = origin + step * (np.array([rows.stop, columns.stop]) - 0.5)
             numbers = (size * step**2, mean, x, y, left, top, right, bottom)
-            found.append((state, *(float(number) for number in numbers)))
-    found.sort(key=lambda region: -region[1])
-    return [dict(zip(COLUMNS, (number, *region), strict=True)) for number, region in enumerate(found, 1)]
+            measured.append((state, *(float(number) for number in numbers)))
+    measured.sort(key=lambda region: -region[1])
+    return [dict(zip(COLUMNS, (number, *region), strict=True)) for number, region in enumerate(measured, 1)]
 
 
 def write_regions(map: Map, out: Path) -> None:

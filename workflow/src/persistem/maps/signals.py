@@ -1,4 +1,4 @@
-"""A map as plain values: what is said of it, its images by name, and the signal that HyperSpy takes."""
+"""A map as plain values: its facts, its images by name, and HyperSpy's signal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def facts_of(map: Map) -> dict[str, Any]:
-    """What ``map.json`` says: plain values."""
+    """The content of ``map.json``: plain values."""
     rows, columns = map.abstain.shape
     counts = np.bincount(map.reason.ravel(), minlength=len(REASONS)).tolist()
     return {
@@ -28,17 +28,17 @@ def facts_of(map: Map) -> dict[str, Any]:
 
 
 def pages(map: Map) -> dict[str, NDArray[np.float32]]:
-    """The images that the files hold, by name: (rows, columns) each."""
+    """The images in the files, by name: (rows, columns) each."""
     probabilities = {state: map.probability[..., label] for label, state in enumerate(map.states)}
     named = {**probabilities, "confidence": map.confidence, "abstain": map.abstain}
     return {name: np.ascontiguousarray(page, dtype=np.float32) for name, page in named.items()}
 
 
 def signal(map: Map) -> dict[str, Any]:
-    """The dictionary that HyperSpy and RosettaSciIO hand a signal about in."""
+    """A map as HyperSpy's and RosettaSciIO's dictionary of a signal."""
     named = pages(map)
-    about = facts_of(map)
-    image = about["image"]
+    facts = facts_of(map)
+    image = facts["image"]
     axes = [{"name": "page", "size": len(named), "scale": 1.0, "offset": 0.0, "units": "", "navigate": True}]
     for name, offset, size in zip("yx", offsets(map), map.abstain.shape, strict=True):
         axes.append(
@@ -56,10 +56,10 @@ def signal(map: Map) -> dict[str, Any]:
             "PersisTEM": {"pages": [*named]},
             "_HyperSpy": {},
         },
-        "original_metadata": about,
+        "original_metadata": facts,
         "attributes": {"_lazy": False, "ragged": False},
         "tmp_parameters": {},
-        "package_info": {"package": "persistem", "package_version": about.get("versions", {}).get("persistem", "")},
+        "package_info": {"package": "persistem", "package_version": facts.get("versions", {}).get("persistem", "")},
         "learning_results": {},
         "models": {},
     }

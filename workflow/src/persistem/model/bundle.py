@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,41 +17,46 @@ from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
 from persistem.model.trees import Trees
 from persistem.model.unlike import CONTRAST, STATISTICS, Distribution
 from persistem.store.files import read_json, replaced_folder
+from persistem.study import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What model.json says that it is, and the version of the format of the folder.
+#: The kind that model.json states, and the version of the folder's format.
 KIND = "PersisTEM model"
 FORMAT = 1
-#: The version of the windows of bundles whose index does not say it.
+#: Version of the windows of a bundle whose index does not state one.
 FIRST_WINDOWS = 1
 #: Arrays of the distribution beside its scaling.
 JUDGE = ("components", "variances", "vacuum", "thresholds")
 INDEX = "model.json"
 MOST_INDEX = 2**20
-#: The other files, whose checksums the index has; and all of them.
+#: The other files, with checksums in the index; and all files.
 PARTS = ("classifier.skops", "distribution.skops", "card.md", "card.json")
 FILES = (INDEX, *PARTS)
-#: What the index says beside that; defoci in Å, underfocus positive.
+#: The other keys of the index; defoci in Å, underfocus positive.
 KEYS = ("study", "versions", "states", "windows", "blocks", "voltage_kV", "defoci_A", "doses_e_A2", "thicknesses_A")
 #: Packages whose versions a model's numbers depend on.
 PACKAGES = ("persistem", "numpy", "scipy", "scikit-learn", "skops")
 
 
 def write(out: Path, model: Model, card: str, about: Mapping[str, Any]) -> None:
-    """Write a model's bundle as the folder ``out``, in the place of one that is there.
+    """Write a model's bundle as the folder ``out``; it replaces a bundle that is there.
 
-    ``card`` is the model card for reading; ``about`` has ``study``, ``doses_e_A2`` and ``thicknesses_A``. The same
+    ``card`` is the model card in Markdown; ``about`` has ``study``, ``doses_e_A2`` and ``thicknesses_A``. The same
     model gives the same bytes.
     """
-    of, near = model.classifier, model.distribution
+    classifier, distribution = model.classifier, model.distribution
     contents = {
         "classifier.skops": dumped(
-            {"lengths": of.lengths, "trees": dict(vars(of.trees)), "calibration": of.calibration}
+            {
+                "lengths": classifier.lengths,
+                "trees": dict(vars(classifier.trees)),
+                "calibration": classifier.calibration,
+            }
         ),
         "distribution.skops": dumped(
-            {"scaling": _arrays(near.scaling)} | {name: getattr(near, name) for name in JUDGE}
+            {"scaling": _arrays(distribution.scaling)} | {name: getattr(distribution, name) for name in JUDGE}
         ),
         "card.md": card.encode(),
         "card.json": _json(model.card),
@@ -77,13 +83,13 @@ def write(out: Path, model: Model, card: str, about: Mapping[str, Any]) -> None:
 def load(path: Path) -> Model:
     """The model in a bundle.
 
-    Nothing in a bundle is executed. Checksums tell a file that was damaged or changed; they are no signature.
+    Nothing in a bundle is executed. Checksums reveal a file that was damaged or changed; they are no signature.
 
     Raises
     ------
     PersistemError
-        for a folder that is not a bundle, of another version, truncated, changed, or with a part that is not of a
-        model.
+        if the folder is not a bundle, is of another version, is truncated or was changed, or if a part does not
+        belong to a model.
     """
     path = Path(path)
     index = _index(path)
@@ -97,15 +103,13 @@ def load(path: Path) -> Model:
 
 def versions() -> dict[str, str]:
     """The versions of the packages that a model's numbers depend on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
+    installed = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # this package itself, where jobs find it by its path
-            found[name] = "not installed"
-    return found
+            installed[name] = version(name)
+        except PackageNotFoundError:  # this package itself, if jobs find it by its path
+            installed[name] = "not installed"
+    return installed
 
 
 def _index(path: Path) -> dict[str, Any]:
@@ -114,23 +118,24 @@ def _index(path: Path) -> dict[str, Any]:
     if not (path / INDEX).is_file():
         raise PersistemError(f"{path}: not a model bundle: it has no {INDEX}")
     if (path / INDEX).stat().st_size > MOST_INDEX:
-        raise PersistemError(f"{path / INDEX}: larger than that of any model; refused")
+        raise PersistemError(f"{path / INDEX}: larger than the index of any model; refused")
     try:
         index = read_json(path / INDEX)
     except RecursionError as error:
-        raise PersistemError(f"{path / INDEX}: nested deeper than that of any model; refused") from error
+        raise PersistemError(f"{path / INDEX}: nested deeper than the index of any model; refused") from error
     if index.get("kind") != KIND:
-        raise PersistemError(f"{path / INDEX}: not of a PersisTEM model, but of {index.get('kind')!r}")
+        raise PersistemError(f"{path / INDEX}: describes no PersisTEM model but {index.get('kind')!r}")
     if index.get("format") != FORMAT:
         raise PersistemError(
             f"{path / INDEX}: a bundle of the format {index.get('format')!r}, but this version of PersisTEM reads"
             f" {FORMAT}; train the model again or use the version that wrote it"
         )
-    of = index.get("windows_version", FIRST_WINDOWS)
-    if of != described.VERSION:
+    windows_version = index.get("windows_version", FIRST_WINDOWS)
+    if windows_version != described.VERSION:
         raise PersistemError(
-            f"{path / INDEX}: its windows are described as in version {of!r}, but this version of PersisTEM describes"
-            f" them as in {described.VERSION}; train the model again or use the version that wrote it"
+            f"{path / INDEX}: its windows are described as in version {windows_version!r}, but this version of"
+            f" PersisTEM describes them as in {described.VERSION}; train the model again or use the version that wrote"
+            " it"
         )
     checksum = index.pop("checksum", None)
     missing = [key for key in (*KEYS, "checksums") if key not in index]
@@ -157,17 +162,15 @@ def _content(path: Path, checksum: str | None) -> bytes:
 def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Model:
     from sklearn.linear_model import LogisticRegression
 
-    from persistem.study import Windows
-
     parts = loaded(path / "classifier.skops", contents["classifier.skops"])
-    near = loaded(path / "distribution.skops", contents["distribution.skops"])
+    distances = loaded(path / "distribution.skops", contents["distribution.skops"])
     states, blocks = tuple(index["states"]), tuple(index["blocks"])
     low, high = map(float, index["defoci_A"])
-    _fit("lengths", all(type(of) is int and of > 0 for of in parts["lengths"].values()), True)
+    _fit("lengths", all(type(length) is int and length > 0 for length in parts["lengths"].values()), True)
     trees, calibration, seen = Trees(**parts["trees"]), parts["calibration"], sum(parts["lengths"].values())
     trees.check(seen)
     classifier = Classifier(dict(parts["lengths"]), trees, calibration)
-    distribution = Distribution(_scaling(near["scaling"]), *(np.asarray(near[name], float) for name in JUDGE))
+    distribution = Distribution(_scaling(distances["scaling"]), *(np.asarray(distances[name], float) for name in JUDGE))
     card = json.loads(contents["card.json"])
     _fit("types", (type(calibration), type(card)), (LogisticRegression, dict))
     _fit("states", all(type(state) is str for state in states) and len(set(states)) == len(states) > 1, True)
@@ -200,18 +203,18 @@ def _fit(what: str, found: object, wanted: object) -> None:
 
 def _scaling(arrays: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Mean and scale by block, of arrays (2, length)."""
-    found = {str(name): np.asarray(array, float) for name, array in arrays.items()}
-    for name, array in found.items():
+    blocks = {str(name): np.asarray(array, float) for name, array in arrays.items()}
+    for name, array in blocks.items():
         _fit(f"scaling of {name}", (array.ndim, len(array)), (2, 2))
-    return {name: (array[0], array[1]) for name, array in found.items()}
+    return {name: (array[0], array[1]) for name, array in blocks.items()}
 
 
 def _arrays(scaling: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
-    return {name: np.stack(of) for name, of in scaling.items()}
+    return {name: np.stack(mean_and_scale) for name, mean_and_scale in scaling.items()}
 
 
-def _json(found: Mapping[str, Any]) -> bytes:
-    return (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _checksum(index: Mapping[str, Any]) -> str:
@@ -219,7 +222,7 @@ def _checksum(index: Mapping[str, Any]) -> str:
 
 
 def _replace(out: Path, contents: Mapping[str, bytes]) -> None:
-    """Let a folder of these files take the place of ``out``, which has to be a bundle, empty, or not there."""
+    """Replace ``out``, which must be a bundle, empty or missing, with a folder of these files."""
     if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - set(FILES)):
         raise PersistemError(f"{out}: there is something else than a model bundle; choose another folder")
     with replaced_folder(out) as part:

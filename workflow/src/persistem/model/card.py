@@ -1,10 +1,17 @@
-"""The card of a model: what it was trained on, how good it is on seeds that it has not seen, and what it cannot do."""
+"""The card of a model: what it was trained on, how good it is on unseen seeds, and what it cannot do."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.evaluation.curves import calibration
+from persistem.learning.classifiers import LEAVES, ROUNDS
+from persistem.learning.intervals import summary
+from persistem.learning.validation import tabulate
+from persistem.model.unlike import STATISTICS, Distribution
 from persistem.store.files import read_json
 from persistem.study.checks import MINIMUM_SEEDS
 
@@ -13,17 +20,16 @@ if TYPE_CHECKING:
 
     from persistem.model.classifier import Classifier
     from persistem.model.training import Training
-    from persistem.model.unlike import Distribution
     from persistem.study import ModelSettings
 
-#: What is imaged of a specimen, by the method of its preparation.
+#: What is imaged, by the method of preparation.
 PREPARED = {
     "none": "end states",
     "inherent": "inherent structures (minimised)",
     "snapshots": "mean over snapshots",
     "stack": "stacks of slabs",
 }
-#: Of a line of the table of accuracies.
+#: Columns of the accuracy table.
 ACCURACY = ("accuracy", "ci_low", "ci_high", "vote", "vote_low", "vote_high", "n_test")
 
 
@@ -38,15 +44,10 @@ def facts(
 ) -> dict[str, Any]:
     """The card as plain values.
 
-    ``accuracy`` has a line for ``by`` all, state, defocus (Å), dose (e/Å²; null without noise) and thickness (Å) and
-    the ``value`` of it; it is empty, as are ``calibration`` and ``abstained``, where there are too few seeds, and
-    ``assessed`` says so.
+    Each line of ``accuracy`` is ``by`` all, state, defocus (Å), dose (e/Å²; null without noise) or thickness (Å), with
+    the ``value`` of it. With too few seeds ``accuracy``, ``calibration`` and ``abstained`` are empty, and ``assessed``
+    says so.
     """
-    import numpy as np
-
-    from persistem.learning.classifiers import LEAVES, ROUNDS
-    from persistem.model.unlike import STATISTICS
-
     sources, seeds = settings["sources"], assessment["seeds"]
     assessed = seeds >= MINIMUM_SEEDS
     few = f"not assessed: {_count(seeds, 'seed')}, {MINIMUM_SEEDS} of every state are needed"
@@ -148,32 +149,39 @@ def limits(
 
 def text(card: dict[str, Any]) -> str:
     """The card as Markdown."""
-    on, unlike = card["trained_on"], card["unlike"]
-    lens = on["microscope"]
-    seeds = "; ".join(f"{state}: {', '.join(map(str, of))}" for state, of in on["seeds"].items())
-    doses = ", ".join("no noise" if d is None else f"{d:g}" for d in on["doses_e_A2"])
+    trained, unlike = card["trained_on"], card["unlike"]
+    lens = trained["microscope"]
+    seeds = "; ".join(f"{state}: {', '.join(map(str, numbers))}" for state, numbers in trained["seeds"].items())
+    doses = ", ".join("no noise" if d is None else f"{d:g}" for d in trained["doses_e_A2"])
     rows = {
-        "Material": on["material"],
-        "Imaged": on["preparation"],
+        "Material": trained["material"],
+        "Imaged": trained["preparation"],
         "Seeds": seeds,
-        "Density (g/cm³)": ", ".join(f"{state} {value:.2f}" for state, value in on["density_g_cm3"].items()),
+        "Density (g/cm³)": ", ".join(f"{state} {value:.2f}" for state, value in trained["density_g_cm3"].items()),
         "Voltage (kV)": f"{lens['voltage']:g}",
         "Cs, Cc (mm)": f"{lens['Cs']:g}, {lens['Cc']:g}",
         "Energy spread (eV)": f"{lens['energy_spread']:g}",
-        "Defoci (Å)": f"{_numbers(on['defoci_A'])} ({on['defocus_convention']})",
+        "Defoci (Å)": f"{_numbers(trained['defoci_A'])} ({trained['defocus_convention']})",
         "Doses (e/Å²)": doses,
-        "Modulation transfer at Nyquist": "1" if on["mtf_at_nyquist"] is None else f"{on['mtf_at_nyquist']:g}",
-        "Thicknesses (Å)": _numbers(on["thicknesses_A"]),
-        "Sampling (Å)": f"{on['sampling_A']:g}",
-        "Window (Å)": f"{on['window_A']:g}",
-        "Micrographs": str(on["micrographs"]),
-        "Windows": ", ".join(f"{state} {count}" for state, count in on["windows_by_state"].items()),
+        "Modulation transfer at Nyquist": "1"
+        if trained["mtf_at_nyquist"] is None
+        else f"{trained['mtf_at_nyquist']:g}",
+        "Thicknesses (Å)": _numbers(trained["thicknesses_A"]),
+        "Sampling (Å)": f"{trained['sampling_A']:g}",
+        "Window (Å)": f"{trained['window_A']:g}",
+        "Micrographs": str(trained["micrographs"]),
+        "Windows": ", ".join(f"{state} {count}" for state, count in trained["windows_by_state"].items()),
     }
     lines = [f"# ModelSettings of {', '.join(card['states'])}", "", "## Trained on", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in rows.items()]
     lines += ["", "## Classifier", ""]
-    of = card["classifier"]
-    lines += [f"{of['model']}, of {' + '.join(of['features'])}, C = {of['C']:g}.", "", "## Accuracy", ""]
+    classifier = card["classifier"]
+    lines += [
+        f"{classifier['model']}, of {' + '.join(classifier['features'])}, C = {classifier['C']:g}.",
+        "",
+        "## Accuracy",
+        "",
+    ]
     lines += [f"Assessed: {card['assessed']}.", ""]
     if card["accuracy"]:
         lines += ["| by | value | windows | 95 % | vote of a micrograph | 95 % |", "| --- " * 6 + "|"]
@@ -182,11 +190,11 @@ def text(card: dict[str, Any]) -> str:
             f" | {_interval(row, 'vote')} |"
             for row in card["accuracy"]
         ]
-        taken = "; ".join(f"without seed {seed}: {label}" for seed, label in card["chosen_without"].items())
+        choices = "; ".join(f"without seed {seed}: {label}" for seed, label in card["chosen_without"].items())
         calibration, abstained = card["calibration"], card["abstained"]
         lines += [
             "",
-            f"Chosen by the inner folds: {taken}.",
+            f"Chosen by the inner folds: {choices}.",
             "",
             f"Calibration: Brier score {calibration['brier']:.3f} ({_interval(calibration, 'brier')}), where"
             f" {1 - 1 / len(card['states']):.2f} is chance and 0 perfect.",
@@ -199,13 +207,9 @@ def text(card: dict[str, Any]) -> str:
 
 
 def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[str, Any]]:
-    """Accuracy per window and by vote of a micrograph: of all, and by each condition."""
-    import numpy as np
-
-    from persistem.learning.validation import tabulate
-
+    """Accuracy per window and by a micrograph's vote: over all windows, and by each condition."""
     crops = training.crops
-    nothing = -1.0  # no defocus is in focus: the table by conditions has no such line
+    nothing = -1.0  # no defocus is in focus, so the table has no line for it
     conditions: dict[str, NDArray[Any]] = {
         "state": crops.y.astype(float),
         "defocus": crops.defocus,
@@ -214,7 +218,7 @@ def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[
     }
     rows: list[dict[str, Any]] = []
     for name, values in conditions.items():
-        # what is tabulated by defocus is tabulated by whatever stands in its place
+        # the table by defocus becomes one by the condition put in its place
         for row in tabulate(outcome, crops._replace(defocus=values), nothing):
             overall = row["foci"] == "all"
             if overall and rows:
@@ -226,21 +230,17 @@ def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[
 
 
 def _choices(assessment: dict[str, Any]) -> dict[str, str]:
-    """What the inner folds chose, by the seed that they did not see."""
+    """What the inner folds chose, by the seed they did not see."""
     outcome = assessment.get("nested")
     return {str(seed): c.label() for seed, c in outcome.chosen.items()} if outcome else {}
 
 
 def _calibration(assessment: dict[str, Any], training: Training) -> dict[str, Any]:
-    from persistem.evaluation.curves import calibration
-
     return calibration(assessment["nested"], training.crops) if "nested" in assessment else {}
 
 
 def _abstained(assessment: dict[str, Any]) -> dict[str, Any]:
     """Share of the windows of unseen seeds that the model abstains on, with its interval over seeds."""
-    from persistem.learning.intervals import summary
-
     if "abstained" not in assessment:
         return {}
     shares = assessment["abstained"]
@@ -250,12 +250,12 @@ def _abstained(assessment: dict[str, Any]) -> dict[str, Any]:
 
 def _densities(sources: list[dict[str, Any]], states: list[str], root: Path) -> dict[str, float]:
     """Mean density of each state's specimens, g/cm³."""
-    of: dict[str, dict[str, float]] = {state: {} for state in states}
+    by_state: dict[str, dict[str, float]] = {state: {} for state in states}
     for source in sources:
         summary = source["summary"]
-        if summary not in of[source["state"]]:
-            of[source["state"]][summary] = read_json(root / summary)["density_g_cm3"]
-    return {state: round(sum(values.values()) / len(values), 4) for state, values in of.items() if values}
+        if summary not in by_state[source["state"]]:
+            by_state[source["state"]][summary] = read_json(root / summary)["density_g_cm3"]
+    return {state: round(sum(values.values()) / len(values), 4) for state, values in by_state.items() if values}
 
 
 def _plane(settings: dict[str, Any]) -> str:

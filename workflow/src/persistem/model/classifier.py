@@ -1,4 +1,4 @@
-"""The classifier of a model: boosted trees of the blocks of features, and the probabilities of their scores."""
+"""The classifier of a model: boosted trees over blocks of features, and the probabilities of their scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from persistem.learning.classifiers import decisive, sigmoid
-from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM
+from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM, Distribution
 from persistem.study.mapping import BLOCKS
 
 if TYPE_CHECKING:
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.model.trees import Trees
-    from persistem.model.unlike import Distribution
     from persistem.study import Windows
 
     Array = NDArray[np.float64]
     Blocks = Mapping[str, NDArray[Any]]
 
-#: Why a window is not to be believed, by number.
+#: Why a window should not be believed, by number.
 REASONS = (
     "none",
     "not valid: constant, saturated or not finite",
@@ -36,9 +35,9 @@ REASONS = (
 class Verdict(NamedTuple):
     """What a model says of windows: arrays of their shape.
 
-    ``probability`` (…, k) of each state, calibrated; ``outside``, above 1 where the window is unlike the training, as
-    the largest ratio of a distance to its threshold; ``reason`` the number in ``REASONS``. A window that is not valid
-    has equal probabilities and lies infinitely far outside.
+    ``probability`` (…, k) of each state, calibrated; ``outside``, the largest ratio of a distance to its threshold,
+    above 1 if the window is unlike the training; ``reason``, the number in ``REASONS``. A window that is not valid has
+    equal probabilities and lies infinitely far outside.
     """
 
     probability: NDArray[np.float32]
@@ -48,9 +47,9 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Classifier:
-    """Trees of the blocks side by side, and the calibration of their scores, a fitted logistic regression.
+    """Trees over the blocks side by side, and a fitted logistic regression that calibrates their scores.
 
-    ``lengths`` holds the length of each block that is seen, in the order in which they stand.
+    ``lengths`` holds the length of each block that the trees see, in order.
     """
 
     lengths: dict[str, int]
@@ -58,7 +57,7 @@ class Classifier:
     calibration: Any
 
     def scores(self, blocks: Blocks) -> Array:
-        """Decision scores (windows, k) of blocks (windows, length); of two states -d and d."""
+        """Decision scores (windows, k) of blocks (windows, length); -d and d for two states."""
         raw = self.trees.raw(np.hstack([blocks[name] for name in self.lengths]))
         return np.hstack([-raw, raw]) if raw.shape[1] == 1 else raw
 
@@ -71,8 +70,9 @@ class Classifier:
 class Model:
     """A trained model: what `persistem map` needs to classify the windows of a micrograph.
 
-    ``states`` in the order of the probabilities; ``windows`` how they are described; ``voltage`` in kV; ``defoci`` the
-    smallest and largest in training, Å, underfocus positive; ``card`` what the model was trained on and how good it is.
+    ``states`` are in the order of the probabilities; ``windows`` is how windows are described; ``voltage`` in kV;
+    ``defoci`` are the smallest and largest in training, Å, underfocus positive; ``card`` says what the model was
+    trained on and how good it is.
     """
 
     states: tuple[str, ...]
@@ -82,15 +82,15 @@ class Model:
     card: dict[str, Any]
     classifier: Classifier
     distribution: Distribution
-    digest: str = ""  # checksum of the bundle that it was loaded from
+    digest: str = ""  # checksum of the bundle it was loaded from
 
     @property
     def blocks(self) -> tuple[str, ...]:
-        """The blocks of features that a window has to be described by."""
+        """The blocks of features that describe a window."""
         return tuple(name for name in BLOCKS if name in self._lengths())
 
     def classify(self, blocks: Blocks, valid: NDArray[np.bool_] | None = None) -> Verdict:
-        """What the model says of windows, for blocks (…, length) by name; ``valid`` (…) is True everywhere by default.
+        """The verdict on windows, given blocks (…, length) by name; ``valid`` (…) is True everywhere by default.
 
         A window with a feature that is not finite is not valid either.
         """
@@ -106,7 +106,7 @@ class Model:
             known = {name: block[usable] for name, block in known.items()}
             probability[usable] = self.classifier.probability(known)
             ratio[usable] = self.distribution.distances(known) / self.distribution.thresholds
-        with np.errstate(over="ignore"):  # further away than float32 reaches
+        with np.errstate(over="ignore"):  # farther away than float32 reaches
             outside = ratio.max(axis=1).astype(np.float32)
         largest = ratio.argmax(axis=1)
         why = np.where(largest == STATISTICS.index(CONTRAST), 2, np.where(largest == STATISTICS.index(VACUUM), 4, 3))
@@ -124,17 +124,17 @@ class Model:
 
 
 def calibrator(scores: Array, y: NDArray[np.int_]) -> Any:
-    """The logistic regression that makes probabilities of decision scores (windows, k) in their own units."""
+    """The logistic regression that turns decision scores (windows, k), in their own units, into probabilities."""
     model, unit = sigmoid(scores, y)
     model.coef_ = model.coef_ / unit
     return model
 
 
 def calibrated(calibration: Any, scores: Array) -> Array:
-    """Probabilities (windows, k) of decision scores (windows, k); of two states the sigmoid, else the softmax."""
+    """Probabilities (windows, k) of decision scores (windows, k): the sigmoid for two states, else the softmax."""
     k = scores.shape[1]
-    # of its attributes the coefficients alone are used
-    again = decisive(scores) @ calibration.coef_.T + calibration.intercept_
-    again = np.hstack([0 * again, again]) if k == 2 else again
-    exponential = np.exp(again - again.max(axis=1, keepdims=True))
+    # only the coefficients and intercepts are used
+    logits = decisive(scores) @ calibration.coef_.T + calibration.intercept_
+    logits = np.hstack([0 * logits, logits]) if k == 2 else logits
+    exponential = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(exponential / exponential.sum(axis=1, keepdims=True))

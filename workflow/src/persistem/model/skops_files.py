@@ -1,4 +1,4 @@
-"""Files in the skops format whose bytes depend on their content alone, and that are read without executing anything."""
+"""Files in the skops format: bytes that depend on the content alone, read without executing anything."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from persistem.errors import PersistemError
 
-#: Larger than any model's: files that claim more are not read.
+#: More than any model has; larger files are not read.
 MOST_BYTES = 256 * 2**20
 
 
-def dumped(found: dict[str, Any]) -> bytes:
+def dumped(parts: dict[str, Any]) -> bytes:
     """A mapping of arrays and scikit-learn estimators in the skops format.
 
     skops numbers objects by their address in memory and dates the members of its archive; here both are fixed.
@@ -39,7 +39,7 @@ def dumped(found: dict[str, Any]) -> bytes:
         return fixed
 
     members: dict[str, bytes] = {}
-    with ZipFile(io.BytesIO(skops.io.dumps(found))) as archive:
+    with ZipFile(io.BytesIO(skops.io.dumps(parts))) as archive:
         schema = renumbered(json.loads(archive.read("schema.json")))
     members["schema.json"] = json.dumps(schema, indent=1).encode()
     buffer = io.BytesIO()
@@ -52,8 +52,8 @@ def dumped(found: dict[str, Any]) -> bytes:
 def loaded(path: Path, content: bytes) -> dict[str, Any]:
     """The mapping in the ``content`` of a skops file; ``path`` names it in messages.
 
-    skops builds objects only after every type in the file is one that it knows to be harmless: scikit-learn's
-    estimators, arrays, plain values. Raises PersistemError for any other type, and for what is not such a file.
+    skops builds objects only if it knows every type in the file to be harmless: scikit-learn's estimators, arrays,
+    plain values. Raises PersistemError for any other type, and if this is not a skops file.
     """
     import skops.io
     from sklearn.exceptions import InconsistentVersionWarning
@@ -62,25 +62,25 @@ def loaded(path: Path, content: bytes) -> dict[str, Any]:
     try:
         with ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
-        # nothing that unpacks to more than it is
+        # nothing may unpack to more than its size in the file
         if any(member.compress_type != ZIP_STORED or member.file_size > len(content) for member in members):
             raise ValueError("its members are compressed")
         with warnings.catch_warnings():
-            # only coefficients are used, and every version of scikit-learn has those
+            # only coefficients are used; every version of scikit-learn has them
             warnings.simplefilter("ignore", InconsistentVersionWarning)
-            found = skops.io.loads(content, trusted=[])
+            parts = skops.io.loads(content, trusted=[])
     except UntrustedTypesFoundException as error:
         unknown = str(error).splitlines()[0].partition(":")[2].strip(" .")
         raise PersistemError(
             f"{path}: holds the types {unknown}, which no model needs; refused, and nothing of it was executed"
         ) from error
-    except Exception as error:  # whatever a file from elsewhere makes zipfile, json, NumPy or skops say
+    except Exception as error:  # whatever zipfile, json, NumPy or skops raise on a foreign file
         raise PersistemError(f"{path}: not a skops file ({one_line(error)})") from error
-    if type(found) is not dict:
-        raise PersistemError(f"{path}: holds {type(found).__name__}, not the parts of a model")
-    return found
+    if type(parts) is not dict:
+        raise PersistemError(f"{path}: holds {type(parts).__name__}, not the parts of a model")
+    return parts
 
 
 def one_line(error: Exception) -> str:
-    """What an exception says, and its type, on one line."""
+    """The type and message of an exception on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,8 +1,7 @@
 """Training a model of the states for a microscope, from simulated micrographs of specimens of known states.
 
-One classifier serves all defoci, doses and thicknesses, since a microscopist knows them only roughly. Whatever is said
-of it is said by MD seeds: none of its windows is classified, or calls a window unlike the training, by what its own
-seed has taught.
+One classifier serves all defoci, doses and thicknesses, since a microscopist knows them only roughly. It is assessed by
+MD seeds: a window is classified, and called unlike the training, only by models that have not seen its seed.
 """
 
 from __future__ import annotations
@@ -12,28 +11,41 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from persistem import study
+from persistem.descriptors import windows
 from persistem.errors import PersistemError
+from persistem.imaging.detector import binning, detected
+from persistem.imaging.micrographs import read_micrograph
+from persistem.imaging.optics import underfocus
+from persistem.learning.classifiers import TREES, classifier
+from persistem.learning.models import decisions
+from persistem.learning.rows import stack
+from persistem.learning.validation import Candidate, CropLabels, checked, nested, without
+from persistem.model import bundle, card, unlike
+from persistem.model.classifier import Classifier, Model, calibrator
+from persistem.model.trees import trees_of
+from persistem.store.digests import digest_of
+from persistem.study import Detector, ModelSettings
 from persistem.study.checks import MINIMUM_SEEDS
+from persistem.study.settings import section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from persistem.learning.validation import Candidate, CropLabels
-    from persistem.model.classifier import Classifier
     from persistem.model.unlike import Distribution
-    from persistem.study import ModelSettings
 
     Blocks = dict[str, NDArray[Any]]
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
-#: What every window is judged by for whether it is like the training, whichever blocks tell the states apart. Beside
-#: the tails of the persistence block, where a level holds a pair in one window of a hundred, nothing else would show:
-#: with it vacuum and crystals lie ten times nearer, in units of the threshold, to amorphous and liquid GaN.
+#: The blocks that say whether a window is like the training, whichever blocks tell the states apart. Persistence is not
+#: among them: the tails of its block, where a level holds a pair in one window of a hundred, would drown all else. With
+#: it vacuum and crystals lie ten times nearer, in units of the threshold, to amorphous and liquid GaN.
 JUDGED = ("contrast", "spectrum")
 #: Windows along a picture of vacuum, at each dose.
 VACUA = 20
@@ -42,8 +54,8 @@ VACUA = 20
 class Training(NamedTuple):
     """The windows of a training: blocks (windows, length), what they show, and how they were taken.
 
-    ``dose`` in e/Å², infinite without noise, and ``thickness`` in Å have one entry per window. ``noise`` has the blocks
-    that windows are judged by, of windows that show nothing but the counting noise of vacuum at these doses.
+    ``dose`` in e/Å², infinite without noise, and ``thickness`` in Å have one entry per window. ``noise`` has the
+    ``JUDGED`` blocks of windows that show only the counting noise of vacuum at these doses.
     """
 
     X: Blocks
@@ -72,15 +84,8 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
     Raises
     ------
     PersistemError
-        when a file cannot be read or shows no usable window, or a state has no micrograph.
+        if a file cannot be read or shows no usable window, or a state has no micrograph.
     """
-    from persistem import study
-    from persistem.imaging.optics import underfocus
-    from persistem.model import bundle, card
-    from persistem.model.classifier import Model
-    from persistem.store.digests import digest_of
-    from persistem.study.settings import section
-
     started = time.monotonic()
     asked: study.ModelSettings = section(study.ModelSettings, settings["model"])
     training = described(settings, asked, root, jobs)
@@ -108,11 +113,8 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
 
 
 def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: int = 1) -> Training:
-    """The windows of every micrograph at every dose, in a fixed order, those that are not valid left out."""
-    import numpy as np
+    """The valid windows of every micrograph at every dose, in a fixed order."""
     from joblib import Parallel, delayed
-
-    from persistem.learning.rows import stack
 
     states = settings["states"]
     ordered = sorted(
@@ -121,9 +123,11 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
     seen = {block for candidate in asked.candidates for block in candidate}
     blocks = [block for block in (*JUDGED, "persistence") if block in seen or block in JUDGED]
     done = Parallel(n_jobs=jobs)(delayed(_described)(root / s["path"], asked, blocks) for s in ordered)
-    micrographs = [(s, dose, of) for s, found in zip(ordered, done, strict=True) for dose, of in found]
-    stacked = stack(((s["state"], s["seeds"][0], s["defocus"], of) for s, _, of in micrographs), states)
-    counts = [len(next(iter(of.values()))) for *_, of in micrographs]
+    micrographs = [
+        (s, dose, blocks_of) for s, by_dose in zip(ordered, done, strict=True) for dose, blocks_of in by_dose
+    ]
+    stacked = stack(((s["state"], s["seeds"][0], s["defocus"], blocks_of) for s, _, blocks_of in micrographs), states)
+    counts = [len(next(iter(blocks_of.values()))) for *_, blocks_of in micrographs]
     doses = [np.inf if dose is None else dose for _, dose, _ in micrographs]
     return Training(
         stacked.X,
@@ -135,39 +139,28 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
 
 
 def noise_alone(asked: ModelSettings) -> Blocks:
-    """Blocks (windows, length) of the noise of vacuum at every dose of a model; none where it has no noise."""
-    import numpy as np
-
-    from persistem.descriptors import windows
-
+    """Blocks (windows, length) of the noise of vacuum at every dose of a model; none if it has no noise."""
     wanted = asked.windows
     across = windows.side(wanted) + (VACUA - 1) * windows.step(wanted, wanted.size)
-    found: dict[str, list[NDArray[Any]]] = {name: [np.zeros((0, 1))] for name in JUDGED}
+    by_block: dict[str, list[NDArray[Any]]] = {name: [np.zeros((0, 1))] for name in JUDGED}
     for dose in asked.doses:
         if dose is not None:
             image = as_trained(np.ones((across, across)), wanted.sampling, asked, dose)
-            made = windows.describe_windows(image, wanted, windows.step(wanted, wanted.size), JUDGED)
+            description = windows.describe_windows(image, wanted, windows.step(wanted, wanted.size), JUDGED)
             for name in JUDGED:
-                found[name].append(made.blocks[name][made.valid])
-    return {name: np.concatenate(of[1:] or of) for name, of in found.items()}
+                by_block[name].append(description.blocks[name][description.valid])
+    return {name: np.concatenate(parts[1:] or parts) for name, parts in by_block.items()}
 
 
 def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classifier, Distribution, dict[str, Any]]:
-    """The classifier, the distribution of the training, and how good both are on seeds that they have not seen.
+    """The classifier, the distribution of the training, and how good both are on unseen seeds.
 
-    The assessment has ``seeds``, the least that a state has; ``chosen``, the candidate; and with three seeds or more
-    ``nested`` (outcome of nested cross-validation) and ``abstained`` (share of unseen windows, by seed). With fewer,
-    the first candidate is taken, and probabilities and thresholds come from the windows that train. Raises
-    PersistemError for windows that do not fit together, and where a state has none.
+    The assessment has ``seeds``, the smallest number that a state has; ``chosen``, the candidate; and with three seeds
+    or more ``nested`` (outcome of nested cross-validation) and ``abstained`` (share of unseen windows, by seed). With
+    fewer, the first candidate is taken, and probabilities and thresholds come from the training windows. Raises
+    PersistemError if windows do not fit together or a state has none.
     """
-    import numpy as np
     from threadpoolctl import threadpool_limits
-
-    from persistem.learning.classifiers import TREES, classifier
-    from persistem.learning.validation import Candidate, checked, nested
-    from persistem.model import unlike
-    from persistem.model.classifier import Classifier, calibrator
-    from persistem.model.trees import trees_of
 
     X, crops = training.X, training.crops
     candidates = [Candidate(tuple(blocks), TREES, c) for blocks in asked.candidates for c in sorted(asked.C)]
@@ -187,26 +180,22 @@ def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classi
         fitted = Classifier(lengths, trees_of(grown), None)
         fitted = replace(fitted, calibration=calibrator(scores if assessed else fitted.scores(X), crops.y))
         judged = {name: X[name] for name in JUDGED}
-        near = unlike.distribution(judged, training.noise)
+        distribution = unlike.distribution(judged, training.noise)
         if assessed:
-            of = unlike.left_out(judged, training.noise, crops.seed, len(near.variances))
-            distances = np.concatenate([found for left, (_, found) in of.items() if len(left) == 1])
-            assessment["abstained"] = dict(unlike.abstained(of, crops.seed, asked.outside))
+            left_out = unlike.left_out(judged, training.noise, crops.seed, len(distribution.variances))
+            distances = np.concatenate([unseen for left, (_, unseen) in left_out.items() if len(left) == 1])
+            assessment["abstained"] = dict(unlike.abstained(left_out, crops.seed, asked.outside))
         else:
-            distances = near.distances(judged)
+            distances = distribution.distances(judged)
     thresholds = unlike.thresholds(distances, asked.outside)
-    return fitted, replace(near, thresholds=thresholds), assessment
+    return fitted, replace(distribution, thresholds=thresholds), assessment
 
 
 def chosen(
     X: Blocks, crops: CropLabels, candidates: Sequence[Candidate], jobs: int = 1
 ) -> tuple[Candidate, NDArray[np.float64]]:
-    """The first of the candidates that are best on seeds left out, each seed of equal weight, and its scores there."""
-    import numpy as np
+    """The candidate that is best on seeds left out (of equals the first), and its scores there; seeds weigh equally."""
     from joblib import Parallel, delayed
-
-    from persistem.learning.models import decisions
-    from persistem.learning.validation import without
 
     splits = [without(crops, (seed,), "pooled") for seed in np.unique(crops.seed).tolist()]
     alike: dict[tuple[str, ...], list[Candidate]] = {}
@@ -220,9 +209,9 @@ def chosen(
     scores = {c: np.zeros((len(crops.y), crops.y.max() + 1)) for c in candidates}
     right: dict[Candidate, list[float]] = {c: [] for c in candidates}
     for (features, split), several in zip(tasks, done, strict=True):
-        for candidate, of in zip(alike[features], several, strict=True):
-            scores[candidate][split.test] = of[0]
-            right[candidate].append(float((of[0].argmax(axis=1) == crops.y[split.test]).mean()))
+        for candidate, decided in zip(alike[features], several, strict=True):
+            scores[candidate][split.test] = decided[0]
+            right[candidate].append(float((decided[0].argmax(axis=1) == crops.y[split.test]).mean()))
     best = max(candidates, key=lambda c: round(float(np.mean(right[c])), 12))
     return best, scores[best]
 
@@ -230,18 +219,14 @@ def chosen(
 def as_trained(
     intensity: NDArray[Any], pixel_size: float, asked: ModelSettings, dose: float | None
 ) -> NDArray[np.float32]:
-    """What the model's detector gives of an intensity (rows, columns) with pixels of ``pixel_size`` Å.
+    """What the model's detector records of an intensity (rows, columns) with pixels of ``pixel_size`` Å.
 
-    Its pixels are as near to the sampling of the windows as whole simulated pixels make them, then resampled to it.
+    Whole simulated pixels are binned to about the sampling of the windows, then resampled to it.
     """
-    from persistem.descriptors import windows
-    from persistem.imaging.detector import binning, detected
-    from persistem.study import Detector
-
     sampling = asked.windows.sampling
     count = binning(pixel_size, sampling)
     rows, columns = (side - side % count for side in intensity.shape)
-    # the modulation is stated where the model's pixels end, and the detector's differ a little from them
+    # mtf is stated at the Nyquist frequency of the model's pixels; the detector's differ a little from them
     mtf = None if asked.mtf is None else asked.mtf ** ((sampling / (count * pixel_size)) ** 2)
     image = detected(intensity[:rows, :columns], pixel_size, Detector(binning=count, dose=dose, mtf=mtf))
     return windows.resample(image, count * pixel_size, sampling)
@@ -249,20 +234,17 @@ def as_trained(
 
 def _described(path: Path, asked: ModelSettings, blocks: list[str]) -> list[tuple[float | None, Blocks]]:
     """Blocks (windows, length) of the valid windows of one micrograph at each dose."""
-    from persistem.descriptors import windows
-    from persistem.imaging.micrographs import read_micrograph
-
     intensity, about = read_micrograph(path)
     wanted = asked.windows
     step = windows.step(wanted, asked.stride)
-    found: list[tuple[float | None, Blocks]] = []
+    by_dose: list[tuple[float | None, Blocks]] = []
     for dose in asked.doses:
         try:
             image = as_trained(intensity, about["pixel_size_A"], asked, dose)
-            made = windows.describe_windows(image, wanted, step, blocks)
+            description = windows.describe_windows(image, wanted, step, blocks)
         except PersistemError as error:
             raise PersistemError(f"{path}: {error}") from error
-        if not made.valid.any():
+        if not description.valid.any():
             raise PersistemError(f"{path}: no window of {wanted.size:g} Å is valid; its micrograph is constant")
-        found.append((dose, {name: of[made.valid] for name, of in made.blocks.items()}))
-    return found
+        by_dose.append((dose, {name: block[description.valid] for name, block in description.blocks.items()}))
+    return by_dose

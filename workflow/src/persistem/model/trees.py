@@ -1,6 +1,6 @@
 """Gradient boosted trees as plain arrays: what scikit-learn learned, without its objects.
 
-Numbers alone can be read without trusting a file, checked before they are followed, and followed by the page of a map.
+Plain numbers can be read without trusting a file and checked before use, and the page of a map can follow them too.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trees:
-    """Trees of all rounds, their nodes one after the other; k' scores: one for two states, else one for each.
+    """Trees of all rounds, their nodes one after the other, for k' scores: one for two states, else one per state.
 
-    ``feature`` (nodes,) and ``threshold`` (nodes,) say what a node asks: a window whose feature is at most the
-    threshold goes to node ``left`` (nodes,), else ``right`` (nodes,), both -1 in a leaf, which adds ``value`` (nodes,)
-    to the score. ``roots`` (rounds, k') are the trees' first nodes; ``start`` (k',) is where the scores begin.
+    A node compares the ``feature`` (nodes,) of a window with its ``threshold`` (nodes,): up to it the window goes to
+    node ``left`` (nodes,), above it to ``right`` (nodes,). In a leaf both are -1, and ``value`` (nodes,) is added to
+    the score. ``roots`` (rounds, k') are the trees' first nodes; ``start`` (k',) is where the scores begin.
     """
 
     feature: NDArray[np.int32]
@@ -34,7 +34,7 @@ class Trees:
     start: Array
 
     def raw(self, vectors: NDArray[Any]) -> Array:
-        """Scores (n, k') of feature vectors (n, length): those of scikit-learn's ``decision_function``."""
+        """Scores (n, k') of feature vectors (n, length), as scikit-learn's ``decision_function`` gives them."""
         exact = np.asarray(vectors, float)
         total = np.tile(self.start, (len(exact), 1))
         rows = np.arange(len(exact))
@@ -64,9 +64,9 @@ class Trees:
                 raise ValueError(f"trees: {field.name} is not finite")
         inner = self.left >= 0
         at = np.arange(nodes)[inner]
-        # later nodes only: no way leads in a circle
-        ways = [of[inner] for of in (self.left, self.right)]
-        if any(((way <= at) | (way >= nodes)).any() for way in ways) or (self.right[~inner] >= 0).any():
+        # to later nodes only, so that no path is a circle
+        targets = [side[inner] for side in (self.left, self.right)]
+        if any(((target <= at) | (target >= nodes)).any() for target in targets) or (self.right[~inner] >= 0).any():
             raise ValueError("trees: a node leads nowhere")
         if ((self.feature < 0) | (self.feature >= length)).any():
             raise ValueError(f"trees: a node asks for a feature that is not among {length}")
@@ -79,18 +79,18 @@ def trees_of(fitted: Any) -> Trees:
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("feature", "threshold", "left", "right", "value")}
     roots, count = [], 0
     for of_round in fitted._predictors:
-        of_classes = []
+        roots_of_round = []
         for predictor in of_round:
             nodes, leaf = predictor.nodes, predictor.nodes["is_leaf"].astype(bool)
-            of_classes.append(count)
+            roots_of_round.append(count)
             parts["feature"].append(np.where(leaf, 0, nodes["feature_idx"]))
             parts["threshold"].append(np.where(leaf, 0.0, nodes["num_threshold"]))
             for side in ("left", "right"):
                 parts[side].append(np.where(leaf, -1, nodes[side].astype(np.int64) + count))
             parts["value"].append(np.where(leaf, nodes["value"], 0.0))
             count += len(nodes)
-        roots.append(of_classes)
-    whole = {name: np.concatenate(of) for name, of in parts.items()}
+        roots.append(roots_of_round)
+    whole = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     for name in ("feature", "left", "right"):
         whole[name] = whole[name].astype(np.int32)
     return Trees(**whole, roots=np.array(roots, np.int32), start=np.array(fitted._baseline_prediction, float).ravel())

@@ -1,4 +1,4 @@
-"""Micrographs as microscopes write them: images with pixel size, voltage and defocus, or one sentence on what is wrong.
+"""Micrographs as microscopes write them: images with pixel size, voltage and defocus, or a sentence on what is wrong.
 
 for image in read(Path("film.dm4"), defocus=500.0):
     print(image.title, image.pixels.shape, image.pixel_size)
@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
+from persistem.reading.formats import datasets, kind_of
+from persistem.reading.found import BadImage, Found, angstrom, calibrated
+from persistem.reading.pixels import frames, one_line, quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persistem.reading.found import Found
 
-#: The options that fill in, or put right, what a file says of itself.
+#: The options that fill in or correct what a file says.
 OPTIONS = {
     "pixel_size": ("its pixel size", "--pixel-size (Å)"),
     "voltage": ("the voltage", "--voltage (kV)"),
@@ -28,7 +30,7 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Image:
-    """One micrograph, or one frame of a stack; None is what neither the file nor the caller says."""
+    """One micrograph, or one frame of a stack; None if neither the file nor the caller says."""
 
     path: Path
     frame: int | None  # counted from 0 through the images of a file that holds several
@@ -45,29 +47,25 @@ def read(
 ) -> list[Image]:
     """Every micrograph in a file: DM3, DM4, EMD, MRC, SER or EMI, TIFF, HyperSpy's HDF5, greyscale PNG or JPEG.
 
-    A stack gives its frames one by one. Frames that are constant or not finite, and spectra, elemental maps, Fourier
-    transforms and diffraction patterns that lie in a file beside images are left out, and ``facts["skipped"]`` says
-    why; the other frames keep their numbers. Pixels that lie in the file as they are
-    stay there (memmap); a large stack that has to be decompressed lies in a temporary file.
+    A stack gives its frames one by one. Frames that are constant or not finite are left out, and so are spectra,
+    elemental maps, Fourier transforms and diffraction patterns beside the images; ``facts["skipped"]`` says why. The
+    other frames keep their numbers. Uncompressed pixels stay in the file (memmap); a large stack that has to be
+    decompressed goes to a temporary file.
 
     Parameters
     ----------
     path
-        the file; its content decides on the format, not its name, except for SER and EMI
+        the file; its content, not its name, decides the format, except for SER and EMI
     pixel_size, voltage, defocus
         Å, kV, Å (underfocus positive); each replaces what the file says
 
     Raises
     ------
     PersistemError
-        in one sentence with the file's name, when there is no image to be had: not a file of these formats, truncated,
-        corrupted, larger than declared data allow, colour, complex, not finite, constant, smaller than 16 px, a
-        diffraction pattern or a spectrum, pixels that are not square, or a unit that is no length.
+        in one sentence with the file's name, if there is no image: not a file of these formats, truncated, corrupted,
+        more data declared than the file can hold, colour, complex, not finite, constant, smaller than 16 px, a
+        diffraction pattern or a spectrum, pixels that are not square, or a unit that is not a length.
     """
-    from persistem.reading.formats import datasets
-    from persistem.reading.found import BadImage, angstrom, calibrated
-    from persistem.reading.pixels import frames, one_line, quiet
-
     path = Path(path)
     given = {"pixel_size": pixel_size, "voltage": voltage, "defocus": defocus}
     for name, value in given.items():
@@ -76,28 +74,28 @@ def read(
                                  "finite number")  # fmt: skip
     kind = _kind(path)
     images: list[Image] = []
-    numbers: list[int] = []
-    bad: list[str] = []
+    frame_numbers: list[int] = []
+    skipped: list[str] = []
     count = 0
     try:
         with quiet():
             for found in datasets(path, kind):
                 if isinstance(found, BadImage):
-                    bad.append(str(found))
+                    skipped.append(str(found))
                     continue
                 try:
                     calibrated(found)
                     size = pixel_size if pixel_size is not None else angstrom(found)
                     pixels = list(frames(found))
                 except BadImage as error:
-                    bad.append(str(error))
+                    skipped.append(str(error))
                     continue
                 for frame in pixels:
                     if isinstance(frame, BadImage):
-                        bad.append(str(frame))
+                        skipped.append(str(frame))
                     else:
                         images.append(_image(path, found, frame, given | {"pixel_size": size}))
-                        numbers.append(count)
+                        frame_numbers.append(count)
                     count += 1
     except PersistemError:
         raise
@@ -108,12 +106,12 @@ def read(
             f"{path}: truncated or corrupted, it cannot be read as {kind} ({one_line(error)})"
         ) from error
     if not images:
-        raise PersistemError(f"{path}: {bad[0] if bad else f'this {kind} holds no image'}")
-    return [_numbered(image, k if count > 1 else None, bad) for image, k in zip(images, numbers, strict=True)]
+        raise PersistemError(f"{path}: {skipped[0] if skipped else f'this {kind} holds no image'}")
+    return [_numbered(image, k if count > 1 else None, skipped) for image, k in zip(images, frame_numbers, strict=True)]
 
 
 def needs(image: Image, *names: str) -> None:
-    """Raise PersistemError, naming the options, where one of ``pixel_size``, ``voltage``, ``defocus`` is not known.
+    """Raise PersistemError, naming the options, if one of ``pixel_size``, ``voltage``, ``defocus`` is not known.
 
     Without names all three are needed.
     """
@@ -124,8 +122,6 @@ def needs(image: Image, *names: str) -> None:
 
 
 def _kind(path: Path) -> str:
-    from persistem.reading.formats import kind_of
-
     try:
         if not path.is_file():
             raise PersistemError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
@@ -140,5 +136,5 @@ def _image(path: Path, found: Found, pixels: NDArray[Any], given: dict[str, floa
     return Image(path=path, frame=None, title=found.title, pixels=pixels, facts=dict(found.facts), **stated)
 
 
-def _numbered(image: Image, frame: int | None, bad: list[str]) -> Image:
-    return replace(image, frame=frame, facts=image.facts | ({"skipped": bad} if bad else {}))
+def _numbered(image: Image, frame: int | None, skipped: list[str]) -> Image:
+    return replace(image, frame=frame, facts=image.facts | ({"skipped": skipped} if skipped else {}))

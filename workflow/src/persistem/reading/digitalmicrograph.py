@@ -1,6 +1,7 @@
-"""DM3 and DM4 of Gatan's DigitalMicrograph, through RosettaSciIO, whose parser believes every length that it reads.
+"""DM3 and DM4 of Gatan's DigitalMicrograph, through RosettaSciIO.
 
-So the tags are walked first: every count has to fit into what is left of the file.
+Its parser believes every length it reads, so the tags are walked first: every count has to fit into the rest of the
+file.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ SIZES = {2: 2, 3: 4, 4: 2, 5: 4, 6: 4, 7: 8, 8: 1, 9: 1, 10: 1, 11: 8, 12: 8}
 STRUCT, STRING, ARRAY = 15, 18, 20
 GROUP, DATA = 20, 21
 DEEPEST, MOST_TAGS = 64, 1_000_000
-#: Types whose pixels are colours, and packed halves of Fourier transforms.
+#: Types of colour images, and of packed halves of Fourier transforms.
 COLOURS, PACKED = (8, 23), (5, 27, 28)
 
 
 def datasets(path: Path) -> Iterator[Found | BadImage]:
-    """The images of a DM3 or DM4 but for its thumbnails; pixels stay in the file."""
+    """The images of a DM3 or DM4, without thumbnails; pixels stay in the file."""
     from rsciio.digitalmicrograph._api import DigitalMicrographReader, ImageObject
 
     with open(path, "rb") as file:
@@ -66,10 +67,10 @@ def _found(path: Path, image: Any, order: str) -> Found:
 
 
 def _mode(microscope: dict[str, Any]) -> str:
-    said = str(microscope.get("Illumination Mode", "")).upper()
-    if "STEM" in said or "SCANNING" in str(microscope.get("Operation Mode", "")).upper():
+    illumination = str(microscope.get("Illumination Mode", "")).upper()
+    if "STEM" in illumination or "SCANNING" in str(microscope.get("Operation Mode", "")).upper():
         return "STEM"
-    return "TEM" if "TEM" in said else "unknown"
+    return "TEM" if "TEM" in illumination else "unknown"
 
 
 class _Tags:
@@ -81,7 +82,7 @@ class _Tags:
         self.tags = 0
 
     def walk(self) -> None:
-        """Raise BadImage where a length points beyond the file, or tags are not what they can be."""
+        """Raise BadImage if a length points beyond the file or a tag is malformed."""
         self.file.seek(0)
         (version,) = struct.unpack(">i", self._read(4))
         self.word = ">q" if version == 4 else ">i"
@@ -102,7 +103,7 @@ class _Tags:
         return word
 
     def _bytes(self, count: int, each: int = 1) -> None:
-        """Go past ``count`` values of ``each`` bytes, at least one each."""
+        """Skip ``count`` values of ``each`` bytes, at least one byte each."""
         if count < 0 or each < 1 or count * each > self.size - self.file.tell():
             raise BadImage(
                 f"truncated or corrupted: a tag of {count} values of {each} bytes, in a file of {self.size} bytes"

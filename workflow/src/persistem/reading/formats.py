@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from persistem.errors import PersistemError
+from persistem.reading import digitalmicrograph, hdf5, mrc, pictures, tia, tiff
 from persistem.reading.found import BadImage, Found
 
 #: What can be read, for messages.
@@ -16,9 +17,9 @@ HDF5_START = b"\x89HDF\r\n\x1a\n"
 
 
 def kind_of(path: Path) -> str:
-    """The format of a file, by its first bytes, and by its name where a format has none of its own.
+    """The format of a file, by its first bytes, or by its name if the format has no magic bytes.
 
-    Raises PersistemError where it is none of those read, and OSError.
+    Raises PersistemError if the format cannot be read, and OSError.
     """
     with open(path, "rb") as file:
         start = file.read(256)
@@ -39,19 +40,17 @@ def kind_of(path: Path) -> str:
         return suffix[1:].upper()
     if start[208:211] == b"MAP" or suffix in MRC_SUFFIXES:
         return "MRC"
-    raise PersistemError(f"{path}: not a micrograph in a format that can be read, which are {FORMATS}")
+    raise PersistemError(f"{path}: not a micrograph in a format that can be read: {FORMATS}")
 
 
 def datasets(path: Path, kind: str) -> Iterator[Found | BadImage]:
-    """What a file of a format holds; to be used one after the other, since the file may be open meanwhile.
+    """The data sets of a file; use each before asking for the next, since the file may be open meanwhile.
 
-    A BadImage that is given instead of a data set says why that one is no image; the file's others go on.
+    A BadImage in place of a data set says why that one is no image; the others still follow.
 
-    Raises BadImage, and whatever a library raises on a file that is truncated or corrupted.
+    Raises BadImage, and whatever a library raises on a truncated or corrupted file.
     """
     import dask
-
-    from persistem.reading import digitalmicrograph, hdf5, mrc, pictures, tia, tiff
 
     readers: dict[str, Callable[[Path], Iterator[Found] | Iterator[Found | BadImage]]] = {
         "TIFF": tiff.datasets,

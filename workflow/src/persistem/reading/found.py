@@ -1,4 +1,4 @@
-"""What a reader finds in a file, and lengths in Å out of the many ways in which programs write units."""
+"""What a reader finds in a file, and how programs write units: lengths in Å, voltages, defoci."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ LENGTHS = {
     **dict.fromkeys(("cm", "centimeter", "centimeters"), 1e8),
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1e10),
 }
-#: Units of an axis without calibration; the inch is a printer's resolution, which programs write unasked.
+#: Units of an axis without calibration; the inch comes from a printer's resolution, which programs write unasked.
 NONE = ("", "none", "px", "pix", "pixel", "pixels", "<undefined>", "undefined", "arb.u.", "a.u.", "inch", "in")
-#: Units of axes that are not in the specimen's plane.
+#: Units of axes outside the specimen's plane.
 ENERGIES = ("ev", "kev", "mev", "counts")
 #: Pixels of an electron microscope's image, Å.
 SMALLEST, LARGEST = 1e-3, 1e6
 
 
 class BadImage(Exception):
-    """Why something in a file is not a micrograph; a clause that follows the file's name."""
+    """Why something in a file is not a micrograph: a clause to follow the file's name."""
 
 
 @dataclass
 class Found:
-    """A data set of a file with what is said about it.
+    """A data set of a file and what the file says about it.
 
-    ``axes`` as RosettaSciIO has them: one dict an axis of ``data``, with ``scale``, ``units`` and ``navigate``.
+    ``axes`` as in RosettaSciIO: one dict per axis of ``data``, with ``scale``, ``units`` and ``navigate``.
     """
 
     data: Any  # numpy, dask or HDF5 array
@@ -47,9 +47,9 @@ class Found:
 
 
 def unit(units: object) -> str:
-    """A unit's name without the spellings: lower case, one micro sign, no blanks, no underscores (``n_m``).
+    """A unit's name in one spelling: lower case, one micro sign, no blanks, no underscores (``n_m``).
 
-    TIFF has the escape that ImageJ writes, ``\\u00B5m``; traits, brackets and dots are HyperSpy's and TIA's.
+    ImageJ writes the escape ``\\u00B5m`` into TIFF; traits, brackets and dots are HyperSpy's and TIA's.
     """
     if not isinstance(units, str):
         return ""
@@ -59,7 +59,7 @@ def unit(units: object) -> str:
 
 
 def calibrated(found: Found) -> None:
-    """Raise BadImage where the axes say that this is no image: reciprocal or angular (diffraction), or energies."""
+    """Raise BadImage if the axes say that this is no image: reciprocal or angular (diffraction), or energies."""
     names = [unit(axis.get("units")) for axis in found.axes]
     if any(name in ENERGIES for name in names):
         raise BadImage("a spectrum, not an image")
@@ -68,9 +68,9 @@ def calibrated(found: Found) -> None:
 
 
 def angstrom(found: Found) -> float | None:
-    """Pixel size in Å that the last two axes give; None where they are not calibrated.
+    """Pixel size in Å by the last two axes; None if they are not calibrated.
 
-    Raises BadImage where they give one that cannot be used.
+    Raises BadImage if it cannot be used.
     """
     if len(found.axes) < 2:
         return None
@@ -98,16 +98,16 @@ def _length(scale: object, units: object) -> float | None:
 
 
 def number(value: object) -> float | None:
-    """A finite number, also out of text; None for anything else."""
+    """A finite number, also from text; None for anything else."""
     try:
-        found = float(value)  # type: ignore[arg-type]
+        converted = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return converted if math.isfinite(converted) else None
 
 
 def kilovolts(value: object) -> float | None:
-    """A voltage in kV out of one in kV or V; None where no electron microscope has it."""
+    """A voltage in kV from one in kV or V; None if no electron microscope has it."""
     volts = number(value)
     if volts is None:
         return None
@@ -116,13 +116,13 @@ def kilovolts(value: object) -> float | None:
 
 
 def underfocus(value: object, per_angstrom: float = 1e-10) -> float | None:
-    """Defocus in Å, underfocus positive, out of FEI's and Thermo Fisher's, which is negative below focus (in m)."""
+    """Defocus in Å, underfocus positive, from FEI's and Thermo Fisher's, in m and negative for underfocus."""
     metres = number(value)
     return None if metres is None else 0.0 - metres / per_angstrom
 
 
 def lookup(tree: object, path: str) -> Any:
-    """The entry of nested mappings at a dotted path; None where there is none."""
+    """The entry of nested mappings at a dotted path, or None."""
     for name in path.split("."):
         if not isinstance(tree, Mapping) or name not in tree:
             return None
@@ -131,7 +131,7 @@ def lookup(tree: object, path: str) -> Any:
 
 
 def search(tree: object, name: str) -> Any:
-    """The first entry of that name anywhere in nested mappings; None where there is none."""
+    """The first entry of that name anywhere in nested mappings, or None."""
     if not isinstance(tree, Mapping):
         return None
     if name in tree:
@@ -140,7 +140,7 @@ def search(tree: object, name: str) -> Any:
 
 
 def mapped(signal: Mapping[str, Any], name: str) -> Any:
-    """What RosettaSciIO's metadata, or its mapping of the maker's own, call ``name``, such as ``beam_energy``."""
+    """The value ``name``, such as ``beam_energy``, in RosettaSciIO's metadata or its mapping of the maker's."""
     value = search(signal.get("metadata"), name)
     if value is not None:
         return value

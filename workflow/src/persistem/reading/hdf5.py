@@ -10,7 +10,7 @@ from persistem.reading.found import BadImage, Found, kilovolts, lookup, mapped, 
 from persistem.reading.hdf5_guard import check_heaps, try_out
 from persistem.reading.pixels import fits
 
-#: Velox: how the microscope is run, and which plane the projector images.
+#: Velox: the operating mode of the microscope, and the projector mode that images the diffraction plane.
 OPERATING = {"1": "TEM", "2": "STEM"}
 DIFFRACTION = "1"
 MOST_DATASETS = 100_000
@@ -39,11 +39,11 @@ def datasets(path: Path) -> Iterator[Found]:
             for signal in reader.dictionaries:
                 yield _found(signal)
         else:
-            raise BadImage("an HDF5 file that neither Velox, HyperSpy nor the EMD standard has written")
+            raise BadImage("an HDF5 file, but not from Velox or HyperSpy nor in the EMD standard")
 
 
 def _check(path: Path, file: Any) -> None:
-    """Raise BadImage where a data set declares more than the file can hold; nothing of it is read yet."""
+    """Raise BadImage if a data set declares more than the file can hold, before any of it is read."""
     import h5py
 
     size, seen = path.stat().st_size, 0
@@ -70,7 +70,7 @@ def _velox(file: Any) -> Iterator[Found]:
     from rsciio.emd._emd_velox import FeiEMDReader
 
     class Images(FeiEMDReader):  # type: ignore[misc]
-        """Leaves spectra alone, for whose streams RosettaSciIO wants another library before it reads any image."""
+        """Skips spectra: RosettaSciIO wants another library for their streams before it reads any image."""
 
         def _check_im_type(self) -> None:
             self.im_type = "Image" if "Image" in self.d_grp else "Spectrum"
@@ -80,13 +80,13 @@ def _velox(file: Any) -> Iterator[Found]:
     reader = Images(lazy=True, select_type="images")
     reader.read_file(file)
     for signal in reader.dictionaries:
-        said = signal["original_metadata"]
+        metadata = signal["original_metadata"]
         found = _found(signal)
-        found.voltage = found.voltage or kilovolts(lookup(said, "Optics.AccelerationVoltage"))
-        found.defocus = underfocus(lookup(said, "Optics.Defocus"))
-        operating = OPERATING.get(str(lookup(said, "Optics.OperatingMode")), "unknown")
+        found.voltage = found.voltage or kilovolts(lookup(metadata, "Optics.AccelerationVoltage"))
+        found.defocus = underfocus(lookup(metadata, "Optics.Defocus"))
+        operating = OPERATING.get(str(lookup(metadata, "Optics.OperatingMode")), "unknown")
         found.facts["mode"] = operating
-        instrument = lookup(said, "Instrument.InstrumentModel") or lookup(said, "Instrument.InstrumentClass")
+        instrument = lookup(metadata, "Instrument.InstrumentModel") or lookup(metadata, "Instrument.InstrumentClass")
         if isinstance(instrument, str) and instrument:
             found.facts["instrument"] = instrument
         yield found

@@ -1,7 +1,7 @@
-"""HDF5 files that its library would never come back from, or die of.
+"""Guards against HDF5 files on which the C library hangs or crashes.
 
-A damaged heap or index makes the C library loop, which no exception and no signal ends, or crash. So its heaps of
-text are checked here, and a child process goes through everything but the pixels first.
+A damaged heap or index makes it crash, or loop so that neither an exception nor a signal ends it. So the heaps of text
+are checked here first, and a child process then walks through everything but the pixels.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any
 
 from persistem.reading.found import BadImage
 
-#: Data sets up to so many bytes are read in the trial: metadata, not images.
+#: Data sets up to this many bytes are read in the trial: metadata, not images.
 SMALL = 2**20
-#: Seconds that the trial may take, and bytes of the file for each second more.
+#: Seconds that the trial may take, and bytes of the file per extra second.
 SECONDS, RATE = 3.0, 2**24
 HEAP = b"GCOL\x01\0\0\0"
 OBJECT = 16
 
 
 def check_heaps(path: Path) -> None:
-    """Raise BadImage where the objects of a global heap do not fill it (HDF5 file format 3.0, III.E)."""
+    """Raise BadImage if the objects of a global heap do not fit it (HDF5 file format 3.0, III.E)."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = data.find(HEAP)
         while at >= 0:
@@ -46,13 +46,13 @@ def check_heaps(path: Path) -> None:
 
 
 def try_out(path: Path) -> None:
-    """Go through the file in a child process; BadImage where that does not come back or dies."""
+    """Walk through the file in a child process; BadImage if it hangs or dies."""
     import h5py  # here, so that the child has it
 
     child = os.fork()
     if child == 0:
         try:
-            # whatever it dies of is told here, not by the C library, Python's fault handler or a core file
+            # the parent reports its death; the C library, Python's fault handler and core dumps stay silent
             faulthandler.disable()
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -70,11 +70,11 @@ def try_out(path: Path) -> None:
         if time.monotonic() > limit:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            raise BadImage("corrupted: the HDF5 library does not come to an end with it")
+            raise BadImage("corrupted: the HDF5 library hangs on it")
         time.sleep(pause)
         pause = min(2 * pause, 0.1)
     if os.WIFSIGNALED(status):
-        raise BadImage("corrupted: the HDF5 library breaks down on it")
+        raise BadImage("corrupted: the HDF5 library crashes on it")
 
 
 def _walk(h5py: Any, path: Path) -> None:

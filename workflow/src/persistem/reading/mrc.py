@@ -1,7 +1,7 @@
 """MRC: https://www.ccpem.ac.uk/mrc_format/mrc2014.php (Cheng et al., J. Struct. Biol. 192 (2015) 146).
 
-Read here: RosettaSciIO 0.15 takes big-endian files for little-endian and signed bytes for unsigned ones, and calls
-pixels of an empty header 0, 0.1 or 1 nm wide. MRC knows neither voltage nor defocus.
+Read here because RosettaSciIO 0.15 takes big-endian files for little-endian ones and signed bytes for unsigned ones,
+and gives pixels of an empty header a width of 0, 0.1 or 1 nm. MRC states neither voltage nor defocus.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def datasets(path: Path) -> Iterator[Found]:
 
 
 def _order(header: bytes) -> str:
-    """Byte order, by the machine stamp; old files have none, and there a mode that exists tells."""
+    """Byte order, by the machine stamp; in old files, which have none, by the order that gives an existing mode."""
     stamp = header[212:214]
     if stamp in (b"\x11\x11", b"\x44\x44", b"\x44\x41"):
         return ">" if stamp == b"\x11\x11" else "<"
@@ -67,7 +67,7 @@ def _order(header: bytes) -> str:
 
 
 def _signed(header: bytes, order: str) -> bool:
-    """Whether bytes are signed. The standard says so since 2014; before, programs differed, but for what is stated."""
+    """Whether bytes are signed: by the stated range, IMOD's flag or the standard of 2014; before, programs differed."""
     lowest, highest = (number(x) for x in struct.unpack(f"{order}2f", header[76:84]))
     if lowest is not None and highest is not None and lowest < highest:
         if lowest < 0:
@@ -81,7 +81,7 @@ def _signed(header: bytes, order: str) -> bool:
 
 
 def _pixel_size(header: bytes, order: str) -> tuple[float | None, float | None]:
-    """Å along rows and columns; no cell, no intervals, or a cell of one Å each interval is a header nobody filled."""
+    """Å along rows and columns; None if nobody filled the header: no cell, no intervals, or 1 Å per interval."""
     intervals = struct.unpack(f"{order}3i", header[28:40])
     cell = [number(length) for length in struct.unpack(f"{order}3f", header[40:52])]
     sizes = [

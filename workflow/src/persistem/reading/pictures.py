@@ -15,7 +15,7 @@ GREY = {"1": 1, "L": 1, "I;16": 2, "I;16B": 2, "I": 4, "F": 4}
 
 
 def datasets(path: Path) -> Iterator[Found]:
-    """The picture in a PNG or JPEG; three equal channels are grey, as many programs write it."""
+    """The picture in a PNG or JPEG; three equal channels count as grey, since many programs write it so."""
     from PIL import Image as Pillow
 
     with open(path, "rb") as file:

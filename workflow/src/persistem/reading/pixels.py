@@ -1,4 +1,4 @@
-"""Pixels that are an image: real, finite, not constant, and never more than a file can hold."""
+"""Pixels of an image: real, finite, not constant, and never more than the file can hold."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 #: Most pixels of one image.
 MOST_PIXELS = 20_000 * 20_000
-#: How much larger than its file an image may become when decompressed, and the bytes that are always allowed.
+#: How many times larger than its file an image may become when decompressed, and the bytes that are always allowed.
 EXPANSION, ALWAYS = 64, 16 * 2**20
 #: Fewest rows and columns.
 FEWEST = 16
-#: Bytes of a data set that are held in memory; what is larger and not in the file as it is goes to a temporary file.
+#: Bytes of a data set held in memory; a larger one that is not a plain part of its file goes to a temporary file.
 IN_MEMORY = 512 * 2**20
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Libraries neither warn nor log: what is wrong with a file is said once, by an exception."""
+    """Silence warnings and logs of libraries: an exception says once what is wrong with a file."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -50,8 +50,8 @@ def one_line(error: BaseException) -> str:
 def fits(shape: tuple[int, ...], dtype: Any, size: int, compressed: bool) -> None:
     """Refuse an array before anything is allocated for it.
 
-    ``shape`` (…, rows, columns) and ``dtype`` are what a header declares; ``size`` the bytes of the file, or of it
-    from where the data begin. Raises BadImage.
+    ``shape`` (…, rows, columns) and ``dtype`` come from a header; ``size`` is the bytes of the file, or of its
+    part from where the data begin. Raises BadImage.
     """
     rows, columns = shape[-2:]
     if rows * columns > MOST_PIXELS:
@@ -66,9 +66,9 @@ def fits(shape: tuple[int, ...], dtype: Any, size: int, compressed: bool) -> Non
 
 
 def frames(found: Found) -> Iterator[NDArray[Any] | BadImage]:
-    """Every frame of a data set, (rows, columns), or what is wrong with that frame of a stack.
+    """Every frame of a data set, (rows, columns); for a bad frame of a stack, what is wrong with it.
 
-    Raises BadImage on what is neither an image nor a stack of images.
+    Raises BadImage if the data are neither an image nor a stack of images.
     """
     data, axes = _squeezed(found)
     shape, dtype = tuple(int(size) for size in data.shape), np.dtype(data.dtype)
@@ -93,7 +93,7 @@ def frames(found: Found) -> Iterator[NDArray[Any] | BadImage]:
         except BadImage as error:
             if index is None:
                 raise
-            yield error  # a shutter that was closed spoils one frame, not the others
+            yield error  # a closed shutter spoils one frame, not the others
         else:
             yield pixels
 
@@ -110,7 +110,7 @@ def _squeezed(found: Found) -> tuple[Any, list[dict[str, Any]]]:
 
 
 def _plain(data: Any, spill: bool) -> NDArray[Any]:
-    """One frame as numpy has it: the file's own bytes where it can be, else memory or a file without a name."""
+    """One frame as a numpy array: the file's own bytes if possible, else in memory or in an unnamed file."""
     pixels = data if isinstance(data, np.ndarray) else np.asarray(data)
     if pixels.dtype.kind == "b":
         pixels = pixels.view(np.uint8)
@@ -119,13 +119,13 @@ def _plain(data: Any, spill: bool) -> NDArray[Any]:
     if not spill:
         return pixels
     with tempfile.TemporaryFile() as file:
-        lasting = np.memmap(file, dtype=pixels.dtype, mode="w+", shape=pixels.shape)
-    lasting[:] = pixels
-    return lasting
+        spilled = np.memmap(file, dtype=pixels.dtype, mode="w+", shape=pixels.shape)
+    spilled[:] = pixels
+    return spilled
 
 
 def _check(pixels: NDArray[Any], where: str) -> None:
-    """Refuse pixels that are not finite or all the same, some rows at a time."""
+    """Refuse pixels that are not finite, or all the same; checked some rows at a time."""
     step = max(1, 2**22 // pixels.shape[1])
     low, high, wrong = math.inf, -math.inf, 0
     for start in range(0, pixels.shape[0], step):

@@ -1,9 +1,10 @@
-"""SER and EMI of FEI's TIA, through RosettaSciIO: the pixels lie in SER files, what is said about them in the EMI."""
+"""SER and EMI of FEI's TIA, through RosettaSciIO: pixels are in SER files, their metadata in the EMI."""
 
 from __future__ import annotations
 
 import re
 import struct
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from persistem.reading.found import BadImage, Found, kilovolts, mapped, number, search, underfocus
 from persistem.reading.pixels import fits
 
-#: numpy's type of a pixel, by TIA's code.
+#: NumPy's type of a pixel, by TIA's code.
 TYPES = {1: "u1", 2: "u2", 3: "u4", 4: "i1", 5: "i2", 6: "i4", 7: "f4", 8: "f8", 9: "c8", 10: "c16"}
 IMAGES = 0x4122
 #: Bytes of an image's own header, and of the shortest tag behind its pixels.
@@ -19,7 +20,7 @@ ELEMENT, TAG = 50, 8
 
 
 def datasets(path: Path) -> Iterator[Found]:
-    """The images of a SER, with what the EMI beside it says; or of all the SER that belong to an EMI."""
+    """The images of a SER, with the metadata of the EMI beside it; or of all SER files that belong to an EMI."""
     if path.suffix.lower() == ".ser":
         stem = re.sub(r"_\d+$", "", path.stem)
         beside = [path.with_name(stem + suffix) for suffix in (".emi", ".EMI")]
@@ -34,22 +35,22 @@ def datasets(path: Path) -> Iterator[Found]:
 
 
 def _found(ser: Path, emi: Path | None) -> Found:
-    import xml.etree.ElementTree as ET
-
     from rsciio.tia._api import DTBox, emixml2dtb, get_xml_info_from_emi, ser_reader
 
     _check(ser)
     objects = get_xml_info_from_emi(str(emi)) if emi is not None else []
     signal = ser_reader(str(ser), objects=objects or None)[0]
-    said = signal["original_metadata"]
+    metadata = signal["original_metadata"]
     index = int(number(ser.stem.rpartition("_")[2]) or 1) - 1
     if objects:
-        tree = DTBox(said, box_dots=True)
+        tree = DTBox(metadata, box_dots=True)
         emixml2dtb(ET.fromstring(objects[min(index, len(objects) - 1)]), tree)
-        said = signal["original_metadata"] = tree.to_dict()
-    voltage = mapped(signal, "beam_energy") or search(said, "High tension_kV") or search(said, "AcceleratingVoltage")
-    defocus = underfocus(search(said, "Defocus_um"), 1e-4)
-    mode = str(search(said, "Mode") or "")
+        metadata = signal["original_metadata"] = tree.to_dict()
+    voltage = (
+        mapped(signal, "beam_energy") or search(metadata, "High tension_kV") or search(metadata, "AcceleratingVoltage")
+    )
+    defocus = underfocus(search(metadata, "Defocus_um"), 1e-4)
+    mode = str(search(metadata, "Mode") or "")
     facts: dict[str, Any] = {"mode": "STEM" if "STEM" in mode else "TEM" if "TEM" in mode else "unknown"}
     instrument = mapped(signal, "microscope")
     if isinstance(instrument, str):
@@ -58,7 +59,7 @@ def _found(ser: Path, emi: Path | None) -> Found:
 
 
 def _check(ser: Path) -> None:
-    """Raise BadImage where the SER's lengths do not fit into the file, or it holds spectra.
+    """Raise BadImage if the SER's lengths do not fit into the file, or if it holds spectra.
 
     Layout: C. Boothroyd, FEI .ser file format (https://www.er-c.org/cbb/info/TIAformat/).
     """
@@ -66,7 +67,7 @@ def _check(ser: Path) -> None:
     with open(ser, "rb") as file:
         start = file.read(34)
         if len(start) < 34 or start[:4] != b"II\x97\x01":
-            raise BadImage("not a SER file, or one whose header is lost")
+            raise BadImage("not a SER file, or its header is lost")
         version, kind, _, total, valid = struct.unpack("<HIIII", start[4:22])
         wide = version > 0x0210
         word, last = ("<Q", 34) if wide else ("<I", 30)
@@ -79,11 +80,11 @@ def _check(ser: Path) -> None:
         grid = 1
         file.seek(last)
         for _ in range(dimensions):
-            many, _, _, _, length = struct.unpack("<I2dII", file.read(28))
+            count, _, _, _, length = struct.unpack("<I2dII", file.read(28))
             file.seek(min(length, size), 1)
             (length,) = struct.unpack("<I", file.read(4))
             file.seek(min(length, size), 1)
-            grid *= many
+            grid *= count
         file.seek(table)
         offsets = struct.unpack(f"<{valid}{word[1]}", file.read(valid * struct.calcsize(word)))
         if grid > total:

@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from persistem.imaging.micrographs import read_micrograph
+from persistem.imaging.optics import underfocus
 from persistem.reading.found import BadImage, Found, kilovolts, mapped, number, search
 from persistem.reading.pixels import fits
 
-#: Values of a page's PhotometricInterpretation that are grey: white is zero, black is zero.
+#: Grey values of PhotometricInterpretation: white is zero, black is zero.
 GREY = (0, 1)
 NOT_PACKED = 1
 MOST_PAGES = 100_000
 
 
 def datasets(path: Path) -> Iterator[Found | BadImage]:
-    """The images of a TIFF, one data set a series; a micrograph of this package in units of the incident beam's."""
+    """The images of a TIFF, one data set per series; our own micrographs in units of the incident beam's intensity."""
     from rsciio.tiff._api import _read_tiff
     from tifffile import TiffFile
 
@@ -34,12 +36,12 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
                 yield error
                 continue
             signal = _read_tiff(file, series, str(path), lazy=True)  # file_reader would leave the file open
-            said = signal["original_metadata"]
-            _put_right(signal["axes"], said)
-            voltage = mapped(signal, "beam_energy") or search(said, "AcceleratingVoltage")
+            metadata = signal["original_metadata"]
+            _put_right(signal["axes"], metadata)
+            voltage = mapped(signal, "beam_energy") or search(metadata, "AcceleratingVoltage")
             found = Found(None, signal["axes"], str(search(signal["metadata"], "title") or path.stem))
             found.voltage, found.data = kilovolts(voltage), series.asarray(out="memmap")
-            if said.get("PhotometricInterpretation") == 0 and found.data.dtype.kind == "u":
+            if metadata.get("PhotometricInterpretation") == 0 and found.data.dtype.kind == "u":
                 found.data = np.iinfo(found.data.dtype).max - found.data
             if ours and len(file.series) == 1:
                 _own(path, found)
@@ -47,7 +49,7 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
 
 
 def _check(path: Path, series: Any) -> None:
-    """Raise BadImage where a series is coloured, or its pixels do not fit into the file."""
+    """Raise BadImage if a series is coloured or its pixels do not fit into the file."""
     page, size = series.keyframe, path.stat().st_size
     if int(page.photometric) not in GREY or page.samplesperpixel != 1:
         raise BadImage("a colour image (RGB or palette); a micrograph is grey")
@@ -60,19 +62,19 @@ def _check(path: Path, series: Any) -> None:
     if series.dataoffset is not None:
         fits(tuple(series.shape), series.dtype, size - series.dataoffset, compressed=packed)
         return
-    for each in series.pages:
-        if each is None:
+    for page_of_stack in series.pages:
+        if page_of_stack is None:
             raise BadImage("truncated: a page of the stack is missing")
-        segments = list(zip(each.dataoffsets, each.databytecounts, strict=True))
+        segments = list(zip(page_of_stack.dataoffsets, page_of_stack.databytecounts, strict=True))
         if not segments or any(count <= 0 or start <= 0 or start + count > size for start, count in segments):
             raise BadImage("truncated or corrupted: pixels lie beyond the end of the file")
-        if not packed and sum(count for _, count in segments) < each.size * each.dtype.itemsize:
+        if not packed and sum(count for _, count in segments) < page_of_stack.size * page_of_stack.dtype.itemsize:
             raise BadImage("truncated or corrupted: there are fewer pixels than declared")
 
 
-def _put_right(axes: list[dict[str, Any]], said: dict[str, Any]) -> None:
-    """ImageJ's unit, which RosettaSciIO loses unless it is the micron, and OME's pixel size, which it does not read."""
-    description = str(said.get("ImageDescription", ""))
+def _put_right(axes: list[dict[str, Any]], metadata: dict[str, Any]) -> None:
+    """Set ImageJ's unit, which RosettaSciIO loses unless it is the micron, and OME's pixel size, which it ignores."""
+    description = str(metadata.get("ImageDescription", ""))
     sizes = [re.search(rf'PhysicalSize{axis}="([^"]+)"', description) for axis in "YX"]
     units = [re.search(rf'PhysicalSize{axis}Unit="([^"]+)"', description) for axis in "YX"]
     if all(sizes):
@@ -86,9 +88,6 @@ def _put_right(axes: list[dict[str, Any]], said: dict[str, Any]) -> None:
 
 def _own(path: Path, found: Found) -> None:
     """What this package says about its own micrographs."""
-    from persistem.imaging.micrographs import read_micrograph
-    from persistem.imaging.optics import underfocus
-
     found.data, about = read_micrograph(path)
     pixel_size, defocus = number(about.get("pixel_size_A")), number(about.get("defocus_A"))
     found.axes = [{"scale": pixel_size, "units": "Å"}] * 2

@@ -1,7 +1,7 @@
-"""What the paper states: its accuracies and what it says in words, and its accuracies beside a study's.
+"""What the paper states: its accuracies, its claims in words, and its accuracies beside a study's.
 
 F. Uesugi and M. Ishii, "Classification for transmission electron microscope images from different amorphous states
-using persistent homology", Microscopy (2022), CC BY. Only what its text states; nothing is read off its figures.
+using persistent homology", Microscopy (2022), CC BY. Only its text counts; nothing is read off its figures.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-#: The two states that the paper tells apart, in the order of their labels.
+#: The paper's two states, in the order of their labels.
 STATES = ("amorphous", "liquid")
 
 _ALL_FOCI = (
@@ -37,7 +37,7 @@ def _claim(id: str, claim: str, where: str, words: str) -> dict[str, str]:
     return {"id": id, "claim": claim, "where": where, "words": words}
 
 
-#: What the paper says of its results, in our words and briefly in its own, in the order in which it is read.
+#: What the paper says of its results, in our words and briefly in its own, in the paper's order.
 CLAIMS: list[dict[str, str]] = [
     _claim(
         "crystal-kept",
@@ -144,7 +144,7 @@ CLAIMS: list[dict[str, str]] = [
 
 
 def number(value: Any) -> float | None:
-    """A number, or the text of one as CSV files hold it; None for anything else, an empty cell and NaN among it."""
+    """A number from a number or a CSV cell; None for anything else, including an empty cell and NaN."""
     try:
         result = float(value)
     except (TypeError, ValueError):
@@ -155,13 +155,13 @@ def number(value: Any) -> float | None:
 def comparison(
     accuracy: Iterable[Mapping[str, Any]], recipe: str, states: Sequence[str] = STATES
 ) -> list[dict[str, Any]]:
-    """Each of the paper's accuracies beside ours: one row for each and for each split.
+    """Each of the paper's accuracies beside ours, one row per split.
 
-    ``accuracy`` are rows of ``accuracy.csv`` (of any recipes); those of ``recipe`` with one model for all foci, as in
-    the paper, are used. A row has model, degrees, foci, split, ``paper``, ``ours``, ``ci_low``, ``ci_high`` and
-    ``agreement``: "agrees" where the paper's value lies within our interval and chance does not; "undecided" where
-    both do; "higher" or "lower", which is ours, where the paper's does not; "no interval"; or "not in this study" where
-    ``ours`` is None, as it is in a study of other ``states``.
+    ``accuracy`` are rows of ``accuracy.csv`` of any recipes. Rows of ``recipe`` with one model for all foci, as in the
+    paper, are used. A row has model, degrees, foci, split, ``paper``, ``ours``, ``ci_low``, ``ci_high`` and
+    ``agreement``: "agrees" if the paper's value lies within our interval and chance does not; "undecided" if both do;
+    "higher" or "lower" (ours) if the paper's value does not; "no interval"; or "not in this study" if ``ours`` is None,
+    as in a study of other ``states``.
     """
     rows_of_states = accuracy if tuple(states) == STATES else ()
     ours = {

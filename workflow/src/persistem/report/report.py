@@ -16,14 +16,14 @@ from persistem.store.files import atomic, read_json
 def write_report(settings: dict[str, Any], root: Path, out: Path) -> None:
     """Write the page ``out`` and, beside it, ``paper.csv``, ``claims.csv``, ``timings.csv`` and ``about.json``.
 
-    ``settings`` are those of ``plan_report``: every file they name is relative to ``root``.
-    Raises PersistemError when one of them cannot be read.
+    ``settings`` come from ``plan_report``; the files they name are relative to ``root``.
+    Raises PersistemError if one of them cannot be read.
     """
     figures = {name: read_json(root / path) for name, path in settings["figures"].items()}
     accuracy = [row for path in settings["accuracy"].values() for row in read_accuracy(root / path)]
     checks = [read_json(root / specimen["check"]) | specimen for specimen in settings["specimens"]]
     facts = {"states": settings["states"], "recipe": settings["recipe"], "recipes": settings["study"]["features"]}
-    made = {
+    results = {
         "comparison": paper.comparison(accuracy, settings["recipe"], settings["states"]),
         "claims": claims.checklist({n: f["numbers"] for n, f in figures.items()}, accuracy, checks, facts),
         "timings": timings(root, settings["timed"], [s["specimen"] for s in settings["specimens"]]),
@@ -31,6 +31,10 @@ def write_report(settings: dict[str, Any], root: Path, out: Path) -> None:
     about = {"versions": versions(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
     with atomic(Path(out).with_name("about.json")) as part:
         part.write_text(json.dumps({"digest": settings["digest"]} | about, indent=1) + "\n")
-    for name, rows in {"paper": made["comparison"], "claims": made["claims"], "timings": made["timings"]}.items():
+    for name, rows in {
+        "paper": results["comparison"],
+        "claims": results["claims"],
+        "timings": results["timings"],
+    }.items():
         write_rows(Path(out).with_name(f"{name}.csv"), rows)
-    page.write_page(settings | made | about, root, out)
+    page.write_page(settings | results | about, root, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from persistem.store.files import atomic
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The stages whose benchmarks lie under the name of a specimen.
+#: Stages whose benchmarks are filed by specimen.
 PER_SPECIMEN = tuple(stage for stage, file in paths.FILES.items() if "{specimen}" in file)
 
 EXPLANATION = (
@@ -36,7 +37,7 @@ def accuracy_text(table: Path) -> str:
 def accuracy_wide(table: Path) -> pd.DataFrame:
     """Accuracy with its interval, one row per recipe, degrees and model, one column per split and foci.
 
-    Raises PersistemError when ``table`` is not an accuracy table.
+    Raises PersistemError if ``table`` is not an accuracy table.
     """
     import pandas as pd
 
@@ -58,9 +59,9 @@ def accuracy_wide(table: Path) -> pd.DataFrame:
 
 
 def timings(root: Path, digests: dict[str, list[str]], specimens: list[str]) -> list[dict[str, Any]]:
-    """Jobs of each stage as Snakemake's benchmarks have them.
+    """Times and memory of each stage's jobs, from Snakemake's benchmarks.
 
-    ``digests`` by stage, and the specimens that count where studies share a folder. Rows: stage, number of jobs, median
+    ``digests`` by stage; ``specimens`` of this study, since studies share folders. Rows: stage, number of jobs, median
     and sum of wall time (s), sum of CPU time (s), largest resident memory (MB).
     """
     import pandas as pd
@@ -99,10 +100,8 @@ def markdown(table: pd.DataFrame) -> str:
 def read_rows(table: Path) -> list[dict[str, Any]]:
     """The rows of a CSV table, numbers as numbers and empty cells as None.
 
-    Raises PersistemError when the file cannot be read.
+    Raises PersistemError if the file cannot be read.
     """
-    import csv
-
     try:
         with open(table, newline="") as file:
             return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
@@ -111,7 +110,7 @@ def read_rows(table: Path) -> list[dict[str, Any]]:
 
 
 def read_accuracy(table: Path) -> list[dict[str, Any]]:
-    """The rows of an accuracy table; degrees and foci stay text. Raises PersistemError when it is not one."""
+    """The rows of an accuracy table; degrees and foci stay text. Raises PersistemError if it is not one."""
     rows = read_rows(table)
     if any(missing := {*COLUMNS} - row.keys() for row in rows):
         raise PersistemError(f"{table}: not an accuracy table ({sorted(missing)[0]} is missing)")
@@ -119,9 +118,7 @@ def read_accuracy(table: Path) -> list[dict[str, Any]]:
 
 
 def write_rows(table: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows as CSV; all have the columns of the first."""
-    import csv
-
+    """Write rows as CSV; all have the columns of the first row."""
     with atomic(table) as part, open(part, "w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()

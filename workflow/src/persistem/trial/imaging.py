@@ -11,15 +11,15 @@ from persistem.specimens.slabs import EDGE
 if TYPE_CHECKING:
     from persistem.study import Imaging
 
-#: The pixels along a micrograph that ``study.Imaging`` allows.
+#: Most pixels along a micrograph, as ``study.Imaging`` allows.
 MOST = 16384
 
 
 def enlarged(imaging: Imaging, field: float) -> Imaging:
     """The same microscope with a field of at least ``field`` Å, a whole number of pixels wide.
 
-    Pixels are those of the study. There is no margin: a composite is periodic across its field, as its exit wave is.
-    Raises PersistemError where a micrograph cannot have so many.
+    The pixel size is the study's. There is no margin: a composite is periodic across its field, as its exit wave is.
+    Raises PersistemError if a micrograph cannot have so many pixels.
     """
     size = imaging.field / imaging.pixels
     pixels = math.ceil(field / size - EDGE)

@@ -1,4 +1,4 @@
-"""The structure of a composite, as the later stages take it, beside the layout that says what is where in it."""
+"""The structure of a composite for the later stages, and the layout that says what is where in it."""
 
 from __future__ import annotations
 
@@ -7,47 +7,50 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem import study
 from persistem.errors import PersistemError
+from persistem.specimens.layout import LAYOUT, Halves
+from persistem.specimens.slabs import cut, grid
+from persistem.specimens.structures import crystal_cell, read_structure, write_structure, write_summary
 from persistem.store.files import atomic
+from persistem.study.settings import section
+from persistem.trial import melted
+from persistem.trial.splice import splice, stacked
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from persistem.specimens.layout import Halves
     from persistem.study import Imaging
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
 
 def make(settings: dict[str, Any], root: Path, out: Path) -> None:
-    """Write ``structure.extxyz``, ``summary.json`` and, of two states, ``layout.json`` into the folder ``out``.
+    """Write ``structure.extxyz``, ``summary.json`` and, for two states, ``layout.json`` into the folder ``out``.
 
     Parameters
     ----------
     settings
-        ``imaging`` of the field, and of a splice its ``layout`` and ``states``, two lists of structures; or ``melts``,
-        a list of half-melted ones; or the ``crystal`` of a stranger
+        ``imaging`` of the field; for a splice ``layout`` and ``states``, two lists of structures; or ``melts``, a list
+        of half-melted structures; or ``crystal``, for a stranger
     root
         folder that paths are relative to
 
     Raises
     ------
     PersistemError
-        when a structure cannot be read, or the specimens are too few or too small for the field.
+        if a structure cannot be read, or the specimens are too few or too small for the field.
     """
-    from persistem import study
-    from persistem.specimens.layout import LAYOUT, Halves
-    from persistem.specimens.structures import read_structure, write_structure, write_summary
-    from persistem.study.settings import section
-    from persistem.trial import melted
-    from persistem.trial.splice import splice, stacked
-
     imaging = section(study.Imaging, settings["imaging"])
     halves: Halves | None = None
     if "states" in settings:
         halves = Halves(**settings["layout"])
-        atoms = splice([[read_structure(root / path) for path in of] for of in settings["states"]], halves, imaging)
+        atoms = splice(
+            [[read_structure(root / path) for path in paths] for paths in settings["states"]], halves, imaging
+        )
     elif "melts" in settings:
         melts = [read_structure(root / path) for path in settings["melts"]]
         halves = melted.halves(melts, imaging)
@@ -63,12 +66,7 @@ def make(settings: dict[str, Any], root: Path, out: Path) -> None:
 
 
 def _filling(crystal: Any, imaging: Imaging) -> Atoms:
-    """A crystal that fills the field, seen along z. Raises PersistemError where ASE cannot build it."""
-    import numpy as np
-
-    from persistem.specimens.slabs import cut, grid
-    from persistem.specimens.structures import crystal_cell
-
+    """A crystal that fills the field, seen along z. Raises PersistemError if ASE cannot build it."""
     try:
         cell = crystal_cell(crystal)
     except Exception as error:

@@ -1,6 +1,6 @@
-"""Amorphous beside crystal: a part of a crystal melted and quenched beside the rest, by molecular dynamics (LAMMPS).
+"""Amorphous beside crystal: part of a crystal is melted and quenched beside the rest, by molecular dynamics (LAMMPS).
 
-Units are those of LAMMPS ``units metal`` (Å, ps, eV, K, bar) inside this module; the study speaks of fs and GPa.
+Inside this module units are LAMMPS's ``units metal`` (Å, ps, eV, K, bar); the study has fs and GPa.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from persistem.study import Imaging, Material, MolecularDynamics, Potential
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 2
 
 CRYSTAL, MELTED = 0, 1
-#: A crystal is at rest after this part of an RT treatment.
+#: The crystal relaxes for one part in this many of an RT treatment.
 RELAXING = 5
-EDGE = 1e-6  # of the cell; an atom on the boundary belongs to the upper part, whatever the rounding
+EDGE = 1e-6  # fraction of the cell: an atom on the boundary belongs to the upper part despite rounding
 
 
 def melt_half(
@@ -46,16 +46,16 @@ def melt_half(
     out: Path,
     share: float = 0.5,
 ) -> None:
-    """Melt a part of the crystal beside the rest, treat all of it, and write the composite to the folder ``out``.
+    """Melt part of the crystal beside the rest, treat all of it, and write the composite to the folder ``out``.
 
-    The crystal is held at ``md.rt.temperature`` for a fifth of ``md.rt.steps``. Then its lower part along x stands
-    still where it is, while the other ``share`` is held at ``temperature`` (K) for ``md.steps``. In the first quarter
-    of the melting the cell is drawn out along x, which the standing atoms do not follow, until what melts has the
-    ``density`` (g/cm³): at the paper's 6000 K a melt without pressure boils. At
-    last all atoms move at ``md.rt.temperature`` for ``md.rt.steps``, as in the RT treatment, with a barostat for each
-    axis where the study has one, and what melted contracts.
+    The crystal is held at ``md.rt.temperature`` for a fifth of ``md.rt.steps``. Then its lower part along x is frozen,
+    while the other ``share`` is held at ``temperature`` (K) for ``md.steps``. In the first quarter of the melting the
+    cell is stretched along x, without the frozen atoms, until the melt has the ``density`` (g/cm³): at the paper's
+    6000 K a melt without pressure boils. Finally all atoms move at ``md.rt.temperature`` for ``md.rt.steps``, as in the
+    RT treatment, with one barostat per axis if the study has a barostat, and the melt contracts.
 
-    All of this is a chain of segments (``segments``), of which a kill repeats one; a quarter of ``md.steps`` at most.
+    All of this is a chain of segments (``segments``). After a kill one segment is repeated, at most a quarter of
+    ``md.steps``.
 
     Written: ``structure.extxyz`` (positions in Å, cell, array ``state``: 0 crystal, 1 melted; the boundary between
     them, crystal to the left, is the plane at half the cell) and ``summary.json``, with the widths ``crystal_A`` and
@@ -64,18 +64,18 @@ def melt_half(
     Raises
     ------
     PersistemError
-        when the cell is not rectangular, the density is not positive, a part has no atoms, atoms were lost, a quantity
+        if the cell is not rectangular, the density is not positive, a part has no atoms, atoms were lost, a quantity
         is not finite, the temperature was missed, or the number of MPI ranks is not the study's.
     """
     world = world_of(md.ranks)
     if not 0 < density < math.inf:
-        raise PersistemError(f"a density of {density:g} g/cm³ of what is melted: it has to be positive")
+        raise PersistemError(f"a density of {density:g} g/cm³ of the melt: it has to be positive")
     crystal, held = _parted(material, share)
     plan = _phases(md)
 
     def set_up(lmp: Any, k: int, restart: Path | None) -> None:
         phase = plan[k - 1][0]
-        if restart:  # it has the groups, too
+        if restart:  # it has the groups too
             lmp.command(f'read_restart "{restart}"')
         else:
             _create(lmp, world, crystal, held, material)
@@ -103,23 +103,23 @@ def melt_half(
 
 
 def parts(atoms: Atoms) -> tuple[float, float]:
-    """Widths along x of the crystal and of what was melted, Å, of atoms with the array ``state``."""
+    """Widths along x of the crystal and of the melt, Å, for atoms with the array ``state``."""
     _, width = _slab(atoms)
     return width, float(atoms.cell.lengths()[0]) - width
 
 
 def centre(atoms: Atoms) -> None:
-    """Move the atoms along x so that the boundary with the crystal to its left is the plane at half the cell."""
+    """Move the atoms along x so that the boundary to the right of the crystal is the plane at half the cell."""
     middle, width = _slab(atoms)
     atoms.positions[:, 0] += atoms.cell.lengths()[0] / 2 - (middle + width / 2)
     atoms.wrap()
 
 
 def halves(melts: Sequence[Atoms], imaging: Imaging) -> Halves:
-    """Which state is where in the micrograph of composites that ``melt_half`` wrote; moves each, to have it there.
+    """The layout of a micrograph of composites that ``melt_half`` wrote; moves the atoms of each to fit it.
 
-    Crystal and melt share the field as they share the first of them. Raises PersistemError where one is narrower than
-    its share, so that the next boundary would be seen.
+    Crystal and melt share the field as they share the first composite. Raises PersistemError if one of them is narrower
+    than its share, so that its other boundary would show.
     """
     widths = [parts(melt) for melt in melts]
     crystal, molten = widths[0]
@@ -136,11 +136,11 @@ def halves(melts: Sequence[Atoms], imaging: Imaging) -> Halves:
 
 
 def _parted(material: Material, share: float) -> tuple[Atoms, int]:
-    """The crystal with the atoms that stand still first, and how many these are."""
+    """The crystal with the frozen atoms first, and their number."""
     crystal = crystal_of(material)
     if not np.allclose(crystal.cell.angles(), 90):
         raise PersistemError(
-            "the crystal's cell is not rectangular, so a plane across x does not part it; use one that is"
+            "the crystal's cell is not rectangular, so a plane across x does not divide it; use a rectangular one"
             " (material.crystal: orthorhombic: true, or cubic: true)"
         )
     # whole unit cells, so that the boundary does not cut through a layer of atoms
@@ -171,7 +171,7 @@ def _create(lmp: Any, world: Any, crystal: Atoms, held: int, material: Material)
 
 
 def _phases(md: MolecularDynamics) -> list[tuple[str, int]]:
-    """The phases of ``melt_half`` and the steps of each of their segments; the cell is drawn out in one."""
+    """The phases of ``melt_half`` and the steps of each of their segments; the stretching is one segment."""
     begin = max(md.steps // 4, 1)
     lasting = {"resting": max(md.rt.steps // RELAXING, 1), "drawn": begin, "hot": md.steps - begin, "end": md.rt.steps}
     return [
@@ -190,12 +190,12 @@ def _resting(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, fir
 
 
 def _hot(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, first: bool) -> None:
-    """One part hot, the other standing still; it does as long as nothing integrates it."""
+    """One part hot, the other frozen: nothing integrates it."""
     lmp.command(f"fix melt melted nvt temp {temperature} {temperature} {md.temperature_damping / 1000}")
 
 
 def _drawn(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, first: bool) -> None:
-    """The same, from velocities of its own."""
+    """The same, starting with new velocities."""
     hot = temperature * md.initial_temperature_factor
     lmp.command("velocity held set 0 0 0")
     lmp.command(f"velocity melted create {hot} {velocity_seed(seed, stream=1)} {DRAWN}")
@@ -205,13 +205,13 @@ def _drawn(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, first
 def _end(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, first: bool) -> None:
     """All atoms at the RT temperature."""
     if first:
-        # where they stand is a moment of their motion at this temperature, so that their lattice takes up no heat
+        # their frozen positions are a snapshot at this temperature, so their lattice takes up no heat
         lmp.command(f"velocity held create {md.rt.temperature} {velocity_seed(seed, stream=2)} {DRAWN}")
     hold(lmp, _free(md), md.rt.temperature, treated=True)
 
 
 def _free(md: MolecularDynamics) -> MolecularDynamics:
-    """With a barostat for each axis, where there is one."""
+    """With a barostat for each axis, if there is a barostat."""
     return md if md.barostat == "none" else md.model_copy(update={"barostat": "aniso"})
 
 
@@ -222,7 +222,7 @@ PHASES = {"resting": _resting, "drawn": _drawn, "hot": _hot, "end": _end}
 def _room(lmp: Any, density: float, below: float) -> tuple[float, float]:
     """Ends of the cell along x (Å) at which the melted atoms have a density (g/cm³).
 
-    It has grown about the middle of the crystal, so that both of its faces get the same room.
+    The cell grows about the middle of the crystal, so that both of its faces get the same room.
     """
     from ase.units import _amu
 
@@ -236,7 +236,7 @@ def _room(lmp: Any, density: float, below: float) -> tuple[float, float]:
 
 
 def _slab(atoms: Atoms) -> tuple[float, float]:
-    """Middle and width along x of the crystal, Å: those of the uniform slab with the same mean and variance."""
+    """Middle and width along x of the crystal, Å, as a uniform slab with the same mean and variance."""
     length = float(atoms.cell.lengths()[0])
     x: NDArray[Any] = atoms.positions[atoms.arrays["state"] == CRYSTAL, 0]
     middle = float(np.angle(np.exp(2j * np.pi * x / length).mean())) * length / (2 * np.pi)

@@ -1,4 +1,4 @@
-"""A field of two states that cannot coexist, put together from end states of several specimens."""
+"""A field of two states that cannot coexist, put together from the end states of several specimens."""
 
 from __future__ import annotations
 
@@ -19,49 +19,48 @@ if TYPE_CHECKING:
     from persistem.specimens.layout import Halves
     from persistem.study import Imaging
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
-SEAM = 1.5  # Å; atoms of two tiles that are closer than this cannot both be there
+SEAM = 1.5  # Å; if two atoms of different tiles are closer than this, one is left out
 FINE = 0.25  # Å; grid on which the extent of a state is found
 
 
 def splice(specimens: Sequence[Sequence[Atoms]], halves: Halves, imaging: Imaging) -> Atoms:
     """A slab of (field + 2 margin)² x thickness that has state 0 and state 1 where ``halves`` has them.
 
-    The region of a state is a mosaic of as few rectangles as its specimens can fill without an atom twice, each cut
-    around the centre of another specimen. An atom nearer than ``SEAM`` to one of another tile, or of its own across
-    the edges of the field, which is periodic as its exit wave is, is left out: that of the later tile, and of the
-    later state.
+    The region of a state is a mosaic of as few rectangles as its specimens can fill without an atom twice. Each is cut
+    around the centre of another specimen. Two atoms nearer than ``SEAM``, of different tiles or across the edges of the
+    field (periodic, as its exit wave is), cannot both stay: the one of the later tile or state is left out.
 
     Parameters
     ----------
     specimens
-        end states of state 0 and of state 1, periodic in all directions; those that are not needed are not used
+        end states of state 0 and of state 1, periodic in all directions; no more are used than needed
     halves
         which state is where
     imaging
-        of the field, see ``imaging.enlarged``
+        of the field, see ``trial.imaging.enlarged``
 
     Returns
     -------
     Atoms
-        with the field as its cell, so that an exit wave takes it as it is, and the arrays ``state`` and ``specimen``,
-        the place in the list of that state; in ``info`` how many atoms were ``dropped``.
+        with the field as its cell, ready for the exit wave, and the arrays ``state`` and ``specimen`` (the index in the
+        list of that state); ``info`` has the number of atoms ``dropped``.
 
     Raises
     ------
     PersistemError
-        when a state has too few specimens, or too small ones, or no place.
+        if a state has too few specimens, too small ones, or no place.
     """
     from ase import Atoms
 
     points = grid(imaging)
     lead = points.margin * points.sampling
     spliced = Atoms(cell=[points.width, points.width, imaging.thickness], pbc=(True, True, False))
-    for state, of in enumerate(specimens):
-        for k, (low, high) in enumerate(_tiles(halves, state, of, imaging)):
-            tile = cut(of[k], np.array([*(high - low), imaging.thickness]))
+    for state, of_state in enumerate(specimens):
+        for k, (low, high) in enumerate(_tiles(halves, state, of_state, imaging)):
+            tile = cut(of_state[k], np.array([*(high - low), imaging.thickness]))
             tile.positions[:, :2] += low
             here = halves.state(*(tile.positions[:, :2] - lead).T) == state
             tile.set_array("state", np.full(len(tile), state))
@@ -76,8 +75,8 @@ def splice(specimens: Sequence[Sequence[Atoms]], halves: Halves, imaging: Imagin
 def stacked(melts: Sequence[Atoms], imaging: Imaging) -> Atoms:
     """A slab of (field + 2 margin)² x thickness of half-melted specimens, in bands along x one below the other.
 
-    Each band is cut around the centre of its specimen, where the boundary of its states is; crowded atoms are left out
-    as in ``splice``. Raises PersistemError where a band would hold an atom twice.
+    Each band is cut around the centre of its specimen, where its states meet; crowded atoms are left out as in
+    ``splice``. Raises PersistemError if a band would hold an atom twice.
     """
     from ase import Atoms
 
@@ -86,7 +85,7 @@ def stacked(melts: Sequence[Atoms], imaging: Imaging) -> Atoms:
     whole = Atoms(cell=[width, width, imaging.thickness], pbc=(True, True, False))
     for k, melt in enumerate(melts):
         if repeats(melt.cell.array, band) is not None:
-            sides, cell = (" x ".join(f"{side:.4g}" for side in of) for of in (band, melt.cell.lengths()))
+            sides, cell = (" x ".join(f"{side:.4g}" for side in lengths) for lengths in (band, melt.cell.lengths()))
             raise PersistemError(
                 f"half-melted specimen {k + 1} of {len(melts)}: its {cell} Å cannot fill a band of {sides} Å without an"
                 " atom twice; allowed: more seeds, more repetitions, or a smaller field"
@@ -103,23 +102,23 @@ def stacked(melts: Sequence[Atoms], imaging: Imaging) -> Atoms:
 
 
 def _tiles(
-    halves: Halves, state: int, of: Sequence[Atoms], imaging: Imaging
+    halves: Halves, state: int, specimens: Sequence[Atoms], imaging: Imaging
 ) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Lower and upper corners (x, y), Å, of the fewest rectangles over a state's region; raises as ``splice``."""
     points = grid(imaging)
     low, high = _extent(halves, state, points.width, points.margin * points.sampling)
-    for count in range(1, len(of) + 1):
+    for count in range(1, len(specimens) + 1):
         shapes = [(nx, count // nx) for nx in range(1, count + 1) if count % nx == 0]
         for shape in sorted(shapes, key=lambda n: abs(math.log((high - low)[0] * n[1] / ((high - low)[1] * n[0])))):
             size = (high - low) / shape
             box = np.array([*size, imaging.thickness])
-            if all(repeats(specimen.cell.array, box) is None for specimen in of[:count]):
+            if all(repeats(specimen.cell.array, box) is None for specimen in specimens[:count]):
                 corners = [low + size * (i, j) for j in range(shape[1]) for i in range(shape[0])]
                 return [(corner, corner + size) for corner in corners]
     wide, tall = high - low
     raise PersistemError(
-        f"state {state}: {len(of)} specimens cannot fill its {wide:.4g} x {tall:.4g} x {imaging.thickness:g} Å without"
-        " an atom twice; allowed: more specimens, larger ones, or a smaller imaging.field or imaging.thickness"
+        f"state {state}: {len(specimens)} specimens cannot fill its {wide:.4g} x {tall:.4g} x {imaging.thickness:g} Å"
+        " without an atom twice; allowed: more specimens, larger ones, or a smaller imaging.field or imaging.thickness"
     )
 
 
@@ -130,26 +129,26 @@ def _extent(halves: Halves, state: int, width: float, lead: float) -> tuple[NDAr
     here = halves.state((centres - lead)[None, :], (centres - lead)[:, None]) == state
     if not here.any():
         raise PersistemError(f"state {state}: has no place in a field of {width:g} Å with its margin")
-    found = [np.flatnonzero(here.any(axis=axis)) for axis in (0, 1)]
-    # a step more on each side: the boundary runs between the points
-    low = np.array([max(places[0] - 1, 0) for places in found])
-    high = np.array([min(places[-1] + 2, count) for places in found])
+    occupied = [np.flatnonzero(here.any(axis=axis)) for axis in (0, 1)]
+    # one step more on each side: the boundary runs between the points
+    low = np.array([max(places[0] - 1, 0) for places in occupied])
+    high = np.array([min(places[-1] + 2, count) for places in occupied])
     return low * width / count, high * width / count
 
 
 def _crowded(atoms: Atoms) -> list[int]:
-    """Which atoms are nearer than ``SEAM`` to one before them of another tile, or across the edges of the field."""
+    """Atoms nearer than ``SEAM`` to an earlier one, of another tile or across the edges of the field."""
     from scipy.spatial import cKDTree
 
     width = atoms.cell.lengths()[0]
     tree = cKDTree(np.mod(atoms.positions, [width, width, np.inf]), boxsize=[width, width, 0])
     pairs = tree.query_pairs(SEAM, output_type="ndarray")
     tile = atoms.arrays["state"] * len(atoms) + atoms.arrays["specimen"]
-    one, other = pairs.T
-    across = (np.abs(atoms.positions[one, :2] - atoms.positions[other, :2]) > width / 2).any(axis=1)
-    seams = pairs[across | (tile[one] != tile[other])]
+    earlier, later = pairs.T
+    across = (np.abs(atoms.positions[earlier, :2] - atoms.positions[later, :2]) > width / 2).any(axis=1)
+    seams = pairs[across | (tile[earlier] != tile[later])]
     late: set[int] = set()
-    for one, other in seams[np.argsort(seams[:, 1], kind="stable")].tolist():
-        if one not in late:
-            late.add(other)
+    for earlier, later in seams[np.argsort(seams[:, 1], kind="stable")].tolist():
+        if earlier not in late:
+            late.add(later)
     return sorted(late)

@@ -8,21 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem import study
+from persistem.imaging.micrographs import read_micrograph
+from persistem.maps import Map, map_image
+from persistem.model import bundle
+from persistem.model.training import as_trained
+from persistem.reading import Image
+from persistem.specimens.layout import VACUUM, read_layout
 from persistem.store.files import atomic
+from persistem.study.settings import section
+from persistem.trial import scores as truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persistem.maps import Map
-
     Array = NDArray[Any]
 
-#: Raised when the results of this stage change for the same study.
+#: Bump when this stage's results change for the same study.
 VERSION = 1
 
-#: The micrograph of nothing.
+#: Name of the empty micrograph.
 EMPTY = "vacuum"
-#: Classes of confidence whose accuracy is compared with it.
+#: Classes of confidence; in each the accuracy is compared with the confidence.
 BINS = 10
 
 
@@ -32,35 +39,26 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
     Parameters
     ----------
     settings
-        ``model``, path of a bundle's index, and ``asked``, the settings that it was trained with; ``states`` of the
-        study; ``composites``, for each its name, kind, states (left and right), structure and micrograph; ``imaging``
-        of their field; ``dose`` (e/Å²), ``defocus`` (Å, underfocus positive) and ``step`` (Å) of the map
+        ``model``, path of a bundle's index, and ``asked``, its training settings; ``states`` of the study;
+        ``composites``, each with name, kind, states (left and right), structure and micrograph; ``imaging`` of their
+        field; ``dose`` (e/Å²), ``defocus`` (Å, underfocus positive) and ``step`` (Å) of the map
     root
         folder that paths are relative to
     out
-        JSON with the scores of each; beside it, with the suffix .npz, the state of every window of each
+        JSON with the scores of each; beside it, with the suffix .npz, the states of the windows of each
     jobs
         processes; they do not change the result
 
     Raises
     ------
     PersistemError
-        when a file cannot be read, or the model is not for these micrographs.
+        if a file cannot be read, or the model is not for these micrographs.
     """
-    from persistem import study
-    from persistem.imaging.micrographs import read_micrograph
-    from persistem.maps import map_image
-    from persistem.model import bundle
-    from persistem.model.training import as_trained
-    from persistem.reading import Image
-    from persistem.specimens.layout import read_layout
-    from persistem.study.settings import section
-
     model, asked = bundle.load((root / settings["model"]).parent), section(study.ModelSettings, settings["asked"])
     imaging = section(study.Imaging, settings["imaging"])
     pixel_size = imaging.field / imaging.pixels
     scores: list[dict[str, Any]] = []
-    maps: dict[str, Any] = {}
+    states_of_windows: dict[str, Any] = {}
     for composite in (*settings["composites"], {"name": EMPTY, "kind": EMPTY, "states": []}):
         intensity: Array = np.ones((imaging.pixels, imaging.pixels))
         if "micrograph" in composite:
@@ -76,40 +74,46 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
             defocus=settings["defocus"],
             facts={},
         )
-        found = map_image(image, model, settings["step"], jobs)
-        maps[composite["name"]] = found.state.astype(np.int8)
-        about = {key: composite[key] for key in ("name", "kind", "states")}
-        about |= {"shares": found.shares, "origin_A": list(found.origin), "warnings": found.facts["warnings"]}
+        map_of_composite = map_image(image, model, settings["step"], jobs)
+        states_of_windows[composite["name"]] = map_of_composite.state.astype(np.int8)
+        record = {key: composite[key] for key in ("name", "kind", "states")}
+        record |= {
+            "shares": map_of_composite.shares,
+            "origin_A": list(map_of_composite.origin),
+            "warnings": map_of_composite.facts["warnings"],
+        }
         if composite["states"]:
-            # of the layout's 0 and 1, and vacuum, the labels of the study
+            # the study's labels of the layout's 0, 1 and vacuum
             labels = np.array([*(settings["states"].index(state) for state in composite["states"]), -1], np.int8)
             mask = labels[read_layout(root / composite["structure"]).mask(imaging)]
-            about |= score(found, mask, pixel_size)
-        scores.append(about)
-        print(f"{composite['name']}: {about.get('overlap', found.shares)}", flush=True)
+            record |= score(map_of_composite, mask, pixel_size)
+        scores.append(record)
+        print(f"{composite['name']}: {record.get('overlap', map_of_composite.shares)}", flush=True)
     card = {key: model.card[key] for key in ("classifier", "accuracy", "assessed")}
-    result = {"size_A": model.windows.size, "step_A": found.step, "states": settings["states"], "scores": scores}
+    result = {
+        "size_A": model.windows.size,
+        "step_A": map_of_composite.step,
+        "states": settings["states"],
+        "scores": scores,
+    }
     with atomic(out.with_suffix(".npz")) as part, open(part, "wb") as file:
-        np.savez_compressed(file, **maps)
+        np.savez_compressed(file, **states_of_windows)
     with atomic(out) as part:
         part.write_text(json.dumps(result | {"card": card}, indent=1) + "\n")
 
 
 def score(found: Map, mask: Array, pixel_size: float) -> dict[str, Any]:
-    """Scores of a map where the state of every pixel (rows, columns) of ``pixel_size`` Å is known, -1 of vacuum.
+    """Scores of a map, given the state of every pixel (rows, columns) of ``pixel_size`` Å, -1 for vacuum.
 
-    ``overlap``: intersection over union for each state that is there, with windows that abstain not found, and the
-    ``mean`` of these. ``boundary_A``: ``truth.boundary_error``. ``abstained``: share of the windows of one state alone,
-    by state. ``calibration``: of windows of a state that do not abstain.
+    ``overlap``: intersection over union for each state that is there, where windows that abstain count as not found,
+    and their ``mean``. ``boundary_A``: ``truth.boundary_error``. ``abstained``: share of the pure windows of each state
+    that abstain. ``calibration``: of windows of a state that do not abstain.
     """
-    from persistem.specimens.layout import VACUUM
-    from persistem.trial import scores as truth
-
     grid = truth.grid_of(found)
     true = truth.truth(mask, pixel_size, grid)
-    there = [state for state in range(len(found.states)) if (mask == state).any()]
-    each = truth.overlap(found.state, true.state, len(found.states))
-    overlap = {found.states[state]: each[state] or 0.0 for state in there}
+    present = [state for state in range(len(found.states)) if (mask == state).any()]
+    by_state = truth.overlap(found.state, true.state, len(found.states))
+    overlap = {found.states[state]: by_state[state] or 0.0 for state in present}
     error = truth.boundary_error(found.probability, found.abstain, mask, pixel_size, grid)
     abstained = truth.abstentions(found.abstain, true, len(found.states))
     believed = ~found.abstain & (true.state >= 0)
@@ -123,21 +127,21 @@ def score(found: Map, mask: Array, pixel_size: float) -> dict[str, Any]:
 
 
 def calibration(probability: Array, state: Array) -> dict[str, Any]:
-    """How often windows (n,) are of their most probable state, by its probability (n, k), and the calibration error.
+    """How often windows (n,) show their most probable state, by its probability (n, k), and the calibration error.
 
     The error is the mean difference of confidence and accuracy over ``BINS`` classes of confidence, weighted by their
     windows (Naeini et al., AAAI 29 (2015) 2901).
     """
     confidence, right = probability.max(axis=1), probability.argmax(axis=1) == state
-    at = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
     curve = [
         {
-            "confidence": float(confidence[at == k].mean()),
-            "accuracy": float(right[at == k].mean()),
-            "windows": int(np.count_nonzero(at == k)),
+            "confidence": float(confidence[bin_of == k].mean()),
+            "accuracy": float(right[bin_of == k].mean()),
+            "windows": int(np.count_nonzero(bin_of == k)),
         }
         for k in range(BINS)
-        if (at == k).any()
+        if (bin_of == k).any()
     ]
-    error = sum(of["windows"] * abs(of["confidence"] - of["accuracy"]) for of in curve) / len(state)
+    error = sum(point["windows"] * abs(point["confidence"] - point["accuracy"]) for point in curve) / len(state)
     return {"error": float(error), "curve": curve}

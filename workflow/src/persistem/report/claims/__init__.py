@@ -2,13 +2,13 @@
 
 A claim is split into *cases*: the same comparison for each seed, model, split, temperature and so on. It is
 
-- reproduced where every case has the direction (or size) that the paper states,
-- not reproduced where none has,
-- depends on what tells the cases in which it holds from those in which it does not,
-- not in this study where what it speaks of was not computed.
+- "reproduced" if every case has the direction (or size) that the paper states,
+- "not reproduced" if none has,
+- "depends on" if some have; then with what separates the cases in which it holds from the others,
+- "not in this study" if its subject was not computed.
 
-A direction is that of the estimates; where they have intervals, the evidence says how many of them lie apart, because
-with few seeds a direction may be chance. Numbers decide, and nothing else: each function states its criterion.
+The estimates give the direction. If they have intervals, the evidence says how many of these lie apart, because with
+few seeds a direction may be chance. Numbers alone decide: each function states its criterion.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from persistem.report.paper import CLAIMS, STATES
 __all__ = ["Case", "checklist", "depends_on"]
 
 
-#: Cases that are listed one by one.
+#: Up to this many cases are listed one by one.
 FEW = 3
 
 
@@ -33,11 +33,11 @@ def checklist(
 ) -> list[dict[str, Any]]:
     """Every claim of the paper with its status, a sentence with the numbers, and what it depends on.
 
-    ``numbers`` are those of the figures by their names (``figure-1`` …; empty where one could not be drawn),
-    ``accuracy`` the rows of the ``accuracy.csv`` of all recipes, ``checks`` the results of ``state_checks``, and
-    ``study`` has ``states``, ``recipe`` (name of the one in the figures) and ``recipes`` (name: settings). A row has
-    id, claim, where, words (the paper's), status, evidence, and depends_on, which is None but for "depends on". What is
-    missing makes a claim "not in this study", never an error.
+    ``numbers`` has the numbers of each figure by its name (``figure-1`` …; empty if it could not be drawn),
+    ``accuracy`` the rows of all recipes' ``accuracy.csv``, ``checks`` the results of ``specimens.state_checks``, and
+    ``study`` has ``states``, ``recipe`` (the name of the one in the figures) and ``recipes`` (name: settings). A row
+    has id, claim, where, words (the paper's), status, evidence, and depends_on, None unless the status is "depends on".
+    Missing input makes a claim "not in this study", never an error.
     """
     facts = Facts(numbers, list(accuracy), list(checks), study)
     lacking = [state for state in STATES if state not in (study.get("states") or ())]
@@ -57,10 +57,10 @@ def checklist(
 
 
 def depends_on(cases: list[Case]) -> str:
-    """The fewest things that tell the cases that hold from those that do not, and briefly where they hold.
+    """The fewest properties that separate the cases that hold from the others, and briefly where the claim holds.
 
-    A long list is told by its exceptions where these are at most FEW, or else by how many cases of each value of the
-    one thing that tells most hold.
+    A long list is shortened to its exceptions if these are at most FEW; else to how many cases hold for each value of
+    the property that separates best.
     """
     names = [name for name in cases[0].of if len({case.of.get(name) for case in cases}) > 1]
     chosen: tuple[str, ...] = tuple(names)
@@ -68,29 +68,32 @@ def depends_on(cases: list[Case]) -> str:
         outcomes: dict[tuple[Any, ...], set[bool]] = {}
         for case in cases:
             outcomes.setdefault(tuple(case.of.get(name) for name in few), set()).add(case.holds)
-        if all(len(found) == 1 for found in outcomes.values()):
+        if all(len(holding) == 1 for holding in outcomes.values()):
             chosen = few
             break
     places: dict[bool, list[str]] = {True: [], False: []}
     for case in cases:
         places[case.holds].append(" ".join(str(case.of.get(name)) for name in chosen))
     holds, fails = (list(dict.fromkeys(places[outcome])) for outcome in (True, False))
-    told = f"holds for {listed(holds)}; not for {listed(fails)}"
+    summary = f"holds for {listed(holds)}; not for {listed(fails)}"
     if len(holds) + len(fails) > FEW + 1:
         fewer, word = (holds, "holds only") if len(holds) <= len(fails) else (fails, "holds but")
-        told = f"{word} for {listed(fewer)}" if len(fewer) <= FEW else by_value(cases, chosen)
-    return f"{listed(chosen)} ({told})"
+        summary = f"{word} for {listed(fewer)}" if len(fewer) <= FEW else by_value(cases, chosen)
+    return f"{listed(chosen)} ({summary})"
 
 
 def by_value(cases: list[Case], names: Sequence[str]) -> str:
-    """How many cases hold for each value of the name whose values go best with whether they hold."""
+    """How many cases hold for each value of the property that best predicts whether they hold."""
     counts: dict[str, dict[str, list[bool]]] = {name: {} for name in names}
     for case in cases:
         for name in names:
             counts[name].setdefault(str(case.of.get(name)), []).append(case.holds)
-    odd = {name: sum(min(sum(of), len(of) - sum(of)) for of in values.values()) for name, values in counts.items()}
+    odd = {
+        name: sum(min(sum(holds), len(holds) - sum(holds)) for holds in values.values())
+        for name, values in counts.items()
+    }
     best = counts[min(names, key=lambda name: odd[name])]
-    return "holds in " + listed(f"{sum(of)} of {len(of)} for {value}" for value, of in best.items())
+    return "holds in " + listed(f"{sum(holds)} of {len(holds)} for {value}" for value, holds in best.items())
 
 
 DECIDE: dict[str, Callable[[Facts], Verdict]] = {

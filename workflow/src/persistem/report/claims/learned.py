@@ -1,4 +1,4 @@
-"""What the paper says of accuracies and learned weights, and by what it is decided."""
+"""The paper's claims on accuracies and learned weights, and the criteria that decide them."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from persistem.report.paper import STATES, number
 
 #: Two counts differ slightly up to this ratio.
 SLIGHT = 1.25
-#: Accuracy that may be lost to noise where a filter suffices.
+#: Accuracy that may be lost to noise if a filter suffices.
 LOSS = 0.02
 
 
 def degrees_order(facts: Facts) -> Verdict:
     """The three accuracies over all foci ascend, for each model and split."""
-    cases, told, apart = [], [], [0, 0]
+    cases, evidence, apart = [], [], [0, 0]
     for (split, model, foci), rows in accuracies(facts, ("split", "model", "foci"), "degrees").items():
         if foci == "all" and {"0", "1", "0+1"} <= set(rows):
             three = [rows[degrees] for degrees in ("0", "1", "0+1")]
             values = [row["accuracy"] for row in three]
             cases.append(Case({"split": split, "model": model}, values[0] < values[1] < values[2]))
-            told.append(f"{', '.join(f'{v:.3f}' for v in values)} ({model}, {split})")
+            evidence.append(f"{', '.join(f'{v:.3f}' for v in values)} ({model}, {split})")
             for one, other in pairwise(three):
                 tally(apart, one, other)
     if not cases:
         return none("needs accuracies of degrees 0, 1 and 0+1")
-    return cases, f"Accuracy of 0th, 1st, 0th + 1st: {'; '.join(told)}; {overlap(apart)}."
+    return cases, f"Accuracy of 0th, 1st, 0th + 1st: {'; '.join(evidence)}; {overlap(apart)}."
 
 
 def better(dimension: str, better: str, worse: str) -> Callable[[Facts], Verdict]:
@@ -53,59 +53,62 @@ def better(dimension: str, better: str, worse: str) -> Callable[[Facts], Verdict
     def decide(facts: Facts) -> Verdict:
         by = tuple(key for key in ("split", "degrees", "model", "foci") if key != dimension)
         cases, gains, apart = [], [], [0, 0]
-        for of, rows in accuracies(facts, by, dimension).items():
+        for values, rows in accuracies(facts, by, dimension).items():
             if better in rows and worse in rows:
                 gains.append(rows[better]["accuracy"] - rows[worse]["accuracy"])
-                named = {key: f"degrees {v}" if key == "degrees" else v for key, v in zip(by, of, strict=True)}
+                named = {
+                    key: f"degrees {value}" if key == "degrees" else value
+                    for key, value in zip(by, values, strict=True)
+                }
                 cases.append(Case(named, gains[-1] > 0))
                 tally(apart, rows[better], rows[worse])
         if not cases:
             return none(f"needs accuracies of {better} and {worse}")
-        told = f"{better} minus {worse}: mean {fmean(gains):+.3f}, {span(gains, '+.3f')}"
-        return cases, f"{told} over {len(cases)} comparisons; {overlap(apart)}."
+        gain = f"{better} minus {worse}: mean {fmean(gains):+.3f}, {span(gains, '+.3f')}"
+        return cases, f"{gain} over {len(cases)} comparisons; {overlap(apart)}."
 
     return decide
 
 
 def weights_farther(facts: Facts) -> Verdict:
     """The lifetime averaged over a state's bins by |weight| is longer for amorphous, in every model and degree."""
-    cases, told = [], []
+    cases, evidence = [], []
     for row in facts.rows("figure-6", "distance"):
         a, b = number(row.get(AMORPHOUS)), number(row.get(LIQUID))
         if superlevel(row) and a is not None and b is not None:
-            of = {"degree": f"degree {row.get('degree')}", "model": str(row.get("model"))}
-            of["trained on"] = f"degrees {row.get('degrees')}"
-            cases.append(Case(of, a > b))
-            told.append(f"{a:.1f} and {b:.1f} ({of['degree']}, {of['model']}, trained on {of['trained on']})")
+            case = {"degree": f"degree {row.get('degree')}", "model": str(row.get("model"))}
+            case["trained on"] = f"degrees {row.get('degrees')}"
+            cases.append(Case(case, a > b))
+            evidence.append(f"{a:.1f} and {b:.1f} ({case['degree']}, {case['model']}, trained on {case['trained on']})")
     if not cases:
         return none("needs weights of models trained on superlevel diagrams")
-    return cases, f"Mean lifetime weighted by |w| in grey levels, amorphous and liquid: {'; '.join(told)}."
+    return cases, f"Mean lifetime weighted by |w| in grey levels, amorphous and liquid: {'; '.join(evidence)}."
 
 
 def regions(degree: str, holds: Callable[[float, float], bool]) -> Callable[[Facts], Verdict]:
-    """Pairs per crop in a state's region: in crops of that state against those of the other, for each seed.
+    """Pairs per crop in a state's region: in crops of that state against crops of the other, for each seed.
 
-    Of the regions of the weights, which the paper means, and of those of the patterns, which the figure shows.
+    For the regions of the weights, which the paper means, and the regions of the patterns, which the figure shows.
     """
 
     def decide(facts: Facts) -> Verdict:
         rows = [row for row in facts.rows("figure-7", "counts") if str(row.get("degree")) == degree and superlevel(row)]
-        cases, told = [], []
+        cases, evidence = [], []
         for kind, own in product(("weight", "pattern"), STATES):
             ratios = []
-            its = [row for row in rows if row.get("of", "pattern") == kind and row.get("region") == own]
-            for seed, (a, b) in by_seed(its, "per_crop").items():
-                here, there = (a, b) if own == AMORPHOUS else (b, a)
-                if here or there:  # a region that is empty in both says nothing
-                    of = {"weights or patterns": f"{kind}s", "region": f"{own} region", "seed": f"seed {seed}"}
-                    cases.append(Case(of, holds(here, there)))
-                    ratios.append(here / there if there else float("inf"))
+            region_rows = [row for row in rows if row.get("of", "pattern") == kind and row.get("region") == own]
+            for seed, (a, b) in by_seed(region_rows, "per_crop").items():
+                own_pairs, other_pairs = (a, b) if own == AMORPHOUS else (b, a)
+                if own_pairs or other_pairs:  # a region that is empty in both says nothing
+                    case = {"weights or patterns": f"{kind}s", "region": f"{own} region", "seed": f"seed {seed}"}
+                    cases.append(Case(case, holds(own_pairs, other_pairs)))
+                    ratios.append(own_pairs / other_pairs if other_pairs else float("inf"))
             if ratios:
-                told.append(f"{span(ratios, '.3g')} for the {own} region of the {kind}s")
+                evidence.append(f"{span(ratios, '.3g')} for the {own} region of the {kind}s")
         if not cases:
             return none(f"needs the strongest regions of degree {degree} and diagrams of both states of one seed")
         return cases, (
-            f"Pairs of degree {degree}, own state over the other: {', '.join(told)};"
+            f"Pairs of degree {degree}, own state over the other: {', '.join(evidence)};"
             " the classifier was trained on the crops that are counted."
         )
 
@@ -113,27 +116,27 @@ def regions(degree: str, holds: Callable[[float, float], bool]) -> Callable[[Fac
 
 
 def filter_suffices(facts: Facts) -> Verdict:
-    """With noise and the filter at most LOSS of the accuracy without noise is lost; all degrees together, all foci.
+    """With noise and the filter at most LOSS of the noise-free accuracy is lost; all degrees together, all foci.
 
     The evidence says what the filter adds to the accuracy with noise, and which doses and filters were tried: the
-    verdict is about these and no others.
+    verdict covers no others.
     """
-    cases, told, gains, tried = [], [], [], []
+    cases, evidence, gains, tried = [], [], [], []
     for clean, noisy, filtered in noise_recipes(facts.study.get("recipes") or {}):
         dose, low_pass = _detector(facts, filtered)
         tables = [accuracies(facts, ("split", "model", "foci"), "degrees", name) for name in (clean, noisy, filtered)]
         for key in (k for k in tables[0] if k[2] == "all" and all(k in table for table in tables)):
             values = [rows[max(rows, key=len)]["accuracy"] for rows in (table[key] for table in tables)]
-            of = {"split": key[0], "model": key[1], "dose": dose, "filter": low_pass, "recipe": filtered}
-            cases.append(Case(of, values[2] >= values[0] - LOSS))
+            case = {"split": key[0], "model": key[1], "dose": dose, "filter": low_pass, "recipe": filtered}
+            cases.append(Case(case, values[2] >= values[0] - LOSS))
             gains.append(values[2] - values[1])
             tried.append(f"{dose} with {low_pass}")
-            told.append(f"{', '.join(f'{v:.3f}' for v in values)} ({key[0]}, {key[1]}, {filtered})")
+            evidence.append(f"{', '.join(f'{v:.3f}' for v in values)} ({key[0]}, {key[1]}, {filtered})")
     if not cases:
         return none("needs three recipes that differ in noise only: without, with, and with a low-pass filter")
     return cases, (
-        f"Accuracy without noise, with noise, with noise and filter: {'; '.join(told)}; the filter changes that with"
-        f" noise by {span(gains, '+.3f')}; only {listed(dict.fromkeys(tried))} was tried."
+        f"Accuracy without noise, with noise, with noise and filter: {'; '.join(evidence)}; the filter changes that"
+        f" with noise by {span(gains, '+.3f')}; only {listed(dict.fromkeys(tried))} was tried."
     )
 
 
@@ -144,7 +147,7 @@ def _detector(facts: Facts, recipe: str) -> tuple[str, str]:
 
 
 def noise_recipes(recipes: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Names of recipes that differ in the detector's dose and filter only: neither, a dose, the dose and a filter."""
+    """Names of recipes that differ only in the detector's dose and filter: neither, a dose, the dose and a filter."""
     alike: dict[str, dict[str, tuple[Any, Any]]] = {}
     for name, recipe in ((name, recipe or {}) for name, recipe in recipes.items()):
         detector = dict(recipe.get("detector") or {})

@@ -1,4 +1,4 @@
-"""What the paper says of specimens, micrographs and filtrations, and by what it is decided."""
+"""The paper's claims on specimens, micrographs and filtrations, and the criteria that decide them."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ from persistem.report.claims.cases import (
 )
 from persistem.report.paper import number
 
-#: Atoms on their lattice sites in a crystal, at least (share): thermal vibration leaves 1, and a liquid next to none.
+#: Least share of a crystal's atoms on their lattice sites: with thermal vibration it is 1, in a liquid almost 0.
 ON_SITE = 0.9
-#: A peak of the 3D diagram has returned when it is at least this high, relative to the sharpest diagram of figure 1.
+#: A peak of the 3D diagram has returned if it is at least this high, relative to the sharpest diagram of figure 1.
 RETURNED = 0.5
-#: A peak has vanished when at most this share of its density of pairs is left.
+#: A peak has vanished if at most this share of its density of pairs is left.
 VANISHED = 0.1
-#: A surface makes a peak where at least this share of the open diagram's density of pairs is beyond the periodic one's.
+#: A surface makes a peak if the open diagram's density of pairs exceeds the periodic one's by this share of itself.
 SURFACE = 0.2
-#: The paper loses the crystal from here, K.
+#: The paper's crystal is lost from here on, K.
 MELT = 6000
-#: Temperatures between which the paper says that disorder grows, K.
+#: Disorder grows between these temperatures according to the paper, K.
 WARMED = (1000, 4000)
-#: An accuracy is barely above chance below this many times chance: 0.6 for two states.
+#: Up to this many times chance an accuracy is barely above chance: 0.6 for two states.
 BARELY = 1.2
-#: Planes from which defocus may be counted, and what the figure calls the inversion from them.
+#: Planes from which defocus may be counted, and the figure's key of the inversion from each.
 PLACES = {"the slab's centre": "from_centre_A", "its exit face": "from_exit_face_A"}
 
 
 def crystal_kept(facts: Facts) -> Verdict:
-    """Hot specimens below MELT have at least ON_SITE of their atoms on their sites, those from MELT have not."""
-    found = by_temperature(facts.checks, "on_site")
-    if not found or min(found) >= MELT or max(found) < MELT:
+    """Hot specimens below MELT have at least ON_SITE of their atoms on their sites, hotter ones have fewer."""
+    shares = by_temperature(facts.checks, "on_site")
+    if not shares or min(shares) >= MELT or max(shares) < MELT:
         return none(f"needs displacements from the crystal at {MELT} K and at a lower temperature, before RT")
     cases = [
         Case({"temperature": f"{t} K"}, all((v >= ON_SITE) == (t < MELT) for v in values))
-        for t, values in found.items()
+        for t, values in shares.items()
     ]
-    told = ", ".join(f"{fmean(values):.3g} at {t} K" for t, values in found.items())
-    lost = [f"{t} K" for t, values in found.items() if t < MELT and min(values) < ON_SITE]
+    evidence = ", ".join(f"{fmean(values):.3g} at {t} K" for t, values in shares.items())
+    lost = [f"{t} K" for t, values in shares.items() if t < MELT and min(values) < ON_SITE]
     return cases, (
-        f"Share of atoms within half a bond of their lattice site before RT: {told}; a crystal has {ON_SITE:g}"
+        f"Share of atoms within half a bond of their lattice site before RT: {evidence}; a crystal has {ON_SITE:g}"
         + (f", which is lost at {listed(lost)} too." if lost else ".")
     )
 
@@ -59,10 +59,10 @@ def crystal_kept(facts: Facts) -> Verdict:
 def disorder_grows(facts: Facts) -> Verdict:
     """From each temperature to the next: atoms lie farther from their sites; the 3D diagram's peak is lower.
 
-    Displacements are compared in WARMED, of which the paper speaks: farther up there is no crystal to be displaced
-    from, and atoms of a melt go farther the longer it lasts.
+    Displacements are compared in the paper's range WARMED: above it there is no crystal to be displaced from, and atoms
+    of a melt go farther the longer it lasts.
     """
-    cases, told = [], []
+    cases, evidence = [], []
     for measure, rows, key, sign, (lowest, highest) in (
         ("displacement over bond length", facts.checks, "lindemann", 1, WARMED),
         ("height of the 3D diagram's peak", facts.rows("figure-1", "panels"), "sharpness", -1, (0, inf)),
@@ -75,8 +75,8 @@ def disorder_grows(facts: Facts) -> Verdict:
         if len(judged) > 1:
             hotter = {t: value for t, value in means.items() if t > highest}
             aside = f" (not compared above {highest:g} K: {_at(hotter)})" if hotter else ""
-            told.append(f"{measure} {_at(judged)}{aside}")
-    return (cases, f"Before RT: {'; '.join(told)}.") if cases else none("needs two temperatures before RT")
+            evidence.append(f"{measure} {_at(judged)}{aside}")
+    return (cases, f"Before RT: {'; '.join(evidence)}.") if cases else none("needs two temperatures before RT")
 
 
 def _at(values: dict[int, float]) -> str:
@@ -92,23 +92,23 @@ def peaks_return(facts: Facts) -> Verdict:
     if 6000 not in shown or len(shown) < 2:
         return none("needs 3D diagrams with and without RT at 6000 K and at 1000 or 4000 K")
     highest = max(fmean(v) for v in [*hot.values(), *treated.values()])
-    cases, told = [], []
+    cases, evidence = [], []
     for t in shown:
         before, after = fmean(hot[t]), fmean(treated[t])
         returned = after >= RETURNED * highest and (t == 6000 or after > before)
         cases.append(Case({"temperature": f"{t} K"}, returned == (t != 6000)))
-        told.append(f"from {before:.3g} to {after:.3g} at {t} K")
-    return cases, f"Height of the 3D diagram's peak before and after RT: {', '.join(told)} (highest {highest:.3g})."
+        evidence.append(f"from {before:.3g} to {after:.3g} at {t} K")
+    return cases, f"Height of the 3D diagram's peak before and after RT: {', '.join(evidence)} (highest {highest:.3g})."
 
 
 def contrast_inverts(facts: Facts) -> Verdict:
     """The defocus about which contrast inverts is 0 to within a tolerance, for each possible origin.
 
-    It is the midpoint of a pair of defoci, and known to half the way to the next such midpoints; it is judged where
-    there are three, it is none of the outermost, and the tolerance could tell the two origins from each other. So it
-    holds for one origin at most, and which one the paper counts from it does not say.
+    It is the midpoint of a pair of defoci, known to half the distance to the next such midpoints. It is judged if there
+    are three midpoints, it is not an outermost one, and the tolerance could tell the two origins apart. So the claim
+    holds for at most one origin; the paper does not say which one it counts from.
     """
-    cases, found, tolerances = [], {place: list[float]() for place in PLACES}, []
+    cases, inversions, tolerances = [], {place: list[float]() for place in PLACES}, []
     for row in facts.rows("figure-3", "contrast"):
         at, *places = (number(row.get(key)) for key in ("centre_A", *PLACES.values()))
         values = [value for value in places if value is not None]
@@ -118,17 +118,17 @@ def contrast_inverts(facts: Facts) -> Verdict:
             continue
         tolerances.append(max(gaps) / 2)
         for place, value in zip(PLACES, values, strict=True):
-            of = {"origin": f"defocus counted from {place}", "specimen": str(row.get("specimen"))}
-            cases.append(Case(of, near(value, tolerances[-1])))
-            found[place].append(value)
+            case = {"origin": f"defocus counted from {place}", "specimen": str(row.get("specimen"))}
+            cases.append(Case(case, near(value, tolerances[-1])))
+            inversions[place].append(value)
     if not cases:
         return none("needs micrographs of one specimen at defoci close enough to tell from which plane 0 is counted")
-    told = " and ".join(f"{span(values, '+.3g')} Å from {place}" for place, values in found.items())
-    return cases, f"Underfocus about which contrast inverts: {told}, known to ±{max(tolerances):g} Å."
+    evidence = " and ".join(f"{span(values, '+.3g')} Å from {place}" for place, values in inversions.items())
+    return cases, f"Underfocus about which contrast inverts: {evidence}, known to ±{max(tolerances):g} Å."
 
 
 def _gaps(at: float | None, midpoints: list[float]) -> list[float]:
-    """Distances from a midpoint to both its neighbours; none where it is the outermost, or no midpoint."""
+    """Distances from a midpoint to both its neighbours; none if it is an outermost one, or no midpoint."""
     if at is None or at not in midpoints[1:-1]:
         return []
     nth = midpoints.index(at)
@@ -138,28 +138,28 @@ def _gaps(at: float | None, midpoints: list[float]) -> list[float]:
 def surface_peaks(facts: Facts) -> Verdict:
     """At most VANISHED of the density of pairs near a peak is left in the periodic diagram.
 
-    Judged where a surface makes a peak at all: where the open diagram has more pairs than the periodic one by at least
-    SURFACE of its own. So much may be there and most of the pairs be of the bulk, which the claim denies; where the
-    pairs are as many without a surface, as in a melt, the place has no peak of the surface and nothing can vanish.
+    Judged only if a surface makes a peak at all: if the open diagram has more pairs than the periodic one by at least
+    SURFACE of its own. Then most pairs may still come from the bulk, which the claim denies. If there are as many pairs
+    without a surface, as in a melt, there is no surface peak and nothing can vanish.
     """
-    cases, told, absent = [], [], []
+    cases, evidence, absent = [], [], []
     for row in facts.rows("figure-1", "panels"):
         left = []
         when = {"temperature": f"{row.get('temperature')} K", "RT": "after RT" if row.get("rt") else "before RT"}
         for peak in row.get("surface") or []:
-            there, periodic = number(peak.get("open")), number(peak.get("periodic"))
-            if there is None or not there > 0 or periodic is None:
+            with_surface, periodic = number(peak.get("open")), number(peak.get("periodic"))
+            if with_surface is None or not with_surface > 0 or periodic is None:
                 continue
             at = f"({', '.join(f'{x:g}' for x in peak.get('at') or [])})"
-            left.append(f"{periodic / there:.2g} at {at}")
-            if there - periodic >= SURFACE * there:
-                cases.append(Case({"peak": at} | when, periodic <= VANISHED * there))
+            left.append(f"{periodic / with_surface:.2g} at {at}")
+            if with_surface - periodic >= SURFACE * with_surface:
+                cases.append(Case({"peak": at} | when, periodic <= VANISHED * with_surface))
             else:
                 absent.append(f"{at} {' '.join(when.values())}")
         if left:
-            told.append(f"{' '.join(when.values())}: {', '.join(left)}")
-    ratios = f"pairs there without a surface over those with one: {'; '.join(told)}"
-    if not told:
+            evidence.append(f"{' '.join(when.values())}: {', '.join(left)}")
+    ratios = f"pairs there without a surface over those with one: {'; '.join(evidence)}"
+    if not evidence:
         return none("needs 3D diagrams with and without a surface that have pairs near (1, 1.7) or (2, 2.4)")
     if not cases:
         return none(f"no 3D diagram has a peak of the surface near (1, 1.7) or (2, 2.4); {ratios}")
@@ -169,10 +169,10 @@ def surface_peaks(facts: Facts) -> Verdict:
 def optimal_volumes(facts: Facts) -> Verdict:
     """More pairs per volume in the amorphous specimen of each seed; the evidence has them per mass too.
 
-    The seed in whose amorphous diagram the region was chosen is judged only where there is no other.
+    The seed whose amorphous diagram chose the region is judged only if there is no other.
     """
-    found = by_seed(facts.rows("figure-2", "counts"), "per_nm3")
-    if not found:
+    counts = by_seed(facts.rows("figure-2", "counts"), "per_nm3")
+    if not counts:
         return none("needs 3D diagrams of both states of one seed")
     around = (facts.numbers.get("figure-2") or {}).get("around") or {}
     how = "the region is the study's own"
@@ -180,59 +180,61 @@ def optimal_volumes(facts: Facts) -> Verdict:
         how = f"region around the peak of the {around.get('state')} diagram of seed {around.get('seed')}"
         if around.get("state") != AMORPHOUS:
             return none(f"needs a region of the amorphous diagram's peak: {how}")
-        fresh = {seed: of for seed, of in found.items() if seed != around.get("seed")}
+        fresh = {seed: pairs for seed, pairs in counts.items() if seed != around.get("seed")}
         how += ", judged in the others" if fresh else ", in which it is judged"
-        found = fresh or found
-    cases = [Case({"seed": f"seed {seed}"}, a > b) for seed, (a, b) in found.items()]
-    told = f"Ratio of pairs per volume, amorphous to liquid: {span([a / b for a, b in found.values() if b], '.3g')}"
+        counts = fresh or counts
+    cases = [Case({"seed": f"seed {seed}"}, a > b) for seed, (a, b) in counts.items()]
+    evidence = (
+        f"Ratio of pairs per volume, amorphous to liquid: {span([a / b for a, b in counts.values() if b], '.3g')}"
+    )
     per_mass = by_seed(facts.checks, "density_g_cm3")
-    ratios = [a / b * per_mass[s][1] / per_mass[s][0] for s, (a, b) in found.items() if b and s in per_mass]
-    return cases, told + (f"; per mass {span(ratios, '.3g')}" if ratios else "") + f"; {how}."
+    ratios = [a / b * per_mass[s][1] / per_mass[s][0] for s, (a, b) in counts.items() if b and s in per_mass]
+    return cases, evidence + (f"; per mass {span(ratios, '.3g')}" if ratios else "") + f"; {how}."
 
 
 def aadi_inseparable(facts: Facts) -> Verdict:
-    """Classifiers trained on crop spectra: the interval of their accuracy over all foci has chance, and little above.
+    """Classifiers trained on crop spectra: the interval of their accuracy over all foci holds chance and little above.
 
-    It fails where the interval lies above chance. One with chance that reaches BARELY times chance is too wide for
-    either and decides nothing: few specimens must not pass for states that are alike.
+    It fails if the interval lies above chance. An interval that holds chance but reaches BARELY times chance is too
+    wide and decides nothing: few specimens must not pass for states that are alike.
     """
     chance = 1 / max(2, len(facts.study.get("states") or ()))
     cases: list[Case] = []
     wide = 0
-    found: dict[str, list[tuple[float, float, float]]] = {}
+    accuracies: dict[str, list[tuple[float, float, float]]] = {}
     for spectra, key in {"contrast removed": "accuracy", "absolute contrast": "accuracy_absolute"}.items():
         for row in facts.rows("figure-3", key):
             low, value, high = (number(row.get(name)) for name in ("ci_low", "accuracy", "ci_high"))
             if row.get("foci") != "all" or low is None or value is None or high is None:
                 continue
-            of = {"spectra": spectra, "split": str(row.get("split"))}
-            found.setdefault(", ".join(of.values()), []).append((value, low, high))
+            case = {"spectra": spectra, "split": str(row.get("split"))}
+            accuracies.setdefault(", ".join(case.values()), []).append((value, low, high))
             if low > chance or high < BARELY * chance:
-                cases.append(Case(of | {"model": str(row.get("model"))}, low <= chance))
+                cases.append(Case(case | {"model": str(row.get("model"))}, low <= chance))
             else:
                 wide += 1
-    if not found:
+    if not accuracies:
         return none("needs accuracies of crop spectra with intervals, from three seeds or three random splits")
-    told = "; ".join(
-        f"{span([v for v, *_ in values], '.3f')} ({of}; intervals from {min(low for _, low, _ in values):.3f}"
+    evidence = "; ".join(
+        f"{span([v for v, *_ in values], '.3f')} ({case}; intervals from {min(low for _, low, _ in values):.3f}"
         f" to {max(high for *_, high in values):.3f})"
-        for of, values in found.items()
+        for case, values in accuracies.items()
     )
-    told = f"ccuracy of models trained on spectra of crops: {told}; chance is {chance:.2g}"
+    evidence = f"ccuracy of models trained on spectra of crops: {evidence}; chance is {chance:.2g}"
     if not cases:
-        return none(f"not decided: every interval has chance and reaches {BARELY * chance:.2g}; a{told}")
-    return cases, f"A{told}" + (f"; {wide} intervals with it are too wide to decide." if wide else ".")
+        return none(f"not decided: every interval has chance and reaches {BARELY * chance:.2g}; a{evidence}")
+    return cases, f"A{evidence}" + (f"; {wide} intervals with it are too wide to decide." if wide else ".")
 
 
 def islands(key: str, what: str, sign: int) -> Callable[[Facts], Verdict]:
-    """The amorphous mean, over in-focus crops and levels of each seed, lies above (below for sign -1) the liquid's."""
+    """The amorphous mean over in-focus crops and levels of each seed lies above (for sign -1 below) the liquid's."""
 
     def decide(facts: Facts) -> Verdict:
-        found = by_seed(facts.rows("figure-4", "islands"), key)
-        cases = [Case({"seed": f"seed {seed}"}, sign * (a - b) > 0) for seed, (a, b) in found.items()]
+        means = by_seed(facts.rows("figure-4", "islands"), key)
+        cases = [Case({"seed": f"seed {seed}"}, sign * (a - b) > 0) for seed, (a, b) in means.items()]
         if not cases:
             return none("needs in-focus crops of both states of one seed")
-        ratios = span([a / b for a, b in found.values() if b], ".3g")
+        ratios = span([a / b for a, b in means.values() if b], ".3g")
         return cases, f"{what}, ratio of amorphous to liquid: {ratios} over {len(cases)} seed{'s' * (len(cases) > 1)}."
 
     return decide

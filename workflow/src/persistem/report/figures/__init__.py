@@ -1,7 +1,7 @@
-"""The paper's figures, for any study: one module each, ``figure_1`` … ``figure_8``; and those of the evaluation.
+"""The paper's figures for any study, one module each, ``figure_1`` … ``figure_8``; and the evaluation's figures.
 
 A module has ``TITLE``, ``ABOUT`` (what the figure shows, which figure of the paper it answers, and what differs), a
-``VERSION`` raised when the figure changes for the same study, and ``draw(settings, root)``, which returns a
+``VERSION`` to bump when the figure changes for the same study, and ``draw(settings, root)``, which returns a
 ``drawing.Drawing`` or raises ``drawing.CannotDraw`` with the reason.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-#: The paper's figures, as their files and verbs name them.
+#: The paper's figures, by the names in files and verbs.
 FIGURES = tuple(f"figure-{k}" for k in range(1, 9))
-#: Those of a study with an evaluation: what the accuracy means.
+#: Figures of a study with an evaluation: what the accuracy means.
 EVALUATION_FIGURES = ("leak", "baselines", "curves", "calibration", "multiverse", "controls", "robustness")
-#: That of a study with composites: what the maps of its model are worth.
+#: Figures of a study with composites: what the maps of its model are worth.
 TRIAL_FIGURES = ("composites",)
 
 

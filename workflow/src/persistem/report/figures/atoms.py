@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Of the elements, in the order of the study's species: apart in lightness, and none the colour of a state.
+#: Colours of the elements, in the order of the study's species: different in lightness, and none a state's colour.
 ELEMENT_COLOURS = ("#B8BEC6", "#3C4A5A", "#E8D9A8", "#8A7A5A", "#DDDDDD", "#111111")
 #: Opening angle of the camera, degrees: the perspective of a cube held at arm's length.
 ANGLE = 18.0
-#: Of the spheres' surfaces; finer is not seen at print size.
+#: Facets of a sphere around and from pole to pole; finer would not show in print.
 FACETS = 24
 
 
@@ -61,27 +63,25 @@ def picture(
     box
         sides, (3,) Å; its edges are drawn
     rods
-        what is drawn between the atoms
+        drawn between the atoms
     pixels
         side of the picture
     scale
         of the radii: smaller atoms hide less
     reach
-        how far from its middle the box's front face is in view, Å; None: the whole face, and no more
+        how far from its middle the box's front face is in view, Å; None: exactly the whole face
 
     Returns
     -------
     NDArray
         (pixels, pixels, 3) uint8, on white
     """
-    import numpy as np
-
     positions = np.asarray(positions, float).reshape(-1, 3)
     colours = element_colours([*radii])
     with _quiet():
         import pyvista
 
-        # twice as fine, and averaged: VTK's own smoothing leaves specks on the rims of spheres
+        # rendered twice as fine and averaged: VTK's own smoothing leaves specks on the rims of spheres
         plotter = pyvista.Plotter(off_screen=True, window_size=(2 * pixels, 2 * pixels), lighting="three lights")
         try:
             plotter.set_background("white")
@@ -104,7 +104,6 @@ def picture(
 
 
 def _add_rods(plotter: Any, rods: Rods) -> None:
-    import numpy as np
     import pyvista
 
     points = np.asarray(rods.points, float).reshape(-1, 3)
@@ -119,9 +118,7 @@ def _add_rods(plotter: Any, rods: Rods) -> None:
 
 
 def _look_along_z(plotter: Any, box: NDArray[Any], reach: float | None) -> None:
-    """From above the middle of the upper face."""
-    import numpy as np
-
+    """View from above the middle of the upper face."""
     half = 1.05 * (float(box[:2].max()) / 2 if reach is None else reach)
     height = box[2] + half / np.tan(np.radians(ANGLE / 2))
     middle = (box[0] / 2, box[1] / 2)
@@ -132,7 +129,7 @@ def _look_along_z(plotter: Any, box: NDArray[Any], reach: float | None) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """VTK tells standard error that it found no display before it renders without one."""
+    """Silence VTK's message on standard error that it found no display; it renders without one."""
     from vtkmodules.vtkCommonCore import vtkLogger
 
     before = vtkLogger.GetCurrentVerbosityCutoff()

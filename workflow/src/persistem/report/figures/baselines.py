@@ -1,21 +1,23 @@
-"""Baselines: accuracy of persistence beside that of simpler measures of the same crops; rows of the evaluation."""
+"""Baselines: accuracy of persistence beside simpler measures of the same crops; rows of the evaluation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
+from persistem.learning.intervals import interval
 from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 from persistem.store.files import read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    #: A row of the evaluation: names, and numbers of which an interval may be None.
-    Row = Mapping[str, Any]
+#: A row of the evaluation: names and numbers; the ends of an interval may be None.
+Row = Mapping[str, Any]
 
 TITLE = "Persistence beside simpler measures of a crop"
 ABOUT = (
@@ -28,12 +30,12 @@ ABOUT = (
     " model for all defoci. The vote is the most frequent state among the crops of a micrograph. The paper tests"
     " persistence only, and dismisses the spectrum by eye."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 2
 
-#: Whether the contrast of a crop counts.
+#: The two tasks: whether the contrast of a crop counts.
 TASKS = {"absolute": "contrast left in", "contrast removed": "contrast removed"}
-#: Colour and symbol of a row; the colours of the states (blue, vermilion) mean no row.
+#: Colour and symbol of a row; the states' colours (blue, vermilion) are not used.
 ROWS: dict[str, tuple[str, str]] = {
     "persistence": ("#000000", "o"),
     "spectrum": ("#E69F00", "s"),
@@ -48,31 +50,31 @@ ROWS: dict[str, tuple[str, str]] = {
     "all but persistence": ("#999933", "<"),
     "all together": ("#332288", ">"),
 }
-#: The rows that curves are drawn of.
+#: The rows drawn as curves.
 MAIN = ("persistence", "spectrum", "persistence + spectrum", "standard deviation")
 INTERVALS = "Error bars: 95 % intervals over seeds; none where there are fewer than three"
-#: Rows of everything, with and without persistence.
+#: Rows with all features, with and without persistence.
 TOGETHER = ("all together", "all but persistence")
-#: What ``compare`` finds, in words.
+#: Results of ``compare`` in words.
 VERDICTS = {"above": "more than", "below": "less than", "undecided": "not told apart from"}
-#: Of the crops that the rows compare (Å).
+#: Side of the crops that the rows compare (Å).
 SIDE = 12.5
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
-    """Draw the rows of both tasks, a panel each; ``settings``: ``evaluation``, the path of a JSON.
+    """Draw the rows of both tasks, a panel each; ``settings``: ``evaluation``, path of a JSON.
 
-    numbers: ``finding``, ``rows`` (those drawn), ``permutation`` (of the same rows, as the evaluation has it) and
+    numbers: ``finding``, ``rows`` (drawn here), ``permutation`` (of the same rows, from the evaluation) and
     ``side_A``.
     """
     import matplotlib.pyplot as plt
 
-    found = evaluation(settings, root)
-    side, rows = _at_side(found["rows"])
+    results = evaluation(settings, root)
+    side, rows = _at_side(results["rows"])
     tasks = [task for task in TASKS if any(row["task"] == task for row in rows)]
     if not tasks:
         raise CannotDraw("the evaluation has no row, so there is nothing to compare")
-    chance = 1 / len(found["states"])
+    chance = 1 / len(results["states"])
     names = {task: in_order(row["row"] for row in rows if row["task"] == task) for task in tasks}
     size = (PAGE, 1.0 + 0.36 * max(map(len, names.values())))
     figure, cells = plt.subplots(1, len(tasks), figsize=size, sharex=True, squeeze=False)
@@ -85,7 +87,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     _legend(figure, rows)
 
     finding = _finding(rows)
-    tests = [{k: test[k] for k in test if k != "null"} for test in found.get("permutation", [])]
+    tests = [{k: test[k] for k in test if k != "null"} for test in results.get("permutation", [])]
     caption = f"{finding} Crops of {side:g} Å. {INTERVALS}. Dotted: chance. Right: accuracy of a micrograph's vote."
     if tests:
         caption += " Permutation of the states of seeds: " + "; ".join(map(_test, tests)) + "."
@@ -95,7 +97,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 
 def evaluation(settings: Mapping[str, Any], root: Path, key: str = "evaluation") -> dict[str, Any]:
-    """The JSON that the settings name; CannotDraw where they name none, or it is not there or not one."""
+    """The JSON that the settings name; CannotDraw if they name none, or if it is missing or not JSON."""
     if not settings.get(key):
         raise CannotDraw(f"the study asks for no {key}")
     try:
@@ -105,19 +107,19 @@ def evaluation(settings: Mapping[str, Any], root: Path, key: str = "evaluation")
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Different names in their order, but from simple to rich: rows with persistence late, those of everything last."""
+    """Unique names in order, but from simple to rich: rows with persistence late, rows with all features last."""
     different = list(dict.fromkeys(names))
     return sorted(different, key=lambda name: 2 if name in TOGETHER else int("persistence" in name))
 
 
 def look(row: str) -> dict[str, Any]:
-    """Colour and symbol of a row; grey dots for one that has none of its own."""
+    """Colour and symbol of a row; grey dots if it has none of its own."""
     colour, marker = ROWS.get(row, ("0.4", "o"))
     return {"color": colour, "marker": marker, "mec": colour, "mfc": colour}
 
 
 def error(item: Row) -> list[list[float]]:
-    """Lengths of an error bar, none where there is no interval; an interval need not enclose its mean."""
+    """Lengths of an error bar, 0 without an interval; an interval need not enclose its mean."""
     low, high = item["ci_low"], item["ci_high"]
     if low is None or high is None:
         return [[0.0], [0.0]]
@@ -131,21 +133,19 @@ def lowest(items: Iterable[Row], chance: float) -> float:
 
 
 def said(item: Row, of: str = "accuracy", interval: str = "ci") -> str:
-    """A number with its interval, as captions write it."""
+    """A number with its interval, in the captions' form."""
     low, high = item.get(f"{interval}_low"), item.get(f"{interval}_high")
     return f"{item[of]:.2f}" + ("" if low is None or high is None else f" ({low:.2f} to {high:.2f})")
 
 
 def compare(one: Row, other: Row) -> str:
-    """``above`` or ``below`` where an accuracy is beyond another's by more than seeds scatter, else ``undecided``.
+    """``above`` or ``below`` if two accuracies differ by more than seeds scatter, else ``undecided``.
 
-    Where the same seeds are behind both, the interval of their differences seed by seed says so; else the two intervals
-    have to have no value in common.
+    If both come from the same seeds, the interval of their differences seed by seed decides; else the two intervals
+    must not overlap.
     """
     first, second = one.get("by_seed") or {}, other.get("by_seed") or {}
     if first and first.keys() == second.keys():
-        from persistem.learning.intervals import interval
-
         low, high = interval([first[seed] - second[seed] for seed in first])
         if low is None or high is None:
             return "undecided"
@@ -159,7 +159,7 @@ def compare(one: Row, other: Row) -> str:
 
 
 def listed(words: Sequence[str], most: int = 3) -> str:
-    """Words with commas and an *and*; those after the first few are counted."""
+    """Words with commas and an *and*; after the first few the others are only counted."""
     words = [*words[:most], f"{len(words) - most} more"] if len(words) > most + 1 else list(words)
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
@@ -171,9 +171,9 @@ def sentence(clauses: Iterable[str]) -> str:
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], gap: float) -> None:
-    """Write beside the right end of curves what they are, moved apart by ``gap`` of the axis where they would meet.
+    """Label curves beside their right ends, moved apart to at least ``gap`` of the axis.
 
-    ``ends`` holds x, y, text and colour of each, with limits of the axes already set.
+    ``ends`` holds x, y, text and colour of each; the limits of the axes are already set.
     """
     low, high = axes.get_ylim()
     ordered = sorted(ends, key=lambda end: end[1])
@@ -189,7 +189,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], gap: f
 
 
 def _at_side(rows: Sequence[Row]) -> tuple[float, list[Row]]:
-    """The side of crops that is compared, the smallest where the paper's is not there, and the rows with it."""
+    """The side of crops to compare (the paper's, or the smallest if it is missing), and the rows with it."""
     sides = {float(row["crop_A"]) for row in rows}
     if not sides:
         return SIDE, []
@@ -199,8 +199,6 @@ def _at_side(rows: Sequence[Row]) -> tuple[float, list[Row]]:
 
 
 def _panel(axes: Axes, rows: Sequence[Row], names: list[str]) -> None:
-    from textwrap import fill
-
     for row in rows:
         below = {("per-defocus", "all"): 0.0, ("per-defocus", "in-focus"): -0.22, ("pooled", "all"): 0.22}
         y = names.index(row["row"]) + below[row["training"], row["foci"]]
@@ -248,12 +246,12 @@ def _test(test: Row) -> str:
 
 def _finding(rows: Sequence[Row]) -> str:
     """Persistence against the spectrum, both together, and the standard deviation, over all foci."""
-    of = {(r["task"], r["row"]): r for r in rows if r["foci"] == "all" and r["training"] == "per-defocus"}
-    of = of or {(r["task"], r["row"]): r for r in rows if r["foci"] == "all"}
-    task = next((t for t in reversed(TASKS) if (t, "persistence") in of), None)
+    by_row = {(r["task"], r["row"]): r for r in rows if r["foci"] == "all" and r["training"] == "per-defocus"}
+    by_row = by_row or {(r["task"], r["row"]): r for r in rows if r["foci"] == "all"}
+    task = next((t for t in reversed(TASKS) if (t, "persistence") in by_row), None)
     if task is None:
-        return sentence([f"{name} ({t}) gives {said(row)}" for (t, name), row in of.items()][:3] or ["no row"])
-    alone, spectrum, both = (of.get((task, name)) for name in MAIN[:3])
+        return sentence([f"{name} ({t}) gives {said(row)}" for (t, name), row in by_row.items()][:3] or ["no row"])
+    alone, spectrum, both = (by_row.get((task, name)) for name in MAIN[:3])
     assert alone is not None
     clauses = [f"with {TASKS[task]}, persistence alone gives {said(alone)}"]
     if spectrum:
@@ -266,17 +264,17 @@ def _finding(rows: Sequence[Row]) -> str:
         }
         gain = [f"{words} {' and '.join(names)}" for words, names in named.items() if names]
         clauses.append(f"both together give {said(both)}, {', '.join(gain)}")
-    if whole := of.get((task, TOGETHER[0])):
+    if whole := by_row.get((task, TOGETHER[0])):
         clauses.append(f"all together give {said(whole)}")
-        if without := of.get((task, TOGETHER[1])):
+        if without := by_row.get((task, TOGETHER[1])):
             clauses[-1] += f", {VERDICTS[compare(whole, without)]} all but persistence with {said(without)}"
-    others = {name: row for (t, name), row in of.items() if t == task and name not in (*MAIN, *TOGETHER)}
+    others = {name: row for (t, name), row in by_row.items() if t == task and name not in (*MAIN, *TOGETHER)}
     if others:
         clauses.append(
             "the others give " + listed([f"{name} {row['accuracy']:.2f}" for name, row in others.items()], 8)
         )
-    if deviation := of.get(("absolute", "standard deviation")):
+    if deviation := by_row.get(("absolute", "standard deviation")):
         clauses.append(f"with {TASKS['absolute']}, the standard deviation alone gives {said(deviation)}")
-        if persistence := of.get(("absolute", "persistence")):
+        if persistence := by_row.get(("absolute", "persistence")):
             clauses[-1] += f", {VERDICTS[compare(deviation, persistence)]} persistence with {said(persistence)}"
     return sentence(clauses)

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.report.figures.baselines import INTERVALS, MAIN, TASKS, evaluation, in_order, look, said, sentence
+from persistem.report.figures.baselines import INTERVALS, MAIN, TASKS, Row, evaluation, in_order, look, said, sentence
 from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from persistem.report.figures.baselines import Row
 
 TITLE = "Whether the probabilities can be believed"
 ABOUT = (
@@ -22,28 +21,28 @@ ABOUT = (
     " Brier score, the mean over crops of the squared difference between probabilities and truth, summed over states:"
     " lower is better, dotted is what even probabilities get."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 1
 
-#: A mean deviation smaller than this is none; bins with less than this share of the crops are not judged.
+#: A mean deviation smaller than this counts as none; bins with less than this share of the crops are not judged.
 NONE, FEW = 0.02, 0.01
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
-    """Draw a column for each task; ``settings``: ``evaluation``, the path of a JSON.
+    """Draw a column for each task; ``settings``: ``evaluation``, path of a JSON.
 
-    numbers: ``finding`` and ``rows``: ``brier`` with its interval, ``over`` (the mean over crops of probability less
-    share; negative: under-confident), ``largest`` (the bin farthest from the
-    diagonal, of those with at least 1 % of the crops) and ``bins``.
+    numbers: ``finding`` and ``rows``: ``brier`` with its interval, ``over`` (the mean over crops of probability minus
+    share; negative: under-confident), ``largest`` (of the bins with at least 1 % of the crops the one farthest from the
+    diagonal) and ``bins``.
     """
     import matplotlib.pyplot as plt
 
-    found = evaluation(settings, root)
-    rows = [row for row in found.get("calibration", []) if any(of["count"] for of in row["bins"])]
+    results = evaluation(settings, root)
+    rows = [row for row in results.get("calibration", []) if any(of_task["count"] for of_task in row["bins"])]
     rows = [row for row in rows if row["training"] == "per-defocus"] or rows
     if not rows:
         raise CannotDraw("the evaluation has no calibrated probabilities")
-    chance = 1 / len(found["states"])
+    chance = 1 / len(results["states"])
     tasks = [task for task in TASKS if any(row["task"] == task for row in rows)]
     names = {task: in_order(row["row"] for row in rows if row["task"] == task) for task in tasks}
     most = max(map(len, names.values()))
@@ -51,10 +50,10 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     size = (PAGE if len(tasks) > 1 else 4.2, sum(heights) + 1.1)
     figure, cells = plt.subplots(3, len(tasks), figsize=size, height_ratios=heights, squeeze=False)
     for n, task in enumerate(tasks):
-        of = sorted((row for row in rows if row["task"] == task), key=lambda row: names[task].index(row["row"]))
-        _reliability(cells[0, n], of, chance)
-        _counts(cells[1, n], of, chance)
-        _brier(cells[2, n], of, chance)
+        of_task = sorted((row for row in rows if row["task"] == task), key=lambda row: names[task].index(row["row"]))
+        _reliability(cells[0, n], of_task, chance)
+        _counts(cells[1, n], of_task, chance)
+        _brier(cells[2, n], of_task, chance)
         cells[0, n].set_title(f"$\\bf{{({'ab'[n]})}}$ {TASKS[task]}", loc="left")
     cells[0, 0].set_ylabel("Share that is right")
     cells[1, 0].set_ylabel("Crops")
@@ -71,15 +70,21 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 
 def _filled(row: Row) -> list[Row]:
-    return [of for of in row["bins"] if of["count"]]
+    return [filled for filled in row["bins"] if filled["count"]]
 
 
 def _reliability(axes: Axes, rows: Sequence[Row], chance: float) -> None:
     axes.plot([chance, 1], [chance, 1], color="0.6", lw=0.6, zorder=0)
     for row in rows:
         bins = _filled(row)
-        axes.plot([of["probability"] for of in bins], [of["share"] for of in bins], ms=4, lw=0.9, **look(row["row"]))
-    low = min([chance, *(of["share"] for row in rows for of in _filled(row))])
+        axes.plot(
+            [filled["probability"] for filled in bins],
+            [filled["share"] for filled in bins],
+            ms=4,
+            lw=0.9,
+            **look(row["row"]),
+        )
+    low = min([chance, *(filled["share"] for row in rows for filled in _filled(row))])
     axes.set(xlim=(chance - 0.02, 1.02), ylim=(low - 0.03, 1.02))
     axes.text(
         0.03, 0.96, "right more often\nthan stated", transform=axes.transAxes, va="top", fontsize=6.5, color="0.4"
@@ -92,13 +97,19 @@ def _reliability(axes: Axes, rows: Sequence[Row], chance: float) -> None:
 def _counts(axes: Axes, rows: Sequence[Row], chance: float) -> None:
     for row in rows:
         bins = _filled(row)
-        axes.plot([of["probability"] for of in bins], [of["count"] for of in bins], ms=2.5, lw=0.7, **look(row["row"]))
+        axes.plot(
+            [filled["probability"] for filled in bins],
+            [filled["count"] for filled in bins],
+            ms=2.5,
+            lw=0.7,
+            **look(row["row"]),
+        )
     axes.set(xlim=(chance - 0.02, 1.02), ylim=(0, None), xlabel="Probability stated")
     axes.locator_params(axis="y", nbins=3)
 
 
 def _brier(axes: Axes, rows: Sequence[Row], chance: float) -> None:
-    """A line for each row, whose symbol and colour are those of the curves above."""
+    """A line for each row, in the symbol and colour of its curve above."""
     for k, row in enumerate(rows):
         low, high = (row["brier"] if row[end] is None else row[end] for end in ("brier_low", "brier_high"))
         spread = [[max(row["brier"] - low, 0)], [max(high - row["brier"], 0)]]
@@ -116,17 +127,17 @@ def _brier(axes: Axes, rows: Sequence[Row], chance: float) -> None:
 def _measured(row: Row) -> dict[str, Any]:
     """A row's deviations from the diagonal, weighted by the number of crops."""
     bins = _filled(row)
-    total = sum(of["count"] for of in bins)
-    over = [of["probability"] - of["share"] for of in bins]
-    judged = [of for of in bins if of["count"] >= FEW * total]
-    largest = max(judged, key=lambda of: abs(of["probability"] - of["share"])) if judged else None
-    mean = sum(o * of["count"] for o, of in zip(over, bins, strict=True)) / total
+    total = sum(filled["count"] for filled in bins)
+    over = [filled["probability"] - filled["share"] for filled in bins]
+    judged = [filled for filled in bins if filled["count"] >= FEW * total]
+    largest = max(judged, key=lambda filled: abs(filled["probability"] - filled["share"])) if judged else None
+    mean = sum(deviation * filled["count"] for deviation, filled in zip(over, bins, strict=True)) / total
     keys = ("row", "task", "training", "brier", "brier_low", "brier_high")
     return {key: row[key] for key in keys} | {"over": round(mean, 4), "largest": largest, "bins": bins}
 
 
 def _finding(rows: Sequence[dict[str, Any]]) -> str:
-    """The first main row in full, and which others are over- or under-confident."""
+    """The first main row in full, and how many others are over- or under-confident."""
     rank = {name: n for n, name in enumerate(MAIN)}
     first = min(rows, key=lambda r: (rank.get(r["row"], len(rank)), -list(TASKS).index(r["task"])))
     clauses = [

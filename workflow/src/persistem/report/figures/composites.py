@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem.imaging.micrographs import read_micrograph
 from persistem.report.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, scale_bar
+from persistem.specimens.layout import read_layout
 from persistem.store import seals
 from persistem.store.files import read_json
 
@@ -25,7 +27,7 @@ ABOUT = (
     " their boundaries are; persistence and spectrum as the inner folds chose, beside maps made of the local standard"
     " deviation or the local spectrum alone."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 1
 
 CHOSEN = "chosen"
@@ -43,27 +45,27 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """
     import matplotlib.pyplot as plt
 
-    found = [one | read_json(Path(root) / one["path"]) for one in settings["judged"]]
-    choosing = [one["name"] for one in settings["composites"] if one["chooses"]]
-    pairs = [one for one in settings["composites"] if one["states"] and not one["chooses"]]
+    judged = [record | read_json(Path(root) / record["path"]) for record in settings["judged"]]
+    choosing = [composite["name"] for composite in settings["composites"] if composite["chooses"]]
+    pairs = [composite for composite in settings["composites"] if composite["states"] and not composite["chooses"]]
     if not pairs:
         raise CannotDraw("every composite chooses the window; one more is needed to report")
-    size = _chosen(found, choosing) or settings["size"]
-    model = next(one for one in found if one["size"] == size and one["features"] == CHOSEN)
+    size = _chosen(judged, choosing) or settings["size"]
+    model = next(candidate for candidate in judged if candidate["size"] == size and candidate["features"] == CHOSEN)
 
     columns = max(len(pairs) + 1, 3)
     figure = plt.figure(figsize=(PAGE, 2 * PAGE / columns + 0.9))
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.12, 1))
     above, below = parts
     cells = above.subplots(1, columns, squeeze=False)[0]
-    for axis, one in zip(cells, pairs, strict=False):
-        _map(axis, one, model, settings["states"], root)
+    for axis, composite in zip(cells, pairs, strict=False):
+        _map(axis, composite, model, settings["states"], root)
     _abstained(cells[len(pairs)], model)
     for axis in cells[len(pairs) + 1 :]:
         axis.set_axis_off()
     overlap, error, sure = below.subplots(1, 3)
-    for k, one in enumerate(pairs):
-        _curves(overlap, error, found, one["name"], COLOURS[(k + 3) % len(COLOURS)])
+    for k, composite in enumerate(pairs):
+        _curves(overlap, error, judged, composite["name"], COLOURS[(k + 3) % len(COLOURS)])
     for axis in (overlap, error):
         axis.axvline(size, color="0.7", lw=0.7, zorder=0)
         axis.set(xlabel="window (Å)")
@@ -73,8 +75,8 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     _calibration(sure, pairs, model)
 
     rows = [
-        _row(one, composite["name"]) | {"chooses": composite["chooses"]}
-        for one in found
+        _row(candidate, composite["name"]) | {"chooses": composite["chooses"]}
+        for candidate in judged
         for composite in settings["composites"]
         if composite["states"]
     ]
@@ -83,33 +85,33 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         "finding": finding,
         "chosen": size,
         "rows": rows,
-        "abstained": {one["name"]: one["shares"]["abstained"] for one in model["scores"] if not one["states"]},
-        "calibration": {one["name"]: _score(model, one["name"])["calibration"] for one in pairs},
+        "abstained": {score["name"]: score["shares"]["abstained"] for score in model["scores"] if not score["states"]},
+        "calibration": {pair["name"]: _score(model, pair["name"])["calibration"] for pair in pairs},
     }
     return Drawing(figure, finding, numbers)
 
 
-def _score(of: Found, name: str) -> Found:
-    return next(score for score in of["scores"] if score["name"] == name)
+def _score(model: Found, name: str) -> Found:
+    return next(score for score in model["scores"] if score["name"] == name)
 
 
-def _chosen(found: list[Found], choosing: list[str]) -> float | None:
-    """The size of the window whose maps of the choosing composites overlap most; the smaller of two that are equal."""
-    of = {
-        one["size"]: round(float(np.mean([_score(one, name)["overlap"]["mean"] for name in choosing])), 12)
-        for one in found
-        if one["features"] == CHOSEN and choosing
+def _chosen(judged: list[Found], choosing: list[str]) -> float | None:
+    """The window size whose maps of the choosing composites overlap the truth most; the smaller one of equals."""
+    overlaps = {
+        model["size"]: round(float(np.mean([_score(model, name)["overlap"]["mean"] for name in choosing])), 12)
+        for model in judged
+        if model["features"] == CHOSEN and choosing
     }
-    return max(sorted(of), key=lambda size: of[size]) if of else None
+    return max(sorted(overlaps), key=lambda size: overlaps[size]) if overlaps else None
 
 
-def _row(of: Found, name: str) -> Found:
-    score = _score(of, name)
+def _row(model: Found, name: str) -> Found:
+    score = _score(model, name)
     return {
         "composite": name,
-        "size": of["size"],
-        "features": of["features"],
-        "blocks": of["card"]["classifier"]["features"],
+        "size": model["size"],
+        "features": model["features"],
+        "blocks": model["card"]["classifier"]["features"],
         "overlap": score["overlap"],
         "boundary_A": score["boundary_A"]["mean"] if score["boundary_A"] else None,
         "calibration_error": score["calibration"]["error"] if score["calibration"] else None,
@@ -117,14 +119,11 @@ def _row(of: Found, name: str) -> Found:
     }
 
 
-def _map(axis: Axes, one: Found, model: Found, states: list[str], root: Path) -> None:
+def _map(axis: Axes, composite: Found, model: Found, states: list[str], root: Path) -> None:
     """The micrograph in grey, the map over it, and the true boundary."""
     from matplotlib.colors import to_rgb
 
-    from persistem.imaging.micrographs import read_micrograph
-    from persistem.specimens.layout import read_layout
-
-    intensity, about = read_micrograph(Path(root) / one["micrograph"])
+    intensity, about = read_micrograph(Path(root) / composite["micrograph"])
     factor = -(-max(intensity.shape) // SHOWN)
     rows, columns = (side // factor for side in intensity.shape)
     grey = intensity[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor).mean(axis=(1, 3))
@@ -134,27 +133,29 @@ def _map(axis: Axes, one: Found, model: Found, states: list[str], root: Path) ->
     npz = Path(root) / Path(model["path"]).with_suffix(".npz")
     seals.check(npz)
     with np.load(npz) as maps:
-        state = maps[one["name"]]
-    score, step = _score(model, one["name"]), model["step_A"]
+        state = maps[composite["name"]]
+    score, step = _score(model, composite["name"]), model["step_A"]
     first = np.array(score["origin_A"]) / pixel_size - 0.5
     last = first + step / pixel_size * (np.array(state.shape) - 1)
     half = step / pixel_size / 2
     extent = (first[1] - half, last[1] + half, last[0] + half, first[0] - half)
     colours = np.array([to_rgb(COLOURS[k % len(COLOURS)]) for k in range(len(states))] + [to_rgb("0.5")])
     axis.imshow(colours[state], extent=extent, alpha=OPACITY, interpolation="nearest")
-    # contours need two rows and columns: of a map of one, each is drawn as two halves
+    # contours need two rows and columns: a single one is drawn as two halves
     abstained = np.kron(state < 0, np.ones([1 if size > 1 else 2 for size in state.shape]))
     axis.contourf(abstained, levels=[0.5, 1.5], colors="none", hatches=["////"], extent=extent, origin="upper")
-    halves = read_layout(Path(root) / one["structure"])
+    halves = read_layout(Path(root) / composite["structure"])
     y = np.arange(rows) * pixel_size
     axis.plot(halves.edge(y) / pixel_size, y / pixel_size, color="white", lw=1.2, ls="--")
     axis.set(xticks=[], yticks=[], xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     scale_bar(axis, grey.shape, pixel_size)
-    axis.set_title(f"{one['states'][0]} | {one['states'][1]} ({one['kind']}): {score['overlap']['mean']:.2f}")
+    axis.set_title(
+        f"{composite['states'][0]} | {composite['states'][1]} ({composite['kind']}): {score['overlap']['mean']:.2f}"
+    )
 
 
 def _abstained(axis: Axes, model: Found) -> None:
-    """Shares of the windows of what was never trained: abstained, or taken for a state."""
+    """Shares of windows of foreign specimens, which were never trained: abstained, or taken for a state."""
     foreign = [score for score in model["scores"] if not score["states"]]
     left = np.zeros(len(foreign))
     names = [score["name"] for score in foreign]
@@ -168,10 +169,10 @@ def _abstained(axis: Axes, model: Found) -> None:
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2, fontsize=6)
 
 
-def _curves(overlap: Axes, error: Axes, found: list[Found], name: str, colour: str) -> None:
+def _curves(overlap: Axes, error: Axes, judged: list[Found], name: str, colour: str) -> None:
     for features, dashes in LOOK.items():
         rows = sorted(
-            (_row(one, name) for one in found if one["features"] == features), key=lambda row: float(row["size"])
+            (_row(model, name) for model in judged if model["features"] == features), key=lambda row: float(row["size"])
         )
         sizes = [row["size"] for row in rows]
         mark: Found = {"color": colour, "ls": dashes, "marker": "o", "ms": 2.5}
@@ -182,15 +183,18 @@ def _curves(overlap: Axes, error: Axes, found: list[Found], name: str, colour: s
 def _legend(figure: Any, pairs: list[Found]) -> None:
     from matplotlib.lines import Line2D
 
-    lines = [Line2D([], [], color=COLOURS[(k + 3) % len(COLOURS)], label=one["name"]) for k, one in enumerate(pairs)]
+    lines = [
+        Line2D([], [], color=COLOURS[(k + 3) % len(COLOURS)], label=composite["name"])
+        for k, composite in enumerate(pairs)
+    ]
     lines += [Line2D([], [], color="0.3", ls=dashes, label=name) for name, dashes in LOOK.items()]
     figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), fontsize=6.5)
 
 
 def _calibration(axis: Axes, pairs: list[Found], model: Found) -> None:
     axis.plot([0.3, 1], [0.3, 1], color="0.7", lw=0.7)
-    for k, one in enumerate(pairs):
-        calibration = _score(model, one["name"])["calibration"]
+    for k, composite in enumerate(pairs):
+        calibration = _score(model, composite["name"])["calibration"]
         if calibration:
             curve = [point for point in calibration["curve"] if point["windows"] >= 10]
             known = [[point[key] for point in curve] for key in ("confidence", "accuracy")]
@@ -199,18 +203,20 @@ def _calibration(axis: Axes, pairs: list[Found], model: Found) -> None:
 
 
 def _finding(rows: list[Found], pairs: list[Found], size: float, model: Found, settings: dict[str, Any]) -> str:
-    """What the maps are worth, in sentences."""
+    """The worth of the maps, in sentences."""
     blocks = " + ".join(model["card"]["classifier"]["features"])
     parts = [f"Windows of {size:g} Å, {blocks}, {settings['dose']:g} e/Å²."]
-    for one in pairs:
-        of = {row["features"]: row for row in rows if row["composite"] == one["name"] and row["size"] == size}
-        chosen = of[CHOSEN]
-        others = ", ".join(f"{name} {of[name]['overlap']['mean']:.2f}" for name in LOOK if name != CHOSEN)
-        each = " and ".join(f"{chosen['overlap'][state]:.2f} of {state}" for state in one["states"])
-        off = "" if chosen["boundary_A"] is None else f", boundary {chosen['boundary_A']:.1f} Å off"
+    for composite in pairs:
+        by_features = {
+            row["features"]: row for row in rows if row["composite"] == composite["name"] and row["size"] == size
+        }
+        chosen = by_features[CHOSEN]
+        others = ", ".join(f"{name} {by_features[name]['overlap']['mean']:.2f}" for name in LOOK if name != CHOSEN)
+        each = " and ".join(f"{chosen['overlap'][state]:.2f} of {state}" for state in composite["states"])
+        boundary = "" if chosen["boundary_A"] is None else f", boundary {chosen['boundary_A']:.1f} Å off"
         parts.append(
-            f"{one['states'][0]} | {one['states'][1]} ({one['kind']}): overlap {chosen['overlap']['mean']:.2f}"
-            f" ({each}){off}; {others}."
+            f"{composite['states'][0]} | {composite['states'][1]} ({composite['kind']}): overlap"
+            f" {chosen['overlap']['mean']:.2f} ({each}){boundary}; {others}."
         )
     foreign = ", ".join(
         f"{score['name']} {score['shares']['abstained']:.0%}" for score in model["scores"] if not score["states"]

@@ -11,6 +11,7 @@ from persistem.report.figures.baselines import (
     INTERVALS,
     MAIN,
     TASKS,
+    Row,
     compare,
     error,
     evaluation,
@@ -25,7 +26,6 @@ from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from persistem.report.figures.baselines import Row
 
 TITLE = "What remains when one difference is taken away"
 ABOUT = (
@@ -34,30 +34,30 @@ ABOUT = (
     " on unseen seeds. Thin lines: the first control of the same seeds, the states as they were simulated, with which a"
     " control is compared. Below a control's name the densities of its states."
 )
-#: The rows drawn, where one of them is there; the others are in the JSON.
+#: The rows to draw, if there are any of them; the JSON has all.
 SHOWN = (*MAIN, "texture", "phase-randomised", "persistence image", "all together")
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 2
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
-    """Draw a line for each control and a panel for each task; ``settings``: ``controls``, the path of a JSON.
+    """Draw a line for each control and a panel for each task; ``settings``: ``controls``, path of a JSON.
 
     numbers: ``finding``, ``controls`` (name, densities in g/cm³, rows) and ``changes`` from the first control.
     """
     import matplotlib.pyplot as plt
 
-    found = evaluation(settings, root, "controls")
-    controls = [of for of in found.get("controls", []) if of["rows"]]
+    results = evaluation(settings, root, "controls")
+    controls = [control for control in results.get("controls", []) if control["rows"]]
     if len(controls) < 2:
         raise CannotDraw("there is no control beside the states as they were simulated")
     everything = controls
-    if any(row["row"] in SHOWN for of in controls for row in of["rows"]):
-        controls = [dict(of, rows=[row for row in of["rows"] if row["row"] in SHOWN]) for of in controls]
-    rows = [row for of in controls for row in of["rows"]]
+    if any(row["row"] in SHOWN for control in controls for row in control["rows"]):
+        controls = [dict(control, rows=[row for row in control["rows"] if row["row"] in SHOWN]) for control in controls]
+    rows = [row for control in controls for row in control["rows"]]
     tasks = [task for task in TASKS if any(row["task"] == task for row in rows)]
     names = in_order(row["row"] for row in rows)
-    chance = 1 / len(found["states"])
+    chance = 1 / len(results["states"])
 
     height = max(0.42, 0.13 * len(names) + 0.1)
     size = (PAGE, 0.9 + height * len(controls))
@@ -67,25 +67,25 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         axes.axvline(chance, color="0.5", lw=0.7, ls=":")
         axes.set(xlim=(lowest(rows, chance), 1.015), xlabel="Accuracy on unseen seeds")
         axes.set_title(f"$\\bf{{({letter})}}$ {TASKS[task]}", loc="left")
-    cells[0][0].set_yticks(range(len(controls)), [_label(of) for of in controls])
+    cells[0][0].set_yticks(range(len(controls)), [_label(control) for control in controls])
     _legend(figure, names)
 
     changes = _changes(controls)
     finding = _finding(changes)
-    about = settings.get("about") or {}
-    what = " ".join(
-        f"{of['name'][:1].upper()}{of['name'][1:]}: {about[of['name']].rstrip('.')}."
-        for of in controls
-        if about.get(of["name"])
+    descriptions = settings.get("about") or {}
+    described = " ".join(
+        f"{control['name'][:1].upper()}{control['name'][1:]}: {descriptions[control['name']].rstrip('.')}."
+        for control in controls
+        if descriptions.get(control["name"])
     )
     keys = ("row", "task", "accuracy", "ci_low", "ci_high", "vote")
     shown = [
-        {key: of[key] for key in ("name", "seeds", "densities")}
-        | {"rows": [{key: row.get(key) for key in keys} for row in of["rows"]]}
-        for of in everything
+        {key: control[key] for key in ("name", "seeds", "densities")}
+        | {"rows": [{key: row.get(key) for key in keys} for row in control["rows"]]}
+        for control in everything
     ]
     plain = [{key: value for key, value in change.items() if key not in ("before", "after")} for change in changes]
-    caption = f"{finding} {what} {INTERVALS}. Dotted: chance."
+    caption = f"{finding} {described} {INTERVALS}. Dotted: chance."
     return Drawing(figure, caption, {"finding": finding, "controls": shown, "changes": plain})
 
 
@@ -125,7 +125,7 @@ def _legend(figure: Any, names: list[str]) -> None:
 
 
 def _changes(controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """How each row's accuracy differs from that of the first control with the same seeds."""
+    """How each row's accuracy differs from the first control's with the same seeds."""
     reference = _references(controls)
     return [
         {
@@ -152,7 +152,7 @@ def _references(controls: Sequence[Mapping[str, Any]]) -> dict[tuple[tuple[int, 
 
 
 def _finding(changes: Sequence[dict[str, Any]]) -> str:
-    """Which control takes most accuracy from which row, and what it takes most from persistence."""
+    """Which control takes most accuracy from which row, and which takes most from persistence."""
     if not changes:
         return "No row was tested both as simulated and in another control."
     fallen = [change for change in changes if change["verdict"] == "below"]
@@ -165,10 +165,10 @@ def _finding(changes: Sequence[dict[str, Any]]) -> str:
             "no control takes accuracy from a row beyond the intervals; the least favourable is"
             f" {most['control']} for {_row(most)}: {_ends(most)}"
         ]
-    of = [change for change in changes if change["row"] == MAIN[0]]
-    task = next((task for task in reversed(TASKS) if any(change["task"] == task for change in of)), None)
-    of = [change for change in of if change["task"] == task]
-    if of and (worst := min(of, key=lambda c: (c["verdict"] != "below", c["change"]))) is not most:
+    main_changes = [change for change in changes if change["row"] == MAIN[0]]
+    task = next((task for task in reversed(TASKS) if any(change["task"] == task for change in main_changes)), None)
+    main_changes = [change for change in main_changes if change["task"] == task]
+    if main_changes and (worst := min(main_changes, key=lambda c: (c["verdict"] != "below", c["change"]))) is not most:
         verb = {"below": "falls most", "above": "falls in no control, and rises least"}
         how = verb.get(worst["verdict"], "does not fall beyond the intervals, and is lowest")
         clauses.append(f"{_row(worst)} {how} with {worst['control']}: {_ends(worst)}")

@@ -10,6 +10,7 @@ from persistem.report.figures.baselines import (
     INTERVALS,
     MAIN,
     TASKS,
+    Row,
     compare,
     error,
     evaluation,
@@ -25,7 +26,6 @@ from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from persistem.report.figures.baselines import Row
 
 TITLE = "Accuracy against training seeds and crop size"
 ABOUT = (
@@ -33,12 +33,12 @@ ABOUT = (
     " side of a crop, a model for each defocus, over all foci. Against seeds, every row has one classifier; against"
     " sides, inner folds choose it, so the two need not agree where they should meet."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 2
 
-#: What the two ways across are: the key of the JSON, its axis, and the tag of the panels.
+#: The two abscissae: their key in the JSON and the label of their axis.
 ACROSS = {"seeds": "Seeds that train", "crop_A": "Side of a crop (Å)"}
-#: A change smaller than this is none.
+#: A change smaller than this counts as none.
 FLAT = 0.01
 
 
@@ -49,16 +49,16 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """
     import matplotlib.pyplot as plt
 
-    found = evaluation(settings, root)
+    results = evaluation(settings, root)
     points = {
-        "seeds": _main(found.get("learning_curve", [])),
-        "crop_A": [r for r in _main(found["rows"]) if r["training"] == "per-defocus" and r["foci"] == "all"],
+        "seeds": _main(results.get("learning_curve", [])),
+        "crop_A": [r for r in _main(results["rows"]) if r["training"] == "per-defocus" and r["foci"] == "all"],
     }
     points = {across: rows for across, rows in points.items() if len({row[across] for row in rows}) > 1}
     if not points:
         raise CannotDraw("the evaluation has one number of training seeds and one side of crops, so there is no curve")
     tasks = [task for task in TASKS if any(row["task"] == task for rows in points.values() for row in rows)]
-    chance = 1 / len(found["states"])
+    chance = 1 / len(results["states"])
     low = lowest([row for rows in points.values() for row in rows], chance)
 
     size = (PAGE, 0.5 + 2.1 * len(tasks))
@@ -83,7 +83,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 
 def _main(rows: Sequence[Row]) -> list[Row]:
-    """The main rows, or all where none of them is there; a model for each defocus where there is a choice."""
+    """The main rows, or all if none is there; with a model for each defocus if there is a choice."""
     main = [row for row in rows if row["row"] in MAIN] or list(rows)
     return [row for row in main if row["training"] == "per-defocus"] or main
 
@@ -97,14 +97,14 @@ def _panel(axes: Axes, rows: Sequence[Row], across: str) -> None:
     if across == "crop_A":
         axes.set_xscale("log", base=2)
     for n, name in enumerate(names):
-        of = sorted((row for row in rows if row["row"] == name), key=lambda row: row[across])
+        curve = sorted((row for row in rows if row["row"] == name), key=lambda row: row[across])
         shift = n - (len(names) - 1) / 2
-        x = [row[across] * 1.02**shift if across == "crop_A" else row[across] + 0.05 * shift for row in of]
+        x = [row[across] * 1.02**shift if across == "crop_A" else row[across] + 0.05 * shift for row in curve]
         style = look(name)
-        axes.plot(x, [row["accuracy"] for row in of], color=style["color"], lw=0.9)
-        for at, row in zip(x, of, strict=True):
-            axes.errorbar(at, row["accuracy"], error(row), ms=4, elinewidth=0.6, ls="", **style)
-        ends.append((x[-1], of[-1]["accuracy"], name, style["color"]))
+        axes.plot(x, [row["accuracy"] for row in curve], color=style["color"], lw=0.9)
+        for position, row in zip(x, curve, strict=True):
+            axes.errorbar(position, row["accuracy"], error(row), ms=4, elinewidth=0.6, ls="", **style)
+        ends.append((x[-1], curve[-1]["accuracy"], name, style["color"]))
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -112,34 +112,37 @@ def _panel(axes: Axes, rows: Sequence[Row], across: str) -> None:
 
 
 def _finding(points: dict[str, list[Row]]) -> str:
-    """What more seeds and larger crops bring the first main row, without contrast where that was tested."""
+    """What more seeds and larger crops bring the first main row, without contrast if that was tested."""
     rows = [row for listed in points.values() for row in listed]
     name = next((name for name in MAIN if any(row["row"] == name for row in rows)), rows[0]["row"])
     tasks = {row["task"] for row in rows if row["row"] == name}
     task = next(task for task in reversed(TASKS) if task in tasks)
     clauses: list[str] = []
-    for across, of in points.items():
-        curve = sorted((r for r in of if (r["row"], r["task"]) == (name, task)), key=lambda r: r[across])
+    for across, rows_across in points.items():
+        curve = sorted((r for r in rows_across if (r["row"], r["task"]) == (name, task)), key=lambda r: r[across])
         if len(curve) < 2:
             continue
         verb = {"above": "rises", "below": "falls", "undecided": "does not change beyond the intervals:"}[
             compare(curve[-1], curve[0])
         ]
-        of_what = f"with {TASKS[task]}, accuracy of {name}" if not clauses else "it"
+        subject = f"with {TASKS[task]}, accuracy of {name}" if not clauses else "it"
         if across == "seeds":
-            one, last = curve[0], curve[-1]
-            seeds = f"{one['seeds']} training seed{'s' if one['seeds'] > 1 else ''}"
+            start, last = curve[0], curve[-1]
+            seeds = f"{start['seeds']} training seed{'s' if start['seeds'] > 1 else ''}"
             clauses.append(
-                f"{of_what} {verb} from {said(one)} with {seeds} to {said(last)} with {last['seeds']}, {_still(curve)}"
+                f"{subject} {verb} from {said(start)} with {seeds} to {said(last)} with {last['seeds']},"
+                f" {_still(curve)}"
             )
         else:
-            one, other = _doubled(curve)
+            start, larger = _doubled(curve)
             verb = {"above": "rises", "below": "falls", "undecided": "does not change beyond the intervals:"}[
-                compare(other, one)
+                compare(larger, start)
             ]
-            sides = f"from {said(one)} in crops of {one[across]:g} Å to {said(other)} in crops of {other[across]:g} Å"
-            clauses.append(f"{of_what} {verb} {sides}")
-            if other is not curve[-1]:
+            sides = (
+                f"from {said(start)} in crops of {start[across]:g} Å to {said(larger)} in crops of {larger[across]:g} Å"
+            )
+            clauses.append(f"{subject} {verb} {sides}")
+            if larger is not curve[-1]:
                 clauses[-1] += f" and {said(curve[-1])} in crops of {curve[-1][across]:g} Å"
     return sentence(clauses)
 
@@ -149,7 +152,7 @@ def _still(curve: Sequence[Row]) -> str:
     last = curve[-1]
     half = max((row for row in curve[:-1] if row["seeds"] <= last["seeds"] / 2), key=lambda r: r["seeds"],
                default=curve[0])  # fmt: skip
-    if half is curve[0]:  # what rises from there on is said already
+    if half is curve[0]:  # the rise from there on is already stated
         return "too few numbers of seeds to say whether it still rises"
     change = last["accuracy"] - half["accuracy"]
     since = f"from {half['seeds']} seeds on"
@@ -161,6 +164,6 @@ def _still(curve: Sequence[Row]) -> str:
 
 
 def _doubled(curve: Sequence[Row]) -> tuple[Row, Row]:
-    """The smallest crops and those of twice their side, or the next larger."""
-    one = curve[0]
-    return one, next((row for row in curve if row["crop_A"] == 2 * one["crop_A"]), curve[1])
+    """The smallest crops and the ones of twice their side, or the next larger."""
+    smallest = curve[0]
+    return smallest, next((row for row in curve if row["crop_A"] == 2 * smallest["crop_A"]), curve[1])

@@ -1,6 +1,6 @@
-"""What figures have in common: the style, the colours of the states, parts of panels, and how one is written.
+"""What figures share: the style, the colours of the states, parts of panels, and the writing of files.
 
-Colours are of Okabe & Ito (colour-blind-safe; https://jfly.uni-koeln.de/color/); the two sides of a sign are blue and
+Colours are by Okabe & Ito (colour-blind-safe; https://jfly.uni-koeln.de/color/); the two sides of a sign are blue and
 vermilion throughout: blue for the state with label 0 (the paper's amorphous), vermilion for label 1 (its liquid).
 """
 
@@ -10,10 +10,15 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
+from persistem.imaging.crops import read_crops
+from persistem.report.figures import module as module_of
+from persistem.report.figures.atoms import element_colours
+from persistem.specimens.structures import elements_in
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -22,15 +27,15 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
     from numpy.typing import NDArray
 
-#: Width of a page of a journal, and of a column, in inches.
+#: Widths of a journal's page and column, in inches.
 PAGE, COLUMN = 7.0, 3.4
-#: Of the states, in the order of their labels.
+#: Colours of the states, in the order of their labels.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 #: A diverging map from label 0 to label 1, through white.
 DIVERGING = "RdBu_r"
 #: For densities of pairs.
 SEQUENTIAL = "viridis"
-#: Name, colour and dashes of the ways to split crops, and what their error bars are.
+#: Name, colour and dashes of each way to split crops; and what the error bars are.
 SPLITS: dict[str, tuple[str, str, Any]] = {
     "random": ("random split", COLOURS[2], "-"),
     "leave-seed-out": ("unseen seed", COLOURS[3], (0, (4, 2))),
@@ -41,7 +46,7 @@ ERROR_BARS = (
 )
 #: Ends of an axis of grey levels.
 GREY = (-0.5, 255.5)
-#: What the numbers of a figure say of a specimen.
+#: What a figure's numbers say of a specimen.
 RECORD = ("specimen", "state", "seed", "temperature", "rt")
 
 STYLE: dict[Any, Any] = {
@@ -67,12 +72,12 @@ DPI = 200
 
 
 class CannotDraw(PersistemError):
-    """Why a figure cannot be drawn from this study; said in the figure's place."""
+    """Why a figure cannot be drawn from this study; shown in the figure's place."""
 
 
 @dataclass
 class Drawing:
-    """A figure, what its caption says of this study in particular, and the numbers it shows (plain values)."""
+    """A figure, its caption on this study in particular, and the numbers it shows (plain values)."""
 
     figure: Figure
     caption: str
@@ -97,8 +102,6 @@ def write(name: str, settings: dict[str, Any], root: Path, out: Path) -> None:
     """
     import matplotlib.pyplot as plt
 
-    from persistem.report.figures import module as module_of
-
     module = module_of(name)
     reason = None
     with style():
@@ -122,8 +125,8 @@ def write(name: str, settings: dict[str, Any], root: Path, out: Path) -> None:
 def settle(figure: Figure) -> None:
     """Lay ``figure`` out once, for PNG and PDF, with all places rounded to 1e-4 of the figure.
 
-    The constraint solver of Matplotlib's layout (kiwi) orders its terms by their addresses in memory, so that the
-    last digits of its places vary from one process to the next, and with them the bytes of a PDF.
+    The constraint solver of Matplotlib's layout (kiwi) orders its terms by their addresses in memory, so the last
+    digits of places vary from one process to the next, and with them the bytes of a PDF.
     """
     from matplotlib.transforms import Bbox
 
@@ -138,30 +141,28 @@ def settle(figure: Figure) -> None:
     for axes in figure.axes:
         in_layout = axes.get_in_layout()
         axes.set_position(Bbox(axes.get_position(original=True).get_points().round(4)))
-        axes.set_in_layout(in_layout)  # Matplotlib leaves out of a tight box what was placed by hand
+        axes.set_in_layout(in_layout)  # Matplotlib leaves axes placed by hand out of a tight box
 
 
 def record_of(of: dict[str, Any]) -> dict[str, Any]:
-    """What the numbers say of the specimen that a record of the settings is of."""
+    """What the numbers say of the specimen of a settings record."""
     return {key: of[key] for key in RECORD}
 
 
 def name_of(record: dict[str, Any]) -> str:
-    """What a specimen is called in a figure: its temperature and treatment, or its own name."""
+    """The name of a specimen in a figure: its temperature and treatment, or its own name."""
     if record["temperature"] is None:
         return str(record["specimen"])
     return f"{record['temperature']} K" + (" + RT" if record["rt"] else "")
 
 
 def signed(defocus: float) -> str:
-    """A defocus in Å as figures write it."""
+    """A defocus in Å, in the figures' form."""
     return f"{defocus:+g} Å".replace("-", "\N{MINUS SIGN}") if defocus else "0 Å"
 
 
 def crop_of(crop: dict[str, Any], root: Path) -> NDArray[Any]:
-    """The crop that a specimen's record with ``path`` and ``index`` names: (rows, columns) uint8."""
-    from persistem.imaging.crops import read_crops
-
+    """The crop named by ``path`` and ``index`` of a specimen's record: (rows, columns) uint8."""
     stack = read_crops(Path(root) / crop["path"])
     if not 0 <= crop["index"] < len(stack):
         raise CannotDraw(f"crop {crop['index']} of {crop['specimen']} is to be shown, but there are {len(stack)} crops")
@@ -185,8 +186,6 @@ def scale_bar(axis: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
 
     The image is drawn with its first row on top, a pixel to a unit of the axes.
     """
-    from math import floor, log10
-
     from matplotlib.patheffects import withStroke
 
     width = shape[1] * pixel_size / 10  # nm
@@ -208,18 +207,14 @@ def plane(axis: Axes) -> None:
 
 
 def with_elements_drawn(settings: dict[str, Any], records: list[dict[str, Any]], root: Path) -> dict[str, Any]:
-    """Settings with the radii of the elements that the records' structures have, and no others."""
-    from persistem.specimens.structures import elements_in
-
+    """Settings with the radii of only the elements in the records' structures."""
     drawn = set[str]().union(*(elements_in(Path(root) / record["structure"]) for record in records))
     return settings | {"radii": {element: radius for element, radius in settings["radii"].items() if element in drawn}}
 
 
 def element_dots(radii: dict[str, float]) -> list[Line2D]:
-    """What a legend shows of elements: a dot each, the larger the radius (Å)."""
+    """Legend entries of elements: a dot each, larger for a larger radius (Å)."""
     from matplotlib.lines import Line2D
-
-    from persistem.report.figures.atoms import element_colours
 
     return [
         Line2D([], [], marker="o", ls="", color=colour, mec="0.3", mew=0.4, ms=3 + 2.4 * radii[element], label=element)

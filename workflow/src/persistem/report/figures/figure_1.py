@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.imaging.micrographs import read_micrograph
+from persistem.report.figures.atoms import picture
 from persistem.report.figures.drawing import (
     PAGE,
     SEQUENTIAL,
@@ -17,6 +21,8 @@ from persistem.report.figures.drawing import (
     signed,
     with_elements_drawn,
 )
+from persistem.specimens.slabs import cut
+from persistem.specimens.structures import read_structure
 from persistem.topology.diagrams_3d import read_pairs_3d, volume_of
 
 if TYPE_CHECKING:
@@ -34,19 +40,19 @@ ABOUT = (
     " of the radii 1.25 Å (Ga) and 0.70 Å (N), whose sum is the Ga–N bond length, and not where they are taken as"
     " radii."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 3
 
-#: Where the paper sees peaks that it attributes to the surface: birth, death. Å², see ABOUT.
+#: Peaks that the paper attributes to the surface: birth, death. Å², see ABOUT.
 SURFACE = ((1.0, 1.7), (2.0, 2.4))
-#: Half the side of the square about such a peak in which pairs are counted, Å².
+#: Half the side of the square about such a peak where pairs are counted, Å².
 NEAR = 0.25
-#: Bins and the Gaussian that smooths them for the sharpness, Å².
+#: Bins for the sharpness, and the Gaussian that smooths them, Å².
 BIN, SMOOTHING = 0.02, 0.05
-#: Bins of the diagrams as drawn, along an axis.
+#: Bins of the drawn diagrams along an axis.
 BINS = 130
 ROW = 1.55  # inches
-#: Kinds of slabs: the key of its diagram in the settings, and what its faces are called.
+#: Kinds of slabs: key of the diagram in the settings, and name of the faces.
 KINDS = {"open": ("diagram", "open faces"), "periodic": ("diagram_periodic", "no surface")}
 
 
@@ -54,10 +60,9 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw a row for each specimen; ``numbers`` has each one's sharpness, pairs and pairs near the surface peaks.
 
     Sharpness is the greatest density of the degree-1 pairs, weighted by lifetime, normalised to 1 and smoothed by
-    0.05 Å² (Å⁻⁴): high where rings of one kind prevail, as in a crystal.
+    0.05 Å² (Å⁻⁴): high if rings of one kind prevail, as in a crystal.
     """
     import matplotlib.pyplot as plt
-    import numpy as np
     from matplotlib.colors import LogNorm
 
     panels = settings["panels"]
@@ -65,14 +70,14 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         raise CannotDraw("the study has no specimen of a temperature that figures.temperatures lists")
     settings = with_elements_drawn(settings, panels, root)
     diagrams = [{kind: read_pairs_3d(root / panel[key], 1) for kind, (key, _) in KINDS.items()} for panel in panels]
-    everything = np.concatenate([pairs for found in diagrams for pairs in found.values()])
+    everything = np.concatenate([pairs for by_kind in diagrams for pairs in by_kind.values()])
     if not len(everything):
         raise CannotDraw("the 3D diagrams have no pairs of degree 1")
     low = min(0.0, float(np.quantile(everything, 0.001))) - 0.2
     high = max(3.0, 1.15 * float(np.quantile(everything[:, 1], 0.9)))
     edges = np.linspace(low, high, BINS + 1)
     volume = volume_of((settings["field"], settings["thickness"]))
-    counts = [[_histogram(pairs, edges) / volume for pairs in found.values()] for found in diagrams]
+    counts = [[_histogram(pairs, edges) / volume for pairs in by_kind.values()] for by_kind in diagrams]
     most = float(np.max(counts))
     least = 1 / (volume * (edges[1] - edges[0]) ** 2)  # one pair in a bin
     norm = LogNorm(least, max(most, 2 * least))
@@ -100,20 +105,22 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     numbers = {
         "degree": 1,
         "near_A2": NEAR,
-        "panels": [_numbers(*of, settings["shown"], volume) for of in zip(panels, diagrams, strict=True)],
+        "panels": [
+            _numbers(*panel_and_diagrams, settings["shown"], volume)
+            for panel_and_diagrams in zip(panels, diagrams, strict=True)
+        ],
     }
     return Drawing(figure, _caption(settings, defocus), numbers)
 
 
 def sharpness(pairs: NDArray[Any]) -> float | None:
     """The greatest density of pairs, (n, 2) birth and death in Å², weighted by lifetime and normalised; Å⁻⁴."""
-    import numpy as np
     from scipy.ndimage import gaussian_filter
 
     if not len(pairs):
         return None
     weights = pairs[:, 1] - pairs[:, 0]
-    # farther out are the few rings about large cavities
+    # the few rings about large cavities lie farther out
     low, high = pairs.min() - 3 * SMOOTHING, np.quantile(pairs[:, 1], 0.99) + 3 * SMOOTHING
     edges = np.arange(low, max(high, low + 1.0), BIN)
     counts, *_ = np.histogram2d(pairs[:, 0], pairs[:, 1], bins=(edges, edges), weights=weights)
@@ -122,32 +129,25 @@ def sharpness(pairs: NDArray[Any]) -> float | None:
 
 
 def _histogram(pairs: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
-    import numpy as np
-
     counts, *_ = np.histogram2d(pairs[:, 0], pairs[:, 1], bins=(edges, edges))
     density: NDArray[Any] = counts / (edges[1] - edges[0]) ** 2
     return density
 
 
-def _numbers(panel: dict[str, Any], found: dict[str, NDArray[Any]], shown: str, volume: float) -> dict[str, Any]:
-    import numpy as np
-
+def _numbers(panel: dict[str, Any], diagrams: dict[str, NDArray[Any]], shown: str, volume: float) -> dict[str, Any]:
     surface = []
     for point in SURFACE:
-        near = {kind: float((np.abs(of - point) <= NEAR).all(axis=1).sum()) / volume for kind, of in found.items()}
+        near = {
+            kind: float((np.abs(of_kind - point) <= NEAR).all(axis=1).sum()) / volume
+            for kind, of_kind in diagrams.items()
+        }
         surface.append({"at": list(point)} | near)
-    pairs = found[shown]
+    pairs = diagrams[shown]
     density = {"diagram": shown, "sharpness": sharpness(pairs), "pairs_per_nm3": len(pairs) / volume}
     return record_of(panel) | density | {"surface": surface}
 
 
 def _atoms(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], root: Path) -> None:
-    import numpy as np
-
-    from persistem.report.figures.atoms import picture
-    from persistem.specimens.slabs import cut
-    from persistem.specimens.structures import read_structure
-
     atoms = cut(read_structure(root / panel["structure"]), np.full(3, float(settings["cube"])))
     image = picture(
         atoms.positions, list(atoms.symbols), settings["radii"], atoms.cell.lengths(), pixels=420, scale=0.6
@@ -157,10 +157,6 @@ def _atoms(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], root: Pa
 
 
 def _micrograph(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], root: Path) -> None:
-    import numpy as np
-
-    from persistem.imaging.micrographs import read_micrograph
-
     intensity, _ = read_micrograph(root / panel["micrograph"])
     pixel = settings["field"] / intensity.shape[0]
     side = min(intensity.shape[0], max(1, round(settings["cube"] / pixel)))
@@ -173,8 +169,6 @@ def _micrograph(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], roo
 
 
 def _diagram(axis: Axes, density: NDArray[Any], edges: NDArray[Any], norm: Any, settings: dict[str, Any]) -> Any:
-    import numpy as np
-
     shown = np.ma.masked_equal(density.T, 0)
     image = axis.pcolormesh(edges, edges, shown, cmap=SEQUENTIAL, norm=norm, rasterized=True)
     axis.plot([edges[0], edges[-1]], [edges[0], edges[-1]], color="0.6", lw=0.5)

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.report.figures.atoms import ANGLE, Rods, picture
 from persistem.report.figures.drawing import (
     COLOURS,
     PAGE,
@@ -15,13 +18,13 @@ from persistem.report.figures.drawing import (
     element_dots,
     with_elements_drawn,
 )
+from persistem.specimens.slabs import cut
+from persistem.specimens.structures import read_structure
 from persistem.topology.diagrams_3d import box_of, read_pairs_3d, volume_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
-
-    from persistem.report.figures.atoms import Rods
 
 TITLE = "Optimal volumes in the atomic arrangements of two states"
 ABOUT = (
@@ -31,12 +34,12 @@ ABOUT = (
     " box on the diagrams), or as the study says; the other state and the other seeds have no part in its choice. The"
     " paper counts by eye; here all pairs of the region are counted in every specimen."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 2
 
-#: Colour and radius (Å) of the rods of both kinds: the stable ring encloses the optimal one where they agree.
+#: Colour and radius (Å) of the rods of each kind: a stable ring encloses the optimal one where they agree.
 KINDS = {"optimal": ("#009E73", 0.2), "stable": ("#CC79A7", 0.32)}
-#: Atoms are drawn at this part of their radii, as in the paper, to be seen through.
+#: Atoms are drawn at this fraction of their radii, as in the paper, so that one sees through.
 SCALE = 0.4
 BINS = 110
 
@@ -45,39 +48,39 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw the two arrangements, their diagrams with the region, and the pairs of the region in every specimen.
 
     ``numbers``: region (Å²), chosen, around (the specimen that chose it), counts of every specimen, mean pairs per nm³
-    of each state, and ``ratio``, the first state's over the second's (null where the second has none).
+    of each state, and ``ratio``, the first state's over the second's (null if the second has none).
     """
     import matplotlib.pyplot as plt
 
-    found = json.loads((root / settings["volumes"]).read_text())
-    if found["region"] is None:
-        raise CannotDraw(found["reason"])
+    volumes = json.loads((root / settings["volumes"]).read_text())
+    if volumes["region"] is None:
+        raise CannotDraw(volumes["reason"])
     records = settings["structures"]
     if len(records) < 2:
         raise CannotDraw("two states are compared, and the study has specimens of one")
-    if not any(count["pairs"] for count in found["counts"]):
-        raise CannotDraw(f"the region {_range(found['region'])} of the 3D diagrams has no pairs")
+    if not any(count["pairs"] for count in volumes["counts"]):
+        raise CannotDraw(f"the region {_range(volumes['region'])} of the 3D diagrams has no pairs")
     settings = with_elements_drawn(settings, records, root)
     states = [record["state"] for record in records[:2]]
-    means = [_mean(found["counts"], state) for state in states]
+    means = [_mean(volumes["counts"], state) for state in states]
     ratio = means[0] / means[1] if means[0] is not None and means[1] else None
 
     figure = plt.figure(figsize=(PAGE, 5.7))
     top, bottom = figure.subfigures(2, 1, height_ratios=[3.5, 2.1], squeeze=False)[:, 0]
     pictures = top.subplots(1, 2)
-    reach = _reach(found, records, settings)
+    reach = _reach(volumes, records, settings)
     for axis, record, letter in zip(pictures, records, "ab", strict=False):
-        _arrangement(axis, record, found, reach, settings, root)
+        _arrangement(axis, record, volumes, reach, settings, root)
         axis.set_title(f"({letter}) {record['state']}, {settings['cube']:g} Å cube", weight="bold")
     _legend(top, settings)
     *planes, bars = bottom.subplots(1, 3, width_ratios=[1, 1, 1.1])
-    pairs = [read_pairs_3d(root / record["diagram"], found["degree"]) for record in records[:2]]
-    image = _diagrams(planes, pairs, records, found["region"], settings)
+    pairs = [read_pairs_3d(root / record["diagram"], volumes["degree"]) for record in records[:2]]
+    image = _diagrams(planes, pairs, records, volumes["region"], settings)
     bottom.colorbar(image, ax=planes, label="pairs (nm⁻³ Å⁻⁴)", aspect=25)
-    _counts(bars, found["counts"], states)
-    numbers = {key: found[key] for key in ("region", "chosen", "around", "degree", "counts", "drawn")}
+    _counts(bars, volumes["counts"], states)
+    numbers = {key: volumes[key] for key in ("region", "chosen", "around", "degree", "counts", "drawn")}
     numbers |= {"per_nm3": dict(zip(states, means, strict=True)), "ratio": ratio}
-    return Drawing(figure, _caption(found, settings, states, means, ratio), numbers)
+    return Drawing(figure, _caption(volumes, settings, states, means, ratio), numbers)
 
 
 def _range(region: list[list[float]]) -> str:
@@ -86,23 +89,17 @@ def _range(region: list[list[float]]) -> str:
 
 
 def _mean(counts: list[dict[str, Any]], state: str) -> float | None:
-    of = [count["per_nm3"] for count in counts if count["state"] == state]
-    return sum(of) / len(of) if of else None
+    densities = [count["per_nm3"] for count in counts if count["state"] == state]
+    return sum(densities) / len(densities) if densities else None
 
 
 def _arrangement(
-    axis: Axes, record: dict[str, Any], found: dict[str, Any], reach: float, settings: dict[str, Any], root: Path
+    axis: Axes, record: dict[str, Any], all_volumes: dict[str, Any], reach: float, settings: dict[str, Any], root: Path
 ) -> None:
-    import numpy as np
-
-    from persistem.report.figures.atoms import picture
-    from persistem.specimens.slabs import cut
-    from persistem.specimens.structures import read_structure
-
     cube = np.full(3, float(settings["cube"]))
     atoms = cut(read_structure(root / record["structure"]), cube)
     corner = _corner(settings)
-    volumes = _volumes(found, record)
+    volumes = _volumes(all_volumes, record)
     # rings may reach out of the cube; their atoms there are drawn too
     positions, elements = [atoms.positions], list(atoms.symbols)
     for volume in volumes:
@@ -124,18 +121,14 @@ def _corner(settings: dict[str, Any]) -> NDArray[Any]:
     return corner
 
 
-def _volumes(found: dict[str, Any], record: dict[str, Any]) -> list[dict[str, Any]]:
-    return [volume for volume in found["volumes"] if volume["specimen"] == record["specimen"]]
+def _volumes(all_volumes: dict[str, Any], record: dict[str, Any]) -> list[dict[str, Any]]:
+    return [volume for volume in all_volumes["volumes"] if volume["specimen"] == record["specimen"]]
 
 
-def _reach(found: dict[str, Any], records: list[dict[str, Any]], settings: dict[str, Any]) -> float:
-    """How far both pictures must be in view from the middle of the front face, Å, to show every ring at one scale."""
-    import numpy as np
-
-    from persistem.report.figures.atoms import ANGLE
-
+def _reach(all_volumes: dict[str, Any], records: list[dict[str, Any]], settings: dict[str, Any]) -> float:
+    """Distance from the middle of the front face, Å, that both pictures must show to hold every ring at one scale."""
     cube = float(settings["cube"])
-    volumes = [volume[kind] for record in records[:2] for volume in _volumes(found, record) for kind in KINDS]
+    volumes = [volume[kind] for record in records[:2] for volume in _volumes(all_volumes, record) for kind in KINDS]
     reach = [cube / 2]
     for volume in volumes:
         if volume is not None:
@@ -146,15 +139,11 @@ def _reach(found: dict[str, Any], records: list[dict[str, Any]], settings: dict[
 
 
 def _rods(volume: dict[str, Any], corner: NDArray[Any]) -> list[Rods]:
-    import numpy as np
-
-    from persistem.report.figures.atoms import Rods
-
     rods = []
     for kind, (colour, radius) in KINDS.items():
-        if (of := volume[kind]) is not None:
-            faces = of["faces"] if kind == "optimal" else ()
-            rods.append(Rods(np.array(of["points"]) - corner, of["edges"], faces, colour, radius))
+        if (ring := volume[kind]) is not None:
+            faces = ring["faces"] if kind == "optimal" else ()
+            rods.append(Rods(np.array(ring["points"]) - corner, ring["edges"], faces, colour, radius))
     return rods
 
 
@@ -171,7 +160,6 @@ def _legend(figure: Any, settings: dict[str, Any]) -> None:
 def _diagrams(
     axes: list[Axes], pairs: list[NDArray[Any]], records: list[dict[str, Any]], region: list[list[float]], settings: Any
 ) -> Any:
-    import numpy as np
     from matplotlib.colors import LogNorm
     from matplotlib.patches import Rectangle
 
@@ -181,7 +169,7 @@ def _diagrams(
     high = max(1.3 * d1, 3.0)
     edges = np.linspace(low, high, BINS + 1)
     area = (edges[1] - edges[0]) ** 2 * volume_of((settings["field"], settings["thickness"]))
-    counts = [np.histogram2d(of[:, 0], of[:, 1], bins=(edges, edges))[0] / area for of in pairs]
+    counts = [np.histogram2d(diagram[:, 0], diagram[:, 1], bins=(edges, edges))[0] / area for diagram in pairs]
     norm = LogNorm(1 / area, max(2 / area, *(count.max() for count in counts)))
     image = None
     for axis, count, record in zip(axes, counts, records, strict=False):
@@ -198,26 +186,26 @@ def _diagrams(
 def _counts(axis: Axes, counts: list[dict[str, Any]], states: list[str]) -> None:
     """A bar for each state's mean, a dot for each of its specimens."""
     for x, state in enumerate(states):
-        of = [count["per_nm3"] for count in counts if count["state"] == state]
-        axis.bar(x, sum(of) / max(1, len(of)), width=0.6, color=COLOURS[x], alpha=0.55)
-        axis.plot([x + 0.12 * (i - (len(of) - 1) / 2) for i in range(len(of))], of, "o", color=COLOURS[x], ms=3.5,
-                  mec="white", mew=0.4)  # fmt: skip
+        of_state = [count["per_nm3"] for count in counts if count["state"] == state]
+        axis.bar(x, sum(of_state) / max(1, len(of_state)), width=0.6, color=COLOURS[x], alpha=0.55)
+        places = [x + 0.12 * (i - (len(of_state) - 1) / 2) for i in range(len(of_state))]
+        axis.plot(places, of_state, "o", color=COLOURS[x], ms=3.5, mec="white", mew=0.4)
     axis.set_xticks(range(len(states)), states)
     axis.set(ylabel="pairs of the region (nm⁻³)", xlim=(-0.6, len(states) - 0.4), title="in each specimen")
     axis.set_ylim(bottom=0)
 
 
 def _caption(
-    found: dict[str, Any], settings: dict[str, Any], states: list[str], means: list[float | None], ratio: float | None
+    volumes: dict[str, Any], settings: dict[str, Any], states: list[str], means: list[float | None], ratio: float | None
 ) -> str:
-    what = {1: "rings (degree 1)", 2: "cavities (degree 2)"}[found["degree"]]
+    what = {1: "rings (degree 1)", 2: "cavities (degree 2)"}[volumes["degree"]]
     chosen = "as the study says"
-    if found["chosen"] == "automatic":
-        chosen = f"chosen automatically around the peak of {found['around']['specimen']}"
-    drawn = "; ".join(f"{d['specimen']} {d['volumes']} of {d['pairs']}" for d in found["drawn"])
+    if volumes["chosen"] == "automatic":
+        chosen = f"chosen automatically around the peak of {volumes['around']['specimen']}"
+    drawn = "; ".join(f"{d['specimen']} {d['volumes']} of {d['pairs']}" for d in volumes["drawn"])
     mean = ", ".join(f"{m:.2f} in {s}" for s, m in zip(states, means, strict=True) if m is not None)
     return (
-        f"Region of {what}: {_range(found['region'])}, {chosen}. Pairs per nm³, mean over specimens: {mean}"
+        f"Region of {what}: {_range(volumes['region'])}, {chosen}. Pairs per nm³, mean over specimens: {mean}"
         + (f" (ratio {ratio:.3g})" if ratio is not None else "")
         + f". Drawn of those born in the central {settings['cube']:g} Å cube, thinned alike: {drawn}. Atoms at"
         f" {SCALE:g} of their radii; the stable ring encloses the optimal one where both agree, and the optimal"

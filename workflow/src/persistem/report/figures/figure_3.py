@@ -8,6 +8,19 @@ from textwrap import fill
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.descriptors.spectra import (
+    LIMIT,
+    annular_average,
+    contrast_inversion,
+    micrograph_features,
+    scattering_angle,
+)
+from persistem.errors import PersistemError
+from persistem.imaging.micrographs import read_micrograph
+from persistem.imaging.optics import defocus_at_exit, wavelength
+from persistem.learning.accuracy import accuracy_table
 from persistem.report.figures.drawing import COLOURS, ERROR_BARS, PAGE, SPLITS, CannotDraw, Drawing, record_of, signed
 
 if TYPE_CHECKING:
@@ -21,14 +34,14 @@ ABOUT = (
     " amorphous), and defocus by defocus. The spectra are of the intensity over its mean, under a Hann window, in"
     " absolute units. The paper dismisses them by eye; here they are also trained, crop by crop, on the study's splits."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 2
 
-#: The paper's line styles, the last state's solid.
+#: Line styles; as in the paper the last state's is solid.
 DASHES = ((0, (4, 2)), "-.", ":", (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 4)))
 COLUMNS = 5
 ORIGINS = {"centre": "centre", "exit": "exit face"}
-#: Whether a crop's contrast is removed, and what that is called.
+#: Whether a crop's contrast is removed, and its name.
 KINDS = {True: "contrast removed", False: "absolute"}
 
 
@@ -37,11 +50,10 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
     numbers: ``separation`` (rms difference of log10 curves, between states, defoci and seeds), ``accuracy`` (crops
     standardised, one model for all defoci), ``accuracy_per_defocus`` (a model for each), ``accuracy_absolute`` (the
-    contrast of a crop counts; one model), ``not_trained`` (why there is none, or None) and ``contrast`` (where it
-    inverts, for each specimen).
+    contrast of a crop counts; one model), ``not_trained`` (the reason if there is none, or None) and ``contrast``
+    (where it inverts, for each specimen).
     """
     import matplotlib.pyplot as plt
-    import numpy as np
 
     states = list(settings["states"])
     if not settings["micrographs"]:
@@ -86,13 +98,8 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 def _measure(settings: dict[str, Any], root: Path) -> tuple[Any, dict[tuple[str, float, int], Any], Any, list[Any]]:
     """Frequencies; a curve for each state, defocus and seed; crop features with labels; contrast of specimens."""
-    import numpy as np
-
-    from persistem.descriptors.spectra import LIMIT, annular_average, contrast_inversion, micrograph_features
-    from persistem.imaging.micrographs import read_micrograph
-
     crops: Any = SimpleNamespace(**settings["crops"])
-    # in the order of learning, on which the last digits of a fit depend
+    # in the order of the learning stage: the last digits of a fit depend on it
     ordered = sorted(
         settings["micrographs"],
         key=lambda m: (m["seed"], settings["states"].index(m["state"]), m["specimen"], m["defocus"]),
@@ -104,20 +111,20 @@ def _measure(settings: dict[str, Any], root: Path) -> tuple[Any, dict[tuple[str,
     k = None
     for name in dict.fromkeys(m["specimen"] for m in ordered):
         images = []
-        of = [m for m in ordered if m["specimen"] == name]
-        for m in of:
+        of_specimen = [m for m in ordered if m["specimen"] == name]
+        for m in of_specimen:
             intensity, about = read_micrograph(root / m["path"])
             intensity = intensity / intensity.mean()
             frequency, mean = annular_average(intensity, about["pixel_size_A"])
             k = frequency[frequency <= LIMIT]
             curves[m["state"], m["defocus"], m["seed"]] = mean[: len(k)]
-            for standardise, found in features.items():
-                found.append(micrograph_features(intensity, about["pixel_size_A"], crops, standardise))
+            for standardise, described in features.items():
+                described.append(micrograph_features(intensity, about["pixel_size_A"], crops, standardise))
             labels += [(settings["states"].index(m["state"]), m["seed"], m["defocus"])] * len(features[True][-1])
             images.append(intensity)
-        inversion = contrast_inversion(np.stack(images), [m["defocus"] for m in of])
-        contrast.append(record_of(of[0]) | inversion | _planes(inversion["centre_A"], about))
-    tables = {kind: np.concatenate(found) for kind, found in features.items()}, np.array(labels)
+        inversion = contrast_inversion(np.stack(images), [m["defocus"] for m in of_specimen])
+        contrast.append(record_of(of_specimen[0]) | inversion | _planes(inversion["centre_A"], about))
+    tables = {kind: np.concatenate(described) for kind, described in features.items()}, np.array(labels)
     return k, curves, tables, contrast
 
 
@@ -125,8 +132,6 @@ def _planes(defocus: float | None, about: dict[str, Any]) -> dict[str, float | N
     """A defocus of the study as underfocus (Å) from the slab's centre and from its exit face, half a slab away."""
     if defocus is None:
         return {"from_centre_A": None, "from_exit_face_A": None}
-    from persistem.imaging.optics import defocus_at_exit
-
     keys = ("thickness", "defocus_origin", "defocus_sign")
     imaging = SimpleNamespace(**dict(zip(keys, (about["thickness_A"], about[keys[1]], about[keys[2]]), strict=True)))
     at_exit = defocus_at_exit(imaging, defocus)  # type: ignore[arg-type]
@@ -134,33 +139,28 @@ def _planes(defocus: float | None, about: dict[str, Any]) -> dict[str, float | N
 
 
 def _trained(settings: dict[str, Any], tables: Any) -> tuple[dict[bool, list[dict[str, Any]]], str | None]:
-    """Accuracy of the study's models on its splits, over all foci and in focus; or none and the reason."""
-    from persistem.errors import PersistemError
-    from persistem.learning.accuracy import accuracy_table
-
+    """Accuracy of the study's models on its splits, over all foci and in focus; or none, and the reason."""
     features, labels = tables
     label, seed = labels[:, 0].astype(int), labels[:, 1].astype(int)
     learning: Any = SimpleNamespace(**settings["learning"])
     keys = ("model", "split", "training", "foci", "accuracy", "ci_low", "ci_high")
-    found: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    accuracy: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     if len(set(label.tolist())) < 2:
-        return found, "the study has micrographs of one state"
+        return accuracy, "the study has micrographs of one state"
     for kind, X in features.items():
         try:
             rows = accuracy_table({0: X}, label, seed, labels[:, 2], learning, "spectrum")
         except PersistemError as error:  # the curves are drawn all the same
             return {True: [], False: []}, str(error)
-        found[kind] = [{key: row[key] for key in keys} for row in rows if row["foci"] in ("all", "in-focus")]
-    return found, None
+        accuracy[kind] = [{key: row[key] for key in keys} for row in rows if row["foci"] in ("all", "in-focus")]
+    return accuracy, None
 
 
 def _separation(k: NDArray[Any], curves: dict[tuple[str, float, int], Any]) -> dict[str, Any]:
-    """Rms difference of log10 curves that differ in one thing only: state, defocus or seed (None where none do).
+    """Rms difference of log10 curves that differ only in state, defocus or seed (None if there are no such curves).
 
-    ``shape`` removes the mean of each log10 curve first: the strength of the contrast no longer counts.
+    ``shape`` first removes the mean of each log10 curve, so the strength of the contrast does not count.
     """
-    import numpy as np
-
     result: dict[str, Any] = {"unit": "rms difference of log10 intensity", "up_to_per_A": round(float(k[-1]), 4)}
     for name in ("intensity", "shape"):
         logs = {key: np.log10(np.maximum(curve, np.finfo(float).tiny)) for key, curve in curves.items()}
@@ -176,22 +176,20 @@ def _separation(k: NDArray[Any], curves: dict[tuple[str, float, int], Any]) -> d
 
 
 def _caption_of(separation: dict[str, Any]) -> str:
-    of = {n: v for n, v in separation["intensity"].items() if v is not None}
-    if not of:
+    differences = {n: v for n, v in separation["intensity"].items() if v is not None}
+    if not differences:
         return ""
     return (
         " Curves that differ in one thing only differ by a factor (rms) of "
-        + ", ".join(f"{10**v:.2f} between {n}" for n, v in of.items())
+        + ", ".join(f"{10**v:.2f} between {n}" for n, v in differences.items())
         + "."
     )
 
 
 def _mean(curves: dict[tuple[str, float, int], Any], state: str, defocus: float) -> tuple[Any, Any, Any] | None:
     """Mean over seeds, and the lowest and highest."""
-    import numpy as np
-
-    found = [curve for (s, d, _), curve in curves.items() if s == state and d == defocus]
-    return (np.mean(found, axis=0), np.min(found, axis=0), np.max(found, axis=0)) if found else None
+    of_state = [curve for (s, d, _), curve in curves.items() if s == state and d == defocus]
+    return (np.mean(of_state, axis=0), np.min(of_state, axis=0), np.max(of_state, axis=0)) if of_state else None
 
 
 def _line(states: list[str], state: str) -> Any:
@@ -200,15 +198,12 @@ def _line(states: list[str], state: str) -> Any:
 
 def _together(axes: Axes, k: Any, curves: Any, states: list[str], defoci: list[float], voltage: float) -> None:
     import matplotlib.pyplot as plt
-    import numpy as np
-
-    from persistem.descriptors.spectra import scattering_angle
 
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.93, len(defoci)))
     for state in states:
         for defocus, colour in zip(defoci, colours, strict=True):
-            if found := _mean(curves, state, defocus):
-                axes.plot(scattering_angle(k, voltage), found[0], color=colour, ls=_line(states, state), lw=0.9)
+            if mean := _mean(curves, state, defocus):
+                axes.plot(scattering_angle(k, voltage), mean[0], color=colour, ls=_line(states, state), lw=0.9)
     _frequency_axes(axes, k, curves, voltage)
     for defocus, colour in zip(defoci, colours, strict=True):
         axes.plot([], [], color=colour, label=signed(defocus))
@@ -219,11 +214,6 @@ def _together(axes: Axes, k: Any, curves: Any, states: list[str], defoci: list[f
 
 def _frequency_axes(axes: Axes, k: Any, curves: Any, voltage: float) -> None:
     """Scattering angle below, spatial frequency above."""
-    import numpy as np
-
-    from persistem.descriptors.spectra import scattering_angle
-    from persistem.imaging.optics import wavelength
-
     everything = np.stack(list(curves.values()))
     high = everything.max()
     low = max(everything.min(), high * 1e-6)
@@ -240,18 +230,16 @@ def _frequency_axes(axes: Axes, k: Any, curves: Any, voltage: float) -> None:
 
 
 def _apart(figure: Any, k: Any, curves: Any, states: list[str], defoci: list[float], rows: int, voltage: float) -> None:
-    """A panel for each defocus, on linear scales of their own, where differences between the states show."""
-    from persistem.descriptors.spectra import scattering_angle
-
+    """A panel for each defocus with its own linear scale, to show differences between the states."""
     columns = min(COLUMNS, len(defoci))
     cells = list(figure.subplots(rows, columns, squeeze=False).ravel())
     angle = scattering_angle(k, voltage)
     for axes, defocus in zip(cells, defoci, strict=False):
         for label, state in enumerate(states):
-            if found := _mean(curves, state, defocus):
+            if mean := _mean(curves, state, defocus):
                 colour = COLOURS[label % len(COLOURS)]
-                axes.plot(angle, found[0] * 1e3, color=colour, ls=_line(states, state), label=state, lw=0.9)
-                axes.fill_between(angle, found[1] * 1e3, found[2] * 1e3, color=colour, alpha=0.25, lw=0)
+                axes.plot(angle, mean[0] * 1e3, color=colour, ls=_line(states, state), label=state, lw=0.9)
+                axes.fill_between(angle, mean[1] * 1e3, mean[2] * 1e3, color=colour, alpha=0.25, lw=0)
         axes.set(xlim=(0, angle[-1]), ylim=(0, None))
         axes.locator_params(axis="y", nbins=4)
         axes.text(0.95, 0.93, signed(defocus), transform=axes.transAxes, ha="right", va="top")
@@ -269,8 +257,6 @@ def _apart(figure: Any, k: Any, curves: Any, states: list[str], defoci: list[flo
 
 def _bars(axes: Axes, accuracy: dict[bool, list[dict[str, Any]]], n_states: int, reason: str | None) -> None:
     """Accuracy over all foci: model and kind of crop along x, a colour for each split."""
-    import numpy as np
-
     shown = [(kind, row) for kind, rows in accuracy.items() for row in rows if row["foci"] == "all"]
     shown = [(kind, row) for kind, row in shown if row["training"] == "pooled"]
     if reason is not None:

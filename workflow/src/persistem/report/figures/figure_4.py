@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.imaging.crops import read_crops
 from persistem.report.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, crop_of, signed
+from persistem.topology.diagrams import read_diagrams, strings, values_of
+from persistem.topology.pairs import crop_pairs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +23,7 @@ ABOUT = (
     " rule: the one born later dies and the elder lives on. The paper's drawing differs: there both die and a third is"
     " born. (c) counts islands over all in-focus crops, which the paper judges by eye from one crop of each state."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 2
 
 #: The small image of (a). Its births and deaths are computed.
@@ -42,7 +47,7 @@ In the paper's drawing both die
 and a third is born"""
 #: Islands, rings.
 KINDS = (COLOURS[2], COLOURS[3])
-#: Share of the crops that is white in the panels of (b).
+#: Share of white pixels in the panels of (b).
 SHARES = (0.05, 0.15, 0.3, 0.5, 0.7, 0.9)
 #: Grey levels of an 8-bit image.
 GREY = 256
@@ -53,12 +58,11 @@ UNFOCUSED = "no defocus of the study is within learning.in_focus of 0 Å, so no 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw the filtration of ``ARRAY``, of one crop of each state, and the islands of all in-focus crops.
 
-    numbers: ``array`` (its pairs; a death of None is the island that never dies), ``islands`` (for each state and seed,
-    per crop and averaged over the grey levels at which at most half of the crops is white), ``levels`` (the first and
-    last of these; None where no crop is in focus).
+    numbers: ``array`` (its pairs; the island that never dies has a death of None), ``islands`` (for each state and
+    seed, per crop and averaged over the grey levels at which at most half of the crops is white), ``levels`` (the first
+    and last of these; None if no crop is in focus).
     """
     import matplotlib.pyplot as plt
-    import numpy as np
 
     states, filtration = list(settings["states"]), settings["filtration"]
     shown = sorted(settings["crops"], key=lambda s: states.index(s["state"]))
@@ -92,8 +96,8 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     way, limit = ("bright to dark", "lower") if filtration == "superlevel" else ("dark to bright", "upper")
 
     def means(key: str, form: str) -> str:
-        of = {s: [i[key] for i in islands if i["state"] == s] for s in states}
-        return ", ".join(f"{sum(v) / len(v):{form}} ({s})" for s, v in of.items() if v)
+        by_state = {s: [i[key] for i in islands if i["state"] == s] for s in states}
+        return ", ".join(f"{sum(v) / len(v):{form}} ({s})" for s, v in by_state.items() if v)
 
     caption = (
         f"Recipe {settings['recipe']!r}, {filtration} filtration. (a) From bright to dark. (b) From {way}: numbers are"
@@ -116,55 +120,47 @@ def features_of(image: NDArray[Any]) -> list[dict[str, Any]]:
     """Islands and rings of a small image from bright to dark, in the order of birth, numbered within their degree.
 
     Keys: degree, index, name, birth, death (None: never), ``at`` (row and column of the birth of an island, and of the
-    death of a ring, its last pixel) and ``elder``, the index of the island that one joins. Pairs are HomCloud's.
+    death of a ring, its last pixel) and ``elder``, the index of the island it joins. Pairs are HomCloud's.
     """
-    import numpy as np
     from scipy.ndimage import label
 
-    from persistem.topology.pairs import crop_pairs
-
-    found: list[dict[str, Any]] = []
+    features: list[dict[str, Any]] = []
     for degree, birth, death, *places in crop_pairs(image, "superlevel").tolist():
         at = tuple(places[:2] if degree == 0 else places[2:])
-        found.append({"degree": degree, "birth": birth, "death": death, "at": at})
+        features.append({"degree": degree, "birth": birth, "death": death, "at": at})
     top = tuple(int(i) for i in np.unravel_index(image.argmax(), image.shape))
-    found.append({"degree": 0, "birth": int(image.max()), "death": None, "at": top})
-    found.sort(key=lambda f: (f["degree"], -f["birth"], f["death"] is not None))
+    features.append({"degree": 0, "birth": int(image.max()), "death": None, "at": top})
+    features.sort(key=lambda f: (f["degree"], -f["birth"], f["death"] is not None))
     for degree in (0, 1):
-        for index, feature in enumerate((f for f in found if f["degree"] == degree), start=1):
-            feature |= {"index": index, "name": f"$D_{degree}^{index}$"}
-    islands = [f for f in found if f["degree"] == 0]
+        for index, member in enumerate((f for f in features if f["degree"] == degree), start=1):
+            member |= {"index": index, "name": f"$D_{degree}^{index}$"}
+    islands = [f for f in features if f["degree"] == 0]
     for island in islands[1:]:
         together = label(image >= island["death"])[0]
         island["elder"] = next(e["index"] for e in islands if together[e["at"]] == together[island["at"]])
-    return found
+    return features
 
 
 def island_counts(crops: NDArray[Any], filtration: str, births: NDArray[Any], deaths: NDArray[Any]) -> NDArray[Any]:
     """Islands of crops (n, rows, columns) uint8 at each of the 256 limits of their filtration: (5, 256) int.
 
     Rows: islands, pixels within the limit, islands born at it and islands dead at it, summed over the crops, and n.
-    Births and deaths (grey levels) are those of the pairs of degree 0 of all crops: by the elder rule, and without
+    Births and deaths (grey levels) belong to the degree-0 pairs of all crops: by the elder rule, and without
     islands that are born and die at one grey level.
     """
-    import numpy as np
-
     superlevel = filtration == "superlevel"
-    first = crops.max(axis=(1, 2)) if superlevel else crops.min(axis=(1, 2))  # births of those that never die
+    first = crops.max(axis=(1, 2)) if superlevel else crops.min(axis=(1, 2))  # births of the islands that never die
     born = np.bincount(np.concatenate([births, first]).astype(int), minlength=GREY)
     dead = np.bincount(deaths.astype(int), minlength=GREY)
     pixels = np.bincount(crops.ravel(), minlength=GREY)
-    to = slice(None, None, -1 if superlevel else 1)
-    alive, white = (np.cumsum(change[to])[to] for change in (born - dead, pixels))
+    direction = slice(None, None, -1 if superlevel else 1)
+    alive, white = (np.cumsum(change[direction])[direction] for change in (born - dead, pixels))
     return np.stack([alive, white, born, dead, np.full(GREY, len(crops))])
 
 
 def _measure(root: Path, of: dict[str, Any], filtration: str) -> NDArray[Any]:
-    """``island_counts`` of the crops in a file, by their diagrams."""
+    """``island_counts`` of the crops in a file, from their diagrams."""
     import pyarrow.compute as pc
-
-    from persistem.imaging.crops import read_crops
-    from persistem.topology.diagrams import read_diagrams, strings, values_of
 
     stack = read_crops(root / of["path"])
     table = read_diagrams(root / of["diagrams"])
@@ -175,8 +171,6 @@ def _measure(root: Path, of: dict[str, Any], filtration: str) -> NDArray[Any]:
 
 def _summary(counts: NDArray[Any], counted: NDArray[Any], area: float) -> dict[str, Any]:
     """Means over grey levels; the area of an island is the white area over the number of islands at each level."""
-    import numpy as np
-
     number, white, born, dead, crops = counts
     some = counted & (number > 0)
     return {
@@ -187,8 +181,6 @@ def _summary(counts: NDArray[Any], counted: NDArray[Any], area: float) -> dict[s
 
 
 def _explain(part: Any, features: list[dict[str, Any]]) -> None:
-    import numpy as np
-
     image = np.array(ARRAY)
     times = {f["birth"] for f in features} | {f["death"] for f in features if f["death"] is not None}
     left, right = part.subfigures(1, 2, width_ratios=[4.2, 1.3])
@@ -202,8 +194,7 @@ def _explain(part: Any, features: list[dict[str, Any]]) -> None:
 
 
 def _array(axes: Axes, image: NDArray[Any], level: int, features: list[dict[str, Any]]) -> None:
-    """The cells at or above ``level`` white, what lives then, and what is born or dies at it."""
-    import numpy as np
+    """The cells at or above ``level`` in white, what is alive then, and what is born or dies at it."""
     from matplotlib.patches import Rectangle
 
     rows, columns = image.shape
@@ -238,7 +229,7 @@ def _array(axes: Axes, image: NDArray[Any], level: int, features: list[dict[str,
 
 
 def _diagram(axes: Axes, features: list[dict[str, Any]]) -> None:
-    """Birth and death of ``ARRAY``'s islands and rings, below the diagonal since time runs from bright to dark."""
+    """Births and deaths of ``ARRAY``'s islands and rings, below the diagonal since time runs from bright to dark."""
     axes.plot([0, 10], [0, 10], color="0.5", lw=0.6)
     for f in (f for f in features if f["death"] is not None):
         axes.plot(f["birth"], f["death"], "os"[f["degree"]], color=KINDS[f["degree"]], ms=4)
@@ -250,9 +241,7 @@ def _diagram(axes: Axes, features: list[dict[str, Any]]) -> None:
 
 
 def _thresholds(part: Any, crops: list[Any], shown: list[dict[str, Any]], filtration: str, pixel_size: float) -> None:
-    """The crops, and their pixels within the limit at the same levels for all."""
-    import numpy as np
-
+    """The crops, and their pixels within the limit at levels shared by all crops."""
     together = np.concatenate([crop.ravel() for crop in crops])
     shares = [1 - share for share in SHARES] if filtration == "superlevel" else list(SHARES)
     levels = np.rint(np.quantile(together, shares)).astype(int)
@@ -271,14 +260,12 @@ def _thresholds(part: Any, crops: list[Any], shown: list[dict[str, Any]], filtra
 
 def _statistics(part: Any, measured: Any, states: list[str], area: float, counted: Any, superlevel: bool) -> None:
     """Area, number, and births and deaths of islands at each limit of the grey level."""
-    import numpy as np
-
     grid, levels = part.subplots(1, 3), np.arange(GREY)
     for label, state in enumerate(states):
-        found = [m for (s, _), m in measured.items() if s == state]
+        of_state = [m for (s, _), m in measured.items() if s == state]
         with np.errstate(invalid="ignore"):  # no area where there is no island
-            panels = [[[m[1] / m[0] * area, m[0] / m[4], (m[2] + m[3]) / m[4]][n] for m in found] for n in range(3)]
-        for axes, values in zip(grid, np.array(panels) if found else [], strict=False):
+            panels = [[[m[1] / m[0] * area, m[0] / m[4], (m[2] + m[3]) / m[4]][n] for m in of_state] for n in range(3)]
+        for axes, values in zip(grid, np.array(panels) if of_state else [], strict=False):
             colour = COLOURS[label % len(COLOURS)]
             axes.plot(levels, values.mean(axis=0), color=colour, label=state)
             axes.fill_between(levels, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.25, lw=0)

@@ -1,9 +1,11 @@
-"""Figure 6: what the classifiers have learned, on the plane of birth and death."""
+"""Figure 6: the learned weights of the classifiers on the plane of birth and death."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from persistem.learning.weights import read_weights, side_of, weight_map
 from persistem.report.figures.drawing import DIVERGING, PAGE, CannotDraw, Drawing, plane
@@ -22,20 +24,20 @@ ABOUT = (
     "what a bin changes by when h rises by its standard deviation, and shows where the pairs are that go with a "
     "decision (Haufe et al., NeuroImage 2014)."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 1
 
-#: Share of the bins within the colour scale.
+#: Share of the bins that the colour scale covers.
 SHOWN = 0.995
 COLUMNS = ("model", "degrees", "degree", "filtration", "state")
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
-    """Weights of all models, degrees and, of more than two, states.
+    """Weights of all models, degrees and, if there are more than two, states.
 
-    ``settings``: ``states``, ``weights`` (a file of ``weights.weights_file``, null with less than two states) and
-    ``scaling``. ``distance`` in the numbers is the mean lifetime (grey levels) of the bins that speak for a state, each
-    bin counting by its weight; ``distance_of_pattern`` the same by its pattern.
+    ``settings``: ``states``, ``weights`` (a file of ``weights.weights_file``, null with fewer than two states) and
+    ``scaling``. ``distance`` in the numbers is the mean lifetime (grey levels) of the bins that speak for a state,
+    weighted by their weights; ``distance_of_pattern`` is weighted by their patterns.
     """
     import matplotlib.pyplot as plt
 
@@ -77,7 +79,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 
 def convention(states: list[str], scaling: str) -> str:
-    """What the sign, and the size, of a weight mean."""
+    """The meaning of a weight's sign and size."""
     unit = {
         "standard": "Weights are per standard deviation of a bin.",
         "maximum": "Weights are per largest value of all bins.",
@@ -99,9 +101,7 @@ def plane_maps(weights: Weights, values: str, **of: Any) -> list[tuple[NDArray[A
 
 
 def limit_of(maps: list[list[tuple[NDArray[Any], NDArray[Any]]]]) -> float:
-    """End of a colour scale that all maps share: a few bins at the edge of the mesh may lie beyond it."""
-    import numpy as np
-
+    """End of the maps' shared colour scale; a few bins at the edge of the mesh may lie beyond it."""
     sizes = np.concatenate([np.abs(image[np.isfinite(image)]) for images in maps for _, image in images])
     return float(np.quantile(sizes, SHOWN)) or float(sizes.max()) or 1.0
 
@@ -115,19 +115,17 @@ def draw_maps(axis: Axes, images: list[tuple[NDArray[Any], NDArray[Any]]], limit
 
 
 def _keys(weights: Weights) -> list[dict[str, Any]]:
-    """Every model, choice of degrees, degree and filtration that there are weights of."""
+    """Every model, choice of degrees, degree and filtration that has weights."""
     columns = [weights[name].tolist() for name in COLUMNS[:-1]]
     return [dict(zip(COLUMNS, key, strict=False)) for key in dict.fromkeys(zip(*columns, strict=True))]
 
 
-def _distance(weights: Weights, values: str, of: dict[str, Any], states: list[str]) -> dict[str, Any]:
-    """Mean lifetime (grey levels) of the bins that speak for each state, None where none does."""
-    import numpy as np
-
-    result: dict[str, Any] = dict(of)
+def _distance(weights: Weights, values: str, key: dict[str, Any], states: list[str]) -> dict[str, Any]:
+    """Mean lifetime (grey levels) of the bins that speak for each state, None if none does."""
+    result: dict[str, Any] = dict(key)
     for state in states:
         positive, sign = side_of(states, state)
-        rows = np.logical_and.reduce([weights[k] == v for k, v in (of | {"state": positive}).items()])
+        rows = np.logical_and.reduce([weights[k] == v for k, v in (key | {"state": positive}).items()])
         size = np.clip(sign * weights[values][rows], 0, None)
         lifetime = np.abs(weights["birth"][rows] - weights["death"][rows])
         result[state] = round(float(size @ lifetime / size.sum()), 2) if size.sum() else None
@@ -135,11 +133,13 @@ def _distance(weights: Weights, values: str, of: dict[str, Any], states: list[st
 
 
 def _caption(distances: dict[str, list[dict[str, Any]]], states: list[str], combined: str) -> str:
-    """How far from the diagonal the combined classifiers' bins of each state are."""
+    """Distances from the diagonal of the combined classifiers' bins of each state."""
     parts = []
     for key, what in (("distance", "weights"), ("distance_of_pattern", "patterns")):
-        for of in distances[key]:
-            if of["degrees"] == combined:
-                means = ", ".join(f"{state} {'none' if of[state] is None else f'{of[state]:.0f}'}" for state in states)
-                parts.append(f"{what}, {of['model']}, degree {of['degree']}, {of['filtration']}: {means}")
+        for row in distances[key]:
+            if row["degrees"] == combined:
+                means = ", ".join(
+                    f"{state} {'none' if row[state] is None else f'{row[state]:.0f}'}" for state in states
+                )
+                parts.append(f"{what}, {row['model']}, degree {row['degree']}, {row['filtration']}: {means}")
     return f"Mean lifetime in grey levels of the bins that speak for each state, degrees combined: {'; '.join(parts)}."

@@ -6,16 +6,20 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.learning.weights import bin_of, read_weights, side_of, strongest, weight_map
 from persistem.report.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, crop_of, record_of, show_crop
 from persistem.report.figures.figure_6 import draw_maps, limit_of
+from persistem.topology.diagrams import read_diagrams, strings, values_of
+from persistem.topology.inverse import read_inverse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     Weights = dict[str, NDArray[Any]]
-    #: By column of the weights, degree, filtration and state: edges of the bins, and which of them (death, birth).
+    #: By column of the weights, degree, filtration and state: edges of the bins, and the region's mask (death, birth).
     Regions = dict[tuple[str, int, str, str], tuple[NDArray[Any], NDArray[Any]]]
 
 TITLE = "Inverse analysis: what the classifier looks at"
@@ -27,21 +31,21 @@ ABOUT = (
     "in bins with hardly any pairs; the counts of both are among the numbers. Each map has its own "
     "colour scale; a crop is framed in the colour of its state."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 1
 
 VALUES = ("pattern", "weight")
-#: Of the points of birth, as in the paper.
+#: Colour of the points of birth, as in the paper.
 BIRTH = "#37ff37"
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """A row for each degree and crop: its diagram on the map, and the pairs in each state's region on the crop.
 
-    ``settings``: ``states``, ``weights`` (a file of ``weights.weights_file``, null with less than two states),
+    ``settings``: ``states``, ``weights`` (a file of ``weights.weights_file``, null with fewer than two states),
     ``model``, ``degrees`` (of the classifier), ``pixel_size_A``, ``crops`` (records with ``path``, ``defocus``,
     ``index`` and ``inverse``), ``diagrams`` (records with ``path`` and ``defocus``) and ``crops_per_micrograph``.
-    The first filtration is drawn; the numbers are of all.
+    The first filtration is drawn; the numbers cover all.
     """
     import matplotlib.pyplot as plt
 
@@ -62,8 +66,13 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     for k, (row, (degree, crop)) in enumerate(zip(axes, shown, strict=True)):
         grey = crop_of(crop, root)
         pairs, pixels = _pairs(Path(root) / crop["inverse"], degree, filtration)
-        of = {"model": settings["model"], "degrees": settings["degrees"], "degree": degree, "filtration": filtration}
-        image = weight_map(weights, "pattern", **of, state=side_of(states, crop["state"])[0])
+        classifier = {
+            "model": settings["model"],
+            "degrees": settings["degrees"],
+            "degree": degree,
+            "filtration": filtration,
+        }
+        image = weight_map(weights, "pattern", **classifier, state=side_of(states, crop["state"])[0])
         draw_maps(row[0], [image], limit_of([[image]]))
         row[0].plot(*pairs[:, :2].T, ".", color="black", markersize=2, markeredgewidth=0)
         row[0].set_title(f"degree {degree}, {crop['state']}: {len(pairs)} pairs")
@@ -86,28 +95,24 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 
 def _regions(weights: Weights, settings: dict[str, Any]) -> Regions:
-    """The strongest region of each state, by degree and filtration, in the weights and in the patterns."""
-    states, of = settings["states"], {"model": settings["model"], "degrees": settings["degrees"]}
-    if not ((weights["model"] == of["model"]) & (weights["degrees"] == of["degrees"])).any():
-        raise CannotDraw(f"{of['model']} was not trained on degrees {of['degrees']}")
+    """The strongest region of each state, by degree and filtration, in the weights and the patterns."""
+    states, classifier = settings["states"], {"model": settings["model"], "degrees": settings["degrees"]}
+    if not ((weights["model"] == classifier["model"]) & (weights["degrees"] == classifier["degrees"])).any():
+        raise CannotDraw(f"{classifier['model']} was not trained on degrees {classifier['degrees']}")
     regions: Regions = {}
     for values in VALUES:
-        for degree in map(int, of["degrees"].split("+")):
+        for degree in map(int, classifier["degrees"].split("+")):
             for filtration in dict.fromkeys(weights["filtration"].tolist()):
                 for state in states:
                     positive, sign = side_of(states, state)
-                    key = of | {"degree": degree, "filtration": filtration, "state": positive}
+                    key = classifier | {"degree": degree, "filtration": filtration, "state": positive}
                     edges, image = weight_map(weights, values, **key)
                     regions[values, degree, filtration, state] = edges, strongest(image, sign)
     return regions
 
 
 def _pairs(path: Path, degree: int, filtration: str) -> tuple[NDArray[Any], list[NDArray[Any]]]:
-    """Birth, death, row and column of birth of one crop's pairs (n, 4), and the pixels of each one's region."""
-    import numpy as np
-
-    from persistem.topology.inverse import read_inverse
-
+    """Birth, death, row and column of birth of one crop's pairs (n, 4), and the pixels of each pair's region."""
     rows = [r for r in read_inverse(path).to_pylist() if (r["degree"], r["filtration"]) == (degree, filtration)]
     names = ("birth", "death", "birth_row", "birth_column")
     pairs = np.array([[r[name] for name in names] for r in rows], float).reshape(-1, len(names))
@@ -120,8 +125,7 @@ def _inside(birth: NDArray[Any], death: NDArray[Any], edges: NDArray[Any], regio
 
 
 def _outline(axis: Axes, edges: NDArray[Any], region: NDArray[Any], colour: str) -> None:
-    """The sides of a region's bins that are not between two of them."""
-    import numpy as np
+    """The outer sides of a region's bins."""
     from matplotlib.collections import LineCollection
 
     padded = np.pad(region, 1).astype(int)
@@ -135,7 +139,6 @@ def _outline(axis: Axes, edges: NDArray[Any], region: NDArray[Any], colour: str)
 
 def _overlay(axis: Axes, shape: tuple[int, ...], pixels: list[NDArray[Any]], born: NDArray[Any], colour: str) -> None:
     """Regions over a crop in one colour, and points of birth (rows, columns)."""
-    import numpy as np
     from matplotlib.colors import to_rgb
 
     cover = np.zeros((shape[0] * shape[1], 4))
@@ -145,11 +148,8 @@ def _overlay(axis: Axes, shape: tuple[int, ...], pixels: list[NDArray[Any]], bor
 
 
 def _counts(regions: Regions, settings: dict[str, Any], root: Path) -> list[dict[str, Any]]:
-    """Pairs per crop in each region, for each state and seed: all crops of all the diagrams."""
-    import numpy as np
+    """Pairs per crop in each region, for each state and seed, over all crops of all diagrams."""
     import pyarrow.compute as pc
-
-    from persistem.topology.diagrams import read_diagrams, strings, values_of
 
     def specimen(record: dict[str, Any]) -> tuple[str, int]:
         return settings["states"].index(record["state"]), record["seed"]
@@ -171,9 +171,7 @@ def _counts(regions: Regions, settings: dict[str, Any], root: Path) -> list[dict
 
 
 def _extent(key: tuple[str, int, str, str], of: tuple[NDArray[Any], NDArray[Any]]) -> dict[str, Any]:
-    """Births and deaths (grey levels) between which a region lies; null where a state has none."""
-    import numpy as np
-
+    """Range of births and deaths (grey levels) of a region; null if the state has none."""
     values, degree, filtration, state = key
     edges, region = of
     deaths, births = np.nonzero(region)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.report.figures.drawing import ERROR_BARS, PAGE, SPLITS, CannotDraw, Drawing
+from persistem.report.paper import ACCURACIES, STATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,10 +21,10 @@ ABOUT = (
     " curves are in its picture only and are not digitised; the averages that its text states are drawn in as bars"
     " where the study's states are the paper's."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 2
 
-#: The shape of a symbol tells the foci.
+#: The symbols' shapes distinguish the foci.
 FOCI = {"all": ("all foci", "o"), "in-focus": ("in focus", "D")}
 DEGREES = {"0": "zeroth order", "1": "first order", "0+1": "zeroth + first"}
 OPEN = "SVC"
@@ -32,8 +33,6 @@ OPEN = "SVC"
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw the accuracies of one model for all defoci; numbers: ``averages`` (all foci and in focus) and ``paper``."""
     import matplotlib.pyplot as plt
-
-    from persistem.report.paper import ACCURACIES, STATES
 
     if settings["accuracy"] is None:
         raise CannotDraw("the study has fewer than two states, so there is no accuracy")
@@ -45,17 +44,17 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     stated = ACCURACIES if settings["states"] == list(STATES) else []
     paper = [row for row in stated if row["degrees"] in degrees and row["model"] in models]
     chance = 1 / len(settings["states"])
-    # the intervals of few seeds reach from 0 to 1; the points decide what is shown of them
+    # intervals of few seeds reach from 0 to 1, so the points set the axis
     low = max(math.floor(min([*(row["accuracy"] for row in rows), chance]) * 20 - 1) / 20, 0)
 
     figure = plt.figure(figsize=(PAGE, 5.6))
     parts: Any = figure.subfigures(2, 1, height_ratios=[1, 1.05])
     top, bottom = parts
     panels = top.subplots(1, len(degrees), sharey=True, squeeze=False)[0]
-    for letter, axes, of in zip("abcdefgh", panels, degrees, strict=False):
-        _against_defocus(axes, [row for row in rows if row["degrees"] == of], models, settings["in_focus"])
-        _paper_lines(axes, [row for row in paper if row["degrees"] == of and row["foci"] == "all"])
-        axes.set_title(f"$\\bf{{({letter})}}$ {DEGREES.get(of, of)}", loc="left")
+    for letter, axes, choice in zip("abcdefgh", panels, degrees, strict=False):
+        _against_defocus(axes, [row for row in rows if row["degrees"] == choice], models, settings["in_focus"])
+        _paper_lines(axes, [row for row in paper if row["degrees"] == choice and row["foci"] == "all"])
+        axes.set_title(f"$\\bf{{({letter})}}$ {DEGREES.get(choice, choice)}", loc="left")
         axes.set_xlabel("Defocus (Å)")
     averages = bottom.subplots()
     _averages(averages, [row for row in rows if row["foci"] in FOCI], paper, degrees, models)
@@ -81,9 +80,9 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 
 def read_accuracies(path: Path) -> list[dict[str, Any]]:
-    """Rows of an accuracy table with numbers as numbers; an interval or an accuracy that is missing is None.
+    """Rows of an accuracy table, numbers as numbers, a missing interval as None; rows without accuracy are left out.
 
-    Raises CannotDraw where there is no such table, or columns are missing.
+    Raises CannotDraw if there is no such table, or columns are missing.
     """
     needed = {"degrees", "model", "split", "training", "foci", "accuracy", "ci_low", "ci_high"}
     try:
@@ -116,13 +115,15 @@ def _against_defocus(axes: Axes, rows: list[dict[str, Any]], models: list[str], 
     lines = [(split, model) for split in SPLITS for model in models]
     axes.axvspan(-in_focus, in_focus, color="0.93", lw=0, zorder=0)
     for n, (split, model) in enumerate(lines):
-        of = [row for row in rows if row["foci"] not in FOCI and (row["split"], row["model"]) == (split, model)]
-        of.sort(key=lambda row: float(row["foci"]))
+        curve = [row for row in rows if row["foci"] not in FOCI and (row["split"], row["model"]) == (split, model)]
+        curve.sort(key=lambda row: float(row["foci"]))
         _, colour, dash = SPLITS[split]
-        x = [float(row["foci"]) + gap * (n - (len(lines) - 1) / 2) for row in of]
-        axes.plot(x, [row["accuracy"] for row in of], color=colour, ls=dash, lw=0.8)
-        for at, row in zip(x, of, strict=True):
-            axes.errorbar(at, row["accuracy"], _spread(row), ecolor=(colour, 0.45), **_symbol(colour, model, "o", 3))
+        x = [float(row["foci"]) + gap * (n - (len(lines) - 1) / 2) for row in curve]
+        axes.plot(x, [row["accuracy"] for row in curve], color=colour, ls=dash, lw=0.8)
+        for position, row in zip(x, curve, strict=True):
+            axes.errorbar(
+                position, row["accuracy"], _spread(row), ecolor=(colour, 0.45), **_symbol(colour, model, "o", 3)
+            )
 
 
 def _symbol(colour: str, model: str, marker: str, size: float) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def _symbol(colour: str, model: str, marker: str, size: float) -> dict[str, Any]
 
 
 def _paper_lines(axes: Axes, paper: list[dict[str, Any]]) -> None:
-    """The paper's average over all foci, one line a model: it states no accuracy at a single defocus."""
+    """The paper's average over all foci, one line per model: it states no accuracy at a single defocus."""
     for row in paper:
         axes.axhline(row["accuracy"], color="black", lw=0.9, ls=_paper_dash(row["model"]), zorder=1)
 
@@ -143,8 +144,8 @@ def _paper_dash(model: str) -> Any:
 def _averages(
     axes: Axes, rows: list[dict[str, Any]], paper: list[dict[str, Any]], degrees: list[str], models: list[str]
 ) -> None:
-    """Degrees and models along x; for each the splits beside each other, all foci and then in focus."""
-    groups = [(of, model) for of in degrees for model in models]
+    """Degrees and models along x; for each the splits side by side, all foci and then in focus."""
+    groups = [(choice, model) for choice in degrees for model in models]
     offsets = {(split, foci): 0.13 * (k - 1.5) for k, (foci, split) in enumerate((f, s) for f in FOCI for s in SPLITS)}
     for row in rows:
         x = groups.index((row["degrees"], row["model"])) + offsets[row["split"], row["foci"]]
@@ -158,7 +159,7 @@ def _averages(
                       ha="right" if side < 0 else "left")  # fmt: skip
     for k in range(1, len(degrees)):
         axes.axvline(k * len(models) - 0.5, color="0.8", lw=0.6)
-    axes.set_xticks(range(len(groups)), [f"{model}\n{DEGREES.get(of, of)}" for of, model in groups])
+    axes.set_xticks(range(len(groups)), [f"{model}\n{DEGREES.get(choice, choice)}" for choice, model in groups])
     axes.set(ylabel="Accuracy", xlim=(-0.55, len(groups) - 0.45))
     axes.tick_params(axis="x", length=0)
 

@@ -6,13 +6,12 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from persistem.report.figures.baselines import compare, error, evaluation, lowest, said, sentence
+from persistem.report.figures.baselines import Row, compare, error, evaluation, lowest, said, sentence
 from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from persistem.report.figures.baselines import Row
 
 TITLE = "What the split of the crops lets through"
 ABOUT = (
@@ -24,32 +23,32 @@ ABOUT = (
     " split: region and micrograph leave out different things, and neither contains the other. Closed symbols: LR;"
     " open: SVC."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 2
 
-#: The paper's first, another seed last, and what an axis calls them.
+#: The splits, from the paper's to another seed, and their labels on an axis.
 SPLITS = {"random": "random", "region": "region", "micrograph": "micro-\ngraph", "seed": "seed"}
-#: What a split of the same seed takes out of training.
+#: What a split within one seed takes out of training.
 LEFT = {"region": "the same atoms do not train", "micrograph": "no crop of the same defocus trains"}
 COLUMNS = 3
 COLOURS = {"LR": "#000000", "SVC": "#009E73"}
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
-    """Draw a panel for each recipe; ``settings``: ``evaluation``, the path of a JSON.
+    """Draw a panel for each recipe; ``settings``: ``evaluation``, path of a JSON.
 
-    numbers: ``finding``, ``accuracies`` (those drawn) and ``falls`` (from the random split ``to`` each other).
+    numbers: ``finding``, ``accuracies`` (drawn here) and ``falls`` (from the random split ``to`` each other one).
     """
     import matplotlib.pyplot as plt
 
-    found = evaluation(settings, root)
-    rows = [row for row in found.get("leak", []) if row["split"] in SPLITS and row["accuracy"] is not None]
+    results = evaluation(settings, root)
+    rows = [row for row in results.get("leak", []) if row["split"] in SPLITS and row["accuracy"] is not None]
     if not rows:
         raise CannotDraw("the evaluation has no accuracy of different splits")
     recipes = list(dict.fromkeys(row["recipe"] for row in rows))
     models = list(dict.fromkeys(row["model"] for row in rows))
     splits = [split for split in SPLITS if any(row["split"] == split for row in rows)]
-    chance, low = 1 / len(found["states"]), lowest(rows, 1 / len(found["states"]))
+    chance, low = 1 / len(results["states"]), lowest(rows, 1 / len(results["states"]))
 
     columns = min(COLUMNS, len(recipes))
     lines = -(-len(recipes) // columns)
@@ -80,22 +79,22 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 
 def _panel(axes: Axes, rows: list[Row], models: list[str], splits: list[str]) -> None:
-    """Splits along x, a line for each model with its accuracies, above the last model's line and below the others."""
+    """Splits along x, a line for each model; accuracies are written above the last line and below the others."""
     for n, model in enumerate(models):
-        of = [row for split in splits for row in rows if (row["model"], row["split"]) == (model, split)]
+        curve = [row for split in splits for row in rows if (row["model"], row["split"]) == (model, split)]
         shift = 0.14 * (n - (len(models) - 1) / 2)
-        x = [splits.index(row["split"]) + shift for row in of]
+        x = [splits.index(row["split"]) + shift for row in curve]
         colour = COLOURS.get(model, "#CC79A7")
         face = "white" if model == "SVC" else colour
-        axes.plot(x, [row["accuracy"] for row in of], color=colour, lw=0.8, alpha=0.6, zorder=1)
-        for at, row in zip(x, of, strict=True):
+        axes.plot(x, [row["accuracy"] for row in curve], color=colour, lw=0.8, alpha=0.6, zorder=1)
+        for position, row in zip(x, curve, strict=True):
             bar: dict[str, Any] = {"fmt": "o", "ms": 4, "color": colour, "mfc": face, "mew": 0.8, "elinewidth": 0.7}
-            axes.errorbar(at, row["accuracy"], error(row), **bar)
-            side = 1 if n == len(models) - 1 else -1  # where no line of falling accuracy passes
+            axes.errorbar(position, row["accuracy"], error(row), **bar)
+            side = 1 if n == len(models) - 1 else -1  # where no falling line passes
             text: dict[str, Any] = {"ha": "right" if side < 0 else "left", "va": "center", "fontsize": 6}
-            place = (at, row["accuracy"]), (3 * side, 6 * side)
+            place = (position, row["accuracy"]), (3 * side, 6 * side)
             axes.annotate(f"{row['accuracy']:.2f}", *place, textcoords="offset points", color=colour, **text)
-        if of:
+        if curve:
             end: dict[str, Any] = {
                 "fontsize": 7,
                 "color": colour,
@@ -111,24 +110,24 @@ def _panel(axes: Axes, rows: list[Row], models: list[str], splits: list[str]) ->
 
 
 def _fall(rows: list[Row], recipe: str, model: str) -> dict[str, Any] | None:
-    """How accuracy falls from the random split to each other, for one recipe and model; None without both ends."""
-    of = {row["split"]: row for row in rows if (row["recipe"], row["model"]) == (recipe, model)}
-    if "random" not in of or "seed" not in of:
+    """How accuracy falls from the random split to each other one, for one recipe and model; None without both ends."""
+    by_split = {row["split"]: row for row in rows if (row["recipe"], row["model"]) == (recipe, model)}
+    if "random" not in by_split or "seed" not in by_split:
         return None
-    to = {
+    falls = {
         split: {
-            "accuracy": said(of[split]),
-            "fall": round(of["random"]["accuracy"] - of[split]["accuracy"], 4),
-            "verdict": compare(of[split], of["random"]),
+            "accuracy": said(by_split[split]),
+            "fall": round(by_split["random"]["accuracy"] - by_split[split]["accuracy"], 4),
+            "verdict": compare(by_split[split], by_split["random"]),
         }
         for split in SPLITS
-        if split in of and split != "random"
+        if split in by_split and split != "random"
     }
-    return {"recipe": recipe, "model": model, "random": said(of["random"]), "to": to}
+    return {"recipe": recipe, "model": model, "random": said(by_split["random"]), "to": falls}
 
 
 def _finding(falls: list[dict[str, Any]]) -> str:
-    """The first recipe and model in full, the range of the others."""
+    """The first recipe and model in full, and the range of the others."""
     if not falls:
         return "No recipe was tested under both the random split and unseen seeds."
     first = falls[0]
@@ -140,9 +139,9 @@ def _finding(falls: list[dict[str, Any]]) -> str:
     ]
     parts = []
     for split, left in LEFT.items():
-        if found := first["to"].get(split):
+        if fall_of_split := first["to"].get(split):
             verb = {"below": "falls to", "above": "rises to", "undecided": "is not told apart from random,"}
-            parts.append(f"where {left} it {verb[found['verdict']]} {found['accuracy']}")
+            parts.append(f"where {left} it {verb[fall_of_split['verdict']]} {fall_of_split['accuracy']}")
     clauses.append(" and ".join(parts))
     if len(falls) > 1:
         others = [fall["to"]["seed"]["fall"] for fall in falls[1:]]

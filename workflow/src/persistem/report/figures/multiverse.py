@@ -1,4 +1,4 @@
-"""The choices that a study makes and the paper leaves open: accuracy for every other answer."""
+"""Choices of a study that the paper leaves open: accuracy for every alternative."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from persistem.report.figures.baselines import compare, error, listed, said, sentence
+from persistem.report.figures.baselines import Row, compare, error, listed, said, sentence
 from persistem.report.figures.drawing import PAGE, SPLITS, CannotDraw, Drawing
 from persistem.report.figures.figure_8 import read_accuracies
+from persistem.report.paper import ACCURACIES, STATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from persistem.report.figures.baselines import Row
 
 TITLE = "What the choices that the paper leaves open do to the accuracy"
 ABOUT = (
@@ -24,31 +24,30 @@ ABOUT = (
     " is told apart, any other is not, which does not say that the choice is without effect. Black lines: the paper's"
     " accuracies of the same degrees, where the study's states are the paper's."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 2
 
-#: Of the labels, in letters.
+#: Length of the labels, in letters.
 LENGTH = 44
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw the alternatives as lines, grouped by question, a panel for each model.
 
-    ``settings``: ``states`` (the paper's accuracies are drawn in where they are the paper's) and ``alternatives``
-    (``question``, ``answer``, ``default``, ``accuracy``: the path of a table), the study itself first. numbers:
+    ``settings``: ``states`` (the paper's accuracies are drawn in if they are the paper's) and ``alternatives``
+    (``question``, ``answer``, ``default``, ``accuracy``: path of a table), the study itself first. numbers:
     ``finding``, ``accuracies`` (with ``verdict``: ``above``, ``below`` or ``undecided`` against the study as it is,
-    None of itself and without intervals, and ``paper``: whether the interval holds the paper's accuracy) and ``paper``.
+    None for itself and without intervals, and ``paper``: whether the interval holds the paper's accuracy) and
+    ``paper``.
     """
     import matplotlib.pyplot as plt
-
-    from persistem.report.paper import ACCURACIES, STATES
 
     alternatives = settings["alternatives"]
     if len(alternatives) < 2:
         raise CannotDraw("the study has no alternative to compare it with")
     stated = ACCURACIES if list(settings.get("states", ())) == list(STATES) else []
-    paper = {of["model"]: of["accuracy"] for of in stated if (of["degrees"], of["foci"]) == ("0+1", "all")}
-    rows = [found for n, of in enumerate(alternatives) for found in _read(n, of, root, paper)]
+    paper = {row["model"]: row["accuracy"] for row in stated if (row["degrees"], row["foci"]) == ("0+1", "all")}
+    rows = [row for n, alternative in enumerate(alternatives) for row in _read(n, alternative, root, paper)]
     own = {(row["model"], row["split"]): row for row in rows if row["line"] == 0}
     if not own:
         raise CannotDraw(f"{alternatives[0]['accuracy']} has no accuracy of models trained on all defoci")
@@ -87,13 +86,15 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     return Drawing(figure, caption, {"finding": finding, "accuracies": shown, "paper": paper})
 
 
-def _read(line: int, of: Mapping[str, Any], root: Path, paper: Mapping[str, float]) -> list[dict[str, Any]]:
+def _read(line: int, alternative: Mapping[str, Any], root: Path, paper: Mapping[str, float]) -> list[dict[str, Any]]:
     """Accuracies of one alternative: its joint degrees, one model for all defoci, all foci, both splits."""
-    table = [r for r in read_accuracies(root / of["accuracy"]) if (r["training"], r["foci"]) == ("pooled", "all")]
+    table = [
+        r for r in read_accuracies(root / alternative["accuracy"]) if (r["training"], r["foci"]) == ("pooled", "all")
+    ]
     joint = max((row["degrees"] for row in table), key=lambda degrees: str(degrees).count("+"), default=None)
     first = table[0].get("features") if table else None
     return [
-        {key: of[key] for key in ("question", "answer")}
+        {key: alternative[key] for key in ("question", "answer")}
         | {key: row[key] for key in ("model", "split", "accuracy", "ci_low", "ci_high", "n_splits")}
         | {"line": line, "paper": _holds(row, paper.get(row["model"]))}
         for row in table
@@ -102,29 +103,29 @@ def _read(line: int, of: Mapping[str, Any], root: Path, paper: Mapping[str, floa
 
 
 def _holds(row: Row, value: float | None) -> bool | None:
-    """Whether a value lies in a row's interval; None where one of them is missing."""
+    """Whether a value lies in a row's interval; None if either is missing."""
     if value is None or row["ci_low"] is None or row["ci_high"] is None:
         return None
     return bool(row["ci_low"] <= value <= row["ci_high"])
 
 
 def _verdict(row: Row, own: Row | None) -> str | None:
-    """How a row compares with the study as it is; None of the study itself and where there is no interval."""
+    """How a row compares with the study as it is; None for the study itself and without an interval."""
     if own is None or not row["line"] or any(r[end] is None for r in (row, own) for end in ("ci_low", "ci_high")):
         return None
     return compare(row, own)
 
 
 def _places(alternatives: Sequence[Mapping[str, Any]]) -> tuple[dict[int, float], dict[str, float]]:
-    """Height of each alternative, and of each question: its heading is a line of its own where answers share it."""
-    places, headings, at = {0: 0.0}, {}, 1.3
-    for question in dict.fromkeys(of["question"] for of in alternatives[1:]):
-        headings[question] = at
-        for n, of in enumerate(alternatives):
-            if n and of["question"] == question:
-                at += 1
-                places[n] = at
-        at += 1.3
+    """Height of each alternative, and of each question's heading, a line of its own above its answers."""
+    places, headings, height = {0: 0.0}, {}, 1.3
+    for question in dict.fromkeys(alternative["question"] for alternative in alternatives[1:]):
+        headings[question] = height
+        for n, alternative in enumerate(alternatives):
+            if n and alternative["question"] == question:
+                height += 1
+                places[n] = height
+        height += 1.3
     return places, headings
 
 
@@ -148,11 +149,15 @@ def _panel(axes: Axes, rows: Sequence[Row], places: Mapping[int, float]) -> None
 def _labels(
     axes: Axes, alternatives: Sequence[Mapping[str, Any]], places: Mapping[int, float], headings: Mapping[str, float]
 ) -> None:
-    """Questions in bold, answers below them, as labels of the axis, so that the layout makes room for them."""
+    """Questions in bold and answers below them, as axis labels, so that the layout makes room for them."""
     lines = [(y, shorten(question, LENGTH, placeholder=" …"), True) for question, y in headings.items()]
     for n, y in places.items():
-        of = alternatives[n]
-        name = "the study as it is" if n == 0 else f"{of['answer']}" + (" (default)" if of["default"] else "")
+        alternative = alternatives[n]
+        name = (
+            "the study as it is"
+            if n == 0
+            else f"{alternative['answer']}" + (" (default)" if alternative["default"] else "")
+        )
         lines.append((y, shorten(name, LENGTH, placeholder=" …"), n == 0))
     lines.sort()
     axes.set_yticks([y for y, _, _ in lines], [name for _, name, _ in lines], fontsize=6.5)
@@ -172,32 +177,32 @@ def _legend(figure: Any, splits: set[str]) -> None:
 
 
 def _finding(rows: Sequence[Row], own: Mapping[tuple[str, str], Row], model: str, paper: Mapping[str, float]) -> str:
-    """Which alternatives are told apart from the study by the first model's accuracy, and which bring the paper's."""
+    """Which alternatives differ from the study in the first model's accuracy, and which reach the paper's."""
     clauses = []
     for split, (name, _, _) in SPLITS.items():
         others = [row for row in rows if (row["model"], row["split"]) == (model, split) and row["line"]]
-        here = own.get((model, split))
-        if here is None or not others:
+        study = own.get((model, split))
+        if study is None or not others:
             continue
         on = "under the random split" if split == "random" else f"on an {name}"
-        if here["ci_low"] is None or here["ci_high"] is None:
-            clauses.append(f"{on} {model} gives {said(here)} without an interval, so nothing is told apart from it")
+        if study["ci_low"] is None or study["ci_high"] is None:
+            clauses.append(f"{on} {model} gives {said(study)} without an interval, so nothing is told apart from it")
             continue
         apart = sorted(
             (row for row in others if row["verdict"] in ("above", "below")),
-            key=lambda row: -abs(row["accuracy"] - here["accuracy"]),
+            key=lambda row: -abs(row["accuracy"] - study["accuracy"]),
         )
-        what = listed([f"{_named(row)} ({row['accuracy']:.2f})" for row in apart], most=8) if apart else ""
+        which = listed([f"{_named(row)} ({row['accuracy']:.2f})" for row in apart], most=8) if apart else ""
         clauses.append(
             f"{on} {len(apart) or 'none'} of {len(others)} alternatives {'is' if len(apart) == 1 else 'are'} told apart"
-            f" from the study's own {said(here)} with {model}" + (f": {what}" if apart else "")
+            f" from the study's own {said(study)} with {model}" + (f": {which}" if apart else "")
         )
     for other, accuracy in paper.items():
         if (other, "random") in own:
-            at = [row for row in rows if (row["model"], row["split"]) == (other, "random") and row["paper"]]
+            holding = [row for row in rows if (row["model"], row["split"]) == (other, "random") and row["paper"]]
             clauses.append(
                 f"the paper's {accuracy:.3f} with {other} lies within the random split's interval of "
-                + (listed([_named(row) for row in at], most=8) if at else "no alternative, nor of the study")
+                + (listed([_named(row) for row in holding], most=8) if holding else "no alternative, nor of the study")
             )
     return sentence(clauses)
 

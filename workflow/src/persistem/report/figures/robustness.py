@@ -1,4 +1,4 @@
-"""Robustness: accuracy when the microscope, the detector or the crops are not those of the training."""
+"""Robustness: accuracy when the microscope, the detector or the crops differ from the training."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.report.figures.baselines import (
     INTERVALS,
     MAIN,
     TASKS,
+    Row,
     compare,
     error,
     evaluation,
@@ -27,8 +30,6 @@ from persistem.report.figures.drawing import PAGE, SEQUENTIAL, CannotDraw, Drawi
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from persistem.report.figures.baselines import Row
-
     Sweep = dict[str, Any]
 
 TITLE = "Accuracy under other conditions than those of the training"
@@ -38,11 +39,11 @@ ABOUT = (
     " condition itself. Both are tested on seeds that they have not seen, at one defocus. Crosses below: no number."
     " Maps: the same for the defocus, trained at one and tested at another."
 )
-#: Raised when the figure changes for the same study.
+#: Bump when the figure changes for the same study.
 VERSION = 2
 
 COLUMNS, MAPS = 4, 3
-#: A logarithmic axis is for values of one sign that span more than this factor.
+#: Positive values that span more than this factor get a logarithmic axis.
 SPAN = 15
 
 
@@ -55,14 +56,14 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """
     import matplotlib.pyplot as plt
 
-    sweeps = [evaluation({"sweep": one["path"]}, root, "sweep") | one for one in settings["sweeps"]]
-    found = evaluation(settings, root) if settings.get("evaluation") else {}
+    sweeps = [evaluation({"sweep": record["path"]}, root, "sweep") | record for record in settings["sweeps"]]
+    results = evaluation(settings, root) if settings.get("evaluation") else {}
     sweeps = [sweep for sweep in sweeps if any(_known(curve) for curve in sweep["curves"])]
-    matrices = _matrices(found)
+    matrices = _matrices(results)
     if not sweeps and not matrices:
         raise CannotDraw("no sweep and no matrix of defoci has a number")
     names = _rows_of([curve for sweep in sweeps for curve in sweep["curves"]])
-    chance = 1 / len(found["states"]) if found else None
+    chance = 1 / len(results["states"]) if results else None
     points = [point for sweep in sweeps for curve in sweep["curves"] for point in _known(curve)]
 
     lines = -(-len(sweeps) // COLUMNS)
@@ -103,16 +104,16 @@ def _known(curve: Row) -> list[Row]:
 
 
 def _rows_of(curves: Sequence[Row]) -> dict[str, str]:
-    """The main rows, or all where none of them is there, each in one task: without contrast where that was tested."""
+    """The main rows, or all if none is there, each in one task: without contrast if that was tested."""
     main = [curve for curve in curves if curve["row"] in MAIN] or list(curves)
     tasks = {
         name: {curve["task"] for curve in main if curve["row"] == name} for name in in_order(c["row"] for c in main)
     }
-    return {name: next(task for task in reversed(TASKS) if task in of) for name, of in tasks.items()}
+    return {name: next(task for task in reversed(TASKS) if task in tested) for name, tested in tasks.items()}
 
 
 def _missing(sweep: Sweep) -> list[Row]:
-    """Conditions that no curve has a number at, with the reason."""
+    """Conditions without a number in any curve, with the reason."""
     reasons: dict[int, Row] = {}
     for k in range(len(sweep["values"])):
         points = [curve["points"][k] for curve in sweep["curves"] if k < len(curve["points"])]
@@ -122,7 +123,7 @@ def _missing(sweep: Sweep) -> list[Row]:
 
 
 def _value(value: Any, sweep: Sweep) -> str:
-    """A condition as an axis writes it; None is an infinite dose, or nothing of what the sweep changes."""
+    """A condition in the form of axis labels; None is an infinite dose, or the absence of what the sweep changes."""
     if value is None:
         return "∞" if "dose" in f"{sweep['sweep']} {sweep['axis']}".lower() else "none"
     if isinstance(value, list):
@@ -133,7 +134,7 @@ def _value(value: Any, sweep: Sweep) -> str:
 
 
 def _scale(sweep: Sweep) -> tuple[str, list[float]]:
-    """``log``, ``linear`` or ``names``, and where each condition is; an infinite dose lies beyond the others."""
+    """``log``, ``linear`` or ``names``, and the place of each condition; an infinite dose lies beyond the others."""
     values = sweep["values"]
     numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     infinite = [v for v in values if v is None and _value(v, sweep) == "∞"]
@@ -161,12 +162,12 @@ def _panel(axes: Axes, sweep: Sweep, names: dict[str, str]) -> None:
             )
             if curve is None:
                 continue
-            at = [k for k in ordered if curve["points"][k]["accuracy"] is not None]
-            accuracy = [curve["points"][k]["accuracy"] for k in at]
-            x = [places[k] for k in at]
+            known = [k for k in ordered if curve["points"][k]["accuracy"] is not None]
+            accuracy = [curve["points"][k]["accuracy"] for k in known]
+            x = [places[k] for k in known]
             style = look(name) | ({"mfc": "white"} if training == "base" else {})
             axes.plot(x, accuracy, color=colour, lw=0.9, ls=(0, (3, 1.5)) if training == "base" else "-")
-            for k in at:
+            for k in known:
                 point = curve["points"][k]
                 bar: dict[str, Any] = {"ms": 2.8, "mew": 0.7, "elinewidth": 0.5, "ecolor": (colour, 0.5), "ls": ""}
                 axes.errorbar(places[k], point["accuracy"], error(point), **bar, **style)
@@ -178,7 +179,7 @@ def _panel(axes: Axes, sweep: Sweep, names: dict[str, str]) -> None:
 
 
 def _ticks(axes: Axes, sweep: Sweep, scale: str, places: list[float]) -> None:
-    """Values as labels: as many as there is room for, the base and the ends among them."""
+    """Values as labels, as many as fit; the base and the ends first."""
     from matplotlib.ticker import NullFormatter, NullLocator
 
     texts = [_value(value, sweep) for value in sweep["values"]]
@@ -216,32 +217,32 @@ def _legend(figure: Any, names: dict[str, str]) -> None:
     figure.legend(handles=handles, title=title, title_fontsize=7, loc="outside lower center", ncols=columns)
 
 
-def _matrices(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Matrices of the main rows, each in one task, at most a line of maps."""
-    matrices = [of for of in found.get("defocus_matrix", []) if len(of["defoci"]) > 1]
+def _matrices(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Matrices of the main rows, each in one task; at most one line of maps."""
+    matrices = [matrix for matrix in results.get("defocus_matrix", []) if len(matrix["defoci"]) > 1]
     names = _rows_of(matrices)
-    kept = [of for of in matrices if names.get(of["row"]) == of["task"]]
-    return sorted(kept, key=lambda of: MAIN.index(of["row"]) if of["row"] in MAIN else len(MAIN))[:MAPS]
+    kept = [matrix for matrix in matrices if names.get(matrix["row"]) == matrix["task"]]
+    return sorted(kept, key=lambda matrix: MAIN.index(matrix["row"]) if matrix["row"] in MAIN else len(MAIN))[:MAPS]
 
 
 def _maps(figure: Any, matrices: Sequence[dict[str, Any]], chance: float) -> None:
     cells = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
-    low = min([chance, *(value for of in matrices for line in of["accuracy"] for value in line)])
+    low = min([chance, *(value for matrix in matrices for line in matrix["accuracy"] for value in line)])
     image = None
-    for axes, of in zip(cells, matrices, strict=True):
-        defoci = [signed(defocus).removesuffix(" Å") for defocus in of["defoci"]]
-        image = axes.imshow(of["accuracy"], cmap=SEQUENTIAL, vmin=low, vmax=1, origin="lower")
+    for axes, matrix in zip(cells, matrices, strict=True):
+        defoci = [signed(defocus).removesuffix(" Å") for defocus in matrix["defoci"]]
+        image = axes.imshow(matrix["accuracy"], cmap=SEQUENTIAL, vmin=low, vmax=1, origin="lower")
         axes.set_xticks(range(len(defoci)), defoci, fontsize=6, rotation=90)
         axes.set_yticks(range(len(defoci)), defoci, fontsize=6)
         axes.tick_params(length=0)
-        axes.set_title(f"{of['row']}\n{TASKS[of['task']]}", loc="left", fontsize=7.5)
+        axes.set_title(f"{matrix['row']}\n{TASKS[matrix['task']]}", loc="left", fontsize=7.5)
         axes.set_xlabel("tested at defocus (Å)", fontsize=7)
     cells[0].set_ylabel("trained at defocus (Å)", fontsize=7)
     figure.colorbar(image, ax=list(cells), label="Accuracy", shrink=0.85, aspect=16)
 
 
 def _worst(sweeps: Sequence[Sweep], names: dict[str, str]) -> str:
-    """Where the first main row, trained at the base, drops most, and what training on the condition recovers."""
+    """Where the first main row, trained at the base, drops most, and how much training on the condition recovers."""
     name = next((name for name in MAIN if name in names), next(iter(names), None))
     drops = []
     for sweep in sweeps:
@@ -274,13 +275,11 @@ def _worst(sweeps: Sequence[Sweep], names: dict[str, str]) -> str:
 
 
 def _elsewhere(matrices: Sequence[dict[str, Any]]) -> str:
-    """What the first map says of models at another defocus than that of their training."""
-    import numpy as np
-
+    """What the first map says of models tested at another defocus than they were trained at."""
     if not matrices:
         return ""
-    of, accuracy = matrices[0], np.array(matrices[0]["accuracy"], float)
+    first, accuracy = matrices[0], np.array(matrices[0]["accuracy"], float)
     own = np.eye(len(accuracy), dtype=bool)
     same, other = np.nanmean(accuracy[own]), np.nanmean(accuracy[~own])
-    what = f"{of['row']} ({TASKS[of['task']]}) trained at one defocus gives {same:.2f} on average there"
+    what = f"{first['row']} ({TASKS[first['task']]}) trained at one defocus gives {same:.2f} on average there"
     return f"{what} and {other:.2f} at the others"

@@ -1,7 +1,7 @@
 """The page of a study: its results in one HTML file that opens without network.
 
-``content`` makes the tables and figures that are read, ``explore`` the data of what is looked at: atoms to rotate, a
-diagram to point at, micrographs and crops to slide through. ``template.html``, ``page.css`` and ``page.js`` show them.
+``content`` makes the tables and figures, ``explore`` the data of the interactive parts: atoms to rotate, a diagram to
+point at, micrographs and crops to slide through. ``template.html``, ``page.css`` and ``page.js`` show them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persistem.report.page import content, explore
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -24,14 +25,14 @@ def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
     Parameters
     ----------
     settings
-        plain values; every path in them is relative to ``root``. A part that is empty, null or left out is said to be
-        missing, in its place on the page. ``study`` holds every setting, ``name``, ``digest``, ``date``, ``recipe``
-        and ``states`` (in the order of labels) what they are called; ``comparison`` and ``claims`` the rows of
-        ``report.paper`` and ``report.claims``; ``accuracy`` the table of each recipe; ``figures`` each figure's path
-        without suffix; ``specimens`` specimen records with the paths ``check`` and ``summary``; ``timings`` and
-        ``versions`` what they say. For what moves: ``volumes`` with ``structures``, ``cube`` and ``field``,
-        ``thickness`` (Å); ``inverse`` with ``crops``, ``index``, ``defocus`` and ``inverse``; ``micrographs`` with
-        ``path`` and ``defocus``; and ``pixel_size_A``.
+        plain values; every path in them is relative to ``root``. Where a part is empty, null or left out, the page says
+        that it is missing. ``study`` holds every setting; ``name``, ``digest``, ``date``, ``recipe``, ``states`` (in
+        the order of labels), ``timings`` and ``versions`` are as named; ``comparison`` and ``claims`` are
+        the rows of ``report.paper`` and ``report.claims``; ``accuracy`` the table of each recipe; ``figures`` each
+        figure's path without suffix; ``specimens`` specimen records with the paths ``check`` and ``summary``. For the
+        interactive parts: ``volumes`` with ``structures``, ``cube`` and ``field``, ``thickness`` (Å); ``inverse`` with
+        ``crops``, ``index``, ``defocus`` and ``inverse``; ``micrographs`` with ``path`` and ``defocus``; and
+        ``pixel_size_A``.
     root
         folder that the paths are relative to
     out
@@ -40,17 +41,14 @@ def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
     Raises
     ------
     PersistemError
-        when a file that the settings name cannot be read.
+        if a file that the settings name cannot be read.
     """
     from plotly.offline import get_plotlyjs
 
-    from persistem.report.page.content import content
-    from persistem.report.page.explore import explore
-
     package = files("persistem.report.page")
-    data = explore(settings, Path(root))
+    data = explore.explore(settings, Path(root))
     text = template("template.html").render(
-        **content(settings, Path(root)),
+        **content.content(settings, Path(root)),
         explore=data,
         data=inline_json(data),
         style=(package / "page.css").read_text("utf-8"),
@@ -62,7 +60,7 @@ def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
 
 
 def template(name: str, package: str = "persistem.report.page") -> Template:
-    """A page's template in a package; what it fills in is escaped, and must be there."""
+    """A page's template in a package; its values are escaped, and none may be undefined."""
     import jinja2
 
     environment = jinja2.Environment(

@@ -1,4 +1,4 @@
-"""What is read on the page: tables and figures, as plain values for the template."""
+"""Tables and figures of the page, as plain values for the template."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from persistem.errors import PersistemError
 from persistem.report.tables import read_accuracy
 from persistem.store import seals
 from persistem.store.files import read_json
+from persistem.study import Study
+from persistem.study.reference import sections
 
 SPLITS = ("random", "leave-seed-out")
 #: How a claim's status is drawn.
@@ -21,12 +23,12 @@ STATUS = {
     "depends on": ("mixed", "◐"),
     "not in this study": ("plain", "–"),
 }
-#: Rows of a table of a figure's numbers; the figure's own JSON has them all.
+#: Most rows in a table of a figure's numbers; the figure's own JSON has them all.
 ROWS = 40
 
 
 def content(settings: dict[str, Any], root: Path) -> dict[str, Any]:
-    """Every variable of the template that is not the script's."""
+    """Every variable of the template except the script's."""
     specimens = settings.get("specimens") or []
     study = settings.get("study") or {}
     figures = settings.get("figures") or {}
@@ -51,7 +53,7 @@ def content(settings: dict[str, Any], root: Path) -> dict[str, Any]:
 
 
 def headline(comparison: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The paper's accuracies, one row each, with ours under every split beside it; rows of ``paper.comparison``."""
+    """The paper's accuracies, one row each, with ours under every split beside it; from ``paper.comparison``."""
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in comparison:
         key = tuple(str(row[name]) for name in ("model", "degrees", "foci"))
@@ -79,14 +81,14 @@ def accuracy(tables: dict[str, str], root: Path) -> list[dict[str, Any]]:
 
 
 def claims(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The checklist of ``claims.checklist`` with the class and the sign of each status, and how many have which."""
+    """The rows of ``claims.checklist`` with the class and sign of their status, and the tally of each status."""
     shown = [row | dict(zip(("look", "sign"), STATUS[row["status"]], strict=True)) for row in rows]
     counts = {status: sum(row["status"] == status for row in rows) for status in STATUS}
     return {"rows": shown, "tally": [(*STATUS[status], count, status) for status, count in counts.items() if count]}
 
 
 def figure(name: str, path: Path) -> dict[str, Any]:
-    """A figure with its picture as a data URL, or the reason why there is none."""
+    """A figure with its picture as a data URL, or the reason for having none."""
     prefix = path.with_suffix("") if path.suffix in (".json", ".png", ".pdf") else path
     about = read_json(prefix.with_name(f"{prefix.name}.json"))
     numbers = dict(about.get("numbers") or {})
@@ -122,7 +124,7 @@ def numbers_table(name: str, value: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> str:
-    """A value as text of a table's cell: four digits, ``[…]`` for lists, ``key: value`` for mappings."""
+    """A value as the text of a table cell: four digits, lists with commas, mappings as ``key value``."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -137,7 +139,7 @@ def plain(value: Any) -> str:
 
 
 def checks(specimens: list[dict[str, Any]], root: Path) -> dict[str, Any]:
-    """The specimens' state checks: a row each, and the pairs of elements whose contacts were counted."""
+    """The specimens' state checks, a row each, and the pairs of elements whose contacts were counted."""
     rows = []
     for record in specimens:
         check = read_json(root / record["check"]) if record.get("check") else {}
@@ -164,42 +166,38 @@ def checks(specimens: list[dict[str, Any]], root: Path) -> dict[str, Any]:
 
 
 def parameters(study: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every setting of a study: key, value, unit, meaning and source; whether it is assumed; the paper's if another."""
-    from persistem.study import Study
-
+    """Every setting of a study: key, value, unit, meaning, source, whether assumed, and the paper's if it differs."""
     paper = Study().model_dump(mode="json")
     return list(_settings(Study, study, paper, ""))
 
 
 def _settings(model: Any, value: dict[str, Any], paper: Any, prefix: str) -> Iterator[dict[str, Any]]:
-    from persistem.study.reference import sections
-
     for name, info in model.model_fields.items():
         if name not in value:
             continue
-        here = value[name]
-        there = paper.get(name) if isinstance(paper, dict) else None
+        ours = value[name]
+        papers = paper.get(name) if isinstance(paper, dict) else None
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         source = str(extra.get("source", ""))
         named = "dict" in str(info.annotation)
-        inner = list(_inner(here, there, f"{prefix}{name}", named)) if sections(info.annotation) else []
+        inner = list(_inner(ours, papers, f"{prefix}{name}", named)) if sections(info.annotation) else []
         if source or not inner:
-            known = isinstance(paper, dict) and name in paper and source != "this workflow"
+            comparable = isinstance(paper, dict) and name in paper and source != "this workflow"
             yield {
                 "key": prefix + name,
-                "value": ", ".join(here)
-                if inner and isinstance(here, dict)
-                else f"{len(here)} listed"
+                "value": ", ".join(ours)
+                if inner and isinstance(ours, dict)
+                else f"{len(ours)} listed"
                 if inner
-                else setting(here),
+                else setting(ours),
                 "unit": extra.get("unit", ""),
                 "about": info.description or "",
                 "source": source.removeprefix("assumption: "),
                 "assumed": source.startswith("assumption"),
-                "paper": setting(there) if known and not inner and here != there else None,
+                "paper": setting(papers) if comparable and not inner and ours != papers else None,
             }
         for key, item, other in inner:
-            # of a union the member that knows all keys
+            # the member of a union that knows all keys
             part = next(part for part in sections(info.annotation) if set(item) <= set(part.model_fields))
             yield from _settings(part, item, other, f"{key}.")
 
@@ -228,7 +226,7 @@ def setting(value: Any) -> str:
 
 
 def _size(png: bytes) -> tuple[int, int]:
-    """Width and height that a PNG's header states, so that the page keeps the place before the picture is decoded."""
+    """Width and height from a PNG's header, so that the page keeps the space before the picture is decoded."""
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
 
 

@@ -1,7 +1,7 @@
-"""The data of what moves on the page, as small as looking at it allows.
+"""The data of the page's interactive parts, as small as viewing allows.
 
-Atoms of the central cube with optimal volumes; the longest-lived pairs of a crop with the region that each stands for;
-micrographs of each state at every defocus; crops to be thresholded; curves that the state checks saved.
+Atoms of the central cube with optimal volumes; the longest-lived pairs of a crop with the region of each; micrographs
+of each state at every defocus; crops to be thresholded; curves saved by the state checks.
 """
 
 from __future__ import annotations
@@ -11,15 +11,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from persistem.errors import PersistemError
+from persistem.imaging.crops import read_crops
+from persistem.imaging.micrographs import read_micrograph
+from persistem.report.figures.atoms import element_colours
+from persistem.specimens.slabs import cut
+from persistem.specimens.structures import read_structure
 from persistem.store.files import read_json
+from persistem.topology.inverse import read_inverse
 
 if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
-#: Pairs of each crop and degree that can be pointed at, the longest-lived; the others are drawn only.
+#: How many pairs of each crop and degree, the longest-lived, can be pointed at; the others are only drawn.
 PAIRS = 300
-#: Side of a micrograph on the page, pixels, and the share of its grey levels that become black, and white.
+#: Side of a micrograph on the page, pixels, and the share of its pixels that become black, and white.
 SIDE, CLIPPED = 400, 0.001
 #: Atoms closer than this times the sum of their covalent radii are joined.
 BOND = 1.2
@@ -28,9 +37,7 @@ POINTS = 250
 
 
 def explore(settings: dict[str, Any], root: Path) -> dict[str, Any]:
-    """What the page's script reads: ``atoms``, ``crops``, ``micrographs``, ``checks``; each empty where nothing is."""
-    from persistem.report.figures.atoms import element_colours
-
+    """What the page's script reads: ``atoms``, ``crops``, ``micrographs``, ``checks``; each may be empty."""
     study = settings.get("study") or {}
     recipe = (study.get("features") or {}).get(settings.get("recipe")) or {}
     filtration = (recipe.get("filtrations") or ["superlevel"])[0]
@@ -47,40 +54,29 @@ def explore(settings: dict[str, Any], root: Path) -> dict[str, Any]:
 
 
 def atoms(settings: dict[str, Any], root: Path) -> list[dict[str, Any]]:
-    """Of each structure the atoms of the central cube (Å, from its corner), its bonds, and its optimal volumes."""
-    import numpy as np
-
-    from persistem.specimens.slabs import cut
-    from persistem.specimens.structures import read_structure
-
+    """For each structure the atoms of the central cube (Å, from its corner), its bonds, and its optimal volumes."""
     cube = settings.get("cube")
     if not cube:
         return []
-    found = read_json(root / settings["volumes"]) if settings.get("volumes") else {}
-    counts = {count["specimen"]: count["per_nm3"] for count in found.get("counts") or []}
+    volumes = read_json(root / settings["volumes"]) if settings.get("volumes") else {}
+    counts = {count["specimen"]: count["per_nm3"] for count in volumes.get("counts") or []}
     # a volume's points count from the corner of the slab, which has the same centre
     slab = [settings.get("field") or cube] * 2 + [settings.get("thickness") or cube]
     corner = (np.array(slab) - cube) / 2
     return [
         _who(record)
-        | {"cube": cube, "degree": found.get("degree", 1), "count": counts.get(record["specimen"])}
+        | {"cube": cube, "degree": volumes.get("degree", 1), "count": counts.get(record["specimen"])}
         | _bonded(cut(read_structure(root / record["structure"]), np.full(3, cube)))
-        | {"volumes": [_pair(v, corner) for v in found.get("volumes") or [] if v["specimen"] == record["specimen"]]}
+        | {"volumes": [_pair(v, corner) for v in volumes.get("volumes") or [] if v["specimen"] == record["specimen"]]}
         for record in settings.get("structures") or []
     ]
 
 
 def crop(record: dict[str, Any], filtration: str, root: Path) -> dict[str, Any]:
-    """One crop: its grey levels, and by degree the pairs, longest-lived first, with the region of the first ``PAIRS``.
+    """One crop: its grey levels, and by degree its pairs, longest-lived first, with the regions of the first ``PAIRS``.
 
-    A region is a flat list of run lengths: where a run begins after the end of the last one, and how long it is.
+    A region is a flat list of run lengths: the gap since the last run, and the run's length.
     """
-    import numpy as np
-
-    from persistem.errors import PersistemError
-    from persistem.imaging.crops import read_crops
-    from persistem.topology.inverse import read_inverse
-
     path = root / (record.get("crops") or record["path"])
     stack = read_crops(path)
     if not 0 <= record["index"] < len(stack):
@@ -114,8 +110,6 @@ def crop(record: dict[str, Any], filtration: str, root: Path) -> dict[str, Any]:
 
 def runs(pixels: Iterable[int]) -> list[int]:
     """Run lengths of a set of flat pixel numbers: gap before a run and its length, in turn."""
-    import numpy as np
-
     sorted_pixels = np.unique(np.fromiter(pixels, dtype=np.int64))
     if not len(sorted_pixels):
         return []
@@ -123,16 +117,13 @@ def runs(pixels: Iterable[int]) -> list[int]:
     starts = sorted_pixels[np.concatenate([[0], breaks + 1])]
     ends = sorted_pixels[np.concatenate([breaks, [-1]])] + 1
     gaps = starts - np.concatenate([[0], ends[:-1]])
-    found: list[int] = np.stack([gaps, ends - starts], axis=1).ravel().tolist()
-    return found
+    lengths: list[int] = np.stack([gaps, ends - starts], axis=1).ravel().tolist()
+    return lengths
 
 
 def micrograph(record: dict[str, Any], root: Path) -> dict[str, Any]:
-    """A micrograph as a JPEG of ``SIDE`` pixels in grey levels of its own, its side in Å, and its contrast, SD/mean."""
+    """A micrograph as a JPEG of ``SIDE`` pixels in its own grey levels, its side in Å, and its contrast, SD/mean."""
     import cv2
-    import numpy as np
-
-    from persistem.imaging.micrographs import read_micrograph
 
     intensity, facts = read_micrograph(root / record["path"])
     low, high = np.quantile(intensity, [CLIPPED, 1 - CLIPPED])
@@ -154,9 +145,9 @@ def curves(record: dict[str, Any], root: Path) -> dict[str, Any]:
     check = read_json(root / record["check"])
     rdf = check.get("rdf") or {}
     thermo = check.get("thermo") or {}
-    found = {f"g(r) {pair}": [rdf["r_A"], values] for pair, values in (rdf.get("pairs") or {}).items()}
-    found |= {name: [thermo["time_ps"], values] for name, values in thermo.items() if name != "time_ps" and values}
-    return _who(record) | {"curves": {name: [_thin(x), _thin(y)] for name, (x, y) in found.items()}}
+    by_name = {f"g(r) {pair}": [rdf["r_A"], values] for pair, values in (rdf.get("pairs") or {}).items()}
+    by_name |= {name: [thermo["time_ps"], values] for name, values in thermo.items() if name != "time_ps" and values}
+    return _who(record) | {"curves": {name: [_thin(x), _thin(y)] for name, (x, y) in by_name.items()}}
 
 
 def _who(record: dict[str, Any]) -> dict[str, Any]:
@@ -164,7 +155,7 @@ def _who(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: float) -> float:
-    """A grey level or radius, without digits that a point on a screen does not have."""
+    """A grey level or radius, without digits too fine for a screen."""
     return int(value) if value == int(value) else round(float(value), 4)
 
 
@@ -174,8 +165,7 @@ def _thin(values: list[Any]) -> list[Any]:
 
 
 def _bonded(atoms: Atoms) -> dict[str, Any]:
-    """Elements and positions of atoms, and the pairs of them that are joined."""
-    import numpy as np
+    """Elements and positions of atoms, and the pairs that are bonded."""
     from ase.data import covalent_radii
     from scipy.spatial import cKDTree
 
@@ -193,7 +183,7 @@ def _bonded(atoms: Atoms) -> dict[str, Any]:
 
 
 def _pair(volume: dict[str, Any], corner: NDArray[Any]) -> dict[str, Any]:
-    """A pair's optimal and stable volume (null where there is none), from the corner of the cube."""
+    """A pair's optimal and stable volume, if there are any, from the corner of the cube."""
     parts = {}
     for kind in ("optimal", "stable"):
         if part := volume.get(kind):
