@@ -147,10 +147,8 @@ def test_a_link_that_leads_nowhere_is_seen(monkeypatch):
 @pytest.mark.parametrize("document", BUILT)
 def test_blocks_of_python_are_python(document):
     for block in re.findall(r"^```python\n(.*?)^```$", text_of(document), re.M | re.S):
-        # a declaration in a list ends with a comma, an entry of a dict stands by itself
-        if re.match(r"(\"\w+\": |module )", block):
-            continue
-        ast.parse(block)
+        if not block.startswith("module "):  # Snakemake's own
+            ast.parse(block)
 
 
 def test_the_table_of_stages_is_that_of_the_declarations():
