@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import re
 from functools import cache
+from pathlib import Path
 
 import pytest
 from persistem.store.stages import STAGES
@@ -13,8 +14,8 @@ from support.studies import ROOT
 PACKAGE = ROOT / "workflow/src/persistem"
 BUILT = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/extending.md"]
 ALL = sorted({*BUILT, *(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))})
-#: Files of the examples in docs/extending.md, which are not there.
-EXAMPLES = {"contrasts", "permutation", "figure_9", "new"}
+#: Files of examples, which are not there.
+EXAMPLES = {"contrasts", "permutation", "figure_9", "new", "mine"}
 #: Ends of files that are in the repository, unless they lie elsewhere or are made by a run.
 SUFFIXES = (".py", ".smk", ".sh", ".toml", ".lock")
 #: Folders that the repository does not hold.
@@ -60,9 +61,8 @@ def paths(document):
 def missing(document):
     places = (ROOT, PACKAGE, *(folder for folder in PACKAGE.iterdir() if folder.is_dir()), (ROOT / document).parent)
     for word in paths(document):
-        stem = word.rpartition("/")[2].removesuffix(".py")
         bare = "/" not in word and word in names()
-        if stem not in EXAMPLES and not bare and not any((place / word).exists() for place in places):
+        if Path(word).stem not in EXAMPLES and not bare and not any((place / word).exists() for place in places):
             yield word
 
 
@@ -110,7 +110,7 @@ def broken(document):
             yield link
 
 
-@pytest.mark.parametrize("document", BUILT)
+@pytest.mark.parametrize("document", ALL)
 def test_every_path_that_is_named_exists(document):
     assert not list(missing(document))
 
