@@ -1,0 +1,166 @@
+"""What the documents name is there: paths, modules, headings, stages and wings."""
+
+import ast
+import importlib
+import importlib.util
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from persistem.store.stages import STAGES
+from support.studies import ROOT
+
+PACKAGE = ROOT / "workflow/src/persistem"
+BUILT = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/extending.md"]
+ALL = sorted({*BUILT, *(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))})
+#: Files of examples, which are not there.
+EXAMPLES = {"contrasts", "permutation", "figure_9", "new", "mine"}
+#: Ends of files that are in the repository, unless they lie elsewhere or are made by a run.
+SUFFIXES = (".py", ".smk", ".sh", ".toml", ".lock")
+#: Folders that the repository does not hold.
+ELSEWHERE = ("results", ".venv", ".snakemake", "__pycache__")
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.replace("/", "_").removesuffix(".py"), ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def text_of(document):
+    return (ROOT / document).read_text("utf-8")
+
+
+def prose(document):
+    """A document without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", text_of(document), flags=re.M | re.S)
+
+
+@cache
+def names():
+    """The name of every file of the repository that a document may name without its folder."""
+    folders = ("workflow", "tests", "docs", "config", "envs", "benchmarks", "profiles")
+    return {file.name for folder in folders for file in (ROOT / folder).rglob("*") if "__pycache__" not in file.parts}
+
+
+def paths(document):
+    """What a document names in backticks and looks like a path of the repository."""
+    for code in re.findall(r"`([^`\n]+)`", prose(document)):
+        for word in code.split():
+            first, *rest = word.split("/")
+            if not re.fullmatch(r"[\w.][\w./-]*", word) or first in ELSEWHERE or word.rstrip("/").startswith(".."):
+                continue
+            top = (ROOT / first).exists() or (PACKAGE / first).is_dir()
+            if (rest and top) or word.endswith(SUFFIXES):
+                yield word
+
+
+def missing(document):
+    places = (ROOT, PACKAGE, *(folder for folder in PACKAGE.iterdir() if folder.is_dir()), (ROOT / document).parent)
+    for word in paths(document):
+        bare = "/" not in word and word in names()
+        if Path(word).stem not in EXAMPLES and not bare and not any((place / word).exists() for place in places):
+            yield word
+
+
+def dotted(document):
+    """Every dotted name of the package, and what is imported from it in blocks of code."""
+    text = text_of(document)
+    for module, imported in re.findall(r"^ *from (persistem[\w.]*) import ([\w, ]+)$", text, re.M):
+        yield from (f"{module}.{name.split(' as ')[0].strip()}" for name in imported.split(","))
+    yield from re.findall(r"(?<![\w./-])persistem(?:\.[A-Za-z_]\w*)+", text)
+
+
+def resolves(name):
+    """Whether a dotted name is a module, or an attribute of one."""
+    parts = name.split(".")
+    for k in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:k]))
+        except ModuleNotFoundError:
+            continue
+        for attribute in parts[k:]:
+            fields = getattr(found, "__dataclass_fields__", {}) | getattr(found, "model_fields", {})
+            if not hasattr(found, attribute):
+                return attribute in fields
+            found = getattr(found, attribute)
+        return True
+    return False
+
+
+def anchors(document):
+    """The anchors of a document's headings, as GitHub makes them."""
+    for heading in re.findall(r"^#+ +(.+?) *$", prose(document), re.M):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        yield re.sub(r"[^\w -]", "", plain).replace(" ", "-")
+
+
+def broken(document):
+    """The links of a document that lead nowhere."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]+`", "", prose(document))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        file = (ROOT / document).parent / path if path else ROOT / document
+        there = file.exists() and (not anchor or anchor in anchors(str(file.resolve().relative_to(ROOT))))
+        if not there:
+            yield link
+
+
+@pytest.mark.parametrize("document", ALL)
+def test_every_path_that_is_named_exists(document):
+    assert not list(missing(document))
+
+
+def test_a_path_that_does_not_exist_is_seen(monkeypatch):
+    said = "`tests/test_nothing.py`, `nothing.py`, `python docs/nothing.py`, `imaging/nothing.py`"
+    others = "`results/demo/x.py`, `workflow/rules/<part>.smk`, `config/*.yaml`, `tests/support/`, `plan/report.py`"
+    monkeypatch.setitem(globals(), "prose", lambda _: f"{said} {others}")
+    expected = ["tests/test_nothing.py", "nothing.py", "docs/nothing.py", "imaging/nothing.py"]
+    assert list(missing("README.md")) == expected
+
+
+@pytest.mark.parametrize("document", ALL)
+def test_every_name_of_the_package_is_there(document):
+    assert not [name for name in dict.fromkeys(dotted(document)) if not resolves(name)]
+
+
+def test_a_name_that_is_not_there_is_seen():
+    assert resolves("persistem.imaging.micrographs.KEYS") and resolves("persistem.model.classifier.Model.classify")
+    assert not resolves("persistem.micrographs") and not resolves("persistem.imaging.micrographs.nothing")
+
+
+@pytest.mark.parametrize("document", ALL)
+def test_every_link_leads_somewhere(document):
+    assert not list(broken(document))
+
+
+def test_a_link_that_leads_nowhere_is_seen(monkeypatch):
+    given = "# A `b`, c\n[a](#a-b-c) [b](#nothing) [c](docs/nothing.md) [d](docs/running.md#slurm) [e](https://x.org)"
+    monkeypatch.setitem(globals(), "prose", lambda document: given if document == "README.md" else "## Slurm")
+    assert list(broken("README.md")) == ["#nothing", "docs/nothing.md"]
+
+
+@pytest.mark.parametrize("document", BUILT)
+def test_blocks_of_python_are_python(document):
+    for block in re.findall(r"^```python\n(.*?)^```$", text_of(document), re.M | re.S):
+        if not block.startswith("module "):  # Snakemake's own
+            ast.parse(block)
+
+
+def test_the_table_of_stages_is_that_of_the_declarations():
+    page, glossary = text_of("docs/architecture.md"), load("docs/glossary.py")
+    assert glossary.written(page) == page, "run `python docs/glossary.py`"
+    listed = page.partition(glossary.START)[2].partition(glossary.END)[0]
+    assert re.findall(r"^\| `(\w+)`", listed, re.M) == [stage.name for stage in STAGES]
+
+
+def test_every_wing_has_a_row_and_a_place_in_the_picture():
+    wings = load("docs/figures/wings.py").order()
+    section = text_of("docs/architecture.md").partition("## The wings")[2].partition("\n### ")[0]
+    assert re.findall(r"^\| `(\w+)`", section, re.M) == wings
+    drawn = text_of("docs/figures/wings.svg")
+    assert all(f">{wing}<" in drawn for wing in wings), "run `python docs/figures/wings.py`"
