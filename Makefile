@@ -69,6 +69,8 @@ format: $(INSTALLED)
 # what is generated from the model; a test fails when it drifts
 reference: $(INSTALLED)
 	$(BIN)/persistem reference config
+	$(BIN)/python docs/glossary.py
+	$(BIN)/python docs/figures/wings.py
 
 # exact versions and hashes from pyproject.toml, and the conda environments from the same pins
 lock: $(INSTALLED)

@@ -72,7 +72,7 @@ wildcard_constraints:
     defocus=r"df[+-]\d+(p\d)?",
     first=r"\d+",
     last=r"\d+",
-    figure=r"[a-z]+(-\d)?",
+    figure=r"[a-z]+(-\d+)?",
     micrograph=r"[\w+-]+",
 
 

@@ -172,7 +172,7 @@ def text(card: dict[str, Any]) -> str:
         "Micrographs": str(trained["micrographs"]),
         "Windows": ", ".join(f"{state} {count}" for state, count in trained["windows_by_state"].items()),
     }
-    lines = [f"# ModelSettings of {', '.join(card['states'])}", "", "## Trained on", "", "| | |", "| --- | --- |"]
+    lines = [f"# Model of {', '.join(card['states'])}", "", "## Trained on", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in rows.items()]
     lines += ["", "## Classifier", ""]
     classifier = card["classifier"]

@@ -20,7 +20,7 @@ from persistem.store import paths
 from persistem.study.checks import MINIMUM_SEEDS
 from persistem.study.fields import part
 from persistem.study.members import states_of
-from persistem.study.variants import variant, with_seeds
+from persistem.study.variants import plain, variant, with_seeds
 from persistem.topology import persistence_images
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ class _Planning:
 
     def __init__(self, plan: Plan, asked: Evaluation) -> None:
         self.plan, self.asked, self.study = plan, asked, plan.study
-        self.plain = with_seeds(
-            variant(self.study, {"evaluation": None, "model": None, "truth": None}, "evaluation"), (), "evaluation"
-        )
+        self.plain = plain(self.study, "evaluation")
         self.describing = part(asked.describing)
         self.sources = self._described(plan, self.describing)
         self.common: dict[str, Any] = {

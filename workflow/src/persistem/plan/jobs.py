@@ -24,7 +24,7 @@ def specimen(plan: Plan, stage: str, digest: str, name: str) -> Specimen:
 def hot_restart(plan: Plan, digest: str, name: str) -> str:
     """The end of the heating that an RT treatment continues from."""
     hot = plan.input_digest("specimens", digest)
-    return paths.beside("specimens", "end.restart").format(digest=hot, specimen=name.replace("-rt1-", "-rt0-"))
+    return paths.beside("specimens", "end.restart").format(digest=hot, specimen=paths.untreated_id(name))
 
 
 def members(plan: Plan, digest: str, name: str) -> list[str]:

@@ -16,7 +16,7 @@ from persistem.store import paths
 from persistem.study import ModelSettings
 from persistem.study.fields import part
 from persistem.study.members import states_of
-from persistem.study.variants import variant, with_seeds
+from persistem.study.variants import plain, variant
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
@@ -79,14 +79,13 @@ def _thicknesses(plan: Plan) -> list[Plan]:
     assert plan.study.model is not None
     if not plan.study.model.thicknesses:
         return [plan]
-    unasked: dict[str, Any] = {"evaluation": None, "model": None, "truth": None}
-    plain = with_seeds(variant(plan.study, unasked, "model"), (), "model")
+    study = plain(plan.study, "model")
     plans = []
     for k, thickness in enumerate(plan.study.model.thicknesses):
         if thickness == plan.study.imaging.thickness:
             plans.append(plan)
             continue
-        plans.append(plan.variant(variant(plain, {"imaging.thickness": thickness}, f"model.thicknesses[{k}]")))
+        plans.append(plan.variant(variant(study, {"imaging.thickness": thickness}, f"model.thicknesses[{k}]")))
     return plans
 
 

@@ -22,7 +22,7 @@ from persistem.plan.trial import plan_trial
 from persistem.specimens import md, preparation, structures
 from persistem.store import paths
 from persistem.store.digests import content, digest_of
-from persistem.study import Structure, Study
+from persistem.study import Imaging, Structure, Study
 from persistem.study.fields import part
 from persistem.study.members import Specimen, groups_of, specimens_of, states_of
 from persistem.topology import diagrams, persistence_images
@@ -175,6 +175,13 @@ class Plan:
         step = Step(stage, version, settings, {**settings, **identity}, inputs)
         return self.steps[stage].setdefault(step.digest, step).digest
 
+    def add_images(self, imaging: Imaging, structure: str) -> tuple[str, str]:
+        """Add the steps that image the structure of a digest; the digests of its exit wave and its micrographs."""
+        # a GPU's results differ in the last digits, which 16-bit CLAHE shows; a CPU's digests do not name it
+        device = {"device": "gpu"} if self.study.run.device == "gpu" else {}
+        wave = self.add("exit_waves", exit_waves.VERSION, part(imaging, exit_waves.KEYS), structure, **device)
+        return wave, self.add("micrographs", micrographs.VERSION, part(imaging, micrographs.KEYS), wave, **device)
+
     def _specimen_digests(self) -> dict[str, str]:
         study = self.study
         if study.structures:
@@ -218,16 +225,11 @@ class Plan:
     def _image_digests(self) -> None:
         study = self.study
         self._images: dict[tuple[str, str, str], str] = {}
-        wave, lens = part(study.imaging, exit_waves.KEYS), part(study.imaging, micrographs.KEYS)
-        # a GPU's results differ in the last digits, which 16-bit CLAHE shows; a CPU's digests do not name it
-        device = {"device": "gpu"} if study.run.device == "gpu" else {}
         cut = part(study.crops)
         for name in self.members:
-            image = self.add("exit_waves", exit_waves.VERSION, wave, self._prepared[name], **device)
-            self._images["exit_waves", name, ""] = image
-            image = self._images["micrographs", name, ""] = self.add(
-                "micrographs", micrographs.VERSION, lens, image, **device
-            )
+            wave, image = self.add_images(study.imaging, self._prepared[name])
+            self._images["exit_waves", name, ""] = wave
+            self._images["micrographs", name, ""] = image
             for label, recipe in self.recipes.items():
                 detector = {"detector": part(recipe.detector)} if recipe.detector else {}
                 chain: list[tuple[str, int, dict[str, Any]]] = [

@@ -151,7 +151,7 @@ class _Drawing:
                 hot = paths.path(
                     "specimens",
                     self.plan.input_digest("specimens", digest),
-                    specimen.name.replace("-rt1-", "-rt0-"),
+                    paths.untreated_id(specimen.name),
                 )
                 reference = {"kind": "specimen", "structure": hot}
             settings |= {

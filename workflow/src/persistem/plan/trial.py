@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
-from persistem.imaging import exit_waves, micrographs
+from persistem.imaging import exit_waves
 from persistem.imaging.optics import underfocus
 from persistem.maps import mapping
 from persistem.plan.evaluation import records
@@ -131,10 +131,7 @@ class _Planning:
     def _imaged(self, name: str, kind: str, states: tuple[str, ...], made_of: dict[str, Any]) -> dict[str, Any]:
         """A composite and its micrograph, made by the stages that image the specimens."""
         structure = self.plan.add("composites", making.VERSION, self.of_field | made_of, splice=splice.VERSION)
-        device = {"device": "gpu"} if self.study.run.device == "gpu" else {}
-        wave = self.plan.add("exit_waves", exit_waves.VERSION, part(self.imaging, exit_waves.KEYS), structure, **device)
-        lens = part(self.imaging, micrographs.KEYS)
-        image = self.plan.add("micrographs", micrographs.VERSION, lens, wave, **device)
+        _, image = self.plan.add_images(self.imaging, structure)
         return {
             "name": name,
             "kind": kind,

@@ -134,6 +134,11 @@ def specimen_id(temperature: int, rt: bool, seed: int) -> str:
     return f"T{temperature}-rt{rt:d}-s{seed:02d}"
 
 
+def untreated_id(specimen: str) -> str:
+    """Identifier of the specimen without RT treatment that one with RT treatment continues from."""
+    return specimen.replace("-rt1-", "-rt0-")
+
+
 def structure_id(state: str, seed: int) -> str:
     """Identifier of a specimen from a user's own structure, e.g. ``liquid-s01``."""
     return f"{state}-s{seed:02d}"

@@ -2,7 +2,7 @@
 
 Paths, the command line, what jobs ask of a cluster, the glossary in docs/architecture.md and tests read these
 declarations. A new stage is declared here, computes in its own module, gets its settings in ``plan`` and its rule in
-``workflow/rules``: docs/contributing.md.
+``workflow/rules``: docs/extending.md.
 """
 
 from __future__ import annotations

@@ -43,6 +43,11 @@ def _changed(study: Study, changes: Mapping[str, Any], where: str) -> Study:
         raise PersistemError(f"{where}: {'; '.join(problems)}") from error
 
 
+def plain(study: Study, where: str) -> Study:
+    """The study's classified specimens and how they are imaged, without evaluation, model and trial."""
+    return with_seeds(variant(study, {"evaluation": None, "model": None, "truth": None}, where), (), where)
+
+
 def with_seeds(study: Study, seeds: Iterable[int], where: str) -> Study:
     """A study of the classified specimens with some seeds only; without ``seeds``, with all of them.
 
