@@ -563,6 +563,7 @@ print(bundle.load(sys.argv[1]).states)
 
 def test_the_card_says_what_there_is_to_say(model):
     text = card.text(model.card)
+    assert text.startswith(f"# Model of {', '.join(model.states)}\n")
     for sentence in (
         "frozen arrangement",
         "equally dense (amorphous 3.50,",
