@@ -270,6 +270,7 @@ def test_another_folder_is_refused(tmp_path, capsys):
 # for real
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_run_of_an_unpacked_archive_starts_from_the_specimens_and_gives_the_same(silicon, tmp_path, monkeypatch):
     copied(silicon, tmp_path)

@@ -23,6 +23,25 @@ def test_a_target_of_what_the_study_lacks_says_so(target, key, tmp_path):
     assert "Traceback" not in text
 
 
+#: The study without what images other specimens: an evaluation and a sweep.
+MEASURED = EVALUATED | {
+    "evaluation": {k: v for k, v in EVALUATED["evaluation"].items() if k not in ("controls", "multiverse")}
+}
+
+
+@pytest.fixture(scope="module")
+def measured(first, tmp_path_factory):
+    """A folder in which the study is evaluated; it starts from what it shares with the tiny study."""
+    folder = copied(first, tmp_path_factory.mktemp("measured"), "tiny")
+    jobs = ran(snakemake(folder, "evaluation", "robustness", study=MEASURED))
+    assert jobs == {
+        "heating": 1, "rt_treatment": 1, "exit_wave": 2, "micrograph": 2, "crops": 2, "crop_diagrams": 2,
+        "persistence_image": 2, "descriptors": 6, "evaluate": 1, "sweep": 1, "evaluation": 1, "robustness": 1,
+    }  # fmt: skip
+    return folder
+
+
+@pytest.mark.thorough
 def test_the_figures_of_the_chapter_have_their_findings(evaluated):
     figures = Plan(make_study(EVALUATED)).report.figures
     for name in EVALUATION_FIGURES:
@@ -43,13 +62,13 @@ def test_the_chapter_is_on_the_page_with_its_findings(evaluated, tmp_path):
         assert figure["numbers"]["finding"] in page
 
 
-def test_seeds_are_the_unit_and_what_cannot_be_measured_says_why(evaluated):
-    plan = Plan(make_study(EVALUATED))
-    found = json.loads((evaluated / plan.evaluation.evaluation).read_text())
+def test_seeds_are_the_unit_and_what_cannot_be_measured_says_why(measured):
+    plan = Plan(make_study(MEASURED))
+    found = json.loads((measured / plan.evaluation.evaluation).read_text())
     assert found["seeds"] == [1, 2, 3]
     assert {row["crop_A"] for row in found["rows"]} == {6.25, 12.5}
     assert all(len(row["chosen"]) == 3 for row in found["rows"] if row["foci"] == "all")
-    sweep = json.loads((evaluated / plan.evaluation.sweeps["crop"]).read_text())
+    sweep = json.loads((measured / plan.evaluation.sweeps["crop"]).read_text())
     for curve in sweep["curves"]:
         known, other = curve["points"]
         assert 0 <= known["accuracy"] <= 1 and known["reason"] is None
@@ -57,18 +76,23 @@ def test_seeds_are_the_unit_and_what_cannot_be_measured_says_why(evaluated):
         carried = (curve["row"], curve["training"]) != ("spectrum", "base")
         assert (other["accuracy"] is not None) == carried
         assert carried or "other frequencies" in other["reason"]
+
+
+@pytest.mark.thorough
+def test_controls_are_those_that_the_study_asks_for(evaluated):
+    plan = Plan(make_study(EVALUATED))
     controls = json.loads((evaluated / plan.evaluation.controls).read_text())["controls"]
     assert [control["name"] for control in controls] == ["as simulated", "thin"]
     assert controls[0]["densities"] == controls[1]["densities"]
 
 
-def test_what_sees_a_changed_setting_is_evaluated_again_and_back(evaluated, tmp_path):
+def test_what_sees_a_changed_setting_is_evaluated_again_and_back(measured, tmp_path):
     """For one target; `tests/test_dag.py` says the same of every setting and target."""
-    here = copied(evaluated, tmp_path / "copy")
-    more = copy.deepcopy(EVALUATED)
+    here = copied(measured, tmp_path / "copy")
+    more = copy.deepcopy(MEASURED)
     more["evaluation"]["C"] = [3.0]
     assert ran(snakemake(here, "robustness", study=more)) == {"sweep": 1, "robustness": 1}
-    assert "Nothing to be done" in snakemake(here, "robustness", study=EVALUATED)
+    assert "Nothing to be done" in snakemake(here, "robustness", study=MEASURED)
 
 
 @pytest.mark.thorough

@@ -91,8 +91,8 @@ KINDS = {
 }
 
 
-#: Those whose reader needs all that is above, and so cannot be damaged together with the others.
-ALONE = ("persistence images (Parquet)", "accuracy table (CSV)")
+#: What is made again soonest.
+QUICKEST = "accuracy table (CSV)"
 #: Those that are damaged at once: none is made from what must be made anew for another.
 TOGETHER = {
     "structure (extended XYZ)": ("T6000-rt0-s01", "structure.extxyz", "exit_wave", "exit_waves", ""),
@@ -115,6 +115,7 @@ def no_dynamics_since(folder, damaged):
     )
 
 
+@pytest.mark.thorough
 def test_damaged_files_are_set_aside_said_and_made_again(copy, first):
     """Each kind at once, and every job that reads one fails with its reason on the terminal and leaves no output."""
     damaged, targets = {}, {}
@@ -145,7 +146,7 @@ def test_damaged_files_are_set_aside_said_and_made_again(copy, first):
 @pytest.mark.parametrize(
     ("kind", "how"),
     [
-        pytest.param(kind, how, marks=() if kind in ALONE else pytest.mark.thorough)
+        pytest.param(kind, how, marks=() if kind == QUICKEST else pytest.mark.thorough)
         for kind, how in zip(KINDS, itertools.cycle([flip, cut_short]), strict=False)
     ],
 )
@@ -300,6 +301,7 @@ def test_a_power_failure_costs_the_jobs_of_the_moment(copy, first):
     same(copy, first)
 
 
+@pytest.mark.thorough
 def test_clocks_that_disagree_cost_no_dynamics_and_settle(copy, first):
     ahead = time.time() + 86400
     for file in Path(copy, path("specimens", "T6000-rt0-s01")).parent.iterdir():
@@ -318,6 +320,7 @@ def test_clocks_that_disagree_cost_no_dynamics_and_settle(copy, first):
     same(copy, first)
 
 
+@pytest.mark.thorough
 def test_a_published_table_from_the_future_does_not_stay_behind_its_study(copy):
     ahead = time.time() + 86400
     for file in (copy / "results/tiny").rglob("*"):

@@ -80,10 +80,11 @@ def down(base):
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
-    """A folder in which the study has run on this machine alone."""
+    """A folder in which the study has run on this machine alone, as far as its micrographs."""
     folder = tmp_path_factory.mktemp("local")
     (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
-    done = subprocess.run([*LIMIT, *SNAKEMAKE, "--cores", "2"], cwd=folder, capture_output=True, text=True)
+    call = [*LIMIT, *SNAKEMAKE, "--cores", "2", "micrographs"]
+    done = subprocess.run(call, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder
 
@@ -129,41 +130,50 @@ def end(run, folder):
     return text
 
 
-def test_a_study_runs_through_sbatch_and_gives_the_bytes_of_a_local_run(slurm, local, study):
-    text = end(begin(slurm, study), study)
+def test_a_killed_run_goes_on_through_sbatch_and_gives_the_bytes_of_a_local_run(slurm, local, study):
+    run = begin(slurm, study, "micrographs")
+    left, _ = running(slurm, study, "rule_imaging", run)
+    subprocess.run(["pkill", "-KILL", "-P", str(run.pid)], check=True)  # below timeout
+    run.wait()
+    text = end(begin(slurm, study, "micrographs"), study)
     assert "Traceback" not in text
+    assert re.search(r"persistem: cancelled \d Slurm jobs that a run which was killed left behind", text)
     found = jobs(slurm, study)
-    assert {job["State"] for job in found} == {"COMPLETED"}
-    kinds = Counter(re.match(r"rule_([a-z]+)", job["Comment"])[1] for job in found)
-    # 15 jobs of Snakemake's, of which all that takes seconds shares one of Slurm's for every two specimens
-    assert sum(ran(text).values()) == 15
-    assert kinds == {"heating": 1, "rt": 1, "imaging": 1, "learning": 1}
+    state = {job["JobIDRaw"]: job["State"] for job in found}
+    assert state[left].startswith("CANCELLED")
+    # what was finished is not done a second time, and what takes seconds shares a job of Slurm's
+    completed = [job for job in found if job["State"] == "COMPLETED"]
+    assert len(completed) == len(found) - 1
+    assert Counter(re.match(r"rule_([a-z]+)", job["Comment"])[1] for job in completed) == {
+        "heating": 1, "rt": 1, "imaging": 1,
+    }  # fmt: skip
     for job in found:
-        assert job["JobName"].startswith("persistem_")
-        assert int(job["AllocCPUS"]) == (2 if not job["Comment"].startswith("rule_learning") else 1)
+        assert job["JobName"].startswith("persistem_") and job["AllocCPUS"] == "2"
         memory = int(job["ReqMem"].rstrip("M"))
         assert 500 <= memory <= 2000 and int(job["TimelimitRaw"]) <= 30, "a group asks for what two of its jobs need"
     log = next((study / "results/logs/specimens").rglob("T6000-rt0-s01/structure.log")).read_text()
     assert "2 MPI tasks x 1 OpenMP threads" in log
-    same(study, local)
-
-
-def test_jobs_that_a_killed_run_left_behind_are_cancelled_not_doubled(slurm, local, study):
-    run = begin(slurm, study)
-    left, _ = running(slurm, study, "rule_imaging", run)
-    subprocess.run(["pkill", "-KILL", "-P", str(run.pid)], check=True)  # below timeout
-    run.wait()
-    text = end(begin(slurm, study), study)
-    assert re.search(r"persistem: cancelled \d Slurm jobs that a run which was killed left behind", text)
-    state = {job["JobIDRaw"]: job["State"] for job in jobs(slurm, study)}
-    assert state[left].startswith("CANCELLED")
-    # what was finished is not done a second time
-    assert len([job for job in jobs(slurm, study) if job["Comment"].startswith("rule_heating")]) == 1
     # what the cancelled jobs were writing, under names of their own
     assert {one.what for one in unused(study, remove=True)} <= {"left by a process that is gone"}
     same(study, local)
 
 
+@pytest.mark.thorough
+def test_a_whole_study_runs_through_sbatch(slurm, study):
+    text = end(begin(slurm, study), study)
+    assert "Traceback" not in text
+    found = jobs(slurm, study)
+    assert {job["State"] for job in found} == {"COMPLETED"}
+    # 15 jobs of Snakemake's, of which all that takes seconds shares one of Slurm's for every two specimens
+    assert sum(ran(text).values()) == 15
+    kinds = Counter(re.match(r"rule_([a-z]+)", job["Comment"])[1] for job in found)
+    assert kinds == {"heating": 1, "rt": 1, "imaging": 1, "learning": 1}
+    learning = next(job for job in found if job["Comment"].startswith("rule_learning"))
+    assert learning["AllocCPUS"] == "1"
+    assert (study / "results/tiny/tables/accuracy.csv").is_file()
+
+
+@pytest.mark.thorough
 def test_a_node_that_dies_costs_a_try_and_dynamics_goes_on_where_it_was(slurm, study, tmp_path_factory):
     longer = changed(changed(STUDY, "md.steps", 3000), "md.segment_steps", 500)
     alone = tmp_path_factory.mktemp("alone")

@@ -189,7 +189,12 @@ def test_without_a_results_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["demo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("extended", "trial"))]
+    "name",
+    [
+        "demo",
+        pytest.param("trial", marks=pytest.mark.slow),
+        pytest.param("extended", marks=pytest.mark.thorough),
+    ],
 )
 def test_studies_refer_to_everything_that_snakemake_makes(name, resolve, tmp_path):
     study = load_study(ROOT / f"config/{name}.yaml")

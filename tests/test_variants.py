@@ -578,7 +578,8 @@ def test_words_of_the_figures_are_in_no_digest_of_what_is_computed():
     "target",
     [
         "controlled",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("evaluation", "multiverse", "robustness")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("multiverse", "robustness")),
+        pytest.param("evaluation", marks=pytest.mark.thorough),
     ],
 )
 def test_the_workflow_resolves_each_part_of_the_extended_study(target, resolve):

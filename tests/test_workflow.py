@@ -251,6 +251,7 @@ def checkout(folder):
     return folder
 
 
+@pytest.mark.thorough
 def test_another_checkout_run_in_place_gives_the_same_bytes(first, tmp_path):
     """Of one seed's treated specimen at one defocus: every stage but the heating is run once, from its restart file."""
     here = copied(first, checkout(tmp_path / "a checkout"), "study.yaml")
@@ -288,6 +289,7 @@ def test_batches_of_crops_give_the_same_bytes(copy, size):
 # other studies
 
 
+@pytest.mark.thorough
 def test_own_structures_run_to_the_table_and_give_the_images_of_the_same_atoms(first, tmp_path):
     """Two end states of the MD study as a user would bring them: extended XYZ, and LAMMPS data, gzipped."""
     import ase.io
@@ -333,6 +335,7 @@ def plan_in(folder, study):
         os.chdir(here)
 
 
+@pytest.mark.thorough
 def test_silicon_is_only_another_study(silicon):
     import ase.io
     import pandas as pd
@@ -367,6 +370,7 @@ def test_as_a_module_with_a_prefix_and_a_study_of_its_own_beside_it(as_module):
     assert jobs["persistem_figure"] == len(FIGURES) and not {"persistem_heating", "persistem_micrograph"} & jobs.keys()
 
 
+@pytest.mark.thorough
 def test_as_a_module_the_same_results_are_there_for_the_study_alone(silicon, tmp_path):
     """Without a prefix, the paths of a module are those of a call of its own."""
     here = copied(silicon, tmp_path / "here")
@@ -459,7 +463,8 @@ def test_the_report_has_the_paper_beside_the_study_on_one_page(reported):
     assert "http://" not in page.replace("http://www.w3.org", "") or 'src="http' not in page
 
 
-@pytest.mark.parametrize("names", [["figure-1", "figure-4"], pytest.param(list(FIGURES), marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("names", [["figure-1", "figure-4"], list(FIGURES)])
 def test_the_figures_are_the_same_bytes_again(reported, tmp_path, names):
     again = copied(reported, tmp_path / "again")
     files = [str(Path(PLAN.report.figures[name]).with_suffix(s)) for name in names for s in paths.FIGURE_SUFFIXES]
