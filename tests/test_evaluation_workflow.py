@@ -16,7 +16,13 @@ from support.workflow import EVALUATED, PARTS, copied, ran, snakemake
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("target", "key"), [("evaluation", "evaluation"), ("robustness", "evaluation.sweeps")])
+@pytest.mark.parametrize(
+    ("target", "key"),
+    [
+        ("evaluation", "evaluation"),
+        pytest.param("robustness", "evaluation.sweeps", marks=pytest.mark.thorough),
+    ],
+)
 def test_a_target_of_what_the_study_lacks_says_so(target, key, tmp_path):
     text = snakemake(tmp_path, target, "-n", study=TINY, status=1)
     assert f"persistem: the study has no {key}, so the target has nothing to make" in text
@@ -86,6 +92,7 @@ def test_controls_are_those_that_the_study_asks_for(evaluated):
     assert controls[0]["densities"] == controls[1]["densities"]
 
 
+@pytest.mark.thorough
 def test_what_sees_a_changed_setting_is_evaluated_again_and_back(measured, tmp_path):
     """For one target; `tests/test_dag.py` says the same of every setting and target."""
     here = copied(measured, tmp_path / "copy")

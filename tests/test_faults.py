@@ -170,6 +170,7 @@ def test_a_damaged_intermediate_is_set_aside_said_and_made_again(copy, first, ki
 REPORTED = ("state_checks", "diagrams_3d", "optimal_volumes", "weights", "inverse", "figures", "report")
 
 
+@pytest.mark.thorough
 def test_a_damaged_part_of_the_report_is_made_again(reported, tmp_path):
     folder = copied(reported, tmp_path / "copy")
     check = folder / PLAN.report.checks["T6000-rt1-s02"]
@@ -240,6 +241,7 @@ def processes_in(folder):
     return found
 
 
+@pytest.mark.thorough
 def test_two_calls_on_one_study_the_second_says_who_the_first_is(copy, first):
     left = [path("persistence_images", "T6000-rt1-s02", defocus) for defocus in PLAN.defoci]
     for file in (*left, path("learning")):
@@ -272,6 +274,7 @@ def test_two_calls_on_one_study_the_second_says_who_the_first_is(copy, first):
     assert jobs.keys() == {"learning", "publish", "all"}
 
 
+@pytest.mark.thorough
 def test_a_power_failure_costs_the_jobs_of_the_moment(copy, first):
     for stage in ("diagrams", "persistence_images", "learning"):
         shutil.rmtree(copy / "results" / stage)

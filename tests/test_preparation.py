@@ -367,14 +367,9 @@ def test_a_preparation_runs_between_specimens_and_exit_waves(method, imaged, res
     assert resolve(other, target="report").rules >= {"preparation", "state_checks", "figure", "report_page"}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
-    "preparation",
-    [
-        {"method": "inherent", "force": 0.5},
-        pytest.param({"method": "snapshots", "count": 2}, marks=pytest.mark.thorough),
-        pytest.param(STACK, marks=pytest.mark.thorough),
-    ],
+    "preparation", [{"method": "inherent", "force": 0.5}, {"method": "snapshots", "count": 2}, STACK]
 )
 def test_a_preparation_is_made_and_imaged(preparation, first, tmp_path):
     """Of specimens that are there."""

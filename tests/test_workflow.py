@@ -355,6 +355,22 @@ def test_silicon_is_only_another_study(silicon):
     assert not wrong
 
 
+def test_a_module_asks_for_its_study_under_its_prefix(tmp_path):
+    outer(tmp_path, prefix="inner")
+    (tmp_path / "outer.yaml").write_text("colour: blue\n")
+    text = snakemake(tmp_path, "mine", "-np", "--configfile", "outer.yaml", snakefile="Snakefile")
+    assert ran(text) == {
+        "mine": 1, "persistem_heating": 1, "persistem_rt_treatment": 1, "persistem_exit_wave": 2,
+        "persistem_micrograph": 2, "persistem_crops": 2, "persistem_crop_diagrams": 2,
+        "persistem_persistence_image": 2, "persistem_learning": 1, "persistem_publish": 1,
+    }  # fmt: skip
+    written = re.findall(r"^ +output: (.+)$", text, re.M)
+    assert written and all(file.startswith("inner/results/") or file == "mine.txt" for file in written)
+    # the commands, with the folder that paths in settings are relative to
+    assert "persistem learning inner/results/learning/" in text and " --root inner/ " in text
+
+
+@pytest.mark.thorough
 def test_as_a_module_with_a_prefix_and_a_study_of_its_own_beside_it(as_module):
     """The prefix holds every result, and the outer workflow's own config is not the study."""
     assert not (as_module / "results").exists()
@@ -394,7 +410,7 @@ def test_the_report_of_a_module_lies_under_its_prefix(as_module, tmp_path):
 # what is refused, and how failures look
 
 
-@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize("dry", [True, pytest.param(False, marks=pytest.mark.thorough)])
 def test_a_bad_study_is_one_message_and_nothing_runs(tmp_path, dry):
     study = changed(TINY, "imaging.voltage", -5)
     text = snakemake(tmp_path, *(["-n"] if dry else []), study=study, status=1)
