@@ -49,7 +49,7 @@ test: $(INSTALLED)
 test-fast: $(INSTALLED)
 	$(PYTEST) -m "not slow and not thorough"
 
-# and what proves the same in more cases: takes an hour
+# and what proves the same in more cases
 test-all: $(INSTALLED)
 	$(PYTEST) -rs
 

@@ -227,11 +227,11 @@ def any_device(monkeypatch):
 
 #: The first setting of each row of the table that runs other rules than the rows before.
 DISTINCT = list({(frozenset(ROWS[key]), frozenset(REPORT_ROWS[key])): key for key in reversed(VALUES)}.values())
+#: One of each part of the pipeline.
+FEW = ("material.crystal", "imaging.voltage", "learning.C", "figures.crop", "evaluation.rows", "truth.dose")
 
 
-@pytest.mark.parametrize(
-    "key", [key if key in DISTINCT else pytest.param(key, marks=pytest.mark.slow) for key in VALUES]
-)
+@pytest.mark.parametrize("key", [key if key in FEW else pytest.param(key, marks=pytest.mark.slow) for key in VALUES])
 def test_a_changed_setting_runs_exactly_the_rules_of_its_row(key, finished, files, any_device, tmp_path):
     finished(base(key), target="report")
     other = dag.resolve(changed(base(key), key, VALUES[key]), tmp_path, "all", "report")
@@ -386,6 +386,7 @@ def test_an_own_structure_is_known_by_its_content(resolve, finished, tmp_path, m
     assert "heating" not in jobs
 
 
+@pytest.mark.slow
 def test_the_paper_study_has_the_shape_of_the_paper(resolve):
     jobs = resolve({}).jobs
     recipes = 5

@@ -315,6 +315,7 @@ def records(tmp_path, states=("dense", "thin")):
     return found
 
 
+@pytest.mark.slow
 def test_counts_and_volumes_of_a_study(tmp_path):
     settings = {"diagrams": records(tmp_path), "states": ["dense", "thin"], "region": None, "degree": 1, "cube": 10.0}
     settings |= {"field": 14.0, "thickness": 13.0, "most": 3}

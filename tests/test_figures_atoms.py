@@ -35,6 +35,7 @@ def quarters(image):
     return {name: ink(image, part) for name, part in parts.items()}
 
 
+@pytest.mark.slow
 def test_x_is_to_the_right_and_y_upwards_and_nothing_is_said(capfd):
     frame = quarters(picture(np.empty((0, 3)), [], RADII, BOX, pixels=200))
     for x, y, place in ((7.5, 2.5, "lower right"), (2.5, 7.5, "upper left")):
@@ -48,6 +49,7 @@ def test_x_is_to_the_right_and_y_upwards_and_nothing_is_said(capfd):
     assert (out, err) == ("", "")
 
 
+@pytest.mark.slow
 def test_perspective_and_radii():
     def size(z, element="Ga", scale=1.0):
         image = picture(np.array([[5.0, 5.0, z]]), [element], RADII, BOX, pixels=200, scale=scale)

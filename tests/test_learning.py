@@ -42,6 +42,8 @@ def converged() -> Iterator[None]:
     """No fit of these tests may end before it has converged."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # of what other tests in this process left to be collected
+        warnings.simplefilter("ignore", ResourceWarning)
         yield
 
 

@@ -435,7 +435,7 @@ def test_the_overlay_says_the_states_their_shares_and_what_the_image_is(found, i
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(40, 1200), (1200, 40), (64, 64)])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_an_overlay_has_room_for_any_shape_and_title(shape, tmp_path):
     """Nothing is warned of, so nothing collapsed; a title may be long, and in any letters."""
     import matplotlib.pyplot as plt

@@ -119,6 +119,7 @@ def rows(model: Model, by: str = "all") -> list[dict]:
 # what it learns
 
 
+@pytest.mark.slow
 def test_states_that_are_apart_are_told_apart_by_every_condition(tmp_path):
     model = trained(tmp_path, apart=30.0)
     (overall,) = rows(model)
@@ -600,6 +601,7 @@ def test_every_thickness_and_defocus_of_the_classified_specimens_trains(study_ro
     assert len({Path(s["path"]).parts[2] for s in sources}) > 1
 
 
+@pytest.mark.slow
 def test_a_model_of_micrographs_tells_new_ones(study_root, written):
     from persistem.descriptors import windows
 

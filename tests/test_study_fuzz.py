@@ -297,6 +297,7 @@ def test_persistem_check_says_what_is_wrong(kind, tmp_path, capsys, monkeypatch)
     assert "study.yaml" in text and FILES[kind][1] in text and len(text) < 20_000
 
 
+@pytest.mark.slow
 def test_persistem_check_as_a_command(tmp_path):
     (tmp_path / "study.yaml").write_bytes(FILES["a bomb"][0])
     status, text = said(["persistem", "check", "study.yaml"], tmp_path)

@@ -577,8 +577,7 @@ def test_words_of_the_figures_are_in_no_digest_of_what_is_computed():
 @pytest.mark.parametrize(
     "target",
     [
-        "controlled",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("multiverse", "robustness")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("controlled", "multiverse", "robustness")),
         pytest.param("evaluation", marks=pytest.mark.thorough),
     ],
 )

@@ -49,8 +49,12 @@ def resolve(study, folder, *targets, cores=2):
                 workdir=folder,
             )
             settings = DAGSettings(targets=set(targets), rerun_triggers=frozenset({RerunTrigger.MTIME}))
-            workflow.dag(settings).execute_workflow(executor="dryrun")
-            dag = workflow._workflow.dag
+            try:
+                workflow.dag(settings).execute_workflow(executor="dryrun")
+                dag = workflow._workflow.dag
+            finally:
+                # else Python removes it at some time, with a warning that a later test takes for its own
+                workflow._workflow.sourcecache.runtime_cache.cleanup()
     finally:
         os.chdir(here)
     needed = set(dag.needrun_jobs(exclude_finished=False))
