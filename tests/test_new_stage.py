@@ -134,5 +134,5 @@ def test_a_stage_that_is_declared_runs_and_is_known_everywhere(extended, first, 
     asked = in_process(
         extended, plan + "from persistem.plan import resources; print(resources.work(plan, 'contrasts', plan.contrast))"
     )
-    assert asked == "Work(seconds=5.0, memory=200.0, disk=1)" or asked == "Work(seconds=5, memory=200, disk=1)"
+    assert asked == "Work(seconds=5, memory=200, disk=1)"
     assert snakemake(folder, target, study=TINY, snakefile=extended / "Snakefile").count("Nothing to be done")
