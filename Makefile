@@ -2,22 +2,15 @@
 
 .PHONY: install demo paper report archive record test test-fast test-all lint format reference lock
 
-VENV := .venv
-PYTHON ?= $(or $(shell command -v python3.11),python3)
-BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
-CORES ?= 2
+BIN := .venv/bin
+INSTALLED := install
+# two, as the times in the documents; one on a machine that has one
+CORES ?= $(if $(filter 1,$(shell nproc 2>/dev/null)),1,2)
 STUDY ?= demo
 
-install: $(INSTALLED)
-
-# uv installs the lock in a tenth of pip's time; it comes by pip from a lock of its own
-$(INSTALLED): requirements.lock envs/uv.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/uv.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps --editable .
-	touch $@
+# asked before every target: a folder can be moved, and a Python can go
+install:
+	@sh envs/install.sh
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
