@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from persistem.errors import PersistemError
 from persistem.report.figures import figure_1
 from persistem.report.figures.atoms import Rods, picture
 from persistem.report.figures.drawing import write
@@ -75,6 +76,15 @@ def test_rods_and_faces_are_drawn_in_their_colour():
     # a triangle of 18 Å², at 200 pixels for 10 Å seen from a little farther
     assert 0.6 * 18 * 400 < green(filled) < 18 * 400
     assert 200 < green(edges) < green(filled) <= green(both)
+
+
+def test_a_machine_without_opengl_gets_a_sentence_and_no_segmentation_fault(monkeypatch):
+    def absent(name):
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", absent)
+    with pytest.raises(PersistemError, match=r"OpenGL.*libEGL\.so\.1.*apt install libegl1"):
+        picture(np.empty((0, 3)), [], RADII, BOX, pixels=10)
 
 
 @pytest.fixture(scope="module")

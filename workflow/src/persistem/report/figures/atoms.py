@@ -5,12 +5,16 @@ VTK renders off-screen, without a display.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from persistem.errors import PersistemError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +79,13 @@ def picture(
     -------
     NDArray
         (pixels, pixels, 3) uint8, on white
+
+    Raises
+    ------
+    PersistemError
+        where the system has no OpenGL
     """
+    _needs_opengl()
     positions = np.asarray(positions, float).reshape(-1, 3)
     colours = element_colours([*radii])
     with _quiet():
@@ -125,6 +135,17 @@ def _look_along_z(plotter: Any, box: NDArray[Any], reach: float | None) -> None:
     plotter.camera.view_angle = ANGLE
     plotter.camera_position = [(*middle, height), (*middle, 0.0), (0.0, 1.0, 0.0)]
     plotter.reset_camera_clipping_range()
+
+
+def _needs_opengl() -> None:
+    """VTK loads it when it draws, and without it ends the process by a segmentation fault."""
+    try:
+        if sys.platform == "linux":
+            ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        raise PersistemError(
+            "pictures of atoms need OpenGL, and this machine has no libEGL.so.1; on Debian and Ubuntu: apt install libegl1"
+        ) from None
 
 
 @contextmanager
