@@ -34,7 +34,7 @@ A Workflow RO-Crate (`{metadata}`): the workflow (`Snakefile`, `workflow/`), the
 what it shows (`results/{name}/`), its finished specimens (`results/specimens/`), and the checksums of every result in
 between (`{seals}`). Checksums of all files: `{manifest}`, also for `sha256sum --check {manifest}`.
 
-Python 3.11, Linux. In this folder:
+Python 3.11 to 3.13, Linux. In this folder:
 
 ```sh
 make install                                                      # the locked versions, into .venv
