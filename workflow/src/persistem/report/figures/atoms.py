@@ -144,7 +144,8 @@ def _needs_opengl() -> None:
             ctypes.CDLL("libEGL.so.1")
     except OSError:
         raise PersistemError(
-            "pictures of atoms need OpenGL, and this machine has no libEGL.so.1; on Debian and Ubuntu: apt install libegl1"
+            "pictures of atoms need OpenGL, and this machine has no libEGL.so.1;"
+            " on Debian and Ubuntu: apt install libegl1"
         ) from None
 
 
