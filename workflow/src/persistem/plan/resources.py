@@ -76,7 +76,7 @@ def _specimen(settings: dict[str, Any]) -> Work:
         size = Path(settings["path"]).stat().st_size / 1e6
         return Work(1 + 2 * size, 200 + 20 * size, 2 * size)
     md = settings["md"]
-    return _dynamics(settings, (md["rt"] if "rt" in md else md)["steps"])
+    return _dynamics(settings, md.get("rt", md)["steps"])
 
 
 def _prepared(settings: dict[str, Any]) -> Work:
