@@ -47,7 +47,7 @@ class Console:
     def emit(self, record: logging.LogRecord) -> None:
         """Show what a user needs to know of a record."""
         self.now = record.created
-        self.run = getattr(record, "run", self.run)
+        self.run = self.run or getattr(record, "run", None)
         event = getattr(record, "event", None)
         show = getattr(self, f"_{event}", None) if event else self._message
         if show:

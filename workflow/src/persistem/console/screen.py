@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from persistem.console.progress import Progress
 
-#: Without a terminal: a line when this part of the work is done, and this many seconds have passed since the last.
-STEP, PAUSE = 0.05, 10.0
+#: Without a terminal: so many lines in a run, one whenever that part of the work is done, but so many seconds apart.
+LINES, PAUSE = 20, 10.0
 #: The bar's width, in characters.
 WIDTH = 30
 
@@ -28,7 +28,7 @@ class Screen:
         self.progress: Progress | None = None
         self.console: Console | None = None
         self.live: Live | None = None
-        self.last, self.next = 0.0, STEP
+        self.last, self.next = 0.0, 1
 
     def start(self, progress: Progress) -> None:
         """Begin to show the progress of a run."""
@@ -47,9 +47,9 @@ class Screen:
     def advance(self) -> None:
         """Show that a job has ended."""
         if self.progress and not self.live:
-            now, done = time.time(), self.progress.fraction()
-            if done >= self.next and now - self.last >= PAUSE:
-                self.last, self.next = now, STEP * (done // STEP + 1)
+            now, reached = time.time(), int(LINES * self.progress.fraction() + 1e-6)
+            if reached >= self.next and now - self.last >= PAUSE:
+                self.last, self.next = now, reached + 1
                 self.show(f"{text.duration(now - self.progress.begun)}  {self._state(now)}")
 
     def show(self, said: str) -> None:
