@@ -62,7 +62,7 @@ def run_of(workflow: Any, plan: Plan, root: Path) -> Run:
     log = next(iter(workflow.logger_manager.get_logfile()), "")
     return Run(
         jobs,
-        workflow._cores if workflow.local_exec else None,
+        workflow._cores if workflow.local_exec and not workflow.touch else None,
         log,
         root / paths.paces(),
         partial(closing, workflow, plan, root),

@@ -11,12 +11,9 @@ from persistem.console.progress import Progress
 from persistem.console.run import Run, totals
 from persistem.console.screen import Screen
 
-#: What Snakemake says of a run that its end says too, or a failed job's block.
-SAID = (
-    "Exiting because a job execution failed.",
-    "At least one job did not complete successfully.",
-    "CalledProcessError in file",
-)
+#: What Snakemake says before the record of a failed job, and after it.
+BEFORE = "CalledProcessError in file"
+AFTER = ("Exiting because a job execution failed.", "At least one job did not complete successfully.")
 #: What it says before a run that nobody needs.
 IDLE = ("Assuming unrestricted shared filesystem usage.",)
 NOTHING = "Nothing to be done"
@@ -41,7 +38,7 @@ class Console:
         self.jobs: dict[int, dict[str, str]] = {}  # the wildcards of jobs that started
         self.shown: set[str] = set()
         self.under_way = self.stopped = self.complete = False
-        self.failed = 0
+        self.failed: set[int] = set()
         self.now = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -79,6 +76,7 @@ class Console:
 
     def _job_info(self, record: Any) -> None:
         self.jobs[record.jobid] = dict(record.wildcards)
+        self.failed.discard(record.jobid)  # it is tried again
         if self.progress:
             self.progress.start(record.jobid, self.now)
 
@@ -90,19 +88,21 @@ class Console:
     def _job_error(self, record: Any) -> None:
         if self.progress:
             self.progress.fail(record.jobid)
-        self.failed += 1
+        self.failed.add(record.jobid)
         if self.stopped:
             return
         # of a group, every job is reported: those that failed say so
         says = [line for log in record.log for line in text.last_lines(log)]
         if record.indent and not any(line.startswith(text.OURS) for line in says):
             return
-        self._once(text.failure(record.rule_name, self.jobs.get(record.jobid, {}), record.log, record.rule_msg or ""))
+        self.screen.show(
+            text.failure(record.rule_name, self.jobs.get(record.jobid, {}), record.log, record.rule_msg or "")
+        )
 
     def _group_error(self, record: Any) -> None:
         if not self.stopped:
             rules = list(dict.fromkeys(info["rule_name"] for info in record.job_error_info))
-            self._once(text.failure(f"a group of {', '.join(rules)}", {}, record.aux_logs))
+            self.screen.show(text.failure(f"a group of {', '.join(rules)}", {}, record.aux_logs))
 
     def _message(self, record: logging.LogRecord) -> None:
         said = str(record.msg)
@@ -114,10 +114,10 @@ class Console:
             self.complete = True
             self._once("Nothing to be done: every result is there and up to date.")
         elif said.startswith(AGAIN):
-            self.failed -= 1
             self.screen.show("  it is tried again")
         elif record.levelno >= logging.WARNING:
-            if not any(known in said for known in SAID):
+            # with --quiet nothing else says that a job failed
+            if BEFORE not in said and not (self.failed and any(known in said for known in AFTER)):
                 self._once(text.error(said))
         elif not self.under_way and said not in IDLE and said:
             self.screen.show(said)
@@ -145,7 +145,7 @@ class Console:
         elif self.stopped:
             self.screen.show(f"{done:,} of {text.count(jobs, 'job')} done in {took}; {log}")
         elif self.failed:
-            failed = text.count(self.failed, "job")
+            failed = text.count(len(self.failed), "job")
             self.screen.show(f"{failed} failed, {done:,} of {jobs:,} done in {took}; {log}")
             self.screen.show(f"Once the cause is gone, {text.GO_ON}.")
 

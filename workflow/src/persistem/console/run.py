@@ -23,9 +23,9 @@ class Job(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What has to be done: jobs by Snakemake's number, the cores (None on a cluster), the full log, the file of paces.
+    """What has to be done: jobs by Snakemake's number, the full log, the file of paces.
 
-    ``closing`` gives the lines that a finished run ends with.
+    ``cores`` is None where jobs do not run on this machine. ``closing`` gives the lines that a finished run ends with.
     """
 
     jobs: dict[int, Job]

@@ -77,7 +77,8 @@ class Screen:
         row = Table.grid(padding=(0, 1))
         row.add_column(width=WIDTH)
         row.add_column(no_wrap=True, overflow="ellipsis")
-        row.add_row(ProgressBar(1.0, self.progress.fraction(), width=WIDTH), Text(self._state(time.time())))
+        bar = ProgressBar(1.0, self.progress.fraction(), width=WIDTH, complete_style="cyan", finished_style="cyan")
+        row.add_row(bar, Text(self._state(time.time())))
         return row
 
     def _state(self, now: float) -> str:

@@ -114,7 +114,7 @@ def _crops(plan: Plan, settings: dict[str, Any], before: str) -> Work:
 
 def _diagrams(plan: Plan, settings: dict[str, Any], before: str) -> Work:
     pixels = plan.settings("micrographs", plan.input_digest("crops", before))["pixels"] ** 2
-    return Work(0.2 + 4e-7 * pixels * len(settings["filtrations"]), 80 + 4e-5 * pixels)
+    return Work(0.2 + 4e-7 * pixels * len(settings["filtrations"]), 80 + 4e-5 * pixels, 3e-8 * pixels)
 
 
 def _persistence_images(plan: Plan, settings: dict[str, Any], before: str) -> Work:
