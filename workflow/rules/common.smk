@@ -40,7 +40,7 @@ except PersistemError as error:
 
 # a module's prefix is where its results/ lies
 HOME = Path(workflow.modifier.path_modifier.prefix or "")
-CONSOLE = announce.attach(workflow, PLAN, HOME)
+CONSOLE = ALONE and announce.attach(workflow, PLAN, HOME)
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     refresh(PLAN, HOME)
     if not ALONE:  # a module's onstart is not run
