@@ -276,7 +276,7 @@ def draw(measured: list[dict[str, Any]], out: Path) -> None:
 
 def jobs_of(child: Child) -> int:
     """The number of jobs in Snakemake's table of them."""
-    return int(re.findall(r"^total +(\d+)$", child.text, re.M)[-1])
+    return int(re.findall(r"^total +(\d+)\b", child.text, re.M)[-1])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What jobs ask of a cluster beside what they used, in the folder of a finished study.
+"""What jobs are expected to take and ask of a cluster, beside what they used, in the folder of a finished study.
 
-By stage: jobs, the time and memory of the largest (Snakemake's benchmarks), what is asked for it, and the largest part
-of what is asked that a job used. Memory must stay below 1; time has to allow for slower nodes, so at most 1/2.
+By stage: jobs, the seconds of the median job, measured and expected; the time and memory of the largest (Snakemake's
+benchmarks), what is asked for it, and the largest part of what is asked that a job used. Memory must stay below 1; time
+has to allow for slower nodes, so at most 1/2.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import csv
 import sys
 from pathlib import Path
 
-from measure import ROOT, table
+from measure import ROOT, median, table
 
 sys.path.insert(0, str(ROOT / "workflow/src"))
 from persistem.plan import resources
@@ -29,6 +30,8 @@ def main() -> None:
     head = [
         "stage",
         "jobs",
+        "wall s, median",
+        "expected s",
         "CPU s, most",
         "wall s, most",
         "asked min",
@@ -41,22 +44,24 @@ def main() -> None:
     for stage, steps in plan.steps.items():
         jobs = []
         for digest in steps:
-            asked = resources.asked(resources.work(plan, stage, digest))
+            work = resources.work(plan, stage, digest)
+            asked = resources.asked(work)
             for file in (options.root / paths.RESULTS / "benchmarks" / stage / digest).rglob("*.tsv"):
                 with open(file, newline="") as lines:
                     for row in csv.DictReader(lines, delimiter="\t"):
                         if row["max_rss"] not in ("-", "NA") and row["cpu_time"] not in ("-", "NA"):
                             used = (float(row["cpu_time"]), float(row["s"]), float(row["max_rss"]))
-                            jobs.append((*used, asked))
+                            jobs.append((*used, asked, work.seconds))
         if jobs:
             cpu, memory = (
                 max(jobs, key=lambda job: job[0] / job[3].runtime),
                 max(jobs, key=lambda j: j[2] / j[3].mem_mb),
             )
             wall = max(job[1] for job in jobs)
+            typical = [f"{median(job[k] for job in jobs):.1f}" for k in (1, 4)]
             time = [f"{cpu[0]:.1f}", f"{wall:.1f}", cpu[3].runtime, f"{cpu[0] / 60 / cpu[3].runtime:.2f}"]
             size = [round(memory[2]), memory[3].mem_mb, f"{memory[2] / memory[3].mem_mb:.2f}"]
-            rows.append([stage, len(jobs), *time, *size])
+            rows.append([stage, len(jobs), *typical, *time, *size])
     table(rows)
 
 

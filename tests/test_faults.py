@@ -131,10 +131,10 @@ def test_damaged_files_are_set_aside_said_and_made_again(copy, first):
     text = snakemake(copy, "--keep-going", *targets.values(), study=TINY, status=1)
     for kind, file in damaged.items():
         one_sentence(text, str(file.relative_to(copy)))
-        assert f"Error in rule {TOGETHER[kind][2]}:" in text
-        log = (copy / paths.log(targets[kind])).read_text().strip()
+        assert f"Failed: {TOGETHER[kind][2]} " in text
+        log = (copy / paths.log(targets[kind])).read_text()
         reason = [line for line in log.splitlines() if line.startswith("persistem: ")]
-        assert reason and str(file.relative_to(copy)) in reason[-1] and log in text
+        assert reason and str(file.relative_to(copy)) in reason[-1] and reason[-1] in text
         assert file.with_name(f"{file.name}.damaged").exists() and not file.exists()
         assert not (copy / targets[kind]).exists()
     assert ran(snakemake(copy, *targets.values(), study=TINY))["heating"] == 1
@@ -351,7 +351,7 @@ def test_a_full_disk_is_said_and_the_next_call_goes_on(tmp_path, first):
         subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
         text = snakemake(folder, study=TINY, status=1)
         assert re.search(r"persistem: .*(No space left on device|room on the disk)", text), text[-3000:]
-        assert "Traceback (most recent call last)" not in re.sub(r"(?s)^.*?Error in rule", "", text)
+        assert "Traceback (most recent call last)" not in text
         stages = [f for f in disk.glob("*/*/**/*") if f.is_file() and seals.read(f)]
         assert stages and all(seals.intact(f) for f in stages)
         assert list((disk / "crops").rglob("*.tif"))

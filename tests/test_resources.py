@@ -39,8 +39,8 @@ def test_every_job_of_the_studies_here_asks_for_something_a_node_has(name):
 def test_a_further_try_asks_for_more_memory_and_time():
     work = resources.Work(600, 2000)
     first, second, third = (resources.asked(work, attempt) for attempt in (1, 2, 3))
-    assert first == (3000, 30, 100)
-    assert second[:2] == (6000, 60) and third[:2] == (9000, 90)
+    assert first == (3000, 31, 100)
+    assert second[:2] == (6000, 62) and third[:2] == (9000, 93)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_further_try_asks_for_more_memory_and_time():
         ("md.ranks", 4, "specimens", 0.5),
         ("imaging.slice_thickness", 0.1, "exit_waves", 10),
         ("imaging.pixels", 2048, "exit_waves", 4),
-        ("imaging.focal_nodes", 3001, "micrographs", 10),
+        ("imaging.focal_nodes", 3001, "micrographs", 30),
         ("crops.stride", 64, "persistence_images", 10.6),  # 169 crops for 16
     ],
 )

@@ -434,7 +434,7 @@ def test_molecular_dynamics_that_missed_its_temperature_shows_so(tmp_path):
     study = changed(SILICON, "md.temperature_tolerance", 0.001)
     file = path("specimens", "T4000-rt0-s01", plan=Plan(make_study(study)))
     text = snakemake(tmp_path, file, study=study, status=1)
-    assert "Error in rule heating:" in text
+    assert "Failed: heating T4000-rt0-s01" in text
     assert "persistem: the run missed its target temperature" in text and "(md.temperature_tolerance)" in text
     assert "Traceback (most" not in text
     assert not (tmp_path / file).exists()

@@ -77,11 +77,12 @@ PLAN = Plan(make_study(TINY))
 
 
 def snakemake(folder, *arguments, study=None, snakefile=ROOT / "Snakefile", status=0):
-    """Run Snakemake in ``folder`` as a user does, with a study file in it; what it printed."""
+    """Run Snakemake in ``folder``, with a study file in it; all that it says, or where it fails what a user sees."""
     if study is not None:
         (folder / "study.yaml").write_text(yaml.safe_dump(study))
         arguments = [*arguments, "--configfile", "study.yaml"]
     command = [sys.executable, "-m", "snakemake", "-s", str(snakefile), "--cores", "2", "--nocolor", *arguments]
+    command += [] if status else ["--verbose"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1800)
     text = done.stdout + done.stderr
     assert done.returncode == status, text[-6000:]
@@ -115,7 +116,7 @@ def contents(folder):
         str(file.relative_to(folder)): file.read_bytes()
         for file in sorted((folder / "results").rglob("*"))
         if file.is_file()
-        and not {"logs", "benchmarks"} & set(file.relative_to(folder).parts)
+        and not {"logs", "benchmarks", ".runs"} & set(file.relative_to(folder).parts)
         and file.suffix != ".restart"
     }
 

@@ -12,6 +12,7 @@ min_version("9.27")
 SOURCE = Path(workflow.current_basedir).parent / "src"
 sys.path.insert(0, str(SOURCE))
 
+from persistem.console import announce
 from persistem.errors import PersistemError
 from persistem.plan import jobs, resources
 from persistem.plan.plan import Plan
@@ -39,6 +40,7 @@ except PersistemError as error:
 
 # a module's prefix is where its results/ lies
 HOME = Path(workflow.modifier.path_modifier.prefix or "")
+CONSOLE = ALONE and announce.attach(workflow, PLAN, HOME)
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     refresh(PLAN, HOME)
     if not ALONE:  # a module's onstart is not run
@@ -64,6 +66,8 @@ onstart:
 onsuccess:
     # what was published before results were made whose time stamps are older
     refresh(PLAN, HOME)
+    if not CONSOLE and (said := announce.closing(workflow, PLAN, HOME)):
+        print(said, file=sys.stderr)
 
 
 wildcard_constraints:

@@ -89,6 +89,16 @@ def _record(kind: str, pattern: str, suffix: str) -> str:
     return str(Path(pattern.replace(RESULTS, f"{RESULTS}/{kind}", 1)).with_suffix(suffix))
 
 
+def paces() -> str:
+    """How long the jobs of each stage took in the last runs, beside what was expected (JSON)."""
+    return f"{RESULTS}/.runs/paces"  # without a suffix: files .json there are runs that are alive
+
+
+def summary(study: str) -> str:
+    """The lines that a run of the study ends with."""
+    return study_file(study, "summary.txt")
+
+
 def study_file(study: str, name: str) -> str:
     """A file that people open."""
     return f"{RESULTS}/{study}/{name}"

@@ -128,7 +128,7 @@ STAGES = (
         rules=("descriptors",),
         verbs=("descriptors",),
         does="describe the crops of a specimen's micrographs: persistence, spectrum, contrast, texture",
-        cost=Cost(60, 300, 20),
+        cost=Cost(5, 300, 1),
     ),
     Stage(
         "evaluation",
@@ -141,7 +141,7 @@ STAGES = (
         " (scikit-learn)",
         function="evaluation_file",
         jobs=True,
-        cost=Cost(60, 500, 10, 30, 100),
+        cost=Cost(10, 500, 0.5, 16, 100),
     ),
     Stage(
         "controls",
@@ -153,7 +153,7 @@ STAGES = (
         does="tabulate the accuracy where a difference between the states is taken away (scikit-learn)",
         function="controls_file",
         jobs=True,
-        cost=Cost(60, 900, 10, 30, 100),
+        cost=Cost(30, 900, 0.5, 30, 100),
     ),
     Stage(
         "sweeps",
@@ -164,7 +164,7 @@ STAGES = (
         verbs=("sweep",),
         does="image, describe and classify along one setting of the microscope, the detector or the crops",
         function="sweep_file",
-        cost=Cost(120, 600, 10, 20, 20),
+        cost=Cost(100, 600, 0.5, 20, 20),
     ),
     Stage(
         "models",
@@ -176,7 +176,7 @@ STAGES = (
         does="train a model of the states for a microscope, and write its bundle into a folder (scikit-learn)",
         function="train",
         jobs=True,
-        cost=Cost(60, 600, 50, 10, 30),
+        cost=Cost(2, 600, 0.2, 0.5, 30),
     ),
     Stage(
         "maps",
@@ -186,7 +186,7 @@ STAGES = (
         rules=("map_micrograph",),
         verbs=("map-micrograph",),
         does="map a micrograph of a study: which state is where",
-        cost=Cost(120, 2500, 200),
+        cost=Cost(30, 2500, 60),
     ),
     Stage(
         "melts",
@@ -206,7 +206,7 @@ STAGES = (
         verbs=("composite",),
         does="put a composite together from end states or half-melted crystals, and write what is where in it",
         function="make",
-        cost=Cost(60, 1000, 100),
+        cost=Cost(20, 1000, 10),
     ),
     Stage(
         "truth",
@@ -218,7 +218,7 @@ STAGES = (
         does="map composites, vacuum and foreign crystals with a model, and compare the maps with the truth",
         function="trial_file",
         jobs=True,
-        cost=Cost(60, 1200, 50, 5),
+        cost=Cost(60, 1200, 5, 5),
     ),
     Stage(
         "state_checks",
@@ -229,7 +229,7 @@ STAGES = (
         verbs=("state-checks",),
         does="check whether a specimen is in the state that it is taken for: g(r), displacements, contacts, drift",
         function="state_checks_file",
-        cost=Cost(20, 250, 10),
+        cost=Cost(2, 250, 0.1),
     ),
     Stage(
         "diagrams_3d",
@@ -239,7 +239,7 @@ STAGES = (
         rules=("diagram_3d",),
         verbs=("diagram-3d",),
         does="compute the 3D persistence diagram of a specimen's slab by a weighted alpha filtration",
-        cost=Cost(30, 600, 50),
+        cost=Cost(4, 600, 5),
     ),
     Stage(
         "optimal_volumes",
@@ -250,7 +250,7 @@ STAGES = (
         verbs=("optimal-volumes",),
         does="choose a region of the 3D diagrams, count its pairs and find their optimal volumes (HomCloud)",
         function="optimal_volumes_file",
-        cost=Cost(30, 600, 10),
+        cost=Cost(5, 600, 1),
     ),
     Stage(
         "weights",
@@ -261,7 +261,7 @@ STAGES = (
         verbs=("weights",),
         does="train on all crops and write the learned weights on the plane of birth and death (scikit-learn)",
         function="weights_file",
-        cost=Cost(30, 600, 10, 1, 10),
+        cost=Cost(1, 600, 0.2, 0.1, 10),
     ),
     Stage(
         "inverse",
@@ -272,7 +272,7 @@ STAGES = (
         verbs=("inverse",),
         does="find the region of a crop that each pair of its diagram stands for (HomCloud)",
         function="inverse_file",
-        cost=Cost(20, 250, 10),
+        cost=Cost(1, 250, 0.2),
     ),
     Stage(
         "figures",
@@ -282,7 +282,7 @@ STAGES = (
         rules=("figure",),
         verbs=("figure",),
         does="draw a figure: PNG, PDF, and its caption and numbers as JSON",
-        cost=Cost(60, 1000, 20),
+        cost=Cost(5, 1000, 1),
     ),
     Stage(
         "report",
@@ -293,7 +293,7 @@ STAGES = (
         verbs=("report",),
         does="write the report: one HTML page, and tables of the paper's numbers and claims",
         function="write_report",
-        cost=Cost(60, 600, 100),
+        cost=Cost(5, 600, 13),
     ),
 )
 
