@@ -109,7 +109,7 @@ def test_every_verb_explains_itself(verb, capsys):
 def test_the_help_lists_every_verb(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    listed = re.findall(r"^ {4}(\S+)", capsys.readouterr().out, re.M)
     assert [word for word in listed if word in VERBS] == VERBS
     assert {verb for stage in STAGES for verb in stage.verbs} <= set(VERBS)
     with pytest.raises(SystemExit) as stopped:

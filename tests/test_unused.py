@@ -112,7 +112,7 @@ def test_sizes_add_up(two):
 def test_left_overs_of_dead_processes_and_damaged_files(two):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    folder = next((two / "results/micrographs").glob("*")) / "T6000-rt0-s01"
+    folder = next((two / "results/micrographs").glob("*/T6000-rt0-s01"))
     node = platform.node()
     gone, alive = folder / f".{node}-{dead.pid}.df+000.tif", folder / f".{node}-{os.getpid()}.df+000.tif"
     young, old = folder / ".node-x-7.df+000.tif", folder / ".node-x-8.df+000.tif"
