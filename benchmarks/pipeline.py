@@ -76,7 +76,7 @@ def compare(workflow: Path, by_hand: Path) -> None:
 
 
 def report(folder: Path, cores: int, a: list[Child], b: list[Child]) -> None:
-    jobs = re.findall(r"^total +(\d+)$", a[0].text, re.M)[-1]
+    jobs = re.findall(r"^(\d+) jobs in ", a[0].text, re.M)[-1]
     crops = re.findall(r"^crops (\d+)$", b[0].text, re.M)[-1]
     print(f"{crops} crops, medians of {len(a)}\n")
     rows: list[list[object]] = [["", "jobs", "wall, s", "CPU, s", "largest process, GiB"]]

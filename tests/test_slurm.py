@@ -160,7 +160,7 @@ def test_a_killed_run_goes_on_through_sbatch_and_gives_the_bytes_of_a_local_run(
 
 @pytest.mark.thorough
 def test_a_whole_study_runs_through_sbatch(slurm, study):
-    text = end(begin(slurm, study), study)
+    text = end(begin(slurm, study, "--verbose"), study)
     assert "Traceback" not in text
     found = jobs(slurm, study)
     assert {job["State"] for job in found} == {"COMPLETED"}
