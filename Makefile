@@ -29,7 +29,7 @@ report: $(INSTALLED)
 archive: $(INSTALLED)
 	$(BIN)/persistem archive config/$(STUDY).yaml results/$(STUDY).crate.zip
 
-# docs/reproduction.md, its figures and README's headline, from a finished report
+# docs/reproduction.md and its figures, from a finished report
 record: $(INSTALLED)
 	$(BIN)/persistem record results/$(STUDY) docs
 

@@ -1,8 +1,12 @@
-"""The dated record of a finished study in the repository: the paper's numbers, claims and figures beside ours."""
+"""The dated record of a finished study in the repository: the paper's numbers, claims and figures beside ours.
+
+What a reader needs first is on the surface, in short lines; the rest is behind folds, which GitHub shows.
+"""
 
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +22,21 @@ if TYPE_CHECKING:
 
 #: Width of a figure on the page, in pixels.
 READING = 900
-#: The record's headline stands between these lines of a README.
-BEGIN, END = "<!-- headline: persistem record -->", "<!-- end -->"
+#: A caption on the surface has at most so many lines of so many characters.
+LINES, WIDTH = 3, 120
+#: What a sentence says of the claims with a status.
+CLAIMS = {
+    "reproduced": "reproduced",
+    "depends on": "holding under some conditions only",
+    "not reproduced": "not reproduced",
+}
 
 
 def record(study: Path, docs: Path) -> None:
-    """Write ``reproduction.md`` and ``figures/*.png`` into ``docs``, and the headline into the README beside it.
+    """Write ``reproduction.md`` and ``figures/*.png`` into ``docs``; ``evaluation.md`` for a study with an evaluation.
 
-    For a study with an evaluation it writes ``evaluation.md`` instead and leaves the README as it is.
-
-    ``study`` is the folder of a study with a report, ``results/<study>``. A README without a place for a headline is
-    left alone. Raises PersistemError if the folder has no report.
+    ``study`` is the folder of a study with a report, ``results/<study>``. Raises PersistemError if the folder has no
+    report.
     """
     study, docs = Path(study), Path(docs)
     if not (study / "report.html").exists():
@@ -46,23 +54,75 @@ def record(study: Path, docs: Path) -> None:
             shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{name}.png")
     with atomic(docs / ("evaluation.md" if evaluated else "reproduction.md")) as part:
         part.write_text(text)
-    if evaluated:
-        return
-    readme = docs.parent / "README.md"
-    if readme.exists() and BEGIN in readme.read_text():
-        old = readme.read_text()
-        new = re.sub(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{headline(study)}\n{END}", old, flags=re.DOTALL)
-        with atomic(readme) as part:
-            part.write_text(new)
 
 
-def headline(study: Path) -> str:
-    """The paper's accuracies beside the study's, as Markdown."""
-    rows = read_rows(study / "tables/paper.csv")
-    claims = [row["status"] for row in read_rows(study / "tables/claims.csv")]
-    counts = ", ".join(f"{claims.count(status)} {status}" for status in dict.fromkeys(claims))
-    about = f"Of {len(claims)} claims that the paper makes in words: {counts}."
-    return f"{markdown(paper_table(rows))}\n\n{about}"
+def fold(summary: str, *parts: str) -> str:
+    """Paragraphs behind a line that opens on a click."""
+    return "\n\n".join([f"<details><summary>{summary}</summary>", *filter(None, parts), "</details>"])
+
+
+def bullets(clauses: list[str]) -> str:
+    """Clauses as a list of sentences."""
+    return "\n".join(f"- {clause[:1].upper()}{clause[1:].rstrip('.')}." for clause in clauses)
+
+
+def cut(caption: str) -> tuple[str, str]:
+    """The first sentences of a caption, as many as ``LINES`` lines hold but at least one, and the rest."""
+    sentences = re.split(r"(?<=\.) (?=[A-Z(])", caption)
+    fitting = [k for k in range(1, len(sentences) + 1) if len(textwrap.wrap(" ".join(sentences[:k]), WIDTH)) <= LINES]
+    count = max(fitting, default=1)
+    return " ".join(sentences[:count]), " ".join(sentences[count:])
+
+
+def picture(name: str, title: str, figure: dict[str, Any]) -> list[str]:
+    """A figure with the start of its caption, what it found, and the rest of the caption behind a fold."""
+    about, more = cut(figure["about"])
+    if figure["reason"]:
+        return [about, f"Not drawn: {figure['reason']}", *([fold("The rest of the caption", more)] if more else [])]
+    finding = figure["numbers"].get("finding") or ""
+    here = figure["caption"].removeprefix(finding).strip()
+    return [
+        f"![{title}](figures/{name}.png)",
+        about,
+        *([bullets(clauses(finding))] if finding else []),
+        *([fold("The rest of the caption", more, here)] if more or here else []),
+    ]
+
+
+def clauses(finding: str) -> list[str]:
+    """The clauses of a finding, the most important one first."""
+    return finding.split("; ")
+
+
+def made(study: Path, about: dict[str, Any], target: str) -> str:
+    """How a page was made, and with which versions, behind a fold."""
+    return fold(
+        "How this page was made",
+        f"`snakemake {target} --configfile config/{study.name}.yaml` and `persistem record results/{study.name} docs`"
+        " made it. No number is typed, and each sentence is computed from the numbers beside it.",
+        "Versions: " + ", ".join(f"{name} {number}" for name, number in about["versions"].items()) + ".",
+    )
+
+
+def headline(rows: list[dict[str, Any]], claims: list[dict[str, Any]]) -> str:
+    """How many of the paper's accuracies and claims are found again, in a list."""
+    splits = {
+        "random": "under the paper's random split",
+        "leave-seed-out": "on MD seeds that were not trained on (leave-seed-out)",
+    }
+    lines = []
+    for split, where in splits.items():
+        found = [row["agreement"] for row in rows if row["split"] == split]
+        counts = _counts(found, {"agrees": "in agreement with the paper"})
+        lines.append(f"Of {len(found)} accuracies {where}: {counts}")
+    counts = _counts([row["status"] for row in claims], CLAIMS)
+    return bullets([*lines, f"Of the {len(claims)} claims that the paper makes in words: {counts}"])
+
+
+def _counts(found: list[str], words: dict[str, str]) -> str:
+    """How often each word is found, in the order of ``words`` and then of the words found."""
+    order = dict.fromkeys([*(word for word in words if word in found), *found])
+    return ", ".join(f"{found.count(word)} {words.get(word, word)}" for word in order)
 
 
 def paper_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -94,66 +154,63 @@ def _cell(row: dict[str, Any]) -> str:
 
 def evaluation(study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
     """The record of what the accuracy means, as Markdown."""
-    findings = [f"- {f['title']}: {f['numbers']['finding']}" for f in figures.values() if f["numbers"].get("finding")]
+    findings = [
+        f"- **{figure['title']}.** {clauses(figure['numbers']['finding'])[0].rstrip('.')}."
+        for figure in figures.values()
+        if figure["numbers"].get("finding")
+    ]
     parts = [
         f"# What the accuracy means: the study `{study.name}`, {about['date']}",
-        f"Made by `snakemake report --configfile config/{study.name}.yaml` and `persistem record"
-        f" results/{study.name} docs`; no number is typed, and each sentence is computed from its figure's numbers. "
-        + ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-        + ". Everything is evaluated by MD seeds: a seed's specimens, of all states and at all defoci, train or are"
-        " tested together; intervals are 95 % over seeds. Assumptions: [assumptions.md](assumptions.md).",
         "\n".join(findings),
+        "In brackets 95 % over MD seeds. Everything is evaluated by MD seeds: a seed's specimens, of all states and at"
+        " all defoci, train or are tested together. Where the paper is silent: [assumptions.md](assumptions.md).",
+        made(study, about, "report"),
     ]
     for name, figure in figures.items():
-        parts += [f"## {figure['title']}"]
-        parts += [f"![{figure['title']}](figures/{name}.png)"] if not figure["reason"] else []
-        parts += [figure["about"], figure["caption"] or f"Not drawn: {figure['reason']}"]
+        parts += [f"## {figure['title']}", *picture(name, figure["title"], figure)]
     return "\n\n".join([*parts, *_tables(study)]) + "\n"
 
 
 def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
     """The record of the paper's numbers, claims and figures beside ours, as Markdown."""
-    import pandas as pd
-
+    accuracies = read_rows(study / "tables/paper.csv")
     claims = read_rows(study / "tables/claims.csv")
     parts = [
-        f"# The paper beside the study `{study.name}`, {about['date']}",
-        f"Uesugi & Ishii, Microscopy (2022). Made by `make report STUDY={study.name}` and `persistem record"
-        f" results/{study.name} docs`; no number is typed. "
-        + ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-        + ". What had to be assumed where the paper is silent: [assumptions.md](assumptions.md).",
-        "## Accuracy",
-        "In brackets 95 %: over repetitions of the split (random), over MD seeds (leave-seed-out). The paper's split"
-        " is random; leave-seed-out tests on MD seeds that were not trained on. Undecided: the interval holds the"
-        " paper's value and chance.",
-        headline(study),
-        "## What the paper says",
-        markdown(
-            pd.DataFrame(
-                {
-                    "claim": [row["claim"] for row in claims],
-                    "status": [
-                        f"**{row['status']}**" + (f": {row['depends_on']}" if row["depends_on"] else "")
-                        for row in claims
-                    ],
-                    "evidence": [row["evidence"] for row in claims],
-                }
-            )
-        ),
-        "## Figures",
+        f"# What is reproduced of the paper: the study `{study.name}`, {about['date']}",
+        markdown(paper_table(accuracies)),
+        headline(accuracies, claims),
+        "In brackets 95 %: over repetitions of the split (random), over MD seeds (leave-seed-out). *Agrees*: the"
+        " interval holds the paper's value and not chance. *Undecided*: it holds both. The paper is Uesugi & Ishii, Microscopy"
+        " (2022). Where it is silent, something had to be assumed: [assumptions.md](assumptions.md).",
+        made(study, about, "report"),
+        "## Each claim of the paper, and whether it holds here",
+        *_claims(claims),
+        "## Each figure of the paper, from this study",
     ]
     for name, figure in figures.items():
         number = name.removeprefix("figure-")
-        parts += [f"### Figure {number}: {figure['title']}", f"![Figure {number}](figures/{name}.png)"]
-        parts += [figure["about"], figure["caption"] or f"Not drawn: {figure['reason']}"]
+        parts += [f"### Figure {number}: {figure['title']}", *picture(name, f"Figure {number}", figure)]
     return "\n\n".join([*parts, *_tables(study)]) + "\n"
+
+
+def _claims(rows: list[dict[str, Any]]) -> list[str]:
+    """The claims with their status, and the evidence behind a fold."""
+    import pandas as pd
+
+    claims = [row["claim"] for row in rows]
+    statuses = [f"**{row['status']}**" + (f": {row['depends_on']}" if row["depends_on"] else "") for row in rows]
+    evidence = [row["evidence"] for row in rows]
+    return [
+        markdown(pd.DataFrame({"claim": claims, "status": statuses})),
+        fold("The numbers behind each status", markdown(pd.DataFrame({"claim": claims, "evidence": evidence}))),
+    ]
 
 
 def _tables(study: Path) -> list[str]:
     """Every accuracy, the specimens and the times of a study, as Markdown."""
     import pandas as pd
 
-    timings = read_rows(study / "tables/timings.csv")
+    timings = pd.DataFrame(read_rows(study / "tables/timings.csv"))
     specimens = pd.read_csv(study / "tables/specimens.csv")
     shown = {
         "specimen": specimens.specimen,
@@ -163,16 +220,20 @@ def _tables(study: Path) -> list[str]:
     for column, title, digits in (("temperature_K", "T, K", 0), ("pressure_GPa", "P, GPa", 3)):
         if column in specimens:
             shown[title] = specimens[column].map(f"{{:.{digits}f}}".format)
+    wide = accuracy_wide(study / "tables/accuracy.csv")
+    for column in ("jobs", "wall_s", "CPU_s", "memory_MB"):
+        if column in timings:
+            timings[column] = timings[column].map("{:.0f}".format)
     return [
-        "## Every accuracy",
-        EXPLANATION,
-        markdown(accuracy_wide(study / "tables/accuracy.csv")),
-        "## Specimens",
+        "## The accuracy of every recipe, degree and classifier",
+        EXPLANATION.replace("\n", " "),
+        fold(f"All {len(wide)} rows", markdown(wide)),
+        "## The density, temperature and pressure of every specimen",
         "Temperature and pressure are means over the last fifth of the trajectory.",
-        markdown(pd.DataFrame(shown)),
-        "## Time",
+        fold(f"All {len(specimens)} specimens", markdown(pd.DataFrame(shown))),
+        "## The time and memory of every stage",
         "As Snakemake's benchmarks have it: jobs, wall and CPU time (s), largest resident memory (MB).",
-        markdown(pd.DataFrame(timings)),
+        fold(f"All {len(timings)} stages", markdown(timings)),
     ]
 
 

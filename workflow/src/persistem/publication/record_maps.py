@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from persistem.errors import PersistemError
-from persistem.publication.record import shrink
+from persistem.publication.record import bullets, cut, fold, shrink
 from persistem.report.tables import markdown
 from persistem.store.environment import versions
 from persistem.store.files import atomic, read_json
@@ -31,20 +32,27 @@ def record_maps(study: Path, docs: Path) -> None:
     shrink((study / FIGURE).with_suffix(".png"), docs / "figures/composites.png")
     used = {name: number for name, number in versions().items() if name in ("persistem", "abtem", "homcloud", "numpy")}
     card = (study / "model/card.md").read_text().replace("\n#", "\n##").replace("# Model", "## Its card: model", 1)
+    numbers = figure["numbers"]
+    about, more = cut(figure["about"])
     parts = [
         f"# What a map is worth: the study `{study.name}`, {datetime.now(UTC):%Y-%m-%d}",
-        f"Made by `snakemake model truth --configfile config/{study.name}.yaml` and `persistem record-maps"
-        f" results/{study.name} docs`; no number is typed. "
-        + ", ".join(f"{name} {number}" for name, number in used.items())
-        + ". Composites are made of seeds that no model was trained on. Assumptions: [assumptions.md](assumptions.md),"
-        " and the limits in the card below.",
-        figure["caption"],
+        bullets(re.split(r"(?<=\.) ", numbers["finding"])),
+        "Overlap is intersection over union with the known regions. The composites are made of seeds that no model was"
+        " trained on. Where something had to be assumed: [assumptions.md](assumptions.md). What the model cannot know:"
+        " the limits at the end of its card below.",
         f"![{figure['title']}](figures/composites.png)",
-        figure["about"],
-        "## Every score",
+        about,
+        *([fold("The rest of the caption", more)] if more else []),
+        fold(
+            "How this page was made",
+            f"`snakemake model truth --configfile config/{study.name}.yaml` and `persistem record-maps"
+            f" results/{study.name} docs` made it. No number is typed.",
+            "Versions: " + ", ".join(f"{name} {number}" for name, number in used.items()) + ".",
+        ),
+        "## The score of every window, beside simpler measures",
         "Bold: the window that the composite marked with 'chooses' chose. Blocks: what the inner folds chose, or the"
         " baseline.",
-        markdown(_table(figure["numbers"]["rows"], figure["numbers"]["chosen"])),
+        fold(f"All {len(numbers['rows'])} scores", markdown(_table(numbers["rows"], numbers["chosen"]))),
         card,
     ]
     with atomic(docs / "maps.md") as part:

@@ -1,0 +1,51 @@
+"""The layout of the records: what is on the surface of a page, and what is behind a fold."""
+
+from persistem.publication.record import bullets, cut, fold, headline, picture
+
+LONG = "Islands of a crop, Fig. 4 of the paper (Haufe et al., 2014). " + "A sentence that says more about it. " * 12
+
+
+def figure(**changes):
+    return {"about": "One. Two.", "caption": "Found a; found b. Bars: 95 %.", "reason": None, "numbers": {}} | changes
+
+
+def test_a_caption_is_cut_at_a_sentence_within_three_lines():
+    first, rest = cut(LONG.strip())
+    assert first.startswith("Islands") and first.endswith("about it.") and 300 < len(first) <= 360
+    assert f"{first} {rest}" == LONG.strip()
+    assert cut("Short. All of it.") == ("Short. All of it.", "")
+
+
+def test_a_first_sentence_that_is_too_long_stays_whole():
+    sentence = "word " * 100 + "end."
+    assert cut(f"{sentence} Next.") == (sentence, "Next.")
+
+
+def test_a_figure_shows_what_it_found_and_folds_the_rest():
+    page = "\n\n".join(picture("leak", "The leak", figure(numbers={"finding": "Found a; found b."})))
+    surface, _, folded = page.partition("<details>")
+    assert "![The leak](figures/leak.png)" in surface and "- Found a.\n- Found b." in surface and "One. Two." in surface
+    assert "Bars: 95 %." in folded and "Found" not in folded
+
+
+def test_a_figure_that_was_not_drawn_says_why_on_the_surface():
+    page = "\n\n".join(picture("leak", "The leak", figure(reason="no seeds", caption="")))
+    assert "Not drawn: no seeds" in page and "](figures/" not in page
+
+
+def test_a_fold_keeps_an_empty_line_around_its_markdown():
+    assert fold("More", "a", "", "b") == "<details><summary>More</summary>\n\na\n\nb\n\n</details>"
+
+
+def test_the_headline_counts_accuracies_and_claims():
+    rows = [{"split": split, "agreement": word} for split, word in [("random", "agrees"), ("random", "lower")]]
+    rows += [{"split": "leave-seed-out", "agreement": "undecided"}]
+    claims = [{"status": status} for status in ("depends on", "reproduced", "not reproduced", "reproduced")]
+    first, second, third = headline(rows, claims).splitlines()
+    assert first == "- Of 2 accuracies under the paper's random split: 1 in agreement with the paper, 1 lower."
+    assert second.endswith("(leave-seed-out): 1 undecided.")
+    assert third.endswith("2 reproduced, 1 holding under some conditions only, 1 not reproduced.")
+
+
+def test_a_list_begins_with_a_capital_and_ends_with_a_point():
+    assert bullets(["one is 0.5.", "Two"]) == "- One is 0.5.\n- Two."
