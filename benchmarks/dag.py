@@ -204,18 +204,23 @@ def slope(measured: list[dict[str, Any]], of: str, key: str) -> float:
 
 def record(measured: list[dict[str, Any]]) -> str:
     """The record in Markdown."""
-    last = measured[-1]
     lines = [
-        "# Scale",
+        "# What thousands of jobs cost Snakemake",
+        "",
+        *costs(measured),
+        "",
+        "![CPU time and memory against the number of jobs](figures/dag.png)",
         "",
         f"Measured on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, by",
         "",
         f"    .venv/bin/python benchmarks/dag.py --sizes {' '.join(str(m['jobs']) for m in measured)}",
         "",
-        "which writes this page. The study has two states and nine defoci of each seed; more seeds are more jobs. CPU"
-        " time is what to compare; wall time depends on what else the machine does. A run that does nothing is one by"
-        " Snakemake's touch executor: scheduling, and checks of what was made. The bare workflow has the same rules and"
-        " none of this workflow's settings, digests and logs; its shells only touch a file.",
+        "which writes this page. Compare CPU time: wall time depends on what else the machine does.",
+        "",
+        "- The study has two states and nine defoci of each seed; more seeds are more jobs.",
+        "- A run that does nothing is one by Snakemake's touch executor: scheduling, and checks of what was made.",
+        "- The bare workflow has the same rules and none of this workflow's settings, digests and logs; its shells only"
+        " touch a file.",
         "",
         "| jobs | `snakemake -n`: CPU, s | wall, s | peak, GiB | run that does nothing: CPU, s | wall, s | peak, GiB"
         " | the same, bare: CPU, s | bare, shells: CPU, s | wall, s |",
@@ -226,21 +231,22 @@ def record(measured: list[dict[str, Any]]) -> str:
     for m in measured:
         cells = [f"{m[name][key]:.{1 + (key == 'peak')}f}" if name in m else "" for name, key in columns]
         lines.append(f"| {m['jobs']:,} | {' | '.join(cells)} |")
-    lines += [
-        "",
-        "![CPU time and memory against the number of jobs](figures/dag.png)",
-        "",
+    return "\n".join([*lines, ""])
+
+
+def costs(measured: list[dict[str, Any]]) -> list[str]:
+    """What a job costs, and the largest study beside its targets, as a list."""
+    last = measured[-1]
+    return [
+        f"- With {last['jobs']:,} jobs, `snakemake -n` takes {last['dry_run']['cpu']:.0f} s of CPU,"
+        f" {last['dry_run']['wall']:.0f} s of wall time and {last['dry_run']['peak']:.2f} GiB. The targets for"
+        f" {LARGEST:,} jobs are {MOST_SECONDS:g} s and {MOST_GIB:g} GiB.",
         f"- One job more costs {1e3 * slope(measured, 'dry_run', 'cpu'):.1f} ms of CPU in `snakemake -n` (slope over"
         f" all sizes), {1e3 * slope(measured, 'touch', 'cpu'):.1f} ms in a run that does nothing, and"
         f" {1e3 * slope(measured, 'bare_touch', 'cpu'):.1f} ms in such a run of the bare workflow.",
         f"- To start a shell for a job and to wait for it: {1e3 * slope(measured, 'shells', 'cpu'):.0f} ms of CPU and"
         f" {1e3 * slope(measured, 'shells', 'wall'):.0f} ms of wall time.",
-        f"- Targets of `snakemake -n` of {LARGEST:,} jobs: below {MOST_SECONDS:g} s, {MOST_GIB:g} GiB. With"
-        f" {last['jobs']:,} jobs: CPU {last['dry_run']['cpu']:.0f} s, wall {last['dry_run']['wall']:.0f} s,"
-        f" {last['dry_run']['peak']:.2f} GiB.",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def draw(measured: list[dict[str, Any]], out: Path) -> None:

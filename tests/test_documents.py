@@ -1,9 +1,10 @@
-"""What the documents name is there: paths, modules, headings, stages and wings."""
+"""What the documents name is there (paths, modules, headings, stages, wings), and they are short enough to read."""
 
 import ast
 import importlib
 import importlib.util
 import re
+import textwrap
 from functools import cache
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from persistem.store.stages import STAGES
 from support.studies import ROOT
 
 PACKAGE = ROOT / "workflow/src/persistem"
-BUILT = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/extending.md"]
-ALL = sorted({*BUILT, *(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))})
+ALL = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
+#: The most lines, of so many characters, of a paragraph and of a caption on the surface of a document.
+PARAGRAPH, CAPTION, WIDTH = 5, 3, 120
 #: Files of examples, which are not there.
 EXAMPLES = {"contrasts", "permutation", "figure_9", "new", "mine"}
 #: Ends of files that are in the repository, unless they lie elsewhere or are made by a run.
@@ -110,6 +112,18 @@ def broken(document):
             yield link
 
 
+def long(document):
+    """The paragraphs and captions of a document that are too long; tables, lists, code and folds may be."""
+    surface = re.sub(r"<details>.*?</details>|<!--.*?-->", "", prose(document), flags=re.S)
+    before = ""
+    for block in re.split(r"\n\s*\n", surface):
+        text = re.sub(r"\]\([^)]*\)", "]", " ".join(block.split()))
+        most = CAPTION if before.startswith("![") else PARAGRAPH
+        before = block.strip()
+        if not re.match(r" {4}|\||#|!\[|[-*] |\d+\. ", block) and len(textwrap.wrap(text, WIDTH)) > most:
+            yield text[:60]
+
+
 @pytest.mark.parametrize("document", ALL)
 def test_every_path_that_is_named_exists(document):
     assert not list(missing(document))
@@ -133,7 +147,7 @@ def test_a_name_that_is_not_there_is_seen():
     assert not resolves("persistem.micrographs") and not resolves("persistem.imaging.micrographs.nothing")
 
 
-@pytest.mark.parametrize("document", ALL)
+@pytest.mark.parametrize("document", [*ALL, "config/README.md"])
 def test_every_link_leads_somewhere(document):
     assert not list(broken(document))
 
@@ -144,7 +158,20 @@ def test_a_link_that_leads_nowhere_is_seen(monkeypatch):
     assert list(broken("README.md")) == ["#nothing", "docs/nothing.md"]
 
 
-@pytest.mark.parametrize("document", BUILT)
+@pytest.mark.parametrize("document", [*ALL[1:], "config/README.md"])
+def test_paragraphs_and_captions_are_short(document):
+    assert not list(long(document)), "split it, or put the rest into <details>"
+
+
+def test_a_long_paragraph_and_a_long_caption_are_seen(monkeypatch):
+    four, six = "word " * 24 * 4, "many " * 24 * 6
+    fold = f"<details><summary>More</summary>\n\n{six}\n\n</details>"
+    fine = f"{four}\n\n| {six} |\n\n- {six}\n\n    {six}\n\n{fold}"
+    monkeypatch.setitem(globals(), "prose", lambda _: f"{fine}\n\n{six}\n\n![a](a.png)\n\n{four}\n")
+    assert [text[:4] for text in long("README.md")] == ["many", "word"]
+
+
+@pytest.mark.parametrize("document", ALL)
 def test_blocks_of_python_are_python(document):
     for block in re.findall(r"^```python\n(.*?)^```$", text_of(document), re.M | re.S):
         if not block.startswith("module "):  # Snakemake's own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,13 +14,16 @@ from pydantic.fields import FieldInfo
 from persistem.store.files import atomic
 from persistem.study import Study
 
-HEAD = """# Studies
+HEAD = """# Every setting of a study
 
-A study is one YAML file. What it does not state takes the default below, which is the paper's study; two study
-files are never merged. `paper.yaml` states every setting of the paper's study, `demo.yaml` is small. Check a file with
-`persistem check FILE`; editors read `schema.json`.
+A study is one YAML file. State only what differs from the paper: every other setting takes the default below. Two study
+files are never merged.
 
-Defaults are the paper's, or an *assumption* where the paper does not say, with the reason.
+- `paper.yaml` states every setting of the paper's study; `demo.yaml` is a small study to copy.
+- `persistem check FILE` says whether a file is valid. Editors read `schema.json`.
+- A default is the paper's. Where the paper does not say, it is an *assumption*, with the reason.
+- [docs/using.md](../docs/using.md) says how to run and change a study.
+
 This page, `schema.json` and `paper.yaml` are generated from `workflow/src/persistem/study/` by `make reference`.
 """
 
@@ -46,16 +50,30 @@ def reference() -> str:
             continue
         done.add((prefix, model))
         rows = [_row(prefix, name, info, model) for name, info in model.model_fields.items()]
-        method = model.model_fields.get("method")
-        kind = f"`, method `{method.default}" if method else ""
-        title = (prefix.rstrip(".") or "study") + kind
+        title = _title(prefix, model)
         about = " ".join((model.__doc__ or "").split())
         head = "| key | meaning | unit | default | allowed | source |\n| --- | --- | --- | --- | --- | --- |"
-        parts.append(f"## `{title}`\n\n{about}\n\n{head}\n" + "\n".join(rows) + "\n")
+        parts.append(f"## {title}\n\n{about}\n\n{head}\n" + "\n".join(rows) + "\n")
         for name, info in model.model_fields.items():
-            mark = "<name>." if "dict" in str(info.annotation) else "[]." if "tuple" in str(info.annotation) else ""
-            queue += [(f"{prefix}{name}.{mark}".replace(".[]", "[]"), m) for m in sections(info.annotation)]
+            queue += [(_below(prefix, name, info), nested) for nested in sections(info.annotation)]
     return "\n".join(parts)
+
+
+def _title(prefix: str, model: type[BaseModel]) -> str:
+    """The heading of a section: its key, and the method where there is a choice of them."""
+    method = model.model_fields.get("method")
+    return f"`{prefix.rstrip('.') or 'study'}`" + (f", method `{method.default}`" if method else "")
+
+
+def _below(prefix: str, name: str, info: FieldInfo) -> str:
+    """The prefix of the keys in a field's section."""
+    mark = "<name>." if "dict" in str(info.annotation) else "[]." if "tuple" in str(info.annotation) else ""
+    return f"{prefix}{name}.{mark}".replace(".[]", "[]")
+
+
+def _anchor(title: str) -> str:
+    """The anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
 def sections(annotation: Any) -> list[type[BaseModel]]:
@@ -71,7 +89,7 @@ def _row(prefix: str, name: str, info: FieldInfo, model: type[BaseModel]) -> str
     if info.is_required():
         default = "*required*"
     elif nested:
-        default = "see below"
+        default = f"see [below](#{_anchor(_title(_below(prefix, name, info), nested[0]))})"
     else:
         default = f"`{_plain(info.get_default(call_default_factory=True))}`"
     allowed = "section" if nested else _allowed(model.model_json_schema()["properties"][name])
