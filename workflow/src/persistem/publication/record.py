@@ -180,8 +180,8 @@ def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[st
         markdown(paper_table(accuracies)),
         headline(accuracies, claims),
         "In brackets 95 %: over repetitions of the split (random), over MD seeds (leave-seed-out). *Agrees*: the"
-        " interval holds the paper's value and not chance. *Undecided*: it holds both. The paper is Uesugi & Ishii, Microscopy"
-        " (2022). Where it is silent, something had to be assumed: [assumptions.md](assumptions.md).",
+        " interval holds the paper's value and not chance. *Undecided*: it holds both. The paper is Uesugi & Ishii,"
+        " Microscopy (2022). Where it is silent, something had to be assumed: [assumptions.md](assumptions.md).",
         made(study, about, "report"),
         "## Each claim of the paper, and whether it holds here",
         *_claims(claims),
