@@ -23,7 +23,5 @@ def read(path: Path) -> dict[str, float]:
 
 def learn(path: Path, paces: dict[str, float]) -> None:
     """Put the paces of a run in the place of those of earlier ones; without a word where the disk is full."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as part:
-            part.write_text(json.dumps(read(path) | paces, indent=1) + "\n")
+    with contextlib.suppress(OSError), replacing(path) as part:
+        part.write_text(json.dumps(read(path) | paces, indent=1) + "\n")
