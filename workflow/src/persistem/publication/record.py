@@ -74,18 +74,23 @@ def cut(caption: str) -> tuple[str, str]:
     return " ".join(sentences[:count]), " ".join(sentences[count:])
 
 
+def rest(*parts: str) -> list[str]:
+    """What of a caption is not on the surface, behind a fold; nothing where there is nothing."""
+    return [fold("The rest of the caption", *parts)] if any(parts) else []
+
+
 def picture(name: str, title: str, figure: dict[str, Any]) -> list[str]:
     """A figure with the start of its caption, what it found, and the rest of the caption behind a fold."""
     about, more = cut(figure["about"])
     if figure["reason"]:
-        return [about, f"Not drawn: {figure['reason']}", *([fold("The rest of the caption", more)] if more else [])]
+        return [about, f"Not drawn: {figure['reason']}", *rest(more)]
     finding = figure["numbers"].get("finding") or ""
     here = figure["caption"].removeprefix(finding).strip()
     return [
         f"![{title}](figures/{name}.png)",
         about,
         *([bullets(clauses(finding))] if finding else []),
-        *([fold("The rest of the caption", more, here)] if more or here else []),
+        *rest(more, here),
     ]
 
 

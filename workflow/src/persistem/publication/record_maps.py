@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from persistem.errors import PersistemError
-from persistem.publication.record import bullets, cut, fold, shrink
+from persistem.publication.record import bullets, cut, fold, rest, shrink
 from persistem.report.tables import markdown
 from persistem.store.environment import versions
 from persistem.store.files import atomic, read_json
@@ -42,7 +42,7 @@ def record_maps(study: Path, docs: Path) -> None:
         " the limits at the end of its card below.",
         f"![{figure['title']}](figures/composites.png)",
         about,
-        *([fold("The rest of the caption", more)] if more else []),
+        *rest(more),
         fold(
             "How this page was made",
             f"`snakemake model truth --configfile config/{study.name}.yaml` and `persistem record-maps"
