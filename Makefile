@@ -3,7 +3,6 @@
 .PHONY: install demo paper report archive record test test-fast test-all lint format reference lock
 
 BIN := .venv/bin
-INSTALLED := install
 # two, as the times in the documents; one on a machine that has one
 CORES ?= $(if $(filter 1,$(shell nproc 2>/dev/null)),1,2)
 STUDY ?= demo
@@ -12,41 +11,41 @@ STUDY ?= demo
 install:
 	@sh envs/install.sh
 
-demo: $(INSTALLED)
+demo: install
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 	$(BIN)/persistem accuracy results/demo/tables/accuracy.csv
 
-paper: $(INSTALLED)
+paper: install
 	$(BIN)/snakemake --cores $(CORES)
 	$(BIN)/persistem accuracy results/paper/tables/accuracy.csv
 
 # figures and report: of the demo, or STUDY=paper
-report: $(INSTALLED)
+report: install
 	$(BIN)/snakemake report --cores $(CORES) --configfile config/$(STUDY).yaml
 	@echo open results/$(STUDY)/report.html
 
 # a finished study as one file that others can verify and run again
-archive: $(INSTALLED)
+archive: install
 	$(BIN)/persistem archive config/$(STUDY).yaml results/$(STUDY).crate.zip
 
 # docs/reproduction.md and its figures, from a finished report
-record: $(INSTALLED)
+record: install
 	$(BIN)/persistem record results/$(STUDY) docs
 
 # whole files to each process, those that take longest first (tests/conftest.py)
 PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
-test: $(INSTALLED)
+test: install
 	$(PYTEST) -rs -m "not thorough"
 
-test-fast: $(INSTALLED)
+test-fast: install
 	$(PYTEST) -m "not slow and not thorough"
 
 # and what proves the same in more cases
-test-all: $(INSTALLED)
+test-all: install
 	$(PYTEST) -rs
 
-lint: $(INSTALLED)
+lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
@@ -54,19 +53,19 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/snakemake --lint
 
-format: $(INSTALLED)
+format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/rules
 
 # what is generated from the model; a test fails when it drifts
-reference: $(INSTALLED)
+reference: install
 	$(BIN)/persistem reference config
 	$(BIN)/python docs/glossary.py
 	$(BIN)/python docs/figures/wings.py
 
 # exact versions and hashes from pyproject.toml, and the conda environments from the same pins
-lock: $(INSTALLED)
+lock: install
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header --extra dev pyproject.toml -o requirements.lock
 	grep '^uv==' requirements.lock | cut -d' ' -f1 | $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header - -o envs/uv.lock
 	$(BIN)/python envs/generate.py
