@@ -13,7 +13,6 @@ install:
 
 demo: install
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
-	$(BIN)/persistem accuracy results/demo/tables/accuracy.csv
 
 paper: install
 	$(BIN)/snakemake --cores $(CORES)

@@ -45,6 +45,7 @@ localrules:
     publish_model,
     publish_map,
     publish_trial,
+    publish_overview,
 
 
 rule all:
@@ -57,6 +58,12 @@ rule all:
         PLAN.files("specimens"),
         [*rules.publish_model.output, *PLAN.model.files] if PLAN.study.model else [],
         [*PLAN.maps.folders.values(), *PLAN.maps.shown.values()],
+        # made of all that is shown, so it comes last
+        (
+            [*rules.publish_overview.output, *PLAN.overview_files()]
+            if PLAN.overview_files()
+            else []
+        ),
 
 
 rule report:

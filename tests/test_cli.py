@@ -15,8 +15,8 @@ from support.studies import ROOT, TINY
 VERBS = [
     "heat", "treat", "structure", "preparation", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
     "persistence-images", "descriptors", "melt", "diagram-3d", "figure", "learning", "evaluation", "controls", "sweep",
-    "model", "composite", "trial", "state-checks", "optimal-volumes", "weights", "inverse", "report", "map-micrograph",
-    "check", "publish", "publish-report", "publish-model", "publish-trial", "publish-map", "unused", "accuracy",
+    "model", "composite", "trial", "overview", "state-checks", "optimal-volumes", "weights", "inverse", "report", "map-micrograph",
+    "check", "publish", "publish-report", "publish-model", "publish-trial", "publish-overview", "publish-map", "unused", "accuracy",
     "record", "record-maps", "archive", "verify", "reference", "map",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"

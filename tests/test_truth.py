@@ -138,9 +138,9 @@ def test_the_record_has_the_scores_and_the_card(trial, written, tmp_path):
     study, docs = tmp_path / "results/mine", tmp_path / "docs"
     draw("composites", shown, root, study / "truth")
     with pytest.raises(PersistemError, match="make it first: snakemake model"):
-        record_maps(study, docs)
+        record_maps(study, docs, tmp_path / "full.json")
     shutil.copytree(written, study / "model")
-    record_maps(study, docs)
+    record_maps(study, docs, tmp_path / "full.json")
     text = (docs / "maps.md").read_text()
     assert "| reported | **6.4** | chosen |" in text and "| choosing (chooses) |" in text
     assert "## Its card: model of amorphous, liquid" in text and "Abstained on what was never trained" in text

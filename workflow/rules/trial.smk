@@ -77,6 +77,51 @@ rule trial:
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
+rule overview_page:
+    """What the study found: maps beside the truth, how well states are told apart, what ran; a page and a few lines."""
+    input:
+        partial(sources, "overview"),
+    output:
+        page=paths.pattern("overview"),
+        text=paths.beside("overview", paths.SUMMARY),
+    log:
+        paths.log(paths.pattern("overview")),
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        **asks("overview"),
+    params:
+        protocol=partial(settings_file, "overview"),
+        root=root,
+    shell:
+        "python -m persistem overview {output.page:q} --root {params.root:q}"
+        " --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+rule publish_overview:
+    """What the study found, where people open it."""
+    input:
+        partial(target, "truth", list(PLAN.overview_files())),
+    output:
+        page=report(
+            paths.overview(PLAN.study.name),
+            caption="../report/overview.rst",
+            category="Overview",
+        ),
+        text=paths.summary(PLAN.study.name),
+    log:
+        f"{paths.RESULTS}/logs/publish_overview/{PLAN.study.name}.log",
+    conda:
+        "../../envs/learning.yaml"
+    resources:
+        **COPYING,
+    params:
+        study=STUDY,
+        root=root,
+    shell:
+        "python -m persistem publish-overview {params.study:q} --root {params.root:q} > {log:q} 2>&1"
+
+
 rule publish_trial:
     """The figure of the composites, where people open it."""
     input:

@@ -130,7 +130,13 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add(studies.check, protocol=False)
     command.add_argument("studies", nargs="+", type=Path)
-    for publisher in (studies.publish, studies.publish_report, studies.publish_model, studies.publish_trial):
+    for publisher in (
+        studies.publish,
+        studies.publish_report,
+        studies.publish_model,
+        studies.publish_trial,
+        studies.publish_overview,
+    ):
         command = root(add(publisher, protocol=False))
         command.add_argument("study", help="study file, or a study as an inline mapping")
     add(maps.publish_map, "source", "out", protocol=False)

@@ -66,6 +66,13 @@ def publish_trial(study: str, root: Path) -> None:
     publish_trial(plan_of(study), root)
 
 
+def publish_overview(study: str, root: Path) -> None:
+    """copy what the study found, a page and its text, into results/<study>/"""
+    from persistem.publication.publish import publish_overview
+
+    publish_overview(plan_of(study), root)
+
+
 def unused(root: Path, remove: bool) -> None:
     """list the results that no study refers to, with their sizes, and remove them on request"""
     from persistem.store.unused import report, unused
@@ -101,8 +108,9 @@ def record(study: Path, docs: Path) -> None:
 def record_maps(study: Path, docs: Path) -> None:
     """write the dated record of a study's composites and model, docs/maps.md and its figure"""
     from persistem.publication.record_maps import record_maps
+    from persistem.report.overview.findings import FULL_STUDY
 
-    record_maps(study, docs)
+    record_maps(study, docs, FULL_STUDY)
 
 
 def reference(folder: Path) -> None:

@@ -70,9 +70,9 @@ def run_of(workflow: Any, plan: Plan, root: Path) -> Run:
 
 
 def closing(workflow: Any, plan: Plan, root: Path) -> str:
-    """What a study has to say whose tables are among what this call of Snakemake was asked for, or nothing."""
+    """What a study found, if this call of Snakemake was asked for its overview."""
     try:
-        published = any(job.rule.name == "publish" for job in workflow.dag.jobs)
+        published = any(job.rule.name == "publish_overview" for job in workflow.dag.jobs)
         return (root / paths.summary(plan.study.name)).read_text().rstrip() if published else ""
     except OSError:
         return ""

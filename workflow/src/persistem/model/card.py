@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from persistem.evaluation.curves import calibration
 from persistem.learning.classifiers import LEAVES, ROUNDS
-from persistem.learning.intervals import summary
+from persistem.learning.intervals import seed_means, summary
 from persistem.learning.validation import tabulate
 from persistem.model.unlike import STATISTICS, Distribution
 from persistem.store.files import read_json
@@ -45,8 +46,8 @@ def facts(
     """The card as plain values.
 
     Each line of ``accuracy`` is ``by`` all, state, defocus (Å), dose (e/Å²; null without noise) or thickness (Å), with
-    the ``value`` of it. With too few seeds ``accuracy``, ``calibration`` and ``abstained`` are empty, and ``assessed``
-    says so.
+    the ``value`` of it. ``pairs`` are any two states (``_pairs``). With too few seeds ``accuracy``, ``pairs``,
+    ``calibration`` and ``abstained`` are empty, and ``assessed`` says so.
     """
     sources, seeds = settings["sources"], assessment["seeds"]
     assessed = seeds >= MINIMUM_SEEDS
@@ -87,6 +88,7 @@ def facts(
         },
         "assessed": f"leave-seed-out over {folds}" if assessed else few,
         "accuracy": _accuracy(assessment["nested"], training, settings["states"]) if assessed else [],
+        "pairs": _pairs(assessment["nested"], training, settings["states"]) if assessed else [],
         "chosen_without": _choices(assessment),
         "calibration": _calibration(assessment, training),
         "unlike": {
@@ -190,6 +192,11 @@ def text(card: dict[str, Any]) -> str:
             f" | {_interval(row, 'vote')} |"
             for row in card["accuracy"]
         ]
+        lines += ["", "Two states alone (chance 0.500):", "", "| states | windows | 95 % |", "| --- " * 3 + "|"]
+        lines += [
+            f"| {' and '.join(pair['states'])} | {pair['accuracy']:.3f} | {_interval(pair, 'ci')} |"
+            for pair in card["pairs"]
+        ]
         choices = "; ".join(f"without seed {seed}: {label}" for seed, label in card["chosen_without"].items())
         calibration, abstained = card["calibration"], card["abstained"]
         lines += [
@@ -226,6 +233,19 @@ def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[
             value: Any = None if overall or np.isinf(float(row["foci"])) else float(row["foci"])
             value = states[int(value)] if name == "state" and not overall else value
             rows.append({"by": "all" if overall else name, "value": value} | {key: row[key] for key in ACCURACY})
+    return rows
+
+
+def _pairs(outcome: Any, training: Training, states: list[str]) -> list[dict[str, Any]]:
+    """Of the windows of two states, the share that has the higher probability for its own state; chance is 0.5."""
+    crops, probability = training.crops, outcome.probability
+    rows = []
+    for a, b in combinations(range(len(states)), 2):
+        own, other = (np.where(crops.y == a, probability[:, i], probability[:, j]) for i, j in ((a, b), (b, a)))
+        shown = np.isin(crops.y, (a, b))
+        means = seed_means((own > other) + 0.5 * (own == other), crops.seed, shown)
+        named = {"states": [states[a], states[b]], "n_test": int(shown.sum())}
+        rows.append(named | summary("accuracy", "ci", means))
     return rows
 
 

@@ -27,6 +27,9 @@ from persistem.study.fields import part
 from persistem.study.members import Specimen, groups_of, specimens_of, states_of
 from persistem.topology import diagrams, persistence_images
 
+#: Stages that show results and name the study.
+PAGES = ("overview", "report")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -81,8 +84,8 @@ class Plan:
 
     @property
     def study_digest(self) -> str:
-        """The digest of all that the results stand on; not of the report, which quotes settings that change none."""
-        steps = {stage: sorted(digests) for stage, digests in self.steps.items() if digests and stage != "report"}
+        """The digest of all that the results stand on; not of the pages, which quote settings that change none."""
+        steps = {stage: sorted(made) for stage, made in self.steps.items() if made and stage not in PAGES}
         return digest_of("study", 1, steps, [])
 
     def variant(self, study: Study, learned: bool = False) -> Plan:
@@ -128,6 +131,13 @@ class Plan:
             for suffix in paths.FIGURE_SUFFIXES:
                 files[str(Path(path).with_suffix(suffix))] = paths.study_file(name, f"figures/{figure}{suffix}")
         return files
+
+    def overview_files(self) -> dict[str, str]:
+        """The overview and its text under their digest, and where a study with a trial shows them."""
+        page, name = self.trial.overview, self.study.name
+        if not page:
+            return {}
+        return {page: paths.overview(name), str(Path(page).with_name(paths.SUMMARY)): paths.summary(name)}
 
     def model_files(self) -> dict[str, str]:
         """Every file of the model's bundle under its digest, and where the study's folder shows it."""

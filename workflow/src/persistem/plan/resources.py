@@ -127,6 +127,19 @@ def _learning(settings: dict[str, Any]) -> Work:
     return Work(2 + 0.1 * images, 350 + 2.5 * images)
 
 
+def _composite(settings: dict[str, Any]) -> Work:
+    """Reading, cutting and the search for crowded atoms go with the area."""
+    area = settings["imaging"]["field"] ** 2
+    return Work(0.5 + 9e-4 * area, 100 + 0.04 * area, 1 + 4e-4 * area)
+
+
+def _truth(settings: dict[str, Any]) -> Work:
+    """A map of each composite, and one of vacuum, at the sampling of the model's windows."""
+    side = settings["imaging"]["field"] / settings["asked"]["windows"]["sampling"]
+    pixels = side**2 * (len(settings["composites"]) + 1)
+    return Work(1.5 + 2.2e-5 * pixels, 450 + 3e-4 * pixels, 0.2)
+
+
 def _atoms(material: dict[str, Any]) -> int:
     """Atoms of the initial crystal, or somewhat more: counting them would import ASE at each start of Snakemake."""
     crystal, cells = material["crystal"], int(math.prod(material["repetitions"]))
@@ -157,7 +170,14 @@ def _nodes(settings: dict[str, Any]) -> int:
 
 
 #: Work by a stage's own settings, and by the settings of the stages before it too; other stages declare a cost.
-BY_SETTINGS = {"specimens": _specimen, "prepared": _prepared, "melts": _melt, "learning": _learning}
+BY_SETTINGS = {
+    "specimens": _specimen,
+    "prepared": _prepared,
+    "melts": _melt,
+    "learning": _learning,
+    "composites": _composite,
+    "truth": _truth,
+}
 BY_INPUT = {
     "exit_waves": _exit_wave,
     "micrographs": _micrograph,

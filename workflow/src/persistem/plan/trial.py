@@ -15,6 +15,7 @@ from persistem.imaging.optics import underfocus
 from persistem.maps import mapping
 from persistem.plan.evaluation import records
 from persistem.plan.model import TRAINED
+from persistem.report import overview as overview_stage
 from persistem.specimens import md
 from persistem.specimens.layout import Halves
 from persistem.specimens.structures import potential_path
@@ -44,6 +45,7 @@ class TrialPlan:
 
     judged: list[dict[str, Any]] = field(default_factory=list)
     composites: list[dict[str, Any]] = field(default_factory=list)
+    overview: str = ""
     defoci: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -59,12 +61,15 @@ def plan_trial(plan: Plan) -> TrialPlan:
         return TrialPlan()
     planning = _Planning(plan, asked)
     shown = planning.composites()
-    judged = [
-        planning.judged(model, size, features, shown)
-        for size in sorted({*asked.sizes, model.windows.size})
-        for features in FEATURES
-    ]
-    return TrialPlan(judged, shown, {paths.defocus_id(asked.defocus): asked.defocus})
+    own = model.windows.size
+    by_size = {own: [planning.judged(model, own, features, shown) for features in FEATURES]}
+    # of other sizes the overview knows nothing
+    overview = planning.overview(by_size[own], shown)
+    for size in sorted({*asked.sizes} - {own}):
+        by_size[size] = [planning.judged(model, size, features, shown) for features in FEATURES]
+    judged = [record for size in sorted(by_size) for record in by_size[size]]
+    defoci = {paths.defocus_id(asked.defocus): asked.defocus}
+    return TrialPlan(judged, shown, overview, defoci)
 
 
 def trial_figures(plan: Plan) -> dict[str, dict[str, Any]]:
@@ -127,6 +132,34 @@ class _Planning:
         }
         digest = self.plan.add("truth", trial.VERSION, settings, maps=mapping.VERSION)
         return {"size": size, "features": features, "path": paths.path("truth", digest)}
+
+    def overview(self, judged: list[dict[str, Any]], shown: list[dict[str, Any]]) -> str:
+        """What the models of the study's own windows found; the path of the page."""
+        known = [composite for composite in shown if composite["states"]]
+        settings = {
+            "name": self.study.name,
+            "states": states_of(self.study),
+            "judged": judged,
+            # what chose the window is not reported, unless there is nothing else
+            "composites": [one for one in known if not one["chooses"]] or known,
+            "samples": [self._sample(state) for state in states_of(self.study)],
+            "dose": self.asked.dose,
+            "defocus": self.asked.defocus,
+            "specimens": [*self.plan.specimens, *(composite["name"] for composite in shown)],
+            "timed": {stage: list(steps) for stage, steps in self.plan.steps.items() if steps},
+        }
+        return paths.path("overview", self.plan.add("overview", overview_stage.VERSION, settings))
+
+    def _sample(self, state: str) -> dict[str, Any]:
+        """The first specimen of a state, its micrograph nearest to focus, and the summaries of all its specimens."""
+        specimens = [s for s in self.plan.classified if s.state == state]
+        first, defocus = specimens[0].name, min(self.plan.defoci, key=lambda name: abs(self.plan.defoci[name]))
+        return {
+            "state": state,
+            "specimen": first,
+            "path": paths.path("micrographs", self.plan.digest("micrographs", first), first, defocus),
+            "summaries": [self.plan.summary(s.name) for s in specimens],
+        }
 
     def _imaged(self, name: str, kind: str, states: tuple[str, ...], made_of: dict[str, Any]) -> dict[str, Any]:
         """A composite and its micrograph, made by the stages that image the specimens."""

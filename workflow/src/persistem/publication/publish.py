@@ -53,6 +53,11 @@ def publish_model(plan: Plan, root: Path = Path()) -> None:
     _publish(copies(plan.model_files(), root), root)
 
 
+def publish_overview(plan: Plan, root: Path = Path()) -> None:
+    """Copy what the study found into its folder: the page and its text, with their provenance."""
+    _publish(copies(plan.overview_files(), root, facts(plan, root)), root)
+
+
 def publish_trial(plan: Plan, root: Path = Path()) -> None:
     """Copy the figure of the composites into the study's folder, with its provenance."""
     _publish(copies(pictures(plan), root, facts(plan, root)), root)
@@ -85,11 +90,12 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
 
 def stale(plan: Plan, root: Path = Path()) -> Iterator[tuple[str, bytes]]:
     """Yield what the study's folder should show of the existing results but does not: path and content."""
-    files, model = plan.report_files() | pictures(plan), plan.model_files()
+    files, model = plan.report_files() | pictures(plan) | plan.overview_files(), plan.model_files()
     summaries = [plan.summary(specimen) for specimen in plan.specimens]
     groups = {
         "report": [*plan.report_files()],
         "truth": [*pictures(plan)],
+        "overview": [*plan.overview_files()],
         "model": [*model],
         "tables": summaries + plan.files("learning"),
     }

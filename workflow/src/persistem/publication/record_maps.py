@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,8 @@ from persistem.store.files import atomic, read_json
 FIGURE = "truth/composites.json"
 
 
-def record_maps(study: Path, docs: Path) -> None:
-    """Write ``maps.md`` and ``figures/composites.png`` into ``docs``.
+def record_maps(study: Path, docs: Path, full: Path) -> None:
+    """Write ``maps.md`` and ``figures/composites.png`` into ``docs``, and ``full``, which the overviews of small studies quote.
 
     ``study`` is the folder ``results/<study>`` of a study whose ``truth`` and ``model`` are made. Raises PersistemError
     if one of them is missing.
@@ -57,6 +58,22 @@ def record_maps(study: Path, docs: Path) -> None:
     ]
     with atomic(docs / "maps.md") as part:
         part.write_text("\n\n".join(parts).rstrip() + "\n")
+    with atomic(full) as part:
+        part.write_text(json.dumps(_reached(study), indent=1) + "\n")
+
+
+def _reached(study: Path) -> dict[str, Any]:
+    """What the study's model reached on MD seeds that it had not seen."""
+    card = read_json(study / "model/card.json")
+    (right,) = (row["accuracy"] for row in card["accuracy"] if row["by"] == "all")
+    return {
+        "study": study.name,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "page": "docs/maps.md",
+        "states": card["states"],
+        "size_A": card["trained_on"]["window_A"],
+        "accuracy": round(right, 3),
+    }
 
 
 def _table(rows: list[dict[str, Any]], size: float) -> Any:

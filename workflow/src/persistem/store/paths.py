@@ -17,6 +17,8 @@ RESULTS = "results"
 #: Suffixes of a figure: caption and numbers, pixels, vectors. Tables that the report writes beside itself.
 FIGURE_SUFFIXES = (".json", ".png", ".pdf")
 REPORT_TABLES = ("paper.csv", "claims.csv", "timings.csv", "about.json")
+#: The lines that a run ends with, which the overview writes beside itself.
+SUMMARY = "summary.txt"
 #: The file of each stage, relative to ``results/<stage>/<digest>/``, in the order of the stages.
 FILES = {stage.name: stage.file for stage in stages.STAGES}
 STAGES = tuple(FILES)
@@ -94,9 +96,14 @@ def paces() -> str:
     return f"{RESULTS}/.runs/paces"  # without a suffix: files .json there are runs that are alive
 
 
+def overview(study: str) -> str:
+    """What a study with a model and composites found: one page to open."""
+    return study_file(study, "overview.html")
+
+
 def summary(study: str) -> str:
-    """The lines that a run of the study ends with."""
-    return study_file(study, "summary.txt")
+    """The lines that a run of such a study ends with."""
+    return study_file(study, SUMMARY)
 
 
 def study_file(study: str, name: str) -> str:

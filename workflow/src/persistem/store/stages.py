@@ -206,7 +206,6 @@ STAGES = (
         verbs=("composite",),
         does="put a composite together from end states or half-melted crystals, and write what is where in it",
         function="make",
-        cost=Cost(20, 1000, 10),
     ),
     Stage(
         "truth",
@@ -218,7 +217,17 @@ STAGES = (
         does="map composites, vacuum and foreign crystals with a model, and compare the maps with the truth",
         function="trial_file",
         jobs=True,
-        cost=Cost(60, 1200, 5, 5),
+    ),
+    Stage(
+        "overview",
+        TRIAL,
+        "overview.html",
+        "report.overview",
+        rules=("overview_page",),
+        verbs=("overview",),
+        does="write what a study with a model and composites found: one page, and the lines that a run ends with",
+        function="write_overview",
+        cost=Cost(4, 300, 1),
     ),
     Stage(
         "state_checks",

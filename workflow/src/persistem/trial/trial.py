@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 #: Name of the empty micrograph.
 EMPTY = "vacuum"
+#: What a window is taken for that the model does not judge.
+ABSTAINED = "abstained"
 #: Classes of confidence; in each the accuracy is compared with the confidence.
 BINS = 10
 
@@ -89,7 +91,7 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
             record |= score(map_of_composite, mask, pixel_size)
         scores.append(record)
         print(f"{composite['name']}: {record.get('overlap', map_of_composite.shares)}", flush=True)
-    card = {key: model.card[key] for key in ("classifier", "accuracy", "assessed")}
+    card = {key: model.card[key] for key in ("classifier", "accuracy", "pairs", "assessed", "trained_on")}
     result = {
         "size_A": model.windows.size,
         "step_A": map_of_composite.step,
@@ -106,7 +108,8 @@ def score(found: Map, mask: Array, pixel_size: float) -> dict[str, Any]:
     """Scores of a map, given the state of every pixel (rows, columns) of ``pixel_size`` Å, -1 for vacuum.
 
     ``overlap``: intersection over union for each state that is there, where windows that abstain count as not found,
-    and their ``mean``. ``boundary_A``: ``truth.boundary_error``. ``abstained``: share of the pure windows of each state
+    and their ``mean``. ``found``: of the windows of each state and of vacuum, how many are taken for which state,
+    or abstain. ``boundary_A``: ``truth.boundary_error``. ``abstained``: share of the pure windows of each state
     that abstain. ``calibration``: of windows of a state that do not abstain.
     """
     grid = truth.grid_of(found)
@@ -118,7 +121,16 @@ def score(found: Map, mask: Array, pixel_size: float) -> dict[str, Any]:
     abstained = truth.abstentions(found.abstain, true, len(found.states))
     believed = ~found.abstain & (true.state >= 0)
     names = {VACUUM: EMPTY, **dict(enumerate(found.states))}
+    labels = {-1: ABSTAINED, **dict(enumerate(found.states))}
+    shown = [label for label in names if (true.state == label).any()]
     return {
+        "found": {
+            names[label]: {
+                taken_for: int(np.count_nonzero((true.state == label) & (found.state == k)))
+                for k, taken_for in labels.items()
+            }
+            for label in shown
+        },
         "overlap": overlap | {"mean": float(np.mean(list(overlap.values())))},
         "boundary_A": error._asdict() if error else None,
         "abstained": {names[state]: share for state, share in abstained.items() if share is not None},

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.imaging.micrographs import read_micrograph
-from persistem.report.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, scale_bar
-from persistem.specimens.layout import read_layout
-from persistem.store import seals
+from persistem.report.figures import regions
+from persistem.report.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing
 from persistem.store.files import read_json
 
 if TYPE_CHECKING:
@@ -32,8 +30,6 @@ VERSION = 1
 
 CHOSEN = "chosen"
 LOOK = {"chosen": "-", "local standard deviation": ":", "local spectrum": "--"}
-#: Longest side of a micrograph as drawn, in pixels; opacity of a state over it.
-SHOWN, OPACITY = 512, 0.45
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -59,7 +55,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     above, below = parts
     cells = above.subplots(1, columns, squeeze=False)[0]
     for axis, composite in zip(cells, pairs, strict=False):
-        _map(axis, composite, model, settings["states"], root)
+        _map(axis, composite, model, Path(root))
     _abstained(cells[len(pairs)], model)
     for axis in cells[len(pairs) + 1 :]:
         axis.set_axis_off()
@@ -119,39 +115,13 @@ def _row(model: Found, name: str) -> Found:
     }
 
 
-def _map(axis: Axes, composite: Found, model: Found, states: list[str], root: Path) -> None:
+def _map(axis: Axes, composite: Found, model: Found, root: Path) -> None:
     """The micrograph in grey, the map over it, and the true boundary."""
-    from matplotlib.colors import to_rgb
-
-    intensity, about = read_micrograph(Path(root) / composite["micrograph"])
-    factor = -(-max(intensity.shape) // SHOWN)
-    rows, columns = (side // factor for side in intensity.shape)
-    grey = intensity[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor).mean(axis=(1, 3))
-    low, high = np.percentile(grey, (1, 99))
-    pixel_size = about["pixel_size_A"] * factor
-    axis.imshow(grey, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-    npz = Path(root) / Path(model["path"]).with_suffix(".npz")
-    seals.check(npz)
-    with np.load(npz) as maps:
-        state = maps[composite["name"]]
-    score, step = _score(model, composite["name"]), model["step_A"]
-    first = np.array(score["origin_A"]) / pixel_size - 0.5
-    last = first + step / pixel_size * (np.array(state.shape) - 1)
-    half = step / pixel_size / 2
-    extent = (first[1] - half, last[1] + half, last[0] + half, first[0] - half)
-    colours = np.array([to_rgb(COLOURS[k % len(COLOURS)]) for k in range(len(states))] + [to_rgb("0.5")])
-    axis.imshow(colours[state], extent=extent, alpha=OPACITY, interpolation="nearest")
-    # contours need two rows and columns: a single one is drawn as two halves
-    abstained = np.kron(state < 0, np.ones([1 if size > 1 else 2 for size in state.shape]))
-    axis.contourf(abstained, levels=[0.5, 1.5], colors="none", hatches=["////"], extent=extent, origin="upper")
-    halves = read_layout(Path(root) / composite["structure"])
-    y = np.arange(rows) * pixel_size
-    axis.plot(halves.edge(y) / pixel_size, y / pixel_size, color="white", lw=1.2, ls="--")
-    axis.set(xticks=[], yticks=[], xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
-    scale_bar(axis, grey.shape, pixel_size)
-    axis.set_title(
-        f"{composite['states'][0]} | {composite['states'][1]} ({composite['kind']}): {score['overlap']['mean']:.2f}"
-    )
+    (rows, _), pixel_size = regions.micrograph(axis, root / composite["micrograph"])
+    regions.mapped(axis, model, composite["name"], pixel_size, root)
+    regions.boundary(axis, composite, rows, pixel_size, root)
+    overlap = _score(model, composite["name"])["overlap"]["mean"]
+    axis.set_title(f"{composite['states'][0]} | {composite['states'][1]} ({composite['kind']}): {overlap:.2f}")
 
 
 def _abstained(axis: Axes, model: Found) -> None:
