@@ -89,13 +89,13 @@ def test_states_that_are_hardly_told_apart_count_as_one_on_the_map(study):
     (composite,) = found["maps"]
     assert composite["overlap"]["chosen"] == 0.5
     assert composite["joined"] == {"name": "amorphous and liquid", "overlap": dict.fromkeys(FEATURES, 1.0)}
-    says = overview.lines("mine", found, "results/mine/overview.html").splitlines()
+    says = overview.lines(found, "results/mine/overview.html").splitlines()
     assert says[-1] == "Open results/mine/overview.html"
     text = " ".join(says)
-    assert "tells crystal from amorphous and liquid, hardly amorphous from liquid;" in text
-    assert f"gets {found['full']['accuracy']:.2f} of its {found['full']['size_A']:g} Å windows right" in text
-    assert "Overlap: with amorphous and liquid as one; apart 0.50." in text
-    assert "crystal 6.00, amorphous 5.00, liquid 4.00 (4.7 GPa)" in text
+    assert "tells crystal from amorphous and liquid, hardly amorphous from liquid (full" in text
+    assert f"{found['full']['accuracy']:.2f} of {found['full']['size_A']:g} Å windows" in text
+    assert "crystal 6.00, amorphous 5.00, liquid 4.00 at 4.7 GPa" in text
+    assert numbers(says)["map: crystal | amorphous"] == [1.0, 0.5, 1.0, 1.0]
 
 
 def test_wrong_windows_count_against_states_that_count_as_one(study):
@@ -108,8 +108,8 @@ def test_wrong_windows_count_against_states_that_count_as_one(study):
 def test_states_that_are_told_apart_stay_apart(study):
     found = study((1.0, 0.96, 0.97), FOUND)
     assert found["together"] == [] and found["maps"][0]["joined"] is None
-    text = overview.lines("mine", found, "page")
-    assert "tells crystal from amorphous and liquid, amorphous from liquid." in text and "full study" not in text
+    text = overview.lines(found, "page")
+    assert "tells crystal from amorphous and liquid, amorphous\nfrom liquid. Density" in text
 
 
 def test_a_composite_of_two_states_that_count_as_one_is_not_joined(study):
@@ -135,7 +135,7 @@ def test_what_a_full_study_reached_is_what_its_record_says():
 
 def shown_in_readme():
     """The lines that README shows as the demo's last."""
-    (block,) = re.findall(r"```\n(demo, minutes.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = re.findall(r"```\n(Core minutes.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     return block.splitlines()
 
 
@@ -160,6 +160,7 @@ def test_readme_shows_the_last_lines_of_the_demo_that_it_starts():
         {"pairs": [{"states": p.split(" | "), "told": t} for p, t in zip(pairs, told, strict=True)], "full": full}
     )
     assert said in " ".join(shown)
+    assert max(map(len, shown)) <= 80, "a terminal of 80 columns breaks no line"
     assert rows["crystal | amorphous"][0] >= overview.TOLD and rows["crystal | liquid"][0] >= overview.TOLD
 
 

@@ -18,7 +18,7 @@ FIGURE = "truth/composites.json"
 
 
 def record_maps(study: Path, docs: Path, full: Path) -> None:
-    """Write ``maps.md`` and ``figures/composites.png`` into ``docs``, and ``full``, which the overviews of small studies quote.
+    """Write ``maps.md`` and ``figures/composites.png`` into ``docs``; ``full`` is what small studies quote.
 
     ``study`` is the folder ``results/<study>`` of a study whose ``truth`` and ``model`` are made. Raises PersistemError
     if one of them is missing.

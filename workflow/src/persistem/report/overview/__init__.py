@@ -54,6 +54,6 @@ def write_overview(settings: dict[str, Any], root: Path, out: Path) -> None:
         }
     )
     with atomic(out.with_name(paths.SUMMARY)) as part:
-        part.write_text(lines(settings["name"], found, paths.overview(settings["name"])) + "\n", "utf-8")
+        part.write_text(lines(found, paths.overview(settings["name"])) + "\n", "utf-8")
     with atomic(out) as part:
         part.write_text(text, "utf-8")

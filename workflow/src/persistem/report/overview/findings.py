@@ -15,14 +15,16 @@ from persistem.store.files import read_json
 TOLD, HARDLY, CHANCE = 0.95, 0.75, 0.5
 #: The features that inner folds chose, beside simpler ones.
 CHOSEN = "chosen"
+#: Names of simpler features where there is little room.
+SHORT = {"local standard deviation": "local SD", "local spectrum": "spectrum"}
 #: A pressure that is worth a word, GPa.
 PRESSURE = 1.0
 #: Characters in a line of text.
-WIDTH = 106
+WIDTH = 80
 #: What a full study reached, from its record (``publication.record_maps``).
 FULL_STUDY = Path(__file__).with_name("full_study.json")
 #: Stages that the text names when it says what ran; the page names all.
-NAMED = 4
+NAMED = 3
 
 
 def of_study(settings: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -53,14 +55,13 @@ def of_study(settings: dict[str, Any], root: Path) -> dict[str, Any]:
     }
 
 
-def lines(name: str, found: dict[str, Any], page: str) -> str:
-    """What a run of the study ``name`` ends with: few lines, the last of which names the ``page`` to open."""
-    says = " ".join([verdict(found), densities(found["states"]), joined(found["maps"])])
+def lines(found: dict[str, Any], page: str) -> str:
+    """What a run of the study ends with: few lines, the last of which names the ``page`` to open."""
     return "\n".join(
         [
-            f"{name}, minutes of one core: {what_ran(found['ran'])}",
-            *(table(found) if found["pairs"] else [f"Accuracy {found['assessed']}."]),
-            *textwrap.wrap(says, WIDTH, break_long_words=False, break_on_hyphens=False),
+            *_wrapped(f"Core minutes: {what_ran(found['ran'])}"),
+            *(table(found) if found["pairs"] else _wrapped(f"Accuracy {found['assessed']}.")),
+            *_wrapped(" ".join([verdict(found), densities(found["states"])])),
             f"Open {page}",
         ]
     )
@@ -71,7 +72,7 @@ def what_ran(ran: list[dict[str, Any]]) -> str:
     most = sorted(ran, key=lambda row: -row["wall_s"])[:NAMED]
     rest = sum(row["wall_s"] for row in ran) - sum(row["wall_s"] for row in most)
     named = [f"{row['jobs']} {row['stage'].replace('_', ' ')} {_minutes(row['wall_s'])}" for row in ran if row in most]
-    return ", ".join([*named, f"the rest {_minutes(rest)}"])
+    return ", ".join([*named, f"rest {_minutes(rest)}"])
 
 
 def told(right: float) -> str:
@@ -81,21 +82,25 @@ def told(right: float) -> str:
 
 def of_pairs(found: dict[str, Any]) -> str:
     """What the accuracy of two states is the accuracy of."""
-    return f"{found['size_A']:g} Å windows, unseen MD seeds"
+    return f"{found['size_A']:g} Å windows, unseen seeds"
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """The table of the text: a line for each pair of states, and one for the map of each composite."""
+    """The table of the text: a line for each pair of states, and one for the map of each composite.
+
+    Where states that are hardly told apart count as one, the overlap where they do not stands beside it.
+    """
     baselines = list(found["pairs"][0]["baselines"])
-    rows = [(of_pairs(found), "right", "by seed", *baselines, "chance")]
+    rows = [(of_pairs(found), "right", "by seed", *(SHORT.get(name, name) for name in baselines), "chance")]
     for pair in found["pairs"]:
         seeds = f"{pair['least']:.2f} to {pair['most']:.2f}"
         plain = (f"{pair['baselines'][name]:.2f}" for name in baselines)
         rows.append((" | ".join(pair["states"]), f"{pair['accuracy']:.2f}", seeds, *plain, f"{CHANCE:.2f}"))
     for composite in found["maps"]:
         overlap = (composite["joined"] or composite)["overlap"]
+        apart = f"apart {composite['overlap'][CHOSEN]:.2f}" if composite["joined"] else ""
         plain = (f"{overlap[name]:.2f}" for name in baselines)
-        rows.append((f"map: {' | '.join(composite['states'])}", f"{overlap[CHOSEN]:.2f}", "(overlap)", *plain, ""))
+        rows.append((f"map: {' | '.join(composite['states'])}", f"{overlap[CHOSEN]:.2f}", apart, *plain, "overlap"))
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     cells = ([row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in rows)
     return ["  ".join(row).rstrip() for row in cells]
@@ -116,8 +121,8 @@ def verdict(found: dict[str, Any]) -> str:
     full = found["full"]
     if by_verdict["hardly"] and {state for pair in by_verdict["hardly"] for state in pair} <= set(full["states"]):
         sentence += (
-            f"; the full study ({full['page']}) gets {full['accuracy']:.2f} of its {full['size_A']:g} Å windows right,"
-            f" of {len(full['states'])} states"
+            f" (full study, {full['page']}: {full['accuracy']:.2f} of {full['size_A']:g} Å windows,"
+            f" {len(full['states'])} states)"
         )
     return f"{sentence}."
 
@@ -129,20 +134,10 @@ def densities(states: list[dict[str, Any]]) -> str:
         return ""
     each = ", ".join(
         f"{state['state']} {state['density_g_cm3']:.2f}"
-        + (f" ({state['pressure_GPa']:.1f} GPa)" if abs(state["pressure_GPa"] or 0) > PRESSURE else "")
+        + (f" at {state['pressure_GPa']:.1f} GPa" if abs(state["pressure_GPa"] or 0) > PRESSURE else "")
         for state in states
     )
-    return f"Density helps: {each} g/cm³."
-
-
-def joined(maps: list[dict[str, Any]]) -> str:
-    """Which states the overlaps of the maps count as one, and what the overlaps are where they do not."""
-    apart = [composite for composite in maps if composite["joined"]]
-    if not apart:
-        return ""
-    names = listed(list(dict.fromkeys(composite["joined"]["name"] for composite in apart)))
-    values = listed([f"{composite['overlap'][CHOSEN]:.2f}" for composite in apart])
-    return f"Overlap: with {names} as one; apart {values}."
+    return f"Density (g/cm³) helps: {each}."
 
 
 def of_map(composite: dict[str, Any]) -> str:
@@ -246,6 +241,10 @@ def _from(pairs: list[list[str]]) -> str:
     for first, second in pairs:
         by_first.setdefault(first, []).append(second)
     return ", ".join(f"{first} from {listed(others)}" for first, others in by_first.items())
+
+
+def _wrapped(says: str) -> list[str]:
+    return textwrap.wrap(says, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _minutes(seconds: float) -> str:
