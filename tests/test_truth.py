@@ -13,6 +13,7 @@ from persistem.imaging.micrographs import _write as write_micrograph
 from persistem.plan.plan import Plan
 from persistem.publication.record_maps import record_maps
 from persistem.report.figures.drawing import write as draw
+from persistem.report.overview import write_overview
 from persistem.study.load import make_study
 from support.models import STUDY, blobs
 from support.studies import TINY
@@ -130,6 +131,29 @@ def test_the_figure_says_what_the_scores_say(trial, tmp_path):
     only = shown | {"composites": shown["composites"][:1]}
     draw("composites", only, root, tmp_path / "only")
     assert "one more is needed" in json.loads((tmp_path / "only" / "composites.json").read_text())["reason"]
+
+
+@pytest.mark.slow
+def test_the_overview_shows_the_maps_and_says_what_the_scores_say(trial, tmp_path):
+    root, found, shown = trial
+    summary = root / "summary.json"
+    summary.write_text(json.dumps({"density_g_cm3": 3.0, "temperature_K": 300.0, "pressure_GPa": None}))
+    reported = [one for one in shown["composites"] if not one["chooses"]]
+    samples = [
+        {"state": state, "specimen": f"{state}-s01", "path": reported[0]["micrograph"], "summaries": ["summary.json"]}
+        for state in STATES
+    ]
+    settings = {key: shown[key] for key in ("states", "judged", "dose", "defocus")}
+    settings |= {"name": "mine", "composites": reported, "samples": samples, "timed": {}, "specimens": []}
+    write_overview(settings, root, tmp_path / "overview.html")
+    page = (tmp_path / "overview.html").read_text()
+    assert page.count("data:image/png;base64,") == 2, "the composite, and a sample of each state"
+    overlap = next(score for score in found["scores"] if score["name"] == "reported")["overlap"]["mean"]
+    assert f"overlap of map and truth {overlap:.2f}" in page
+    *_, last = (tmp_path / "summary.txt").read_text().splitlines()
+    assert last == "Open results/mine/overview.html"
+    (pair,) = found["card"]["pairs"]
+    assert f"{pair['accuracy']:.2f}" in (tmp_path / "summary.txt").read_text()
 
 
 @pytest.mark.slow
