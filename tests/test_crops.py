@@ -167,6 +167,16 @@ def test_a_file_of_crops_is_a_calibrated_stack_with_the_same_bytes_every_time(tm
         assert file.imagej_metadata["Labels"][5] == "row 32 column 64"
 
 
+def test_hyperspy_reads_the_pixel_size_of_crops(tmp_path, intensity):
+    reader = pytest.importorskip("rsciio.tiff")
+    write_micrograph(tmp_path / "m.tif", sixteen_bit(intensity), 0.0, 1e-5)
+    crop_file(tmp_path / "m.tif", Recipe(), Crops(size=64, stride=64), tmp_path / "c.tif")
+    _, *across = reader.file_reader(str(tmp_path / "c.tif"))[0]["axes"]
+    with tifffile.TiffFile(tmp_path / "m.tif") as file:
+        pixel_size = json.loads(file.imagej_metadata["Info"])["pixel_size_A"]
+    assert [(axis["units"], axis["scale"]) for axis in across] == [("nm", pytest.approx(pixel_size / 10))] * 2
+
+
 def test_one_crop_is_a_stack_too(tmp_path, intensity):
     write_micrograph(tmp_path / "m.tif", sixteen_bit(intensity), 0.0, 1e-4)
     crop_file(tmp_path / "m.tif", Recipe(intensity=Window()), Crops(size=96), tmp_path / "c.tif")

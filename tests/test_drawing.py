@@ -43,3 +43,20 @@ def test_places_do_not_depend_on_where_the_layout_s_solver_keeps_its_terms():
     x0, y0, x1, y1 = first[4:12].T
     apart = (x1[:, None] <= x0) | (x0[:, None] >= x1) | (y1[:, None] <= y0) | (y0[:, None] >= y1)
     assert apart[~np.eye(8, dtype=bool)].all()
+
+
+def test_a_scale_bar_is_as_long_as_it_says():
+    import matplotlib.pyplot as plt
+
+    pixel_size = 0.2  # Å; 300 pixels are 6 nm, so the bar is 2 nm: 100 pixels, drawn as 200
+    with drawing.style(), plt.rc_context({"figure.constrained_layout.use": False}):
+        figure = plt.figure(figsize=(6, 6), dpi=100)
+        axis = figure.add_axes((0, 0, 1, 1))
+        axis.imshow(np.zeros((300, 300)), cmap="gray", vmin=0, vmax=1)
+        drawing.scale_bar(axis, (300, 300), pixel_size)
+        figure.canvas.draw()
+        drawn = np.asarray(figure.canvas.buffer_rgba())[..., 0]
+        plt.close(figure)
+    white = drawn > 127
+    longest = max(int(row.sum()) for row in white[int(0.93 * len(white)) :])
+    assert longest == pytest.approx(200, abs=1)

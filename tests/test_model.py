@@ -399,7 +399,7 @@ def indexed(folder: Path, **changes) -> None:
     [
         ({"format": 2}, "format 2, but this version of PersisTEM reads 1"),
         ({"format": None}, "format None"),
-        ({"windows_version": 7}, "windows are described as in version 7, but this version of PersisTEM .* in 1"),
+        ({"windows_version": 7}, "windows are described as in version 7, but this version of PersisTEM .* in 2"),
         ({"kind": "a wardrobe"}, "describes no PersisTEM model but 'a wardrobe'"),
         ({"states": ["amorphous", "liquid"]}, "do not fit together"),
         ({"states": ["amorphous", "liquid", "liquid"]}, "do not fit together"),
@@ -425,9 +425,9 @@ def test_a_bundle_that_does_not_say_its_windows_is_of_the_first(folder, monkeypa
     del index["checksum"], index["windows_version"]
     checksum = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
     (folder / bundle.INDEX).write_text(json.dumps(index | {"checksum": checksum}))
-    bundle.load(folder)
-    monkeypatch.setattr("persistem.descriptors.windows.VERSION", 2)
     refused(folder, "version 1, but .* in 2; train the model again")
+    monkeypatch.setattr("persistem.descriptors.windows.VERSION", 1)
+    bundle.load(folder)
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from persistem.descriptors.windows import describe_windows, pair_table, pairs, resample, side, step, strips
+from persistem.descriptors.windows.local import normalised
 from persistem.descriptors.windows.sums import entries, length
 from persistem.errors import PersistemError
 from persistem.study import Band, Windows
@@ -239,3 +240,12 @@ def test_pairs_say_of_which_diagram_they_are():
 def test_distances_are_whole_pixels():
     assert side(WINDOWS) == 62
     assert step(WINDOWS, 3.0) == 15 and step(WINDOWS, 0.01) == 1
+
+
+@pytest.mark.parametrize("size", [5, 6, 20, 31])
+def test_the_local_mean_is_that_about_the_pixel(size):
+    image = grain((80, 90))
+    # a mirrored image has the mirrored result: the square has no side
+    np.testing.assert_allclose(normalised(image[::-1, ::-1], size), normalised(image, size)[::-1, ::-1], atol=1e-4)
+    slope = np.broadcast_to(np.arange(90.0), (80, 90))
+    assert abs(normalised(slope, size)[40, 40:50]).max() < 1e-6, "a slope is its own local mean"

@@ -14,7 +14,7 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.imaging.detector import detected
-from persistem.imaging.micrographs import read_micrograph
+from persistem.imaging.micrographs import calibration, read_micrograph
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None
             stack,
             imagej=True,
             resolution=(per_nm, per_nm),
+            extratags=calibration(1 / per_nm),
             metadata={"axes": "ZYX", "unit": "nm", "Labels": labels},
         )
 

@@ -249,11 +249,18 @@ def _read_wave(path: Path, imaging: Imaging) -> Waves:
     return waves
 
 
+def calibration(pixel_size: float) -> list[tuple[int, str, int, Any, bool]]:
+    """DigitalMicrograph's TIFF tags, unit and scale (nm) of x and y: HyperSpy reads them and ignores ImageJ's unit."""
+    return [
+        *((tag, "s", 0, "nm", True) for tag in (65003, 65004)),
+        *((tag, "d", 1, pixel_size, True) for tag in (65009, 65010)),
+    ]
+
+
 def _write(out: Path, intensity: np.ndarray, metadata: dict[str, Any]) -> None:
     """Write 16 bit with offset and scale, and the pixel size in nm.
 
-    ImageJ finds the pixel size in its own tags. HyperSpy ignores ImageJ's unit, so it is also in DigitalMicrograph's
-    tags: unit and scale of x and y.
+    ImageJ finds the pixel size in its own tags; for HyperSpy see ``calibration``.
     """
     from tifffile import imwrite
 
@@ -269,9 +276,6 @@ def _write(out: Path, intensity: np.ndarray, metadata: dict[str, Any]) -> None:
             levels.astype(np.uint16),
             imagej=True,
             resolution=(per_nm, per_nm),
-            extratags=[
-                *((tag, "s", 0, "nm", True) for tag in (65003, 65004)),
-                *((tag, "d", 1, 1 / per_nm, True) for tag in (65009, 65010)),
-            ],
+            extratags=calibration(1 / per_nm),
             metadata={"unit": "nm", "Info": json.dumps(metadata, indent=1)},
         )

@@ -5,6 +5,6 @@ from persistem.descriptors.windows.pairs import pair_table
 from persistem.descriptors.windows.sampling import resample
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 __all__ = ["VERSION", "Description", "describe_windows", "pair_table", "resample", "side", "step", "strips"]

@@ -26,7 +26,7 @@ ABOUT = (
     " deviation or the local spectrum alone."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 CHOSEN = "chosen"
 LOOK = {"chosen": "-", "local standard deviation": ":", "local spectrum": "--"}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.imaging.crops import read_crops
+from persistem.learning.intervals import DEPENDENT
 from persistem.report.figures import module as module_of
 from persistem.report.figures.atoms import element_colours
 from persistem.specimens.structures import elements_in
@@ -42,7 +43,7 @@ SPLITS: dict[str, tuple[str, str, Any]] = {
 }
 ERROR_BARS = (
     "Error bars of the random split: 2.5 to 97.5 % of its repetitions; of unseen seeds: 95 % interval of the mean over"
-    " seeds; none where there are fewer than three"
+    f" seeds (Student's t); none where there are fewer than three; {DEPENDENT}"
 )
 #: Ends of an axis of grey levels.
 GREY = (-0.5, 255.5)
@@ -194,7 +195,9 @@ def scale_bar(axis: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
     pixels = length * 10 / pixel_size
     left, bottom = 0.05 * shape[1], 0.94 * shape[0]
     effects = [withStroke(linewidth=1.5, foreground="black")]
-    axis.plot([left, left + pixels], [bottom, bottom], color="white", linewidth=1.8, path_effects=effects)
+    # other caps would reach beyond the ends
+    line: dict[str, Any] = {"color": "white", "linewidth": 1.8, "solid_capstyle": "butt", "path_effects": effects}
+    axis.plot([left, left + pixels], [bottom, bottom], **line)
     label = f"{length:g} nm" if length >= 1 else f"{length * 10:g} Å"
     axis.text(left, bottom - 0.025 * shape[0], label, color="white", va="bottom", fontsize=7, path_effects=effects)
 

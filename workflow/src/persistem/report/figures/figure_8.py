@@ -22,7 +22,7 @@ ABOUT = (
     " where the study's states are the paper's."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 2
+VERSION = 3
 
 #: The symbols' shapes distinguish the foci.
 FOCI = {"all": ("all foci", "o"), "in-focus": ("in focus", "D")}
