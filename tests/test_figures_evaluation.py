@@ -282,7 +282,7 @@ def test_calibration_tells_over_from_under_confidence(tmp_path: Path) -> None:
     # p - 1/2 is 0.25 on average over ten even bins, of which 40 % are too much
     assert result.numbers["rows"][0]["over"] == pytest.approx(0.1)
     assert "persistence is over-confident by 0.10 on average" in result.numbers["finding"]
-    assert "its largest deviation is 0.19: where it states 0.9" in result.numbers["finding"]
+    assert "of its 10 judged bins the largest deviation is 0.19: where it states 0.9" in result.numbers["finding"]
     assert "0 are over-confident and 6 under-confident" in finding(calibration, tmp_path, evaluation=stretched(1.4))
     assert "neither over- nor under-confident" in finding(calibration, tmp_path, evaluation=stretched(1.01))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from persistem.errors import PersistemError
 from persistem.evaluation.curves import calibration, defocus_matrix, learning_curve, permutation_test
-from persistem.learning.intervals import bootstrap, interval
+from persistem.learning.intervals import interval, summary
 from persistem.learning.models import block_scaled, probabilities
 from persistem.learning.validation import Candidate, CropLabels, Outcome, fixed, nested, tabulate
 from sklearn.linear_model import LogisticRegression
@@ -302,19 +302,39 @@ def test_votes_of_three_states() -> None:
     assert tabulate(predicted, crops, 25.0)[0]["vote"] == pytest.approx((0.5 + 0 + 0.5) / 3, abs=1e-6)
 
 
-def test_the_bootstrap_interval_covers_the_mean() -> None:
-    rng = np.random.default_rng(0)
-    covered = []
-    for _ in range(400):
-        low, high = bootstrap(rng.normal(0.7, 0.1, 8), draws=400)
-        assert low is not None and high is not None
-        covered.append(low <= 0.7 <= high)
-    assert 0.84 < np.mean(covered) < 0.96
-    assert bootstrap([0.5, 0.5, 0.5]) == (0.5, 0.5)
-    assert bootstrap([0.4, 0.9]) == (None, None)
-    # all of 3 draws are the smallest with probability 1/27, more than 2.5 %
-    assert bootstrap([0.0, 0.5, 1.0]) == (0.0, 1.0)
-    assert bootstrap([0.1, 0.2, 0.9, 0.4]) == bootstrap([0.1, 0.2, 0.9, 0.4])
+def test_an_interval_is_students_t_cut_at_the_ends_of_the_range() -> None:
+    # 0.8 ± 4.303 * 0.1 / sqrt(3), Student's t of 2 degrees of freedom
+    assert interval([0.7, 0.8, 0.9], 0.0, 1.0) == pytest.approx((0.55159, 1.0), abs=1e-4)
+    assert interval([0.45, 0.5, 0.55], 0.0, 1.0) == pytest.approx((0.37579, 0.62421), abs=1e-4)
+    assert interval([0.4, 0.9]) == (None, None)
+    # seeds that agree by chance say nothing of how seeds scatter
+    assert interval([0.5, 0.5, 0.5], 0.0, 1.0) == (None, None)
+
+
+@pytest.mark.parametrize("n", [3, 4, 8])
+def test_perfect_seeds_bound_the_mean(n: int) -> None:
+    low, high = interval([1.0] * n, 0.0, 1.0)
+    # a mean of this much gives so many perfect seeds in one case of twenty, where each is all right or all wrong
+    assert high == 1.0 and low is not None and low**n == pytest.approx(0.05)
+    assert interval([0.0] * n, 0.0, 1.0) == (0.0, pytest.approx(1 - low))
+    assert summary("accuracy", "ci", dict.fromkeys(range(n), 1.0))["ci_high"] == 1.0
+
+
+def covered(draw: Any, mean: float, seeds: int, times: int = 4000) -> float:
+    """The share of intervals over ``seeds`` values that hold their ``mean``; none counts as holding it."""
+    ends = (interval(draw(seeds), 0.0, 1.0) for _ in range(times))
+    return float(np.mean([low is None or high is None or low <= mean <= high for low, high in ends]))
+
+
+@pytest.mark.parametrize("seeds", [3, 4, 8])
+def test_intervals_cover_a_planted_accuracy(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    assert 0.94 < covered(lambda n: rng.normal(0.7, 0.05, n), 0.7, seeds) < 0.96
+    # accuracies of 36 windows; of an accuracy near 1, skewed, the interval is too narrow, and it says so
+    assert covered(lambda n: rng.binomial(36, 0.7, n) / 36, 0.7, seeds) > 0.93
+    assert covered(lambda n: rng.beta(19, 1, n), 0.95, seeds) > 0.85
+    # seeds that fail altogether, one in twenty: the bound holds them
+    assert covered(lambda n: rng.binomial(1, 0.95, n), 0.95, seeds) >= 0.95
 
 
 # permutations
@@ -524,10 +544,3 @@ def test_differences_that_are_none_are_decided_in_one_case_of_twenty(seeds: int)
     wrong = np.mean([low is not None and high is not None and not low <= 0 <= high for low, high in ends])
     assert 0.03 < wrong < 0.07
     assert interval([0.1, 0.2]) == (None, None)
-
-
-def test_the_interval_over_eight_seeds_covers_the_mean() -> None:
-    rng = np.random.default_rng(0)
-    ends = [bootstrap(rng.normal(size=8), draws=2000) for _ in range(400)]
-    covered = np.mean([low is not None and high is not None and low <= 0 <= high for low, high in ends])
-    assert 0.91 < covered < 0.99

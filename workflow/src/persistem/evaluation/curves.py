@@ -137,7 +137,7 @@ def calibration(outcome: Outcome, crops: CropLabels, bins: int = 10) -> dict[str
         for k in range(bins)
         if (place == k).any()
     ]
-    return summary("brier", "brier", seed_means(score, crops.seed)) | {"bins": filled}
+    return summary("brier", "brier", seed_means(score, crops.seed), most=2.0) | {"bins": filled}
 
 
 def _sets(seeds: list[int], count: int, draws: int, rng: np.random.Generator) -> list[tuple[int, ...]]:

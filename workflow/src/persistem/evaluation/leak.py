@@ -35,7 +35,7 @@ def attribution(
 
     ``X`` (crops, length); ``position`` a crop's place in its micrograph. Models, C and scaling are the study's, one
     model for all defoci. Accuracy is averaged over repetitions and then over the seed that trains, whose scatter gives
-    the interval (``intervals.bootstrap``). A split that a seed's crops, defoci or positions do not allow has no row.
+    the interval (``intervals.interval``). A split that a seed's crops, defoci or positions do not allow has no row.
     Raises PersistemError if fewer than two seeds have all states, or if features do not fit or are not finite.
     """
     from joblib import Parallel, delayed

@@ -15,7 +15,8 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.learning.classifiers import classifier, reduced, scaled
-from persistem.learning.splits import Split, leave_seed_out, percentiles, random_splits, t_interval
+from persistem.learning.intervals import MINIMUM_GROUPS, interval
+from persistem.learning.splits import Split, leave_seed_out, percentiles, random_splits
 from persistem.store import seals
 from persistem.store.files import atomic
 from persistem.study import Learning
@@ -32,13 +33,11 @@ if TYPE_CHECKING:
     Outcome = dict[tuple[str, str], NDArray[np.bool_]]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 KEYS = ("features", "degrees", "model", "split", "training", "foci")
 COLUMNS = (*KEYS, "accuracy", "ci_low", "ci_high", "n_test", "n_splits")
 TRAININGS = ("pooled", "per-defocus")
-#: Fewer repetitions or seeds give no interval.
-MINIMUM_GROUPS = 3
 
 
 class Source(NamedTuple):
@@ -130,11 +129,11 @@ def accuracy_table(
 
     - random: MD seeds, then repetitions; ci is the 2.5 to 97.5 percentile of the seeds' average over repetitions, which
       shows the luck of the draw and not how specimens differ;
-    - leave-seed-out: held-out seeds; ci is the 95 % t-interval of the mean, cut at 0 and 1.
+    - leave-seed-out: held-out seeds; ci is the 95 % interval of the mean, ``intervals.interval``.
 
-    ci is None below three repetitions or seeds. ``n_test`` counts the crops tested over all ``n_splits`` splits. A
-    split that the seeds do not allow has no rows, nor has ``in-focus`` if no defocus is in focus. Raises
-    PersistemError if neither split is possible.
+    ci is None below three repetitions or seeds, and where all seeds agree. ``n_test`` counts the crops tested over
+    all ``n_splits`` splits. A split that the seeds do not allow has no rows, nor has ``in-focus`` if no defocus is in
+    focus. Raises PersistemError if neither split is possible.
     """
     from joblib import Parallel, delayed
 
@@ -205,7 +204,8 @@ def _accuracy(
     values = np.array([np.mean(v) for v in groups.values()])
     low = high = None
     if len(values) >= MINIMUM_GROUPS:
-        low, high = (round(v, 6) for v in (percentiles if name == "random" else t_interval)(values))
+        ends = percentiles(values) if name == "random" else interval(values, 0.0, 1.0)
+        low, high = (None if end is None else round(end, 6) for end in ends)
     accuracy = round(float(values.mean()), 6)
     return {"accuracy": accuracy, "ci_low": low, "ci_high": high, "n_test": n_test, "n_splits": len(splits)}
 

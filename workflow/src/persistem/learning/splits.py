@@ -73,15 +73,3 @@ def percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
     """2.5 and 97.5 percentiles."""
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
-
-
-def t_interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % confidence interval of the mean of accuracies, by Student's t, cut at 0 and 1.
-
-    It is approximate: any two of the models share most of their training seeds.
-    """
-    from scipy.special import stdtrit
-
-    n = len(values)
-    half = stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n)
-    return max(float(values.mean() - half), 0.0), min(float(values.mean() + half), 1.0)

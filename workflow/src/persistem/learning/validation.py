@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Bump when classifications, their averages or intervals change for the same study; it is part of the
 #: version of every stage that uses them.
-SHARED_VERSION = 1
+SHARED_VERSION = 2
 
 
 class Candidate(NamedTuple):
@@ -140,7 +140,7 @@ def tabulate(outcome: Outcome | Labels, crops: CropLabels, in_focus: float) -> l
     """Accuracy at all defoci, in focus (|defocus| <= ``in_focus`` Å) and at each, averaged over seeds of equal weight.
 
     ``vote`` is the accuracy on micrographs, each classified as most of its crops are; the sum of their probabilities
-    decides a tie, which without probabilities counts as half right. Intervals are those of ``intervals.bootstrap``.
+    decides a tie, which without probabilities counts as half right. Intervals are those of ``intervals.interval``.
     """
     if isinstance(outcome, Outcome):
         predicted, probability = outcome.predicted, outcome.probability

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.learning.accuracy import COLUMNS
+from persistem.learning.intervals import DEPENDENT
 from persistem.store import paths
 from persistem.store.files import atomic
 
@@ -20,7 +21,8 @@ PER_SPECIMEN = tuple(stage for stage, file in paths.FILES.items() if "{specimen}
 
 EXPLANATION = (
     "Accuracy, one model for all defoci. random: the paper's split, each MD seed alone; leave-seed-out: tested\n"
-    "on an unseen MD seed. In brackets 95 %: over repetitions of the split, and over seeds."
+    "on an unseen MD seed. In brackets 95 %: over repetitions of the split, and Student's t over seeds;\n"
+    f"{DEPENDENT}."
 )
 
 

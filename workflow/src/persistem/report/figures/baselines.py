@@ -9,7 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
-from persistem.learning.intervals import interval
+from persistem.learning.intervals import DEPENDENT, interval
 from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 from persistem.store.files import read_json
 
@@ -31,7 +31,7 @@ ABOUT = (
     " persistence only, and dismisses the spectrum by eye."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 2
+VERSION = 3
 
 #: The two tasks: whether the contrast of a crop counts.
 TASKS = {"absolute": "contrast left in", "contrast removed": "contrast removed"}
@@ -52,7 +52,8 @@ ROWS: dict[str, tuple[str, str]] = {
 }
 #: The rows drawn as curves.
 MAIN = ("persistence", "spectrum", "persistence + spectrum", "standard deviation")
-INTERVALS = "Error bars: 95 % intervals over seeds; none where there are fewer than three"
+SHARED = f"{DEPENDENT[0].upper()}{DEPENDENT[1:]}"
+INTERVALS = f"Error bars: 95 % intervals over seeds (Student's t); none where there are fewer than three. {SHARED}"
 #: Rows with all features, with and without persistence.
 TOGETHER = ("all together", "all but persistence")
 #: Results of ``compare`` in words.
@@ -238,9 +239,11 @@ def _legend(figure: Any, rows: Sequence[Row]) -> None:
 
 
 def _test(test: Row) -> str:
+    # the true arrangement is always as good as itself
+    least = ", the least that so many arrangements allow" if test["as_good"] == 1 else ""
     return (
         f"{test['row']} ({test['task']}, {test['training']}): as good in {test['as_good']} of"
-        f" {test['arrangements']}, p = {test['p']:.2g}"
+        f" {test['arrangements']}, p = {test['p']:.2g}{least}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ ABOUT = (
     " lower is better, dotted is what even probabilities get."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 #: A mean deviation smaller than this counts as none; bins with less than this share of the crops are not judged.
 NONE, FEW = 0.02, 0.01
@@ -133,7 +134,18 @@ def _measured(row: Row) -> dict[str, Any]:
     largest = max(judged, key=lambda filled: abs(filled["probability"] - filled["share"])) if judged else None
     mean = sum(deviation * filled["count"] for deviation, filled in zip(over, bins, strict=True)) / total
     keys = ("row", "task", "training", "brier", "brier_low", "brier_high")
-    return {key: row[key] for key in keys} | {"over": round(mean, 4), "largest": largest, "bins": bins}
+    return {key: row[key] for key in keys} | {
+        "over": round(mean, 4),
+        "largest": largest,
+        "judged": len(judged),
+        "bins": bins,
+    }
+
+
+def _error(filled: Row) -> float:
+    """Standard error of the share that is right, of a bin's crops if they were independent (binomial)."""
+    stated = float(filled["probability"])
+    return math.sqrt(stated * (1 - stated) / float(filled["count"]))
 
 
 def _finding(rows: Sequence[dict[str, Any]]) -> str:
@@ -145,8 +157,10 @@ def _finding(rows: Sequence[dict[str, Any]]) -> str:
     ]
     if largest := first["largest"]:
         clauses.append(
-            f"its largest deviation is {abs(largest['probability'] - largest['share']):.2f}: where it states"
-            f" {largest['probability']:.2f}, {largest['share']:.2f} is right ({largest['count']:g} crops)"
+            f"of its {first['judged']} judged bins the largest deviation is"
+            f" {abs(largest['probability'] - largest['share']):.2f}: where it states {largest['probability']:.2f},"
+            f" {largest['share']:.2f} is right ({largest['count']:g} crops; the standard error of as many independent"
+            f" crops is {_error(largest):.2f}, and the largest of several errors is larger)"
         )
     others = [row for row in rows if row is not first]
     if others:

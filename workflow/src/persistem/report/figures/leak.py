@@ -24,7 +24,7 @@ ABOUT = (
     " open: SVC."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 2
+VERSION = 3
 
 #: The splits, from the paper's to another seed, and their labels on an axis.
 SPLITS = {"random": "random", "region": "region", "micrograph": "micro-\ngraph", "seed": "seed"}
@@ -69,9 +69,9 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     falls = [fall for recipe in recipes for model in models if (fall := _fall(rows, recipe, model))]
     finding = _finding(falls)
     caption = (
-        f"{finding} Error bars: 95 % intervals over the seed that trains (seeds that test each other are not"
-        " independent, so those of the seed split are rather too narrow); none where there are fewer than three."
-        " Dotted: chance."
+        f"{finding} Error bars: 95 % intervals (Student's t) over the seed that trains (seeds that test each"
+        " other are not independent, so those of the seed split are rather too narrow); none where there are"
+        " fewer than three. Dotted: chance."
     )
     keys = ("recipe", "model", "split", "accuracy", "ci_low", "ci_high")
     shown = [{key: row[key] for key in keys} for row in rows]

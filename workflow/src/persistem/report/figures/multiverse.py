@@ -25,7 +25,7 @@ ABOUT = (
     " accuracies of the same degrees, where the study's states are the paper's."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 2
+VERSION = 3
 
 #: Length of the labels, in letters.
 LENGTH = 44

@@ -40,7 +40,7 @@ ABOUT = (
     " Maps: the same for the defocus, trained at one and tested at another."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 2
+VERSION = 3
 
 COLUMNS, MAPS = 4, 3
 #: Positive values that span more than this factor get a logarithmic axis.
