@@ -99,6 +99,129 @@ def test_diffraction_that_only_the_microscope_says(tmp_path: Path) -> None:
     assert "diffraction" in refused(path, pixel_size=0.2)
 
 
+# ---- OME-TIFF ---------------------------------------------------------------------------------------------------
+
+
+def ome(images: list[str], uuid: str = "") -> str:
+    return f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://ome/2016-06" {uuid}>{"".join(images)}</OME>'
+
+
+def ome_image(nanometres: float | None, data: str, shape: tuple[int, int] = (ROWS, COLUMNS), unit: str = "nm") -> str:
+    said = "".join(f' PhysicalSize{a}="{nanometres}" PhysicalSize{a}Unit="{unit}"' for a in "XY" if nanometres)
+    size = f'SizeX="{shape[1]}" SizeY="{shape[0]}" SizeZ="1" SizeC="1" SizeT="1"'
+    return f'<Image><Pixels DimensionOrder="XYZCT" Type="uint16" {size}{said}>{data}</Pixels></Image>'
+
+
+def write_ome(path: Path, xml: str, *pages: np.ndarray) -> Path:
+    with tifffile.TiffWriter(path) as file:
+        for k, page in enumerate(pages):
+            file.write(page, description=xml.encode() if k == 0 else None, metadata=None, contiguous=False)
+    return path
+
+
+def test_each_page_of_an_ome_tiff_has_the_size_of_its_image(tmp_path: Path) -> None:
+    plane = '<TiffData IFD="{}" PlaneCount="1"/>'.format
+    xml = ome([
+        ome_image(None, plane(0)),
+        ome_image(0.02, plane(2)),
+        ome_image(0.3, plane(1), unit="&#197;"),
+        ome_image(2e-5, plane(3), (COLUMNS, ROWS), "&#181;m"),
+        ome_image(0.05, plane(4), (99, 99)),  # as large as no page: of what the file was before a crop
+    ])  # fmt: skip
+    path = write_ome(tmp_path / "a.ome.tif", xml, *STACK, PIXELS.T, PIXELS)
+    sizes = [image.pixel_size for image in read(path)]
+    assert sizes == [None, pytest.approx(0.3), pytest.approx(0.2), pytest.approx(0.2), None]
+    np.testing.assert_array_equal(read(path)[3].pixels, PIXELS.T)
+
+
+def test_ome_names_the_micrometre_and_planes_by_default(tmp_path: Path) -> None:
+    image = ome_image(2e-5, "<TiffData/>").replace(' PhysicalSizeXUnit="nm"', "").replace(' PhysicalSizeYUnit="nm"', "")
+    path = write_ome(tmp_path / "a.tif", ome([image.replace('SizeZ="1"', 'SizeZ="3"')]), *STACK)
+    assert [image.pixel_size for image in read(path)] == [pytest.approx(0.2)] * 3
+    twice = ome([ome_image(0.02, "<TiffData/>"), ome_image(0.03, "<TiffData/>")])
+    assert only(write_ome(tmp_path / "b.tif", twice, PIXELS)).pixel_size is None  # which of the two, nobody knows
+
+
+@pytest.mark.parametrize("name", ["a.ome.tif", "b.ome.tif", "renamed.tif"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_each_file_of_an_ome_set_has_its_own_size(tmp_path: Path, name: str, beside: bool) -> None:
+    def plane(file: str) -> str:
+        return f'<TiffData IFD="0"><UUID FileName="{file}.ome.tif">urn:uuid:{file}</UUID></TiffData>'
+
+    images = [ome_image(0.02, plane("a")), ome_image(0.013, plane("b"))]
+    own = "a" if name[0] == "a" else "b"
+    path = write_ome(tmp_path / name, ome(images, f'UUID="urn:uuid:{own}"'), PIXELS)
+    if beside:
+        write_ome(
+            tmp_path / ("b.ome.tif" if own == "a" else "a.ome.tif"), ome(images, 'UUID="urn:uuid:other"'), STACK[1]
+        )
+    image = only(path)
+    assert image.pixel_size == pytest.approx(0.2 if own == "a" else 0.13)
+    np.testing.assert_array_equal(image.pixels, PIXELS)
+
+
+def test_ome_in_a_companion_file(tmp_path: Path) -> None:
+    plane = '<TiffData IFD="0"><UUID FileName="b.tif">urn:uuid:b</UUID></TiffData>'
+    other = plane.replace("b", "a").replace("uuid:a", "uuid:a")
+    xml = ome(['<BinaryOnly MetadataFile="set.companion.ome" UUID="urn:uuid:set"/>'], 'UUID="urn:uuid:b"')
+    path = write_ome(tmp_path / "b.tif", xml, PIXELS)
+    assert only(path).pixel_size is None
+    (tmp_path / "set.companion.ome").write_text(ome([ome_image(0.02, other), ome_image(0.013, plane)]))
+    assert only(path).pixel_size == pytest.approx(0.13)
+
+
+# ---- micrographs of ours that another program changed -----------------------------------------------------------
+
+ABOUT = {"pixel_size_A": 0.2, "voltage_kV": 200.0, "defocus_A": 50.0, "defocus_sign": "underfocus-positive"}
+INTENSITY = 1 + 0.1 * np.random.default_rng(1).normal(size=(72, 72))
+
+
+def resaved(path: Path, change: Any, factor: float = 1.0, record: bool = True) -> Path:
+    """A micrograph of ours after a change of its pixels in ImageJ, whose pixels then are ``factor`` times as wide."""
+    _write(path, INTENSITY, ABOUT)
+    with tifffile.TiffFile(path) as file:
+        levels, about = file.asarray(), str(file.imagej_metadata["Info"])
+    if not record:
+        about = about.replace('"stored"', '"other"')
+    per_nm = 50 / factor
+    changed = np.ascontiguousarray(change(levels))
+    tifffile.imwrite(path, changed, imagej=True, resolution=(per_nm, per_nm), metadata={"unit": "nm", "Info": about})
+    return path
+
+
+def binned(levels: np.ndarray) -> np.ndarray:
+    return levels.reshape(18, 4, 18, 4).mean(axis=(1, 3)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("record", [True, False], ids=["with record", "without"])
+@pytest.mark.parametrize(
+    ("change", "factor"),
+    [(binned, 4), (lambda p: p[::2, ::2], 2), (lambda p: (p // 256).astype(np.uint8), 1), (lambda p: p[:20, :30], 1),
+     (lambda p: np.stack([p, p]), 1), (lambda p: p.astype(np.float32), 1), (lambda p: p // 2, 1)],
+    ids=["bin", "scale", "8 bit", "crop", "stack", "32 bit", "halve"],
+)  # fmt: skip
+def test_what_another_program_did_wins(tmp_path: Path, change: Any, factor: float, record: bool) -> None:
+    image = read(resaved(tmp_path / "own.tif", change, factor, record))[0]
+    assert image.pixel_size == pytest.approx(0.2 * factor) and (image.voltage, image.defocus) == (None, None)
+    assert image.pixels.max() > 100 and "another program" in image.facts["changed"]
+
+
+@pytest.mark.parametrize("record", [True, False], ids=["with record", "without"])
+def test_what_only_copied_or_turned_our_micrograph_keeps_its_parameters(tmp_path: Path, record: bool) -> None:
+    for turn in (np.copy, np.rot90):
+        image = only(resaved(tmp_path / "own.tif", turn, record=record))
+        np.testing.assert_allclose(image.pixels, turn(INTENSITY), atol=1e-5)
+        assert (image.pixel_size, image.voltage, image.defocus) == (0.2, 200.0, 50.0)
+
+
+def test_inverted_levels_of_ours_are_not_ours(tmp_path: Path) -> None:
+    assert only(resaved(tmp_path / "own.tif", lambda p: 65535 - p)).voltage is None
+
+
+def test_a_pixel_size_set_in_imagej_is_the_pixel_size(tmp_path: Path) -> None:
+    assert only(resaved(tmp_path / "own.tif", np.copy, factor=1.5)).pixel_size == pytest.approx(0.3)
+
+
 # ---- order of axes ----------------------------------------------------------------------------------------------
 
 
@@ -199,3 +322,121 @@ def test_cell_of_an_angstrom_in_mrc_is_an_empty_header(tmp_path: Path, cell: tup
     assert only(write_mrc(tmp_path / "a.mrc", at_40=("3f", *cell))).pixel_size is None
 
 
+# ---- grey values ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"])
+def test_white_may_be_the_least_value(tmp_path: Path, dtype: str) -> None:
+    kind = np.dtype(dtype)
+    pixels = PIXELS.astype(kind) if kind.itemsize > 1 else (PIXELS >> 8).astype(kind)
+    if kind.kind != "u":
+        pixels -= kind.type(100)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
+    read_in = only(tmp_path / "a.tif").pixels
+    assert read_in.dtype == kind
+    ends = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "ui" else (pixels.min(), pixels.max())
+    expected = float(ends[0]) + float(ends[1]) - pixels.astype(float)
+    np.testing.assert_allclose(read_in, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "compression", ["tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits", "zstd", "lzma", "jpeg", "tiff_raw_16"]
+)
+def test_compressed_tiff(tmp_path: Path, compression: str) -> None:
+    path = tmp_path / "a.tif"
+    if compression == "jpeg":
+        Pillow.fromarray(BYTES).save(path, compression="jpeg", quality=100)
+        assert np.abs(only(path).pixels.astype(int) - BYTES).max() <= 4
+        return
+    Pillow.fromarray(PIXELS).save(path, compression=None if compression == "tiff_raw_16" else compression)
+    np.testing.assert_array_equal(only(path).pixels, PIXELS)
+
+
+def test_predictors_and_packed_bits_of_tiff(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    for pixels, compression in ((PIXELS, "lzw"), (PIXELS, "zlib"), (PIXELS.astype(np.float32), "lzw"), (STACK, "lzw")):
+        tifffile.imwrite(path, pixels, compression=compression, predictor=True, photometric="minisblack")
+        found = np.stack([image.pixels for image in read(path)]).reshape(pixels.shape)
+        np.testing.assert_array_equal(found, pixels)
+    tifffile.imwrite(path, PIXELS >> 4, bitspersample=12)
+    np.testing.assert_array_equal(only(path).pixels, PIXELS >> 4)
+    for compression in ("group4", None):
+        Pillow.fromarray(PIXELS > 30000).save(path, compression=compression)
+        np.testing.assert_array_equal(only(path).pixels, PIXELS > 30000)
+
+
+def test_grey_stored_as_colour(tmp_path: Path) -> None:
+    grey = Pillow.fromarray(BYTES)
+    palette = grey.convert("P")
+    palette.putpalette([level for level in range(256) for _ in range(3)])
+    for picture in (grey, palette, *(grey.convert(mode) for mode in ("RGB", "RGBA", "LA"))):
+        for name in ("a.tif", "a.png"):
+            picture.save(tmp_path / name)
+            np.testing.assert_array_equal(only(tmp_path / name).pixels, BYTES, err_msg=f"{picture.mode} {name}")
+    falling = palette.copy()
+    falling.putpalette([255 - level for level in range(256) for _ in range(3)])
+    falling.save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(only(tmp_path / "a.tif").pixels, 255 - BYTES)
+    for planar in ("contig", "separate"):
+        channels = np.repeat(PIXELS[None], 3, 0)
+        channels = channels if planar == "separate" else np.moveaxis(channels, 0, -1)
+        tifffile.imwrite(tmp_path / "a.tif", channels, photometric="rgb", planarconfig=planar)
+        np.testing.assert_array_equal(only(tmp_path / "a.tif").pixels, PIXELS)
+    tifffile.imwrite(tmp_path / "a.tif", np.repeat(STACK[..., None], 3, -1), photometric="rgb")
+    np.testing.assert_array_equal(np.stack([image.pixels for image in read(tmp_path / "a.tif")]), STACK)
+    Pillow.fromarray(BYTES).convert("RGB").save(tmp_path / "a.tif", compression="jpeg", quality=100)
+    assert np.abs(only(tmp_path / "a.tif").pixels.astype(int) - BYTES).max() <= 4
+
+
+def test_two_channels_of_data_are_not_grey_and_opacity(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.stack([PIXELS, STACK[1]], -1), photometric="minisblack", planarconfig="contig"
+    )
+    assert "two values" in refused(tmp_path / "a.tif")
+
+
+def test_grey_takes_the_mean_of_a_colour_image(tmp_path: Path) -> None:
+    colours = np.repeat(BYTES[..., None], 3, -1)
+    colours[-4:-2, 2:9] = (250, 251, 3)  # a scale bar
+    expected = BYTES.copy()
+    expected[-4:-2, 2:9] = 168
+    for name in ("a.png", "a.tif"):
+        Pillow.fromarray(colours).save(tmp_path / name)
+        assert "--grey" in refused(tmp_path / name)
+        np.testing.assert_array_equal(only(tmp_path / name, grey=True).pixels, expected)
+    Pillow.fromarray(colours).quantize(256).save(tmp_path / "b.tif")
+    assert "--grey" in refused(tmp_path / "b.tif")
+    grey = only(tmp_path / "b.tif", grey=True).pixels
+    assert grey.dtype == np.uint8 and np.abs(grey.astype(int) - expected).mean() < 8
+
+
+# ---- the files that went wrong ----------------------------------------------------------------------------------
+
+
+@field
+@pytest.mark.parametrize(
+    ("name", "sizes", "shape"),
+    [
+        ("set_b.ome.tif", [0.13], (96, 96)),
+        ("ome_first_uncalibrated_fine.ome.tif", [None, 0.2], (96, 96)),
+        ("own_binned_in_imagej.tif", [0.1953125], (96, 96)),
+        ("own_8bit_cropped.tif", [0.048828125], (96, 96)),
+        ("ncem_rect.emd", [0.2], (64, 96)),
+        ("ncem_stack.emd", [0.2] * 3, (96, 96)),
+        ("stack.mrc", [0.2] * 3, (96, 96)),
+        *((f"tiff_{name}.tif", [None], (96, 96)) for name in ("lzw", "lzw_predictor", "jpeg")),
+        *((f"{name}_grey.tif", [None], (96, 96)) for name in ("palette", "rgb")),
+        ("min_is_white_signed.tif", [None], (96, 96)),
+    ],
+)
+def test_files_that_went_wrong(name: str, sizes: list[float | None], shape: tuple[int, int]) -> None:
+    images = read(FIELD / name)
+    assert [image.pixel_size for image in images] == [size and pytest.approx(size) for size in sizes]
+    assert images[0].pixels.shape == shape
+    assert not name.startswith("own") or images[0].pixels.mean() > 50
+
+
+@field
+@pytest.mark.parametrize("name", ["dm_inv_bracket.dm3", "dm_inv_word.dm3", "dm_inv_super.dm3"])
+def test_diffraction_patterns_that_were_read(name: str) -> None:
+    assert "diffraction" in refused(FIELD / name, pixel_size=0.2)
