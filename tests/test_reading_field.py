@@ -231,6 +231,8 @@ def test_rows_and_frames_of_berkeley_emd(tmp_path: Path, first: int) -> None:
     np.testing.assert_array_equal(image.pixels, PIXELS)
     image = only(write_ncem(tmp_path / "b.emd", PIXELS.T, names=("x", "y"), first=first))
     np.testing.assert_array_equal(image.pixels, PIXELS)
+    image = only(write_ncem(tmp_path / "b.emd", names=("Rx", "Ry"), first=first))  # py4DSTEM's x runs down the rows
+    np.testing.assert_array_equal(image.pixels, PIXELS)
     last = np.moveaxis(STACK, 0, -1)
     kinds = {
         "t y x": (STACK, ("t", "y", "x"), ("[s]", "[n_m]", "[n_m]")),

@@ -183,6 +183,18 @@ def write_imagej(path: Path, data: np.ndarray = PIXELS, per_unit: float = 25.0, 
     return path
 
 
+def write_own(path: Path) -> Path:
+    from persistem.imaging.micrographs import _write
+
+    _write(path, PIXELS / 3e4, {"pixel_size_A": 0.4, "voltage_kV": 200.0, "defocus_A": 0.0})
+    return path
+
+
+def write_ome(path: Path) -> Path:
+    tifffile.imwrite(path, PIXELS, ome=True, metadata={"axes": "YX", **{f"PhysicalSize{a}": 4e-5 for a in "XY"}})
+    return path
+
+
 def write_png(path: Path) -> Path:
     Pillow.fromarray(PIXELS).save(path)
     return path
@@ -200,6 +212,7 @@ WRITTEN: dict[str, tuple[Callable[[Path], Path], float | None, float | None]] = 
     "film.hspy": (write_hspy, 0.4, 80.0),
     "film.h5": (write_hspy, 0.4, 80.0),
     "imagej.tif": (write_imagej, 0.4, None),
+    "film.ome.tif": (write_ome, 0.4, None),
     "plain.tif": (lambda path: tifffile.imwrite(path, PIXELS) or path, None, None),
     "film.png": (write_png, None, None),
 }
@@ -210,6 +223,10 @@ SEEDS = {name: write for name, (write, *_) in WRITTEN.items() if name != "film.h
     "stack.emd": lambda path: write_velox(path, STACK),
     "stack_1.ser": lambda path: write_ser(path, STACK),
     "stack.tif": lambda path: write_imagej(path, STACK),
+    "lzw.tif": lambda path: Pillow.fromarray(PIXELS).save(path, compression="tiff_lzw"),
+    "jpeg.tif": lambda path: Pillow.fromarray(PIXELS >> 8).convert("RGB").save(path, compression="jpeg"),
+    "own.tif": write_own,
+    "film.ome.tif": write_ome,
 }
 #: Lengths and counts that a header may claim.
 CLAIMS = (0, 1, 0x7F, 0xFF, 60000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**40, 2**63 - 1)

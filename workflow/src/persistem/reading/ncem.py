@@ -13,10 +13,11 @@ from typing import Any
 
 from persistem.reading.found import LENGTHS, NONE, Found, number, unit
 
-#: Names of the axes of an image: x, R_x, Qx, x axis, and the ones that HyperSpy gives to TIFF.
+#: Names of the axes of an image: x, x axis, Prismatic's R_x, and those that HyperSpy gives to TIFF. py4DSTEM's Rx is
+#: not among them: it runs down the rows that py4DSTEM shows.
 AXES = {
-    "x": re.compile(r"[rqk]?x|xaxis|width|columns?"),
-    "y": re.compile(r"[rqk]?y|yaxis|height|rows?"),
+    "x": re.compile(r"(r_)?x|x_?axis|width|columns?"),
+    "y": re.compile(r"(r_)?y|y_?axis|height|rows?"),
 }
 
 
@@ -61,7 +62,7 @@ def _order(axes: list[dict[str, Any]], backwards: bool) -> list[int]:
     rows first, or ``backwards`` in HyperSpy's files, which are stored in reverse.
     """
     order = list(range(len(axes)))[:: -1 if backwards else 1]
-    names = [re.sub(r"[\W_]", "", str(axis.get("name", ""))).lower() for axis in axes]
+    names = [re.sub(r"\W", "", str(axis.get("name", ""))).lower() for axis in axes]
     x, y = ([k for k in order if AXES[axis].fullmatch(names[k])] for axis in "xy")
     if len(x) == len(y) == 1:
         return [k for k in order if k not in (x[0], y[0])] + [y[0], x[0]]
