@@ -101,7 +101,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
         "declares 60000": folder / "header.mrc",
     }
     files["TIFF"].write_text("Tuesday: the filament is old. " * 50)
-    tifffile.imwrite(files["colour"], np.zeros((64, 64, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(files["colour"], np.arange(64 * 64 * 3, dtype=np.uint16).reshape(64, 64, 3), photometric="rgb")
     tifffile.imwrite(files["finite"], nothing)
     tifffile.imwrite(files["constant"], np.full_like(grey, 7))
     tifffile.imwrite(files["16 rows and columns"], grey[:1, :1])

@@ -157,9 +157,12 @@ def test_emi_says_the_voltage_of_its_ser(tmp_path: Path) -> None:
         "junk<ObjectInfo><AcquireDate>Thu Nov 22 10:00:00 2018</AcquireDate><ExperimentalDescription><Root>"
         f"{description}</Root></ExperimentalDescription></ObjectInfo>junk"
     )
+    emi = tmp_path / "film.emi"
     for name in ("film_1.ser", "film.emi"):
         image = only(tmp_path / name)
         assert (image.voltage, image.defocus, image.facts["mode"]) == (200.0, pytest.approx(500), "TEM")
+    emi.write_text(emi.read_text().replace("TEM HR", "TEM Diffraction"))
+    assert "diffraction" in refused(tmp_path / "film_1.ser", pixel_size=0.2)
     (tmp_path / "film_1.ser").unlink()
     assert "film_1.ser" in refused(tmp_path / "film.emi")
 

@@ -19,7 +19,7 @@ STACK = np.stack([PIXELS, PIXELS[::-1], PIXELS[:, ::-1]])
 
 
 def write_mrc(path: Path, pixels: np.ndarray = PIXELS, cell: float = 0.5, order: str = "<", **put: Any) -> Path:
-    """An MRC by the standard of 2014, ``cell`` Å a pixel; ``put`` overwrites header fields at ``at_<offset>``."""
+    """An MRC by the standard of 2014, the bottom row first; ``put`` overwrites header fields at ``at_<offset>``."""
     modes = {"i1": 0, "u1": 0, "i2": 1, "f4": 2, "u2": 6, "c8": 4}
     rows, columns = pixels.shape[-2:]
     sections = 1 if pixels.ndim == 2 else len(pixels)
@@ -32,7 +32,7 @@ def write_mrc(path: Path, pixels: np.ndarray = PIXELS, cell: float = 0.5, order:
     header[212:214] = b"\x44\x44" if order == "<" else b"\x11\x11"
     for name, (code, *values) in put.items():
         struct.pack_into(f"{order}{code}", header, int(name.removeprefix("at_")), *values)
-    path.write_bytes(bytes(header) + pixels.astype(pixels.dtype.newbyteorder(order)).tobytes())
+    path.write_bytes(bytes(header) + pixels[..., ::-1, :].astype(pixels.dtype.newbyteorder(order)).tobytes())
     return path
 
 
@@ -148,15 +148,50 @@ def write_hspy(path: Path, data: np.ndarray = PIXELS, scale: float = 0.04, units
     return path
 
 
-def write_ncem(path: Path, data: np.ndarray = PIXELS, scale: float = 0.04, units: str = "n_m") -> Path:
+def write_ncem(
+    path: Path,
+    data: np.ndarray = PIXELS,
+    scale: float = 0.04,
+    names: tuple[str, ...] = ("y", "x"),
+    units: tuple[str, ...] = ("[n_m]", "[n_m]"),
+    first: int = 1,
+) -> Path:
+    """An EMD as Berkeley's standard has it: each dimension's vector in the order of the data's axes."""
+    with h5py.File(path, "w") as file:
+        file.attrs.update(version_major=0, version_minor=2)
+        group = file.create_group("data/film")
+        group.attrs["emd_group_type"] = 1
+        group["data"] = data
+        for k, (name, unit, size) in enumerate(zip(names, units, data.shape, strict=True)):
+            group[f"dim{first + k}"] = np.arange(size) * scale
+            group[f"dim{first + k}"].attrs.update(name=name, units=unit)
+    return path
+
+
+def write_emd_of_hyperspy(path: Path, data: np.ndarray = PIXELS, scale: float = 0.04, names: str = "tyx") -> Path:
     from rsciio.emd import file_writer
 
-    file_writer(str(path), signal(data, scale, units))
+    said = signal(data, scale, "nm")
+    for axis, name in zip(said["axes"], names[-data.ndim :], strict=True):
+        axis["name"] = name.strip()
+    file_writer(str(path), said)
     return path
 
 
 def write_imagej(path: Path, data: np.ndarray = PIXELS, per_unit: float = 25.0, unit: str = "nm") -> Path:
     tifffile.imwrite(path, data, imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit})
+    return path
+
+
+def write_own(path: Path) -> Path:
+    from persistem.imaging.micrographs import _write
+
+    _write(path, PIXELS / 3e4, {"pixel_size_A": 0.4, "voltage_kV": 200.0, "defocus_A": 0.0})
+    return path
+
+
+def write_ome(path: Path) -> Path:
+    tifffile.imwrite(path, PIXELS, ome=True, metadata={"axes": "YX", **{f"PhysicalSize{a}": 4e-5 for a in "XY"}})
     return path
 
 
@@ -172,10 +207,12 @@ WRITTEN: dict[str, tuple[Callable[[Path], Path], float | None, float | None]] = 
     "film.dm4": (write_dm, 0.5, 200.0),
     "velox.emd": (write_velox, 0.25, 300.0),
     "berkeley.emd": (write_ncem, 0.4, None),
+    "hyperspy.emd": (write_emd_of_hyperspy, 0.4, None),
     "film_1.ser": (write_ser, 0.3, None),
     "film.hspy": (write_hspy, 0.4, 80.0),
     "film.h5": (write_hspy, 0.4, 80.0),
     "imagej.tif": (write_imagej, 0.4, None),
+    "film.ome.tif": (write_ome, 0.4, None),
     "plain.tif": (lambda path: tifffile.imwrite(path, PIXELS) or path, None, None),
     "film.png": (write_png, None, None),
 }
@@ -186,6 +223,10 @@ SEEDS = {name: write for name, (write, *_) in WRITTEN.items() if name != "film.h
     "stack.emd": lambda path: write_velox(path, STACK),
     "stack_1.ser": lambda path: write_ser(path, STACK),
     "stack.tif": lambda path: write_imagej(path, STACK),
+    "lzw.tif": lambda path: Pillow.fromarray(PIXELS).save(path, compression="tiff_lzw"),
+    "jpeg.tif": lambda path: Pillow.fromarray(PIXELS >> 8).convert("RGB").save(path, compression="jpeg"),
+    "own.tif": write_own,
+    "film.ome.tif": write_ome,
 }
 #: Lengths and counts that a header may claim.
 CLAIMS = (0, 1, 0x7F, 0xFF, 60000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**40, 2**63 - 1)

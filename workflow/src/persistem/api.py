@@ -108,7 +108,7 @@ def image(
         stated: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         return replace(source, **stated)
     if isinstance(source, str | Path):
-        images = read(Path(source), **given)
+        images = read(Path(source), pixel_size=pixel_size, voltage=voltage, defocus=defocus)
         if len(images) != 1:
             raise PersistemError(f"{source}: {len(images)} images; persistem.reading.read gives them one by one")
         return images[0]

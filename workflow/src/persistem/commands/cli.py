@@ -158,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--step", type=float, default=3.0, help="distance of the windows, Å; by default 3")
     for option, unit in (("--pixel-size", "Å"), ("--voltage", "kV"), ("--defocus", "Å, underfocus positive")):
         command.add_argument(option, type=float, help=f"{unit}; where the files do not say, or say wrong")
+    command.add_argument("--grey", action="store_true", help="map the mean of the channels of colour images")
     jobs(command)
     return parser
 

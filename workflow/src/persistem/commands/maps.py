@@ -30,6 +30,7 @@ def map(
     pixel_size: float | None,
     voltage: float | None,
     defocus: float | None,
+    grey: bool,
     jobs: int,
 ) -> None:
     """say where on micrographs which state is: a map, a page, an overlay and a table of regions for each"""
@@ -43,7 +44,7 @@ def map(
     named = names(images)
     for path, name in named.items():
         try:
-            frames = read(path, pixel_size=pixel_size, voltage=voltage, defocus=defocus)
+            frames = read(path, pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
         except (PersistemError, OSError) as error:
             failures[_sentence(path, error)] = None
             continue

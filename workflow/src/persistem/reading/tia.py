@@ -55,7 +55,10 @@ def _found(ser: Path, emi: Path | None) -> Found:
     instrument = mapped(signal, "microscope")
     if isinstance(instrument, str):
         facts["instrument"] = instrument
-    return Found(signal["data"], signal["axes"], ser.stem, kilovolts(voltage), defocus, facts)
+    found = Found(signal["data"], signal["axes"], ser.stem, kilovolts(voltage), defocus, facts)
+    if facts["mode"] == "TEM" and "Diffraction" in mode:
+        found.not_image = "a diffraction pattern (its mode in the EMI), not an image"
+    return found
 
 
 def _check(ser: Path) -> None:
