@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,8 @@ from persistem.maps.mapping import STEP
 from persistem.maps.overlay import draw
 from persistem.model import bundle as bundles
 from persistem.reading import Image, read
-from persistem.reading.found import BadImage, Found, angstrom, calibrated, kilovolts, mapped
+from persistem.reading.asked import Stated, check, filled, stated_by, unreadable
+from persistem.reading.found import BadImage, Found, calibrated, kilovolts, mapped
 from persistem.reading.pixels import frames
 from persistem.report.figures.drawing import STYLE
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from persistem.model.classifier import Model
+
+#: Where in a HyperSpy signal its values stand.
+SIGNAL_TAGS = {"pixel_size": "axes_manager", "voltage": "metadata.Acquisition_instrument.TEM.beam_energy"}
 
 __all__ = ["Map", "image", "load", "map", "plot", "write"]
 
@@ -50,6 +53,7 @@ def map(
     step: float = STEP,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    force: bool = False,
 ) -> Map:
     """Map one micrograph: which state is where.
 
@@ -58,8 +62,8 @@ def map(
     source
         a HyperSpy signal, an array (rows, columns), a file of one image, or a result of ``image``
     pixel_size, voltage, defocus
-        Å, kV, Å (underfocus positive): fill in or override the source's values
-    step, jobs, progress
+        Å, kV, Å (underfocus positive): fill in or correct the source's values
+    step, jobs, progress, force
         as in ``persistem.maps.map_image``
 
     Returns
@@ -73,7 +77,7 @@ def map(
         as in ``image`` and ``persistem.maps.map_image``.
     """
     micrograph = image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus)
-    return map_image(micrograph, model, step, jobs, progress)
+    return map_image(micrograph, model, step, jobs, progress, force)
 
 
 def plot(found: Map, source: Any) -> Figure:
@@ -104,35 +108,38 @@ def image(
     numbers.
     """
     given = {"pixel_size": pixel_size, "voltage": voltage, "defocus": defocus}
+    check(given)
     if isinstance(source, Image):
-        stated: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        return replace(source, **stated)
+        asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        own = {name: Stated(value, "the image") for name in asked if (value := getattr(source, name)) is not None}
+        return replace(source, stated=own | source.stated, **asked)
     if isinstance(source, str | Path):
         images = read(Path(source), **given)
         if len(images) != 1:
             raise PersistemError(f"{source}: {len(images)} images; persistem.reading.read gives them one by one")
         return images[0]
-    for name, value in given.items():
-        if value is not None and not (math.isfinite(value) and (value > 0 or name == "defocus")):
-            raise PersistemError(f"{name} = {value:g}: must be a finite number; all but a defocus must be positive")
     title = "array"
     if hasattr(source, "axes_manager"):
         metadata = source.metadata.as_dictionary()
         title = metadata.get("General", {}).get("title") or "signal"
-        given["voltage"] = kilovolts(mapped({"metadata": metadata}, "beam_energy")) if voltage is None else voltage
+        voltage = kilovolts(mapped({"metadata": metadata}, "beam_energy"))
         # HyperSpy lists x before y
         axes = [{"scale": axis.scale, "units": axis.units} for axis in reversed(source.axes_manager.signal_axes)]
-        found = Found(np.asarray(source.data), axes, title)
+        found = Found(np.asarray(source.data), axes, title, voltage, tags=SIGNAL_TAGS)
     else:
         found = Found(np.asarray(source), [{}, {}], title)
     try:
         if found.data.ndim != 2:
             raise BadImage(f"{found.data.ndim}-dimensional; one image, (rows, columns), is needed")
         calibrated(found)
-        given["pixel_size"] = angstrom(found) if pixel_size is None else pixel_size
+        said, problem = stated_by(found)
+        if problem is not None and pixel_size is None:
+            raise problem
         (pixels,) = frames(found)
         if isinstance(pixels, BadImage):
             raise pixels
     except BadImage as error:
-        raise PersistemError(f"{title}: {error}") from error
-    return Image(path=Path(title), frame=None, title=title, pixels=pixels, facts={"format": "array"}, **given)
+        raise unreadable(title, error) from error
+    facts = {"format": "array"} | ({"unusable_pixel_size": str(problem)} if problem is not None else {})
+    known = filled(given, said)
+    return Image(path=Path(title), frame=None, title=title, pixels=pixels, facts=facts, stated=said, **known)

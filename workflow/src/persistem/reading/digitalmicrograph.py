@@ -52,18 +52,19 @@ def _found(path: Path, image: Any, order: str) -> Found:
         raise BadImage("a spectrum or a single value, not an image")
     fits(shape, dtype, min(stored, path.stat().st_size - offset), compressed=False)
     pixels = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
-    tags = {"ImageList": {"TagGroup0": image.imdict.to_dict()}}
-    signal = {"original_metadata": tags, "mapping": image.get_mapping()}
-    microscope = lookup(tags, "ImageList.TagGroup0.ImageTags.Microscope Info") or {}
+    metadata = {"ImageList": {"TagGroup0": image.imdict.to_dict()}}
+    signal = {"original_metadata": metadata, "mapping": image.get_mapping()}
+    microscope = lookup(metadata, "ImageList.TagGroup0.ImageTags.Microscope Info") or {}
     facts: dict[str, Any] = {"mode": _mode(microscope)}
-    exposure = number(lookup(tags, "ImageList.TagGroup0.ImageTags.DataBar.Exposure Time (s)"))
+    exposure = number(lookup(metadata, "ImageList.TagGroup0.ImageTags.DataBar.Exposure Time (s)"))
     if exposure is not None:
         facts["exposure_s"] = exposure
     name = microscope.get("Name") or microscope.get("Microscope")
     if isinstance(name, str) and name:
         facts["instrument"] = name
     axes = image.get_axes_dict()
-    return Found(pixels, axes, str(image.title), kilovolts(mapped(signal, "beam_energy")), None, facts)
+    tags = {"pixel_size": "ImageData.Calibrations.Dimension", "voltage": "Microscope Info.Voltage"}
+    return Found(pixels, axes, str(image.title), kilovolts(mapped(signal, "beam_energy")), None, facts, tags)
 
 
 def _mode(microscope: dict[str, Any]) -> str:

@@ -84,6 +84,11 @@ def _velox(file: Any) -> Iterator[Found]:
         found = _found(signal)
         found.voltage = found.voltage or kilovolts(lookup(metadata, "Optics.AccelerationVoltage"))
         found.defocus = underfocus(lookup(metadata, "Optics.Defocus"))
+        found.tags = {
+            "pixel_size": "BinaryResult.PixelSize",
+            "voltage": "Optics.AccelerationVoltage",
+            "defocus": "Optics.Defocus",
+        }
         operating = OPERATING.get(str(lookup(metadata, "Optics.OperatingMode")), "unknown")
         found.facts["mode"] = operating
         instrument = lookup(metadata, "Instrument.InstrumentModel") or lookup(metadata, "Instrument.InstrumentClass")
@@ -101,4 +106,5 @@ def _found(signal: dict[str, Any]) -> Found:
     if exposure is not None:
         facts["exposure_s"] = exposure
     title = str(search(signal["metadata"], "title") or "")
-    return Found(signal["data"], signal["axes"], title, kilovolts(mapped(signal, "beam_energy")), None, facts)
+    tags = {"pixel_size": "the scale of its axes", "voltage": "beam_energy"}
+    return Found(signal["data"], signal["axes"], title, kilovolts(mapped(signal, "beam_energy")), None, facts, tags)

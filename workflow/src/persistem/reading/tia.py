@@ -55,7 +55,8 @@ def _found(ser: Path, emi: Path | None) -> Found:
     instrument = mapped(signal, "microscope")
     if isinstance(instrument, str):
         facts["instrument"] = instrument
-    return Found(signal["data"], signal["axes"], ser.stem, kilovolts(voltage), defocus, facts)
+    tags = {"pixel_size": "the SER's calibration", "voltage": "the EMI's High tension", "defocus": "the EMI's Defocus"}
+    return Found(signal["data"], signal["axes"], ser.stem, kilovolts(voltage), defocus, facts, tags)
 
 
 def _check(ser: Path) -> None:

@@ -37,9 +37,10 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
                 continue
             signal = _read_tiff(file, series, str(path), lazy=True)  # file_reader would leave the file open
             metadata = signal["original_metadata"]
-            _put_right(signal["axes"], metadata)
+            tag = _put_right(signal["axes"], metadata)
             voltage = mapped(signal, "beam_energy") or search(metadata, "AcceleratingVoltage")
             found = Found(None, signal["axes"], str(search(signal["metadata"], "title") or path.stem))
+            found.tags = {"pixel_size": tag, "voltage": "the maker's TIFF tag"}
             found.voltage, found.data = kilovolts(voltage), series.asarray(out="memmap")
             if metadata.get("PhotometricInterpretation") == 0 and found.data.dtype.kind == "u":
                 found.data = np.iinfo(found.data.dtype).max - found.data
@@ -72,8 +73,11 @@ def _check(path: Path, series: Any) -> None:
             raise BadImage("truncated or corrupted: there are fewer pixels than declared")
 
 
-def _put_right(axes: list[dict[str, Any]], metadata: dict[str, Any]) -> None:
-    """Set ImageJ's unit, which RosettaSciIO loses unless it is the micron, and OME's pixel size, which it ignores."""
+def _put_right(axes: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
+    """Set ImageJ's unit, which RosettaSciIO loses unless it is the micron, and OME's pixel size, which it ignores.
+
+    Returns where the pixel size stands.
+    """
     description = str(metadata.get("ImageDescription", ""))
     sizes = [re.search(rf'PhysicalSize{axis}="([^"]+)"', description) for axis in "YX"]
     units = [re.search(rf'PhysicalSize{axis}Unit="([^"]+)"', description) for axis in "YX"]
@@ -84,6 +88,8 @@ def _put_right(axes: list[dict[str, Any]], metadata: dict[str, Any]) -> None:
     if imagej and description.startswith("ImageJ"):
         for axis in axes[-2:]:
             axis["units"] = axis.get("units") or imagej[1].strip()
+        return "ImageJ's unit and resolution"
+    return "OME-XML, PhysicalSize" if all(sizes) else "the maker's TIFF tags"
 
 
 def _own(path: Path, found: Found) -> None:
@@ -92,6 +98,8 @@ def _own(path: Path, found: Found) -> None:
     pixel_size, defocus = number(about.get("pixel_size_A")), number(about.get("defocus_A"))
     found.axes = [{"scale": pixel_size, "units": "Å"}] * 2
     found.voltage = kilovolts(about.get("voltage_kV"))
+    names = {"pixel_size": "pixel_size_A", "voltage": "voltage_kV", "defocus": "defocus_A"}
+    found.tags = {name: f"{key} in PersisTEM's description" for name, key in names.items()}
     if defocus is not None:
         found.defocus = underfocus(defocus, about.get("defocus_sign"))
     found.facts = {"mode": "TEM", "instrument": "simulation", "defocus_origin": str(about.get("defocus_origin"))}
