@@ -256,7 +256,7 @@ def test_the_verb_maps_each_frame_or_leaves_nothing(taken, written, tmp_path, ca
     for file, out, changes, match in (
         ("bad.tif", "three", {}, "bad.tif"),
         ("liquid.tif", "three", {"pixel_size": None}, "does not say its pixel size; give micrographs.pixel_size (Å)"),
-        ("liquid.tif", "three", {"voltage": 300.0}, "correct a wrong file with micrographs.voltage"),
+        ("liquid.tif", "three", {"voltage": 300.0}, "the model is of 200 kV; train one for 300 kV"),
         ("liquid.tif", "three", {"step": 0.1}, "persistem: model.step = 0.1 Å: must be at least"),
         ("liquid.tif", "three", {"step": "wide"}, "step = 'wide': a distance in Å"),
         ("liquid.tif", "three", {"gain": 2.0}, "gain: no such setting"),

@@ -163,6 +163,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--step", type=float, default=3.0, help="distance of the windows, Å; by default 3")
     conditions(command)
     jobs(command)
+    command = add(maps.inspect, protocol=False)
+    command.add_argument("images", nargs="+", type=Path, help="as of map")
+    command.add_argument("--model", type=Path, help="bundle folder: can this model judge them?")
+    conditions(command)
     return parser
 
 

@@ -61,6 +61,38 @@ def map(
         raise PersistemError("\npersistem: ".join(failures))
 
 
+def inspect(
+    images: list[Path],
+    model: Path | None,
+    pixel_size: float | None,
+    voltage: float | None,
+    defocus: float | None,
+    force: bool,
+) -> None:
+    """say what is read of micrographs, from where, what is missing, and whether a model can judge them"""
+    from persistem.maps.inspecting import described
+    from persistem.model import bundle
+    from persistem.reading import read
+
+    trained = None if model is None else bundle.load(model)
+    refused = []
+    for k, path in enumerate(dict.fromkeys(images)):
+        if k:
+            print()
+        try:
+            frames = read(path, pixel_size=pixel_size, voltage=voltage, defocus=defocus)
+        except (PersistemError, OSError) as error:
+            print(_sentence(path, error), flush=True)
+            refused.append(path)
+            continue
+        text, usable = described(frames, trained, force, option)
+        print(text, flush=True)
+        if not usable:
+            refused.append(path)
+    if refused:
+        raise PersistemError(f"cannot be mapped as it is: {', '.join(str(path) for path in refused)}")
+
+
 def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model: Path, jobs: int) -> None:
     """map a micrograph of a study into a folder of its own, or each frame of it into a folder in that"""
     from persistem.maps.mapping import STEP, name_of

@@ -292,8 +292,10 @@ def objections(image: Image, model: Model, force: bool = False) -> list[Clause]:
     """
     found = obstacles(image, force)
     if image.voltage is not None and abs(image.voltage / model.voltage - 1) > VOLTAGE_TOLERANCE:
-        found.append((f"taken at {image.voltage:g} kV, but the model is of {model.voltage:g} kV; train one for"
-                      f" {image.voltage:g} kV, or correct a wrong file with ", Setting("voltage")))  # fmt: skip
+        taken, trained = f"{image.voltage:g} kV", f"{model.voltage:g} kV"
+        wrong = (", or if the file is wrong add ", Setting("voltage"), " and ", Setting("force"))
+        found.append((f"taken at {taken}, but the model is of {trained}; train one for {taken}",
+                      *(wrong if "voltage" in image.stated else ())))  # fmt: skip
     if image.pixel_size is not None:
         try:
             windows.check_pixel_size(image.pixel_size, model.windows.sampling)

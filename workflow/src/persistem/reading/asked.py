@@ -127,15 +127,23 @@ def source(image: Image) -> str:
 
 def missing(image: Image) -> Clause | None:
     """The clause on what neither the source nor the caller says, and how to give it; None if all is known."""
-    names = [name for name in QUANTITIES if getattr(image, name) is None]
-    if not names:
-        return None
-    whats = _listed([f"{'its' if name == 'pixel_size' else 'the'} {QUANTITIES[name].name}" for name in names])
+    names = _unknown(image)
     remedies: list[str] = []
     for k, name in enumerate(names):
         between = "" if k == 0 else " and " if k == len(names) - 1 else ", "
         remedies += [between, *remedy(name)]
-    return (f"the {source(image)} does not say {whats}; give ", *remedies)
+    return (f"{unsaid(image)}; give ", *remedies) if names else None
+
+
+def unsaid(image: Image) -> str:
+    """What the source does not say, in words."""
+    words = [f"{'its' if name == 'pixel_size' else 'the'} {QUANTITIES[name].name}" for name in _unknown(image)]
+    listed = words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+    return f"the {source(image)} does not say {listed}"
+
+
+def _unknown(image: Image) -> list[str]:
+    return [name for name in QUANTITIES if getattr(image, name) is None]
 
 
 def obstacles(image: Image, force: bool = False) -> list[Clause]:
@@ -156,7 +164,3 @@ def refusal(name: str, clauses: list[Clause]) -> PersistemError:
     for k, clause in enumerate(clauses):
         parts += [". Also, " if k else "", *clause]
     return PersistemError(*parts)
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
