@@ -26,7 +26,7 @@ from persistem.reading import Image
 from persistem.reading.asked import Stated
 from persistem.report.figures.drawing import COLOURS
 from persistem.study import Windows
-from support.micrographs import write_velox
+from support.micrographs import write_hspy, write_velox
 
 #: Å; a window has 16 pixels, a step is 5.
 SAMPLING, STEP, SIDE = 0.2, 1.0, 16
@@ -559,7 +559,8 @@ def test_what_contradicts_the_file_stops_unless_forced(image, stated, said, tmp_
     (correction,) = forced.facts["image"]["corrections"]
     known = {"setting": name, "given": getattr(image, name), "file": value, "tag": "its header", "forced": True}
     assert correction == known
-    assert f"Forced: {name} = " in draw(forced, wrong).axes[0].get_title()
+    title = draw(forced, wrong).axes[0].get_title()
+    assert f"Forced: {name} {getattr(image, name):g} " in title and f"the file says {value:.4g} " in title
     write(forced, wrong, Model(), tmp_path / "forced")
     page = (tmp_path / "forced/map.html").read_text()
     assert warning in page and "given, forced" in page
@@ -844,3 +845,12 @@ def test_inspect_says_whether_the_model_can_judge_and_all_reasons_why_not(shots,
     assert status == 1 and "cannot judge it because" in said and "too coarse" in said and "model is of 200 kV" in said
     status, said = inspected(*GIVEN[:-1], "900")
     assert status == 1 and "abstain everywhere" in said
+
+
+def test_inspect_in_python_names_arguments(image, tmp_path):
+    said = api.inspect(image.pixels, Model(), pixel_size=0.2)
+    assert "give voltage (kV)" in said and "--" not in said and "the signal does not say" in said
+    path = write_hspy(tmp_path / "film.hspy", image.pixels, units="furlong")
+    said = " ".join(api.inspect(path, Model(), pixel_size=0.2, voltage=200, force=True).split())
+    assert "voltage 200 kV as given; the file says 80" in said
+    assert "'furlong', which is not a length; pixel_size = 0.2 Å was given instead" in said

@@ -18,6 +18,7 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.maps import Map, map_image, write
+from persistem.maps.inspecting import described
 from persistem.maps.mapping import STEP
 from persistem.maps.overlay import draw
 from persistem.model import bundle as bundles
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 #: Where in a HyperSpy signal its values stand.
 SIGNAL_TAGS = {"pixel_size": "axes_manager", "voltage": "metadata.Acquisition_instrument.TEM.beam_energy"}
 
-__all__ = ["Map", "image", "load", "map", "plot", "write"]
+__all__ = ["Map", "image", "inspect", "load", "map", "plot", "write"]
 
 
 def load(bundle: str | Path) -> Model:
@@ -93,6 +94,26 @@ def plot(found: Map, source: Any) -> Figure:
     )
     with matplotlib.rc_context(STYLE):
         return draw(found, micrograph)
+
+
+def inspect(
+    source: Any,
+    model: Model | None = None,
+    *,
+    pixel_size: float | None = None,
+    voltage: float | None = None,
+    defocus: float | None = None,
+    force: bool = False,
+) -> str:
+    """What is read of a source or all images of a file, from where, what is missing, and whether a model can judge it.
+
+    Lines to print, as ``persistem inspect`` does. PersistemError as in ``image``.
+    """
+    if isinstance(source, str | Path):
+        images = read(Path(source), pixel_size=pixel_size, voltage=voltage, defocus=defocus)
+    else:
+        images = [image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus)]
+    return described(images, model, force)[0]
 
 
 def image(

@@ -54,11 +54,14 @@ class Difference(NamedTuple):
     contradicts: bool  # farther apart than a recalibration
 
     def __str__(self) -> str:
-        quantity = QUANTITIES[self.setting]
-        return (
-            f"{self.setting} = {self.asked:.4g} {quantity.unit} was given, but the {self.source} says {self.stated:.4g}"
-            f" {quantity.unit} ({self.tag})"
-        )
+        asked, stated = self.values
+        return f"{self.setting} = {asked} was given, but the {self.source} says {stated} ({self.tag})"
+
+    @property
+    def values(self) -> tuple[str, str]:
+        """What was asked for and what is stated, with their unit."""
+        unit = QUANTITIES[self.setting].unit
+        return f"{self.asked:.4g} {unit}", f"{self.stated:.4g} {unit}"
 
 
 def check(given: Mapping[str, float | None]) -> None:
@@ -110,11 +113,11 @@ def differences(image: Image) -> list[Difference]:
 
 def contradiction(difference: Difference) -> Clause:
     """The clause on what was asked for against the source, and what to do."""
-    unit = QUANTITIES[difference.setting].unit
+    asked, stated = difference.values
     return (
         Setting(difference.setting),
-        f" = {difference.asked:.4g} {unit} contradicts the {difference.source}, which says"
-        f" {difference.stated:.4g} {unit} ({difference.tag}); leave it out to use that, or add ",
+        f" = {asked} contradicts the {difference.source}, which says {stated} ({difference.tag}); leave it out to use"
+        " that, or add ",
         Setting("force"),
         " to use yours",
     )

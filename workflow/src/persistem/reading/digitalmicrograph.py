@@ -59,6 +59,9 @@ def _found(path: Path, image: Any, order: str) -> Found:
     exposure = number(lookup(metadata, "ImageList.TagGroup0.ImageTags.DataBar.Exposure Time (s)"))
     if exposure is not None:
         facts["exposure_s"] = exposure
+    date = mapped(signal, "date")
+    if isinstance(date, str) and date:
+        facts["date"] = date
     name = microscope.get("Name") or microscope.get("Microscope")
     if isinstance(name, str) and name:
         facts["instrument"] = name

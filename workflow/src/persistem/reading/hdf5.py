@@ -105,6 +105,9 @@ def _found(signal: dict[str, Any]) -> Found:
     exposure = number(mapped(signal, "exposure"))
     if exposure is not None:
         facts["exposure_s"] = exposure
+    date = mapped(signal, "date")
+    if isinstance(date, str) and date:
+        facts["date"] = date
     title = str(search(signal["metadata"], "title") or "")
     tags = {"pixel_size": "the scale of its axes", "voltage": "beam_energy"}
     return Found(signal["data"], signal["axes"], title, kilovolts(mapped(signal, "beam_energy")), None, facts, tags)
