@@ -22,8 +22,8 @@ STAGES = {
         "scikit-image", "scikit-learn", "scipy", "skops", "threadpoolctl", "tifffile", "zarr",
     ],
     "maps": [
-        "dask", "h5py", "homcloud", "jinja2", "joblib", "matplotlib", "numpy", "opencv-python-headless", "pydantic",
-        "pyyaml", "rosettasciio", "scikit-learn", "scipy", "skops", "threadpoolctl", "tifffile",
+        "dask", "h5py", "homcloud", "imagecodecs", "jinja2", "joblib", "matplotlib", "numpy", "opencv-python-headless",
+        "pillow", "pydantic", "pyyaml", "rosettasciio", "scikit-learn", "scipy", "skops", "threadpoolctl", "tifffile",
     ],
     "figures": [
         "ase", "homcloud", "jinja2", "joblib", "matplotlib", "numpy", "opencv-python-headless", "pandas", "plotly",

@@ -19,7 +19,7 @@ STACK = np.stack([PIXELS, PIXELS[::-1], PIXELS[:, ::-1]])
 
 
 def write_mrc(path: Path, pixels: np.ndarray = PIXELS, cell: float = 0.5, order: str = "<", **put: Any) -> Path:
-    """An MRC by the standard of 2014, ``cell`` Å a pixel; ``put`` overwrites header fields at ``at_<offset>``."""
+    """An MRC by the standard of 2014, the bottom row first; ``put`` overwrites header fields at ``at_<offset>``."""
     modes = {"i1": 0, "u1": 0, "i2": 1, "f4": 2, "u2": 6, "c8": 4}
     rows, columns = pixels.shape[-2:]
     sections = 1 if pixels.ndim == 2 else len(pixels)
@@ -32,7 +32,7 @@ def write_mrc(path: Path, pixels: np.ndarray = PIXELS, cell: float = 0.5, order:
     header[212:214] = b"\x44\x44" if order == "<" else b"\x11\x11"
     for name, (code, *values) in put.items():
         struct.pack_into(f"{order}{code}", header, int(name.removeprefix("at_")), *values)
-    path.write_bytes(bytes(header) + pixels.astype(pixels.dtype.newbyteorder(order)).tobytes())
+    path.write_bytes(bytes(header) + pixels[..., ::-1, :].astype(pixels.dtype.newbyteorder(order)).tobytes())
     return path
 
 
@@ -148,10 +148,33 @@ def write_hspy(path: Path, data: np.ndarray = PIXELS, scale: float = 0.04, units
     return path
 
 
-def write_ncem(path: Path, data: np.ndarray = PIXELS, scale: float = 0.04, units: str = "n_m") -> Path:
+def write_ncem(
+    path: Path,
+    data: np.ndarray = PIXELS,
+    scale: float = 0.04,
+    names: tuple[str, ...] = ("y", "x"),
+    units: tuple[str, ...] = ("[n_m]", "[n_m]"),
+    first: int = 1,
+) -> Path:
+    """An EMD as Berkeley's standard has it: each dimension's vector in the order of the data's axes."""
+    with h5py.File(path, "w") as file:
+        file.attrs.update(version_major=0, version_minor=2)
+        group = file.create_group("data/film")
+        group.attrs["emd_group_type"] = 1
+        group["data"] = data
+        for k, (name, unit, size) in enumerate(zip(names, units, data.shape, strict=True)):
+            group[f"dim{first + k}"] = np.arange(size) * scale
+            group[f"dim{first + k}"].attrs.update(name=name, units=unit)
+    return path
+
+
+def write_emd_of_hyperspy(path: Path, data: np.ndarray = PIXELS, scale: float = 0.04, names: str = "tyx") -> Path:
     from rsciio.emd import file_writer
 
-    file_writer(str(path), signal(data, scale, units))
+    said = signal(data, scale, "nm")
+    for axis, name in zip(said["axes"], names[-data.ndim :], strict=True):
+        axis["name"] = name.strip()
+    file_writer(str(path), said)
     return path
 
 
@@ -172,6 +195,7 @@ WRITTEN: dict[str, tuple[Callable[[Path], Path], float | None, float | None]] = 
     "film.dm4": (write_dm, 0.5, 200.0),
     "velox.emd": (write_velox, 0.25, 300.0),
     "berkeley.emd": (write_ncem, 0.4, None),
+    "hyperspy.emd": (write_emd_of_hyperspy, 0.4, None),
     "film_1.ser": (write_ser, 0.3, None),
     "film.hspy": (write_hspy, 0.4, 80.0),
     "film.h5": (write_hspy, 0.4, 80.0),

@@ -55,6 +55,7 @@ def map(
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
     force: bool = False,
+    grey: bool = False,
 ) -> Map:
     """Map one micrograph: which state is where.
 
@@ -64,6 +65,8 @@ def map(
         a HyperSpy signal, an array (rows, columns), a file of one image, or a result of ``image``
     pixel_size, voltage, defocus
         Å, kV, Å (underfocus positive): fill in or correct the source's values
+    grey
+        take the mean of the channels of a file's colour image
     step, jobs, progress, force
         as in ``persistem.maps.map_image``
 
@@ -77,7 +80,7 @@ def map(
     PersistemError
         as in ``image`` and ``persistem.maps.map_image``.
     """
-    micrograph = image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus)
+    micrograph = image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
     return map_image(micrograph, model, step, jobs, progress, force)
 
 
@@ -90,7 +93,7 @@ def plot(found: Map, source: Any) -> Figure:
 
     facts = found.facts["image"]
     micrograph = image(
-        source, pixel_size=facts["pixel_size_A"], voltage=facts["voltage_kV"], defocus=facts["defocus_A"]
+        source, pixel_size=facts["pixel_size_A"], voltage=facts["voltage_kV"], defocus=facts["defocus_A"], grey=True
     )
     with matplotlib.rc_context(STYLE):
         return draw(found, micrograph)
@@ -104,13 +107,14 @@ def inspect(
     voltage: float | None = None,
     defocus: float | None = None,
     force: bool = False,
+    grey: bool = False,
 ) -> str:
     """What is read of a source or all images of a file, from where, what is missing, and whether a model can judge it.
 
     Lines to print, as ``persistem inspect`` does. PersistemError as in ``image``.
     """
     if isinstance(source, str | Path):
-        images = read(Path(source), pixel_size=pixel_size, voltage=voltage, defocus=defocus)
+        images = read(Path(source), pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
     else:
         images = [image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus)]
     return described(images, model, force)[0]
@@ -122,6 +126,7 @@ def image(
     pixel_size: float | None = None,
     voltage: float | None = None,
     defocus: float | None = None,
+    grey: bool = False,
 ) -> Image:
     """One micrograph from a HyperSpy signal, an array (rows, columns), a file or an image; options fill in or override.
 
@@ -135,7 +140,7 @@ def image(
         own = {name: Stated(value, "the image") for name in asked if (value := getattr(source, name)) is not None}
         return replace(source, stated=own | source.stated, **asked)
     if isinstance(source, str | Path):
-        images = read(Path(source), **given)
+        images = read(Path(source), pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
         if len(images) != 1:
             raise PersistemError(f"{source}: {len(images)} images; persistem.reading.read gives them one by one")
         return images[0]

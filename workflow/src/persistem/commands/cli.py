@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     def conditions(command: argparse.ArgumentParser) -> None:
         for option, unit in (("--pixel-size", "Å"), ("--voltage", "kV"), ("--defocus", "Å, underfocus positive")):
             command.add_argument(option, type=float, help=f"{unit}; where the files do not say, or say wrong")
+        command.add_argument("--grey", action="store_true", help="take the mean of the channels of colour images")
         command.add_argument("--force", action="store_true", help="use these also where they contradict the files")
 
     def root(command: argparse.ArgumentParser) -> argparse.ArgumentParser:

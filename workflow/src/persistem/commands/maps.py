@@ -32,6 +32,7 @@ def map(
     voltage: float | None,
     defocus: float | None,
     force: bool,
+    grey: bool,
     jobs: int,
 ) -> None:
     """say where on micrographs which state is: a map, a page, an overlay and a table of regions for each"""
@@ -44,7 +45,7 @@ def map(
     named = names(images)
     for path, name in named.items():
         try:
-            frames = read(path, pixel_size=pixel_size, voltage=voltage, defocus=defocus)
+            frames = read(path, pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
         except (PersistemError, OSError) as error:
             failures.append(_sentence(path, error))
             continue
@@ -68,6 +69,7 @@ def inspect(
     voltage: float | None,
     defocus: float | None,
     force: bool,
+    grey: bool,
 ) -> None:
     """say what is read of micrographs, from where, what is missing, and whether a model can judge them"""
     from persistem.maps.inspecting import described
@@ -80,7 +82,7 @@ def inspect(
         if k:
             print()
         try:
-            frames = read(path, pixel_size=pixel_size, voltage=voltage, defocus=defocus)
+            frames = read(path, pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
         except (PersistemError, OSError) as error:
             print(_sentence(path, error), flush=True)
             refused.append(path)
@@ -110,7 +112,8 @@ def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model:
     warned: set[str] = set()
     try:
         with new_folder(out) as folder:
-            for image in read(micrograph, pixel_size=asked.pixel_size, voltage=asked.voltage, defocus=asked.defocus):
+            conditions = {"pixel_size": asked.pixel_size, "voltage": asked.voltage, "defocus": asked.defocus}
+            for image in read(micrograph, **conditions, grey=asked.grey):
                 part = folder if image.frame is None else folder / f"frame-{image.frame}"
                 _map(image, trained, part, step, jobs, warned, asked.force, name_of(image))
     except PersistemError as error:

@@ -24,6 +24,7 @@ from persistem.store.files import atomic
 
 if TYPE_CHECKING:
     from abtem import Waves
+    from tifffile import TiffFile
 
     from persistem.study import Imaging
 
@@ -228,6 +229,28 @@ def read_micrograph(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     return (offset + scale * levels).astype(np.float32), metadata
 
 
+def as_written(file: TiffFile) -> bool:
+    """Whether an open micrograph of this package has the pixels that were written, not what another program made of it.
+
+    ImageJ and others keep the metadata when they bin, crop or convert, but intensities and optics then no longer hold.
+    ``stored`` in the metadata records shape, type, pages and the sum of the grey levels, which a rotation keeps. Files
+    from before there was this record have one page of 16 bit whose grey levels span the whole range.
+    """
+    try:
+        metadata = json.loads((file.imagej_metadata or {})["Info"])
+        levels = file.series[0].asarray()
+        if "stored" in metadata:
+            return bool(metadata["stored"] == _stored(levels, len(file.pages)))
+        span = (FULL if metadata["intensity_scale"] else 0) - int(np.ptp(levels))
+    except (KeyError, TypeError, ValueError):
+        return False
+    return levels.dtype == np.uint16 and levels.ndim == 2 and span == 0
+
+
+def _stored(levels: np.ndarray, pages: int = 1) -> dict[str, Any]:
+    return {"shape": list(levels.shape), "dtype": str(levels.dtype), "pages": pages, "sum": int(levels.sum())}
+
+
 def _read_wave(path: Path, imaging: Imaging) -> Waves:
     from abtem import Waves, from_zarr
 
@@ -261,12 +284,14 @@ def _write(out: Path, intensity: np.ndarray, metadata: dict[str, Any]) -> None:
     offset = exact.min()
     scale = (exact.max() - offset) / FULL
     levels = np.rint((exact - offset) / scale) if scale > 0 else np.zeros_like(exact)
+    levels = levels.astype(np.uint16)
     metadata = metadata | {"intensity_offset": float(offset), "intensity_scale": float(scale)}
+    metadata |= {"stored": _stored(levels)}
     per_nm = 10 / metadata["pixel_size_A"]
     with atomic(out) as part:
         imwrite(
             part,
-            levels.astype(np.uint16),
+            levels,
             imagej=True,
             resolution=(per_nm, per_nm),
             extratags=[

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 #: Columns of a terminal, and of the names before the values.
 WIDTH, NAMES = 80, 14
 #: Facts of a file that are shown if they are known: name in the facts, words, unit.
-FACTS = (("mode", "mode", ""), ("instrument", "instrument", ""), ("exposure_s", "exposure", " s"), ("date", "date", ""))
+FACTS = (
+    ("mode", "mode", ""),
+    ("instrument", "instrument", ""),
+    ("exposure_s", "exposure", " s"),
+    ("date", "date", ""),
+    ("changed", "note", ""),
+)
 
 
 def described(

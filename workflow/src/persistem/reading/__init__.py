@@ -37,7 +37,12 @@ class Image:
 
 
 def read(
-    path: Path, *, pixel_size: float | None = None, voltage: float | None = None, defocus: float | None = None
+    path: Path,
+    *,
+    pixel_size: float | None = None,
+    voltage: float | None = None,
+    defocus: float | None = None,
+    grey: bool = False,
 ) -> list[Image]:
     """Every micrograph in a file: DM3, DM4, EMD, MRC, SER or EMI, TIFF, HyperSpy's HDF5, greyscale PNG or JPEG.
 
@@ -52,6 +57,8 @@ def read(
         the file; its content, not its name, decides the format, except for SER and EMI
     pixel_size, voltage, defocus
         Å, kV, Å (underfocus positive); each replaces what the file says, which ``stated`` keeps
+    grey
+        take the mean of the channels of a colour image, which is refused otherwise
 
     Raises
     ------
@@ -79,7 +86,7 @@ def read(
                     stated, problem = asked.stated_by(found)
                     if problem is not None and pixel_size is None:
                         raise problem
-                    pixels = list(frames(found))
+                    pixels = list(frames(found, grey))
                 except BadImage as error:
                     skipped.append(error)
                     continue

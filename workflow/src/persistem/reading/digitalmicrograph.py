@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from persistem.reading.found import BadImage, Found, kilovolts, lookup, mapped, number
+from persistem.reading.found import NONE, BadImage, Found, kilovolts, lookup, mapped, number, unit
 from persistem.reading.pixels import fits
 
 #: Bytes of a value, by DigitalMicrograph's code of its type.
@@ -22,8 +22,8 @@ SIZES = {2: 2, 3: 4, 4: 2, 5: 4, 6: 4, 7: 8, 8: 1, 9: 1, 10: 1, 11: 8, 12: 8}
 STRUCT, STRING, ARRAY = 15, 18, 20
 GROUP, DATA = 20, 21
 DEEPEST, MOST_TAGS = 64, 1_000_000
-#: Types of colour images, and of packed halves of Fourier transforms.
-COLOURS, PACKED = (8, 23), (5, 27, 28)
+#: Types of packed halves of Fourier transforms.
+PACKED = (5, 27, 28)
 
 
 def datasets(path: Path) -> Iterator[Found | BadImage]:
@@ -43,9 +43,8 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
 
 def _found(path: Path, image: Any, order: str) -> Found:
     kind = image.imdict.ImageData.DataType
-    if kind in COLOURS or kind in PACKED:
-        what = "a colour image (RGB)" if kind in COLOURS else "a Fourier transform"
-        raise BadImage(f"{what}; a micrograph is grey and real")
+    if kind in PACKED:
+        raise BadImage("a Fourier transform; a micrograph is real")
     offset, stored = int(image.imdict.ImageData.Data.offset), int(image.imdict.ImageData.Data.size_bytes)
     dtype, shape = np.dtype(image.dtype).newbyteorder(order), tuple(int(size) for size in image.shape)
     if len(shape) < 2 or min(shape) < 1:
@@ -67,7 +66,14 @@ def _found(path: Path, image: Any, order: str) -> Found:
         facts["instrument"] = name
     axes = image.get_axes_dict()
     tags = {"pixel_size": "ImageData.Calibrations.Dimension", "voltage": "Microscope Info.Voltage"}
-    return Found(pixels, axes, str(image.title), kilovolts(mapped(signal, "beam_energy")), None, facts, tags)
+    found = Found(pixels, axes, str(image.title), kilovolts(mapped(signal, "beam_energy")), None, facts, tags)
+    if facts["mode"] == "TEM" and "DIFF" in str(microscope.get("Imaging Mode", "")).upper() and _uncalibrated(axes):
+        found.not_image = "a diffraction pattern (its imaging mode), not an image"
+    return found
+
+
+def _uncalibrated(axes: list[dict[str, Any]]) -> bool:
+    return all(unit(axis.get("units")) in NONE for axis in axes[-2:])
 
 
 def _mode(microscope: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import html
 import math
 import re
 import unicodedata
@@ -9,20 +11,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Å in a unit of length, by its normalised name.
+#: Å in a unit of length, by its name as ``unit`` spells it: Å, µ and accents are plain letters.
 LENGTHS = {
-    **dict.fromkeys(("a", "å", "angstrom", "angstroms", "ang"), 1.0),
+    **dict.fromkeys(("a", "aa", "ang", "angstrom", "angstroms", "angstroem", "angstroems"), 1.0),
     **dict.fromkeys(("pm", "picometer", "picometers", "picometre", "picometres"), 1e-2),
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 10.0),
-    **dict.fromkeys(("um", "μm", "micron", "microns", "micrometer", "micrometers", "micrometre"), 1e4),
-    **dict.fromkeys(("mm", "millimeter", "millimeters"), 1e7),
-    **dict.fromkeys(("cm", "centimeter", "centimeters"), 1e8),
+    **dict.fromkeys(("um", "micron", "microns", "micrometer", "micrometers", "micrometre", "micrometres"), 1e4),
+    **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1e7),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), 1e8),
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1e10),
 }
 #: Units of an axis without calibration; the inch comes from a printer's resolution, which programs write unasked.
-NONE = ("", "none", "px", "pix", "pixel", "pixels", "<undefined>", "undefined", "arb.u.", "a.u.", "inch", "in")
-#: Units of axes outside the specimen's plane.
-ENERGIES = ("ev", "kev", "mev", "counts")
+NONE = ("", "none", "null", "px", "pix", "pixel", "pixels", "undefined", "unknown", "arbu", "au", "inch", "in",
+        "referenceframe")  # fmt: skip
+#: What an axis may stand for in place of a length, and the units that say so.
+ENERGIES = ("ev", "kev", "mev", "electronvolt", "electronvolts", "counts")
+ANGLES = ("mrad", "urad", "rad", "milliradian", "milliradians", "radian", "radians", "deg", "degree", "degrees", "°")
+TIMES = ("s", "sec", "secs", "second", "seconds", "ms", "msec", "millisecond", "milliseconds", "us", "usec", "ns",
+         "microsecond", "microseconds", "min", "minute", "minutes", "h", "hour", "hours")  # fmt: skip
+#: 1/nm, nm-1, nm^-1, nm**-1, per nm, inverse nm, cycles/nm, Hz: whatever is divided by.
+RECIPROCAL = re.compile(r"/|(\^|\*\*|[a-z])-\d|^(inv|recip|1?per)|^[kmg]?hz$")
+#: Signs that a minus, a slash and an accented letter may be stored as, also after a Unicode normalisation.
+PLAIN = str.maketrans({**dict.fromkeys("‐‑‒–—−﹣－", "-"), **dict.fromkeys("⁄∕／", "/"), "μ": "u", "ø": "o"})
 #: Pixels of an electron microscope's image, Å.
 SMALLEST, LARGEST = 1e-3, 1e6
 
@@ -56,27 +66,41 @@ class Found:
     facts: dict[str, Any] = field(default_factory=dict)
     #: Where in the file ``pixel_size``, ``voltage`` and ``defocus`` stand.
     tags: dict[str, str] = field(default_factory=dict)
+    not_image: str = ""  # why it is no image, where more than its axes says so
 
 
 def unit(units: object) -> str:
-    """A unit's name in one spelling: lower case, one micro sign, no blanks, no underscores (``n_m``).
+    """A unit's name in one spelling: lower case, plain letters (``um``, ``a``), no blanks, brackets and dots.
 
-    ImageJ writes the escape ``\\u00B5m`` into TIFF; traits, brackets and dots are HyperSpy's and TIA's.
+    Programs write entities into XML (``&#181;m``) and escapes into TIFF (``\\u00B5m``), superscripts (``nm⁻¹``) and TeX
+    (``nm$^{-1}$``), ``[n_m]`` into EMD, ``nm/pixel`` for a pixel's width, and UTF-8 that another read as Latin-1.
     """
     if not isinstance(units, str):
         return ""
-    plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), units)
-    plain = unicodedata.normalize("NFKC", plain).replace("Å", "å")
-    return re.sub(r"[\s_\x00]", "", plain).lower()
+    plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), html.unescape(units))
+    if set(plain) & set("ÂÃÎâ"):
+        with contextlib.suppress(UnicodeError):
+            plain = plain.encode("cp1252").decode()
+    plain = unicodedata.normalize("NFKD", plain).translate(PLAIN).casefold()
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    plain = re.sub(r"[\s_.\x00()\[\]{}<>$\\]", "", plain)
+    return re.sub(r"(?<=[a-z])(/|per)(px|pix|pixels?)$", "", plain)
 
 
 def calibrated(found: Found) -> None:
-    """Raise BadImage if the axes say that this is no image: reciprocal or angular (diffraction), or energies."""
+    """Raise BadImage if the axes say that this is no image: reciprocal or angular (diffraction), energies or times.
+
+    Only what an image lies in has to be a length: a stack may count its frames in seconds or degrees.
+    """
+    if found.not_image:
+        raise BadImage(found.not_image)
     names = [unit(axis.get("units")) for axis in found.axes]
     if any(name in ENERGIES for name in names):
         raise BadImage("a spectrum, not an image")
-    if any(name.startswith("1/") or "^-1" in name or "⁻" in name or name in ("mrad", "rad") for name in names):
+    if any(RECIPROCAL.search(name) for name in names if name not in LENGTHS) or set(names[-2:]) & set(ANGLES):
         raise BadImage("a diffraction pattern or a Fourier transform (its axes are reciprocal), not an image")
+    if set(names[-2:]) & set(TIMES):
+        raise BadImage("not an image: an axis of it is a time")
 
 
 def angstrom(found: Found) -> float | None:

@@ -1,4 +1,4 @@
-"""HDF5: EMD of Velox and of Berkeley (NCEM), and HyperSpy's own, through RosettaSciIO."""
+"""HDF5: EMD of Velox and HyperSpy's own, through RosettaSciIO; EMD of Berkeley (NCEM) is in ``ncem``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from persistem.reading import ncem
 from persistem.reading.found import BadImage, Found, kilovolts, lookup, mapped, number, search, underfocus
 from persistem.reading.hdf5_guard import check_heaps, try_out
 from persistem.reading.pixels import fits
@@ -20,8 +21,6 @@ def datasets(path: Path) -> Iterator[Found]:
     """The images of an HDF5 file, frame by frame from the file while it is open."""
     import h5py
     from rsciio.emd._api import is_EMD_NCEM, is_EMD_Velox
-    from rsciio.emd._emd_ncem import EMD_NCEM
-    from rsciio.hspy._api import HyperspyReader
 
     check_heaps(path)
     try_out(path)
@@ -30,14 +29,9 @@ def datasets(path: Path) -> Iterator[Found]:
         if "Version" in file and is_EMD_Velox(file):
             yield from _velox(file)
         elif "Experiments" in file:
-            for signal in HyperspyReader(file).read(lazy=True):
-                if "data" in signal:
-                    yield _found(signal)
+            yield from _hyperspy(file)
         elif is_EMD_NCEM(file):
-            reader = EMD_NCEM()
-            reader.read_file(file, lazy=True)
-            for signal in reader.dictionaries:
-                yield _found(signal)
+            yield from ncem.datasets(file)
         else:
             raise BadImage("an HDF5 file, but not from Velox or HyperSpy nor in the EMD standard")
 
@@ -66,6 +60,24 @@ def _check(path: Path, file: Any) -> None:
     file.visititems(visit)
 
 
+def _hyperspy(file: Any) -> Iterator[Found]:
+    import h5py
+    from dask.array import from_array
+    from rsciio.hspy._api import HyperspyReader
+
+    class Signals(HyperspyReader):  # type: ignore[misc]
+        """Reads data that are not chunked, too: h5py writes such, RosettaSciIO does not."""
+
+        def _read_array(self, group: Any, dataset_key: str) -> Any:
+            data = super()._read_array(group, dataset_key)
+            whole = isinstance(data, h5py.Dataset) and data.chunks is None
+            return from_array(data) if whole else data  # type: ignore[no-untyped-call]
+
+    for signal in Signals(file).read(lazy=True):
+        if "data" in signal:
+            yield _found(signal)
+
+
 def _velox(file: Any) -> Iterator[Found]:
     from rsciio.emd._emd_velox import FeiEMDReader
 
@@ -91,6 +103,8 @@ def _velox(file: Any) -> Iterator[Found]:
         }
         operating = OPERATING.get(str(lookup(metadata, "Optics.OperatingMode")), "unknown")
         found.facts["mode"] = operating
+        if operating == "TEM" and str(lookup(metadata, "Optics.ProjectorMode")) == DIFFRACTION:
+            found.not_image = "a diffraction pattern (its projector mode), not an image"
         instrument = lookup(metadata, "Instrument.InstrumentModel") or lookup(metadata, "Instrument.InstrumentClass")
         if isinstance(instrument, str) and instrument:
             found.facts["instrument"] = instrument
@@ -99,6 +113,7 @@ def _velox(file: Any) -> Iterator[Found]:
 
 def _found(signal: dict[str, Any]) -> Found:
     facts: dict[str, Any] = {}
+    kind = str(lookup(signal["metadata"], "Signal.signal_type") or "").lower()
     mode = str(mapped(signal, "acquisition_mode") or "").upper()
     if mode in ("TEM", "STEM"):
         facts["mode"] = mode
@@ -110,4 +125,7 @@ def _found(signal: dict[str, Any]) -> Found:
         facts["date"] = date
     title = str(search(signal["metadata"], "title") or "")
     tags = {"pixel_size": "the scale of its axes", "voltage": "beam_energy"}
-    return Found(signal["data"], signal["axes"], title, kilovolts(mapped(signal, "beam_energy")), None, facts, tags)
+    found = Found(signal["data"], signal["axes"], title, kilovolts(mapped(signal, "beam_energy")), None, facts, tags)
+    if "diffraction" in kind:
+        found.not_image = "a diffraction pattern (HyperSpy's signal type), not an image"
+    return found

@@ -1,7 +1,8 @@
 """MRC: https://www.ccpem.ac.uk/mrc_format/mrc2014.php (Cheng et al., J. Struct. Biol. 192 (2015) 146).
 
 Read here because RosettaSciIO 0.15 takes big-endian files for little-endian ones and signed bytes for unsigned ones,
-and gives pixels of an empty header a width of 0, 0.1 or 1 nm. MRC states neither voltage nor defocus.
+and gives pixels of an empty header a width of 0, 0.1 or 1 nm. MRC states neither voltage nor defocus. Its origin is at
+the lower left (https://bio3d.colorado.edu/imod/doc/mrc_format.txt): the first row stored is the bottom of the image.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ IMOD = 1146047817
 
 
 def datasets(path: Path) -> Iterator[Found]:
-    """The image or the sections of an MRC; pixels stay in the file."""
+    """The image or the sections of an MRC, the top row first, as IMOD shows them; pixels stay in the file."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         header = file.read(HEADER)
@@ -51,7 +52,7 @@ def datasets(path: Path) -> Iterator[Found]:
         scales = (metres * 1e10, metres * 1e10) if metres and 1e-13 < metres < 1e-6 else scales
         tag = "FEI's extended header"
     axes = [{"navigate": True}] * (len(shape) - 2) + [{"scale": scale, "units": "Å"} for scale in scales]
-    yield Found(pixels, axes, title=path.stem, tags={"pixel_size": tag})
+    yield Found(pixels[..., ::-1, :], axes, title=path.stem, tags={"pixel_size": tag})
 
 
 def _order(header: bytes) -> str:
@@ -82,13 +83,13 @@ def _signed(header: bytes, order: str) -> bool:
 
 
 def _pixel_size(header: bytes, order: str) -> tuple[float | None, float | None]:
-    """Å along rows and columns; None if nobody filled the header: no cell, no intervals, or 1 Å per interval."""
+    """Å along rows and columns; None if nobody filled the header: no cell, no intervals, or 1 Å for either."""
     intervals = struct.unpack(f"{order}3i", header[28:40])
     cell = [number(length) for length in struct.unpack(f"{order}3f", header[40:52])]
     sizes = [
         length / count if length and count > 0 and length > 0 else None
         for length, count in zip(cell[:2], intervals[:2], strict=True)
     ]
-    if None in sizes or sizes == [1.0, 1.0]:
+    if None in sizes or sizes == [1.0, 1.0] or cell[:2] == [1.0, 1.0]:
         return None, None
     return sizes[1], sizes[0]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.reading.found import BadImage, Found, unit
+from persistem.errors import Setting
+from persistem.reading.found import BadImage, Found
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,8 @@ MOST_PIXELS = 20_000 * 20_000
 EXPANSION, ALWAYS = 64, 16 * 2**20
 #: Fewest rows and columns.
 FEWEST = 16
+#: The channels of a coloured pixel.
+RGB = ("R", "G", "B")
 #: Bytes of a data set held in memory; a larger one that is not a plain part of its file goes to a temporary file.
 IN_MEMORY = 512 * 2**20
 
@@ -65,15 +68,28 @@ def fits(shape: tuple[int, ...], dtype: Any, size: int, compressed: bool) -> Non
         )
 
 
-def frames(found: Found) -> Iterator[NDArray[Any] | BadImage]:
+def coloured(channels: NDArray[Any]) -> NDArray[Any]:
+    """Channels (…, 3 or more), red, green and blue first, as one array of pixels with the fields R, G, B, as ``frames``
+    takes them."""
+    pixels = np.empty(channels.shape[:-1], [(name, channels.dtype) for name in RGB])
+    for k, name in enumerate(RGB):
+        pixels[name] = channels[..., k]
+    return pixels
+
+
+def frames(found: Found, grey: bool = False) -> Iterator[NDArray[Any] | BadImage]:
     """Every frame of a data set, (rows, columns); for a bad frame of a stack, what is wrong with it.
+
+    Pixels with the fields R, G and B are a grey image if all three are equal; if they are not, ``grey`` takes their
+    mean, as ImageJ does, and without it they are a colour image.
 
     Raises BadImage if the data are neither an image nor a stack of images.
     """
     data, axes = _squeezed(found)
     shape, dtype = tuple(int(size) for size in data.shape), np.dtype(data.dtype)
-    if dtype.names or (len(shape) == 3 and unit(axes[-1].get("units")) == "colour"):
-        raise BadImage("a colour image (RGB); a micrograph is grey")
+    rgb = dtype.names is not None and set(RGB) <= set(dtype.names)
+    if rgb:
+        dtype = dtype[RGB[0]]
     if dtype.kind == "c":
         raise BadImage("complex numbers, such as a Fourier transform, not an image")
     if dtype.kind not in "iufb":
@@ -87,8 +103,9 @@ def frames(found: Found) -> Iterator[NDArray[Any] | BadImage]:
         raise BadImage("spectra at points, not images")
     spill = math.prod(shape) * dtype.itemsize > IN_MEMORY and not isinstance(data, np.ndarray)
     for index in range(shape[0]) if len(shape) == 3 else (None,):
-        pixels = _plain(data if index is None else data[index], spill)
+        pixels = data if index is None else data[index]
         try:
+            pixels = _plain(_grey(np.asarray(pixels), grey) if rgb else pixels, spill)
             _check(pixels, "" if index is None else f"frame {index}: ")
         except BadImage as error:
             if index is None:
@@ -96,6 +113,21 @@ def frames(found: Found) -> Iterator[NDArray[Any] | BadImage]:
             yield error  # a closed shutter spoils one frame, not the others
         else:
             yield pixels
+
+
+def _grey(pixels: NDArray[Any], grey: bool) -> NDArray[Any]:
+    """The red channel if green and blue are equal to it; else the mean, rounded if the channels are whole numbers."""
+    red, green, blue = (pixels[name] for name in RGB)
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return np.ascontiguousarray(red)
+    if not grey:
+        raise BadImage(
+            "a colour image (RGB), but a micrograph is grey; ", Setting("grey"), " takes the mean of its channels"
+        )
+    mean: NDArray[Any] = (red.astype(np.float64) + green + blue) / 3
+    if red.dtype.kind in "iu":
+        mean = np.rint(mean)
+    return mean.astype(red.dtype)
 
 
 def _squeezed(found: Found) -> tuple[Any, list[dict[str, Any]]]:

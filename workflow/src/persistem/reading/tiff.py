@@ -1,67 +1,102 @@
-"""TIFF of microscopes, ImageJ and this package, through RosettaSciIO and tifffile."""
+"""TIFF of microscopes, ImageJ, OME and this package, through RosettaSciIO and tifffile.
+
+The first row is the top one, as ImageJ shows it, which does not look at the tag Orientation.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.imaging.micrographs import read_micrograph
+from persistem.imaging.micrographs import as_written, read_micrograph
 from persistem.imaging.optics import underfocus
-from persistem.reading.found import BadImage, Found, kilovolts, mapped, number, search
-from persistem.reading.pixels import fits
+from persistem.reading import ome
+from persistem.reading.found import BadImage, Found, angstrom, kilovolts, mapped, number, search
+from persistem.reading.pixels import coloured, fits
 
-#: Grey values of PhotometricInterpretation: white is zero, black is zero.
-GREY = (0, 1)
-NOT_PACKED = 1
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Values of PhotometricInterpretation.
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+#: Values of Compression; JPEG's decoder turns YCbCr into RGB.
+NOT_PACKED, JPEG = 1, 7
+#: Values of ExtraSamples that say that a channel is the opacity.
+OPACITY = (1, 2)
 MOST_PAGES = 100_000
+#: What is said of a micrograph of ours whose pixels are not those that were written.
+CHANGED = "another program changed this micrograph of PersisTEM: only the pixel size is still known"
 
 
 def datasets(path: Path) -> Iterator[Found | BadImage]:
-    """The images of a TIFF, one data set per series; our own micrographs in units of the incident beam's intensity."""
-    from rsciio.tiff._api import _read_tiff
-    from tifffile import TiffFile
+    """The images of a TIFF, one data set per series; our own micrographs in units of the incident beam's intensity.
 
-    with TiffFile(path) as file:
-        ours = "intensity_scale" in str((file.imagej_metadata or {}).get("Info", ""))
-        if not file.series:
+    In an OME-TIFF each page is a data set, since each has the size of the image that it is a plane of.
+    """
+    from rsciio.tiff._api import _read_tiff
+    from tifffile import TiffFile, TiffPageSeries
+
+    with TiffFile(path, is_ome=False) as file:  # tifffile's series of OME put zeros for files that are not there
+        if not len(file.pages):
             raise BadImage("truncated or corrupted: this TIFF holds no page")
-        for series in file.series:
+        description, sizes = str(file.pages[0].description), []
+        parts = list(file.series)
+        if ome.is_ome(description):
+            if len(file.pages) > MOST_PAGES:
+                raise BadImage(f"corrupted: more than {MOST_PAGES} pages")
+            sizes = ome.axes(description, path, [(page.imagelength, page.imagewidth) for page in file.pages])
+            parts = [TiffPageSeries([page]) for page in file.pages]
+        for k, part in enumerate(parts):
             try:
-                _check(path, series)
+                _check(path, part)
+                pixels = _pixels(part)
             except BadImage as error:
                 yield error
                 continue
-            signal = _read_tiff(file, series, str(path), lazy=True)  # file_reader would leave the file open
+            # file_reader would leave the file open
+            signal = _read_tiff(file, part, str(path), lazy=True, RGB_as_structured_array=False)
             metadata = signal["original_metadata"]
-            tag = _put_right(signal["axes"], metadata)
+            axes = [axis for axis, code in zip(signal["axes"], part.axes, strict=True) if code != "S"]
+            tag = _put_right(axes, metadata)
+            if sizes:
+                axes[-2:], tag = sizes[k], "OME-XML, PhysicalSize"
+            for n, axis in enumerate(axes):
+                axis["navigate"] = n < len(axes) - 2
             voltage = mapped(signal, "beam_energy") or search(metadata, "AcceleratingVoltage")
-            found = Found(None, signal["axes"], str(search(signal["metadata"], "title") or path.stem))
+            found = Found(pixels, axes, str(search(signal["metadata"], "title") or path.stem), kilovolts(voltage))
             found.tags = {"pixel_size": tag, "voltage": "the maker's TIFF tag"}
-            found.voltage, found.data = kilovolts(voltage), series.asarray(out="memmap")
-            if metadata.get("PhotometricInterpretation") == 0 and found.data.dtype.kind == "u":
-                found.data = np.iinfo(found.data.dtype).max - found.data
-            if ours and len(file.series) == 1:
-                _own(path, found)
+            about = str((file.imagej_metadata or {}).get("Info", ""))
+            if "intensity_scale" in about:
+                if len(parts) == 1 and as_written(file) and _same_size(found, json.loads(about)):
+                    _own(path, found)
+                else:
+                    found.facts["changed"] = CHANGED
             yield found
 
 
 def _check(path: Path, series: Any) -> None:
-    """Raise BadImage if a series is coloured or its pixels do not fit into the file."""
+    """Raise BadImage if a series is neither grey nor RGB, or if its pixels do not fit into the file."""
     page, size = series.keyframe, path.stat().st_size
-    if int(page.photometric) not in GREY or page.samplesperpixel != 1:
-        raise BadImage("a colour image (RGB or palette); a micrograph is grey")
+    kind, channels = int(page.photometric), page.samplesperpixel
+    grey = kind in (WHITE_IS_ZERO, BLACK_IS_ZERO) and channels in (1, 2)
+    rgb = channels >= 3 and (kind == RGB or (kind == YCBCR and int(page.compression) == JPEG))
+    if not (grey or rgb or (kind == PALETTE and channels == 1)):
+        raise BadImage(f"an image of {channels} channels that are neither grey nor RGB, but a micrograph is grey")
     if series.dtype is None:
         raise BadImage("holds pixels of a type that numpy does not have")
-    if len(series.shape) < 2 or len(series.pages) > MOST_PAGES:
+    shape = tuple(length for length, code in zip(series.shape, series.axes, strict=True) if code != "S")
+    if len(shape) < 2 or len(series.pages) > MOST_PAGES:
         raise BadImage(f"holds values of shape {series.shape}, not images")
-    packed = int(page.compression) != NOT_PACKED
-    fits(tuple(series.shape), series.dtype, size, compressed=packed)
+    packed = int(page.compression) != NOT_PACKED or page.bitspersample != 8 * series.dtype.itemsize
+    fits(shape, np.dtype((np.void, channels * series.dtype.itemsize)), size, compressed=packed)
     if series.dataoffset is not None:
-        fits(tuple(series.shape), series.dtype, size - series.dataoffset, compressed=packed)
+        fits(shape, series.dtype, size - series.dataoffset, compressed=packed)
         return
     for page_of_stack in series.pages:
         if page_of_stack is None:
@@ -73,23 +108,69 @@ def _check(path: Path, series: Any) -> None:
             raise BadImage("truncated or corrupted: there are fewer pixels than declared")
 
 
+def _pixels(series: Any) -> NDArray[Any]:
+    """Pixels (…, rows, columns), white at the largest value; with the fields R, G and B if they are coloured."""
+    page = series.keyframe
+    pixels: NDArray[Any] = series.asarray(out="memmap")
+    if "S" in series.axes:
+        pixels = np.moveaxis(pixels, series.axes.index("S"), -1)
+    kind = int(page.photometric)
+    if kind in (RGB, YCBCR):
+        return coloured(pixels)
+    if kind == PALETTE:
+        return coloured(_table(page.colormap)[pixels])
+    if page.samplesperpixel == 2:
+        other = pixels[..., 1]
+        if not set(map(int, page.extrasamples)) & set(OPACITY) and other.min() != other.max():
+            raise BadImage("two values in each pixel, and the file does not say that the second is the opacity")
+        pixels = pixels[..., 0]
+    return _inverted(pixels, page.bitspersample) if kind == WHITE_IS_ZERO else pixels
+
+
+def _table(colours: NDArray[Any]) -> NDArray[Any]:
+    """A palette (entries, 3); of 8 bits if its 16 are no more than that, as in the same picture as a PNG."""
+    high = colours >> 8
+    if colours.max() < 256:
+        high = colours
+    elif not (np.array_equal(colours, high * 257) or np.array_equal(colours, high * 256)):
+        return colours.T
+    return high.astype(np.uint8).T
+
+
+def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
+    """White to the other end: of the integers that the bits hold, or of the range of an image of floats."""
+    if pixels.dtype.kind in "bi":
+        return ~pixels
+    if pixels.dtype.kind == "u":
+        ends = pixels.dtype.type(2**bits - 1)
+    else:
+        finite = pixels[np.isfinite(pixels)]
+        ends = finite.min() + finite.max() if finite.size else 0
+    inverted: NDArray[Any] = ends - pixels
+    return inverted
+
+
 def _put_right(axes: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
-    """Set ImageJ's unit, which RosettaSciIO loses unless it is the micron, and OME's pixel size, which it ignores.
+    """Set ImageJ's pixel size: RosettaSciIO loses a unit that is not the micron, and takes none for 1.
 
     Returns where the pixel size stands.
     """
     description = str(metadata.get("ImageDescription", ""))
-    sizes = [re.search(rf'PhysicalSize{axis}="([^"]+)"', description) for axis in "YX"]
-    units = [re.search(rf'PhysicalSize{axis}Unit="([^"]+)"', description) for axis in "YX"]
-    if all(sizes):
-        for axis, size, name in zip(axes[-2:], sizes, units, strict=True):
-            axis |= {"scale": number(size[1]) if size else None, "units": name[1] if name else "µm"}
-    imagej = re.search(r"^unit=(.*)$", description, re.MULTILINE)
-    if imagej and description.startswith("ImageJ"):
-        for axis in axes[-2:]:
-            axis["units"] = axis.get("units") or imagej[1].strip()
-        return "ImageJ's unit and resolution"
-    return "OME-XML, PhysicalSize" if all(sizes) else "the maker's TIFF tags"
+    units = [re.search(rf"^{name}=(.*)$", description, re.MULTILINE) for name in ("yunit", "unit")]
+    if not description.startswith("ImageJ") or units[1] is None:
+        return "the maker's TIFF tags"
+    for axis, tag, said in zip(axes[-2:], ("YResolution", "XResolution"), units, strict=True):
+        pixels, lengths = metadata.get(tag) or (0, 1)
+        axis |= {"scale": lengths / pixels if pixels else None, "units": (said or units[1])[1].strip()}
+    return "ImageJ's unit and resolution"
+
+
+def _same_size(found: Found, about: dict[str, Any]) -> bool:
+    try:
+        now, then = angstrom(found), number(about.get("pixel_size_A"))
+    except BadImage:
+        return False
+    return now is not None and then is not None and math.isclose(now, then, rel_tol=1e-3)
 
 
 def _own(path: Path, found: Found) -> None:

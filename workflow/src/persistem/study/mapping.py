@@ -107,7 +107,7 @@ class ModelSettings(Section):
 class Micrograph(Section):
     """A micrograph of one's own, or several by a pattern, to be mapped: which state is where."""
 
-    later: ClassVar[tuple[str, ...]] = ("force",)
+    later: ClassVar[tuple[str, ...]] = ("force", "grey")
 
     path: str = given(
         ..., "file: DM3, DM4, EMD, MRC, SER, TIFF, HDF5; or a pattern of files, data/*.dm4, each mapped", source=OURS
@@ -116,6 +116,7 @@ class Micrograph(Section):
     voltage: Real | None = given(None, "accelerating voltage; null: what the file says", unit="kV", source=OURS, gt=0)
     defocus: Real | None = given(None, "defocus, underfocus positive; null: what the file says", unit="Å", source=OURS)
     force: Flag = given(False, "map also where a setting above contradicts what the file says", source=OURS)
+    grey: Flag = given(False, "take the mean of the channels of a colour image", source=OURS)
 
 
 def expanded(micrographs: tuple[Micrograph, ...]) -> tuple[Micrograph, ...]:
