@@ -90,9 +90,9 @@ def test_every_micrograph_has_a_name_of_its_own(films):
     for name in ("data/A.dm4", "data/a 1.x.dm4", "data/Größe.dm4"):
         (films / name).write_text(name)
     named = mapped(MAPPED)
-    assert list(named.files) == ["A", "Größe", "a_1_x", "a-2", "b", "a-3"]
-    assert named.files["a-3"] == str(films / "films/a.tif")
-    assert named.shown["a-2"] == "results/tiny/maps/a-2"
+    assert list(named.files) == ["A", "Größe", "a_1_x", "data-a", "b", "films-a"]
+    assert named.files["films-a"] == str(films / "films/a.tif")
+    assert named.shown["data-a"] == "results/tiny/maps/data-a"
     assert len(set(named.folders.values())) == 6
 
 
@@ -255,9 +255,9 @@ def test_the_verb_maps_each_frame_or_leaves_nothing(taken, written, tmp_path, ca
     kept = (tmp_path / "one/map.json").read_bytes()
     for file, out, changes, match in (
         ("bad.tif", "three", {}, "bad.tif"),
-        ("liquid.tif", "three", {"pixel_size": None}, "does not say its pixel size; give pixel_size (Å)"),
-        ("liquid.tif", "three", {"voltage": 300.0}, "correct a wrong file with voltage"),
-        ("liquid.tif", "three", {"step": 0.1}, "persistem: step 0.1 Å: must be at least"),
+        ("liquid.tif", "three", {"pixel_size": None}, "does not say its pixel size; give micrographs.pixel_size (Å)"),
+        ("liquid.tif", "three", {"voltage": 300.0}, "the model is of 200 kV; train one for 300 kV"),
+        ("liquid.tif", "three", {"step": 0.1}, "persistem: model.step = 0.1 Å: must be at least"),
         ("liquid.tif", "three", {"step": "wide"}, "step = 'wide': a distance in Å"),
         ("liquid.tif", "three", {"gain": 2.0}, "gain: no such setting"),
         ("liquid.tif", "one", {}, "is there already"),
@@ -265,7 +265,13 @@ def test_the_verb_maps_each_frame_or_leaves_nothing(taken, written, tmp_path, ca
         status, said = run(file, out, **known | changes)
         assert status == 1 and match in said and said.count("\n") == 1, said
         assert "--" not in said.replace("--protocol", "")
-    assert {path.name for path in tmp_path.iterdir()} == {"one", "two", "gap", "taken"}
+    tifffile.imwrite(taken / "film.tif", stack[1], imagej=True, resolution=(5.0, 5.0), metadata={"unit": "nm"})
+    status, said = run("film.tif", "film", **known)
+    assert status == 1 and "micrographs.pixel_size = 0.2 Å contradicts the file, which says 2 Å" in said
+    assert "add micrographs.force" in said
+    status, said = run("film.tif", "film", **known, force=True)
+    assert status == 0 and "the file says 2 Å" in said and state(tmp_path / "film") == "liquid"
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "two", "gap", "film", "taken"}
     assert (tmp_path / "one/map.json").read_bytes() == kept
 
 

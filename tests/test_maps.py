@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +16,17 @@ import tifffile
 from matplotlib.colors import to_rgb
 from persistem import api
 from persistem.commands.cli import main
-from persistem.commands.maps import names
+from persistem.commands.maps import names, option
 from persistem.errors import PersistemError
 from persistem.maps import Map, files, map_image, mapping, write
 from persistem.maps.overlay import STRONGEST, blend, draw
 from persistem.maps.regions import regions
-from persistem.model.classifier import Verdict
+from persistem.model.classifier import REASONS, Verdict
 from persistem.reading import Image
+from persistem.reading.asked import Stated
 from persistem.report.figures.drawing import COLOURS
 from persistem.study import Windows
+from support.micrographs import write_hspy, write_velox
 
 #: Å; a window has 16 pixels, a step is 5.
 SAMPLING, STEP, SIDE = 0.2, 1.0, 16
@@ -465,14 +468,22 @@ def test_a_large_micrograph_is_drawn_small_and_to_scale(image, found):
 # what is refused
 
 
-@pytest.mark.parametrize(
-    ("missing", "option"),
-    [("pixel_size", "--pixel-size"), ("voltage", "--voltage"), ("defocus", "--defocus")],
-)
-def test_what_is_not_known_is_asked_for_by_its_option(image, missing, option):
-    with pytest.raises(PersistemError, match=option) as refused:
+@pytest.mark.parametrize("missing", ["pixel_size", "voltage", "defocus"])
+def test_what_is_not_known_is_asked_for_by_its_argument(image, missing):
+    with pytest.raises(PersistemError, match=rf"half.tif: the file does not say .*; give {missing} \(") as refused:
         map_image(replace(image, **{missing: None}), Model(), STEP)
-    assert str(refused.value).count("--") == 1 and "half.tif" in str(refused.value)
+    assert "--" not in str(refused.value) and f"give --{missing.replace('_', '-')} (" in refused.value.worded(option)
+
+
+def test_all_that_does_not_fit_is_said_at_once(image):
+    wrong = replace(image, pixel_size=0.3, voltage=80.0, defocus=None, pixels=image.pixels[:10])
+    with pytest.raises(PersistemError) as refused:
+        map_image(wrong, Model(), STEP)
+    said = str(refused.value)
+    assert all(what in said for what in ("does not say the defocus", "too coarse", "taken at 80 kV", "smaller than a"))
+    assert said.count("half.tif") == 1 and "\n" not in said
+    with pytest.raises(PersistemError, match=r"give pixel_size \(Å\), voltage \(kV\) and defocus \(Å, underfocus"):
+        map_image(replace(image, pixel_size=None, voltage=None, defocus=None), Model(), STEP)
 
 
 @pytest.mark.parametrize(
@@ -484,9 +495,9 @@ def test_what_is_not_known_is_asked_for_by_its_option(image, missing, option):
         ({"pixels": np.ones((15, 400), np.float32)}, STEP, "smaller than a window"),
         ({"pixels": np.ones((1, 1), np.float32)}, STEP, "smaller than a window"),
         ({"pixels": np.full((64, 64), 7.0)}, STEP, "no part of it shows anything"),
-        ({}, 0.1, "--step 0.1"),
-        ({}, float("nan"), "--step"),
-        ({}, -3.0, "--step"),
+        ({}, 0.1, "step = 0.1 Å"),
+        ({}, float("nan"), "step = nan"),
+        ({}, -3.0, "step = -3"),
     ],
 )
 def test_what_the_model_cannot_judge_is_refused(image, change, step, said):
@@ -501,11 +512,100 @@ def test_a_voltage_within_a_percent_is_the_models(image, found):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"), [({"defocus": 150.0}, "-100 to 100 Å"), ({"facts": {"mode": "STEM"}}, "STEM")]
+    ("change", "said"), [({"defocus": 130.0}, "-100 to 100 Å"), ({"facts": {"mode": "STEM"}}, "STEM")]
 )
 def test_what_was_not_trained_is_warned_of(image, change, said):
     (warning,) = map_image(replace(image, **change), Model(), STEP).facts["warnings"]
     assert said in warning and "half.tif" in warning
+
+
+def test_a_defocus_far_from_the_training_abstains_everywhere(image, found):
+    """Farther than what reverses the contrast of 1 Å at 200 kV, 40 Å; nearer it is as it was, with a warning."""
+    near, far = (map_image(replace(image, defocus=defocus), Model(), STEP) for defocus in (-139.0, 141.0))
+    np.testing.assert_array_equal(near.reason, found.reason)
+    assert far.abstain.all() and (far.reason[found.reason != 1] == REASONS.index("defocus far from the training")).all()
+    np.testing.assert_array_equal(far.reason == 1, found.reason == 1)
+    assert "too far" in far.facts["warnings"][0] and "too far" not in near.facts["warnings"][0]
+
+
+# what contradicts the file
+
+
+def stating(image, **stated):
+    """An image whose file states these."""
+    return replace(image, stated={name: Stated(value, "its header") for name, value in stated.items()})
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"pixel_size": 1.478}, "pixel_size = 0.2 Å contradicts the file, which says 1.478 Å (its header)"),
+        ({"pixel_size": 0.2 / 1.06}, "pixel_size = 0.2 Å contradicts"),
+        ({"voltage": 300.0}, "voltage = 200 kV contradicts the file, which says 300 kV (its header)"),
+        ({"defocus": -500.0}, "defocus = 0 Å contradicts the file, which says -500 Å"),
+        ({"defocus": 11.0}, "defocus = 0 Å contradicts"),
+    ],
+)
+def test_what_contradicts_the_file_stops_unless_forced(image, stated, said, tmp_path):
+    wrong = stating(image, **stated)
+    with pytest.raises(PersistemError) as refused:
+        map_image(wrong, Model(), STEP)
+    assert said in str(refused.value) and "add force to use yours" in str(refused.value)
+    assert "add --force to use yours" in refused.value.worded(option)
+    forced = map_image(wrong, Model(), STEP, force=True)
+    ((name, value),) = stated.items()
+    (warning,) = forced.facts["warnings"]
+    assert f"{name} = {getattr(image, name):g}" in warning and f"the file says {value:.4g}" in warning
+    (correction,) = forced.facts["image"]["corrections"]
+    known = {"setting": name, "given": getattr(image, name), "file": value, "tag": "its header", "forced": True}
+    assert correction == known
+    title = draw(forced, wrong).axes[0].get_title()
+    assert f"Forced: {name} {getattr(image, name):g} " in title and f"the file says {value:.4g} " in title
+    write(forced, wrong, Model(), tmp_path / "forced")
+    page = (tmp_path / "forced/map.html").read_text()
+    assert warning in page and "given, forced" in page
+
+
+@pytest.mark.parametrize("stated", [{"pixel_size": 0.2 / 1.04}, {"voltage": 201.0}, {"defocus": 9.0}])
+def test_a_recalibration_is_mapped_and_recorded(image, stated):
+    recalibrated = map_image(stating(image, **stated), Model(), STEP)
+    (name,) = stated
+    assert recalibrated.facts["warnings"] == [] and recalibrated.facts["image"]["sources"][name] == "given"
+    assert [(c["setting"], c["forced"]) for c in recalibrated.facts["image"]["corrections"]] == [(name, False)]
+    same = map_image(stating(image, pixel_size=image.pixel_size), Model(), STEP)
+    assert same.facts["image"]["corrections"] == [] and same.facts["image"]["sources"]["pixel_size"] == "its header"
+
+
+def test_all_contradictions_are_said_with_what_is_missing(image):
+    with pytest.raises(PersistemError) as refused:
+        map_image(replace(stating(image, pixel_size=1.0, voltage=300.0), defocus=None), Model(), STEP)
+    assert [word in str(refused.value) for word in ("say the defocus", "pixel_size = ", "voltage = ")] == [True] * 3
+
+
+def test_a_file_and_a_signal_and_an_image_are_contradicted_alike(image, tmp_path, bundle, capsys):
+    path = tmp_path / "film.tif"
+    tifffile.imwrite(path, image.pixels, imagej=True, resolution=(6.766, 6.766), metadata={"unit": "nm"})
+    known = {"pixel_size": 0.2, "voltage": 200, "defocus": 0}
+    with pytest.raises(
+        PersistemError, match=r"film.tif: pixel_size = 0.2 Å contradicts the file, which says 1.478 Å \(Im"
+    ):
+        api.map(path, Model(), **known)
+    assert api.map(path, Model(), **known, force=True).facts["image"]["corrections"][0]["forced"]
+    axis = SimpleNamespace(scale=0.1478, units="nm")
+    signal = SimpleNamespace(
+        data=image.pixels,
+        axes_manager=SimpleNamespace(signal_axes=(axis, axis)),
+        metadata=SimpleNamespace(as_dictionary=dict),
+    )
+    with pytest.raises(PersistemError, match=r"pixel_size = 0\.2 Å contradicts the signal"):
+        api.map(signal, Model(), **known)
+    with pytest.raises(PersistemError, match=r"voltage = 202\.5 kV contradicts the file, which says 200 kV"):
+        api.map(image, Model(), voltage=202.5)
+    assert run("map", path, "--model", bundle, "--out", tmp_path / "out", *GIVEN) == 1
+    said = capsys.readouterr().err
+    assert "--pixel-size = 0.2 Å contradicts" in said and "add --force" in said and not (tmp_path / "out").exists()
+    assert run("map", path, "--model", bundle, "--out", tmp_path / "out", "--force", *GIVEN) == 0
+    assert "the file says 1.478 Å" in capsys.readouterr().err
 
 
 # the command line
@@ -528,7 +628,7 @@ def test_a_bad_file_does_not_keep_the_others(shots, bundle, capsys):
     said = capsys.readouterr()
     assert [line.split(":")[0] for line in said.err.splitlines()] == ["persistem"] * 2
     assert "bad.tif" in said.err and "absent.tif" in said.err and "Traceback" not in said.err
-    made = ["shot", "shot-2", "stack-frame-0", "stack-frame-1"]
+    made = ["a-shot", "b-shot", "stack-frame-0", "stack-frame-1"]
     assert sorted(path.name for path in (shots / "out").iterdir()) == made
     left, right = (tifffile.imread(shots / f"out/stack-frame-{n}/map.tif") for n in (0, 1))
     assert left[1].mean(0).argmax() > right[1].mean(0).argmax()
@@ -558,13 +658,15 @@ def test_a_name_in_another_encoding_is_no_obstacle(image, tmp_path, bundle, capf
 
 @pytest.mark.slow
 def test_the_command_line_warns_of_a_defocus_that_was_not_trained(shots, bundle, capsys):
+    """And far from it abstains everywhere, for that reason."""
     given = [*GIVEN[:-1], "900"]
     assert run("map", shots / "stack.tif", "--model", bundle, "--out", shots / "out", *given) == 0
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and said.startswith("persistem: warning: ") and "900 Å" in said
-    assert json.loads((shots / "out/stack-frame-1/map.json").read_text())["warnings"] == [
-        said[len("persistem: warning: ") : -1]
-    ]
+    facts = json.loads((shots / "out/stack-frame-1/map.json").read_text())
+    assert facts["warnings"] == [said[len("persistem: warning: ") : -1]] and "too far" in said
+    assert facts["shares"]["abstained"] == 1
+    assert facts["abstained_windows"]["defocus far from the training"] > 300
 
 
 def test_what_is_in_the_way_is_said_before_anything_is_computed(shots, bundle, capsys, monkeypatch):
@@ -578,7 +680,58 @@ def test_what_is_in_the_way_is_said_before_anything_is_computed(shots, bundle, c
 
 def test_names_are_unique(tmp_path):
     images = [Path(name) for name in ("x.dm4", "x.tif", "x-2.dm4", "b/X.mrc", "x.dm4")]
-    assert [*names(images).values()] == ["x", "x-2", "x-2-2", "X-3"]
+    assert [*names(images).values()] == ["x", "x-2", "x-2-2", "b-X"]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("..tif", "tif"), ("...tif", "tif"), ("....", "image"), (".film.tif", ".film"), ("a.b.tif", "a.b")],
+)
+def test_a_name_of_dots_is_no_folder_above(name, folder):
+    assert [*names([Path(name)]).values()] == [folder]
+
+
+def test_a_map_never_replaces_one_of_another_file(shots, image, bundle, capsys):
+    """In the next call; the same file, moved or changed, replaces its own map."""
+
+    def maps(*files):
+        assert run("map", *files, "--model", bundle, "--out", shots / "out", "--step", 6, *GIVEN) == 0
+        of = {}
+        for folder in (shots / "out").iterdir():
+            facts = json.loads((folder / "map.json").read_text())["image"]
+            of[folder.name] = f"{facts['folder']}/{facts['file']}"
+        return of
+
+    a, b = shots / "a/shot.tif", shots / "b/shot.tif"
+    tifffile.imwrite(b, image.pixels[::-1])
+    assert maps(a) == {"shot": "a/shot.tif"}
+    both = {"shot": "a/shot.tif", "b-shot": "b/shot.tif"}
+    assert maps(b) == both and maps(b) == both and maps(a) == both
+    tifffile.imwrite(b, image.pixels[:, ::-1])
+    assert maps(b) == both
+    b.rename(shots / "shot.tif")
+    third = maps(shots / "shot.tif")
+    assert third == both | {f"{shots.name}-shot": f"{shots.name}/shot.tif"}
+    assert str(shots) not in (shots / "out/shot/map.json").read_text()
+    capsys.readouterr()
+
+
+def test_a_link_in_the_way_is_not_followed(shots, bundle, capsys):
+    (shots / "mine").mkdir()
+    (shots / "out").mkdir()
+    (shots / "out/shot").symlink_to(shots / "mine")
+    assert run("map", shots / "a/shot.tif", "--model", bundle, "--out", shots / "out", *GIVEN) == 1
+    assert "is not a map; choose another --out" in capsys.readouterr().err
+    assert not [*(shots / "mine").iterdir()] and (shots / "out/shot").is_symlink()
+
+
+def test_in_python_too_a_map_of_another_file_stays(shots, image, tmp_path):
+    for folder in "ab":
+        tifffile.imwrite(shots / folder / "shot.tif", image.pixels[: 200 + (folder == "b")])
+    one, other = (api.image(shots / folder / "shot.tif", pixel_size=0.2, voltage=200, defocus=0) for folder in "ab")
+    write(map_image(one, Model(), 6), one, Model(), tmp_path / "out")
+    with pytest.raises(PersistemError, match="is the map of another file; choose another out"):
+        write(map_image(other, Model(), 6), other, Model(), tmp_path / "out")
 
 
 def test_progress_is_for_terminals(shots, bundle, monkeypatch, capsys):
@@ -614,7 +767,7 @@ def test_an_array_and_a_signal_and_a_file_have_the_same_map(shots, image, found)
         np.testing.assert_array_equal(again.probability, found.probability)
     assert api.map(signal, Model(), defocus=0).facts["image"]["title"] == "mine"
     axis.units = "px"
-    with pytest.raises(PersistemError, match="--pixel-size"):
+    with pytest.raises(PersistemError, match=r"mine: the signal does not say its pixel size; give pixel_size \(Å\)"):
         api.map(signal, Model(), defocus=0)
 
 
@@ -653,3 +806,51 @@ def test_an_option_that_is_no_number_of_its_kind_is_refused(image, given):
 def test_a_stack_is_mapped_image_by_image(shots):
     with pytest.raises(PersistemError, match="2 images"):
         api.map(shots / "stack.tif", Model(), pixel_size=0.2, voltage=200, defocus=0)
+
+
+# what is read
+
+
+def test_inspect_says_what_is_read_from_where_and_what_is_missing(image, tmp_path, capsys):
+    write_velox(tmp_path / "film.emd", (100 * image.pixels[None]).clip(0, 60000).astype(np.uint16))
+    assert run("inspect", tmp_path / "film.emd") == 0
+    said = capsys.readouterr().out
+    for words in (
+        r"format +EMD",
+        r"image +320 x 240 px, uint16",
+        r"pixel size +0\.25 Å \(BinaryResult\.PixelSize\)",
+        r"voltage +300 kV \(Optics\.AccelerationVoltage\)",
+        r"defocus +1000 Å \(Optics\.Defocus\)",
+        r"mode +TEM",
+        r"verdict +nothing is missing",
+    ):
+        assert re.search(words, said), words
+    assert max(map(len, said.splitlines()[1:])) <= 80
+    tifffile.imwrite(tmp_path / "bare.tif", image.pixels)
+    assert run("inspect", tmp_path / "bare.tif", tmp_path / "absent.tif", "--voltage", "200") == 1
+    said = capsys.readouterr()
+    assert re.search(r"pixel size +not in the file; give --pixel-size \(Å\)\n", said.out)
+    assert re.search(r"voltage +200 kV \(as given; the file does not say\)", said.out)
+    assert "absent.tif: no such file" in said.out and said.err.count("\n") == 1
+
+
+def test_inspect_says_whether_the_model_can_judge_and_all_reasons_why_not(shots, bundle, capsys):
+    def inspected(*options):
+        status = run("inspect", shots / "stack.tif", "--model", bundle, *options)
+        return status, " ".join(capsys.readouterr().out.split())
+
+    assert inspected(*GIVEN) == (0, inspected(*GIVEN)[1]) and "the model can judge it" in inspected(*GIVEN)[1]
+    assert "frames 0, 1 image" in inspected(*GIVEN)[1]
+    status, said = inspected("--pixel-size", "0.3", "--voltage", "300")
+    assert status == 1 and "cannot judge it because" in said and "too coarse" in said and "model is of 200 kV" in said
+    status, said = inspected(*GIVEN[:-1], "900")
+    assert status == 1 and "abstain everywhere" in said
+
+
+def test_inspect_in_python_names_arguments(image, tmp_path):
+    said = api.inspect(image.pixels, Model(), pixel_size=0.2)
+    assert "give voltage (kV)" in said and "--" not in said and "the signal does not say" in said
+    path = write_hspy(tmp_path / "film.hspy", image.pixels, units="furlong")
+    said = " ".join(api.inspect(path, Model(), pixel_size=0.2, voltage=200, force=True).split())
+    assert "voltage 200 kV as given; the file says 80" in said
+    assert "'furlong', which is not a length; pixel_size = 0.2 Å was given instead" in said

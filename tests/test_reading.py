@@ -194,7 +194,7 @@ def test_diffraction_pattern_is_refused(tmp_path: Path, unit: str) -> None:
 
 def test_unit_that_is_no_length_names_the_option(tmp_path: Path) -> None:
     path = write_hspy(tmp_path / "a.hspy", units="furlong")
-    assert "--pixel-size" in refused(path) and "furlong" in refused(path)
+    assert "give pixel_size (Å)" in refused(path) and "furlong" in refused(path)
     assert only(path, pixel_size=0.2).pixel_size == 0.2
 
 
@@ -221,12 +221,13 @@ def test_big_endian_and_signed_mrc(tmp_path: Path) -> None:
 def test_options_override_and_needs_names_them(tmp_path: Path) -> None:
     image = only(write_dm(tmp_path / "a.dm4"), pixel_size=0.1, defocus=-50)
     assert (image.pixel_size, image.voltage, image.defocus) == (0.1, 200.0, -50.0)
+    assert image.stated["pixel_size"].value == pytest.approx(0.5) and "defocus" not in image.stated
     needs(image)
     bare = only(write_png(tmp_path / "a.png"))
     with pytest.raises(PersistemError) as error:
         needs(bare)
-    assert all(option in str(error.value) for option in ("--pixel-size", "--voltage", "--defocus", "a.png"))
-    with pytest.raises(PersistemError, match="--pixel-size"):
+    assert all(word in str(error.value) for word in ("give pixel_size", "voltage (kV)", "defocus (Å", "a.png"))
+    with pytest.raises(PersistemError, match="pixel_size = nan Å"):
         read(tmp_path / "a.png", pixel_size=float("nan"))
 
 

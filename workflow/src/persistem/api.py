@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +18,13 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.maps import Map, map_image, write
+from persistem.maps.inspecting import described
 from persistem.maps.mapping import STEP
 from persistem.maps.overlay import draw
 from persistem.model import bundle as bundles
 from persistem.reading import Image, read
-from persistem.reading.found import BadImage, Found, angstrom, calibrated, kilovolts, mapped
+from persistem.reading.asked import Stated, check, filled, stated_by, unreadable
+from persistem.reading.found import BadImage, Found, calibrated, kilovolts, mapped
 from persistem.reading.pixels import frames
 from persistem.report.figures.drawing import STYLE
 
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 
     from persistem.model.classifier import Model
 
-__all__ = ["Map", "image", "load", "map", "plot", "write"]
+#: Where in a HyperSpy signal its values stand.
+SIGNAL_TAGS = {"pixel_size": "axes_manager", "voltage": "metadata.Acquisition_instrument.TEM.beam_energy"}
+
+__all__ = ["Map", "image", "inspect", "load", "map", "plot", "write"]
 
 
 def load(bundle: str | Path) -> Model:
@@ -50,6 +54,8 @@ def map(
     step: float = STEP,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    force: bool = False,
+    grey: bool = False,
 ) -> Map:
     """Map one micrograph: which state is where.
 
@@ -58,8 +64,10 @@ def map(
     source
         a HyperSpy signal, an array (rows, columns), a file of one image, or a result of ``image``
     pixel_size, voltage, defocus
-        Å, kV, Å (underfocus positive): fill in or override the source's values
-    step, jobs, progress
+        Å, kV, Å (underfocus positive): fill in or correct the source's values
+    grey
+        take the mean of the channels of a file's colour image
+    step, jobs, progress, force
         as in ``persistem.maps.map_image``
 
     Returns
@@ -72,8 +80,8 @@ def map(
     PersistemError
         as in ``image`` and ``persistem.maps.map_image``.
     """
-    micrograph = image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus)
-    return map_image(micrograph, model, step, jobs, progress)
+    micrograph = image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
+    return map_image(micrograph, model, step, jobs, progress, force)
 
 
 def plot(found: Map, source: Any) -> Figure:
@@ -85,10 +93,31 @@ def plot(found: Map, source: Any) -> Figure:
 
     facts = found.facts["image"]
     micrograph = image(
-        source, pixel_size=facts["pixel_size_A"], voltage=facts["voltage_kV"], defocus=facts["defocus_A"]
+        source, pixel_size=facts["pixel_size_A"], voltage=facts["voltage_kV"], defocus=facts["defocus_A"], grey=True
     )
     with matplotlib.rc_context(STYLE):
         return draw(found, micrograph)
+
+
+def inspect(
+    source: Any,
+    model: Model | None = None,
+    *,
+    pixel_size: float | None = None,
+    voltage: float | None = None,
+    defocus: float | None = None,
+    force: bool = False,
+    grey: bool = False,
+) -> str:
+    """What is read of a source or all images of a file, from where, what is missing, and whether a model can judge it.
+
+    Lines to print, as ``persistem inspect`` does. PersistemError as in ``image``.
+    """
+    if isinstance(source, str | Path):
+        images = read(Path(source), pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
+    else:
+        images = [image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus)]
+    return described(images, model, force)[0]
 
 
 def image(
@@ -97,6 +126,7 @@ def image(
     pixel_size: float | None = None,
     voltage: float | None = None,
     defocus: float | None = None,
+    grey: bool = False,
 ) -> Image:
     """One micrograph from a HyperSpy signal, an array (rows, columns), a file or an image; options fill in or override.
 
@@ -104,35 +134,38 @@ def image(
     numbers.
     """
     given = {"pixel_size": pixel_size, "voltage": voltage, "defocus": defocus}
+    check(given)
     if isinstance(source, Image):
-        stated: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        return replace(source, **stated)
+        asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        own = {name: Stated(value, "the image") for name in asked if (value := getattr(source, name)) is not None}
+        return replace(source, stated=own | source.stated, **asked)
     if isinstance(source, str | Path):
-        images = read(Path(source), pixel_size=pixel_size, voltage=voltage, defocus=defocus)
+        images = read(Path(source), pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
         if len(images) != 1:
             raise PersistemError(f"{source}: {len(images)} images; persistem.reading.read gives them one by one")
         return images[0]
-    for name, value in given.items():
-        if value is not None and not (math.isfinite(value) and (value > 0 or name == "defocus")):
-            raise PersistemError(f"{name} = {value:g}: must be a finite number; all but a defocus must be positive")
     title = "array"
     if hasattr(source, "axes_manager"):
         metadata = source.metadata.as_dictionary()
         title = metadata.get("General", {}).get("title") or "signal"
-        given["voltage"] = kilovolts(mapped({"metadata": metadata}, "beam_energy")) if voltage is None else voltage
+        voltage = kilovolts(mapped({"metadata": metadata}, "beam_energy"))
         # HyperSpy lists x before y
         axes = [{"scale": axis.scale, "units": axis.units} for axis in reversed(source.axes_manager.signal_axes)]
-        found = Found(np.asarray(source.data), axes, title)
+        found = Found(np.asarray(source.data), axes, title, voltage, tags=SIGNAL_TAGS)
     else:
         found = Found(np.asarray(source), [{}, {}], title)
     try:
         if found.data.ndim != 2:
             raise BadImage(f"{found.data.ndim}-dimensional; one image, (rows, columns), is needed")
         calibrated(found)
-        given["pixel_size"] = angstrom(found) if pixel_size is None else pixel_size
+        said, problem = stated_by(found)
+        if problem is not None and pixel_size is None:
+            raise problem
         (pixels,) = frames(found)
         if isinstance(pixels, BadImage):
             raise pixels
     except BadImage as error:
-        raise PersistemError(f"{title}: {error}") from error
-    return Image(path=Path(title), frame=None, title=title, pixels=pixels, facts={"format": "array"}, **given)
+        raise unreadable(title, error) from error
+    facts = {"format": "array"} | ({"unusable_pixel_size": str(problem)} if problem is not None else {})
+    known = filled(given, said)
+    return Image(path=Path(title), frame=None, title=title, pixels=pixels, facts=facts, stated=said, **known)

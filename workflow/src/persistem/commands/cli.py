@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
             seals.check(path)
         verb(**options)
     except PersistemError as error:
-        return _fail(str(error))
+        return _fail(error.worded(maps.option))
     except OSError as error:
         return _fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
     return 0
@@ -82,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
 
     def jobs(command: argparse.ArgumentParser) -> None:
         command.add_argument("--jobs", type=int, default=1, help="processes")
+
+    def conditions(command: argparse.ArgumentParser) -> None:
+        for option, unit in (("--pixel-size", "Å"), ("--voltage", "kV"), ("--defocus", "Å, underfocus positive")):
+            command.add_argument(option, type=float, help=f"{unit}; where the files do not say, or say wrong")
+        command.add_argument("--grey", action="store_true", help="take the mean of the channels of colour images")
+        command.add_argument("--force", action="store_true", help="use these also where they contradict the files")
 
     def root(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
         command.add_argument("--root", type=Path, default=Path(), help="the folder that holds results/")
@@ -156,10 +162,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--model", type=Path, required=True, help="bundle folder")
     command.add_argument("--out", type=Path, required=True, help="folder; each image gets one in it")
     command.add_argument("--step", type=float, default=3.0, help="distance of the windows, Å; by default 3")
-    for option, unit in (("--pixel-size", "Å"), ("--voltage", "kV"), ("--defocus", "Å, underfocus positive")):
-        command.add_argument(option, type=float, help=f"{unit}; where the files do not say, or say wrong")
-    command.add_argument("--grey", action="store_true", help="map the mean of the channels of colour images")
+    conditions(command)
     jobs(command)
+    command = add(maps.inspect, protocol=False)
+    command.add_argument("images", nargs="+", type=Path, help="as of map")
+    command.add_argument("--model", type=Path, help="bundle folder: can this model judge them?")
+    conditions(command)
     return parser
 
 

@@ -5,16 +5,17 @@ The first line of a verb's docstring is its help.
 
 from __future__ import annotations
 
-import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
-from persistem.store.paths import free
+from persistem.store.paths import free, map_name
 from persistem.study.settings import section
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def map(
     pixel_size: float | None,
     voltage: float | None,
     defocus: float | None,
+    force: bool,
     grey: bool,
     jobs: int,
 ) -> None:
@@ -38,24 +40,59 @@ def map(
     from persistem.reading import read
 
     trained = bundle.load(model)
-    # each sentence about a file is printed once, not for each of its frames
-    failures: dict[str, None] = {}
+    failures: list[str] = []
     warned: set[str] = set()
     named = names(images)
     for path, name in named.items():
         try:
             frames = read(path, pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
         except (PersistemError, OSError) as error:
-            failures[_sentence(path, error)] = None
+            failures.append(_sentence(path, error))
             continue
+        refused: dict[str, list[str]] = {}
         for image in frames:
-            folder = name if image.frame is None else free(f"{name}-frame-{image.frame}", named.values())
             try:
-                _map(image, trained, out / folder, step, jobs, warned)
+                _map(image, trained, _folder(out, name, image, named), step, jobs, warned, force)
             except (PersistemError, OSError) as error:
-                failures[_sentence(path, error)] = None
+                refused.setdefault(_sentence(path, error), []).append(str(image.frame))
+        # a sentence that holds for all frames is printed once
+        for sentence, numbers in refused.items():
+            failures.append(sentence if len(numbers) == len(frames) else f"{sentence} (frame {', '.join(numbers)})")
     if failures:
         raise PersistemError("\npersistem: ".join(failures))
+
+
+def inspect(
+    images: list[Path],
+    model: Path | None,
+    pixel_size: float | None,
+    voltage: float | None,
+    defocus: float | None,
+    force: bool,
+    grey: bool,
+) -> None:
+    """say what is read of micrographs, from where, what is missing, and whether a model can judge them"""
+    from persistem.maps.inspecting import described
+    from persistem.model import bundle
+    from persistem.reading import read
+
+    trained = None if model is None else bundle.load(model)
+    refused = []
+    for k, path in enumerate(dict.fromkeys(images)):
+        if k:
+            print()
+        try:
+            frames = read(path, pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
+        except (PersistemError, OSError) as error:
+            print(_sentence(path, error), flush=True)
+            refused.append(path)
+            continue
+        text, usable = described(frames, trained, force, option)
+        print(text, flush=True)
+        if not usable:
+            refused.append(path)
+    if refused:
+        raise PersistemError(f"cannot be mapped as it is: {', '.join(str(path) for path in refused)}")
 
 
 def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model: Path, jobs: int) -> None:
@@ -75,12 +112,12 @@ def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model:
     warned: set[str] = set()
     try:
         with new_folder(out) as folder:
-            for image in read(micrograph, pixel_size=asked.pixel_size, voltage=asked.voltage, defocus=asked.defocus):
+            conditions = {"pixel_size": asked.pixel_size, "voltage": asked.voltage, "defocus": asked.defocus}
+            for image in read(micrograph, **conditions, grey=asked.grey):
                 part = folder if image.frame is None else folder / f"frame-{image.frame}"
-                _map(image, trained, part, step, jobs, warned, name_of(image))
-    except PersistemError as error:  # name the study's settings instead of the options
-        sentence = re.sub(r"--(pixel-size|voltage|defocus|step)\b", lambda o: o[1].replace("-", "_"), str(error))
-        raise PersistemError(sentence) from error
+                _map(image, trained, part, step, jobs, warned, asked.force, name_of(image))
+    except PersistemError as error:
+        raise PersistemError(error.worded(_key)) from error
 
 
 def publish_map(source: Path, out: Path) -> None:
@@ -90,19 +127,51 @@ def publish_map(source: Path, out: Path) -> None:
     publish_map(source, out)
 
 
+def option(setting: str) -> str:
+    """A setting as the command line calls it."""
+    return "--" + setting.replace("_", "-")
+
+
+def _key(setting: str) -> str:
+    """A setting as a study calls it."""
+    return "model.step" if setting == "step" else f"micrographs.{setting}"
+
+
 def names(images: list[Path]) -> dict[Path, str]:
-    """The folder name of each image: its stem, numbered if it is taken; an image listed twice counts once."""
+    """The folder name of each image: its stem; if several share that, with their folders before it, or numbered.
+
+    An image listed twice counts once.
+    """
+    once = {path.resolve(): path for path in reversed(images)}
+    distinct = [path for path in dict.fromkeys(images) if once[path.resolve()] == path]
+    stems = Counter(map_name(path).lower() for path in distinct)
     folders: dict[Path, str] = {}
-    seen = set()
-    for path in images:
-        if path.resolve() not in seen:
-            seen.add(path.resolve())
-            folders[path] = free(path.stem, folders.values())
+    for path in distinct:
+        folders[path] = free(map_name(path, folder=stems[map_name(path).lower()] > 1), folders.values())
     return folders
 
 
+def _folder(out: Path, name: str, image: Image, named: dict[Path, str]) -> Path:
+    """The folder for the map of an image: the first of its names that holds no map of another file or frame."""
+    from persistem.maps.files import of_another
+
+    frame = "" if image.frame is None else f"-frame-{image.frame}"
+    others = [other for path, other in named.items() if path != image.path]
+    first = name if not frame else free(name + frame, named.values())
+    with_parent = map_name(image.path.absolute(), folder=True) + frame
+    candidates = chain([first, with_parent], (f"{with_parent}-{number}" for number in count(2)))
+    return next(out / name for name in candidates if name not in others and not of_another(out / name, image))
+
+
 def _map(
-    image: Image, model: Model, out: Path, step: float, jobs: int, warned: set[str], title: str | None = None
+    image: Image,
+    model: Model,
+    out: Path,
+    step: float,
+    jobs: int,
+    warned: set[str],
+    force: bool,
+    title: str | None = None,
 ) -> None:
     """Map one image into one folder; print new warnings on standard error, shares on standard output."""
     from persistem.maps import map_image, write
@@ -112,7 +181,7 @@ def _map(
     refuse_foreign(out)
     title = title or str(out)
     with _progress(Path(title).name) as progress:
-        mapped = map_image(image, model, step, jobs, progress)
+        mapped = map_image(image, model, step, jobs, progress, force)
     left_out = [readable(f"{image.path}: {reason}; left out") for reason in image.facts.get("skipped", ())]
     for warning in (*left_out, *mapped.facts["warnings"]):
         if warning not in warned:
@@ -125,7 +194,7 @@ def _map(
 
 def _sentence(path: Path, error: PersistemError | OSError) -> str:
     if isinstance(error, PersistemError):
-        return str(error)
+        return error.worded(option)
     return f"{error.filename or path}: {error.strerror or error}"
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from persistem.errors import PersistemError
+from persistem.errors import PersistemError, Setting
+from persistem.maps.mapping import identity
 from persistem.maps.overlay import write_overlay
 from persistem.maps.page import write_page
 from persistem.maps.regions import write_regions
@@ -35,9 +36,11 @@ def write(map: Map, image: Image, model: Model, out: Path) -> None:
     Raises
     ------
     PersistemError
-        if ``out`` exists and is not a map.
+        if ``out`` exists and is not a map, or is the map of another file.
     """
     refuse_foreign(Path(out))
+    if of_another(Path(out), image):
+        raise PersistemError(f"{out}: is the map of another file; choose another ", Setting("out"))
     with replaced_folder(out) as folder:
         write_tiff(map, folder / "map.tif")
         write_hyperspy(map, folder / "map.hspy")
@@ -51,9 +54,24 @@ def write(map: Map, image: Image, model: Model, out: Path) -> None:
 def refuse_foreign(out: Path) -> None:
     """Raise PersistemError if ``out`` is there and neither a map nor an empty folder: nothing in it may be lost."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise PersistemError(f"{out}: is there already and is not a map; choose another --out")
+        raise PersistemError(f"{out}: is there already and is not a map; choose another ", Setting("out"))
     if out.is_dir() and not (out / FACTS).is_file() and any(out.iterdir()):
-        raise PersistemError(f"{out}: is there already and holds no map ({FACTS}); choose another --out")
+        raise PersistemError(f"{out}: is there already and holds no map ({FACTS}); choose another ", Setting("out"))
+
+
+def of_another(out: Path, image: Image) -> bool:
+    """Whether the folder ``out`` holds the map of another file or frame: neither of this content nor of this path.
+
+    An image that is no file, such as an array, has nothing to tell it by, so its map may replace another such.
+    """
+    if not (out / FACTS).is_file():
+        return False
+    try:
+        there = json.loads((out / FACTS).read_text("utf-8"))["image"]
+        same = any(there.get(name) == value for name, value in identity(image.path).items())
+        return not same or there.get("frame") != image.frame
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return True  # whatever it is, it is nobody's to replace
 
 
 def write_tiff(map: Map, out: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,24 +17,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.descriptors import windows
-from persistem.errors import PersistemError
+from persistem.errors import PersistemError, Setting
+from persistem.imaging.optics import wavelength
 from persistem.maps.detail import Collector, Detail
 from persistem.maps.signals import signal
 from persistem.model.bundle import versions
-from persistem.model.classifier import REASONS, Model
-from persistem.reading import Image, needs
+from persistem.model.classifier import FAR_DEFOCUS, REASONS, Model
+from persistem.reading import Image
+from persistem.reading.asked import QUANTITIES, Clause, differences, obstacles, refusal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 #: Default distance of the windows, Å.
 STEP = 3.0
 #: Largest relative difference of the voltage from the model's: the wavelength enters every phase.
 VOLTAGE_TOLERANCE = 0.01
+#: Pixels of the model's sampling in the finest detail that its windows resolve.
+DETAIL = 5
 #: Floor of a window's probabilities, so that one window alone cannot rule out a state for a place.
 LEAST = 1e-4
 #: Shares below this are rounding.
@@ -84,6 +91,7 @@ def map_image(
     step: float = STEP,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    force: bool = False,
 ) -> Map:
     """Find the state that each place of a micrograph shows, by the windows that hold it.
 
@@ -99,31 +107,30 @@ def map_image(
         processes
     progress
         called with how much is done, and of how much
+    force
+        map also where the image's values contradict what its file states
 
     Returns
     -------
     Map
-        ``facts["warnings"]`` says in sentences what the training did not cover, such as the defocus.
+        all abstained if the defocus is far from the training; ``facts["warnings"]`` says in sentences what the
+        training did not cover and what contradicts the file
 
     Raises
     ------
     PersistemError
-        if the pixel size, voltage or defocus is not known, the voltage is not the model's, the pixels are too coarse
-        for the model, the image is smaller than a window, or no window holds an image.
+        with all that ``objections`` finds, if the step is finer than a pixel of the model, or if no window holds an
+        image.
     """
-    name = name_of(image)
-    warnings = _check(image, model)
     sampling = model.windows.sampling
     if not (math.isfinite(step) and step >= sampling):
-        raise PersistemError(f"--step {step:g} Å: must be at least a pixel of the model, {sampling:g} Å")
+        raise PersistemError(Setting("step"), f" = {step:g} Å: must be at least a pixel of the model, {sampling:g} Å")
+    against = objections(image, model, force)
+    if against:
+        raise refusal(str(image.path), against)
+    name = name_of(image)
     stride, side = windows.step(model.windows, step), windows.side(model.windows)
     with _resampled(image, sampling) as pixels:
-        if min(pixels.shape) < side:
-            rows, columns = (size * sampling / 10 for size in pixels.shape)
-            raise PersistemError(
-                f"{name}: {columns:.3g} x {rows:.3g} nm is smaller than a window of the model,"
-                f" {model.windows.size / 10:g} nm wide"
-            )
         shape = tuple((size - side) // stride + 1 for size in pixels.shape)
         probability = np.empty((*shape, len(model.states)), dtype=np.float32)
         reason = np.empty(shape, dtype=np.uint8)
@@ -137,6 +144,8 @@ def map_image(
     if (reason == 1).all():
         raise PersistemError(f"{name}: no part of it shows anything: constant, saturated or not finite throughout")
     probability, reason = together(probability, reason, side // 2 // stride)
+    if far_defocus(image, model):
+        reason[reason != 1] = FAR_DEFOCUS
     assert image.pixel_size is not None
     # the first pixels of the resampled image and of the micrograph have the same centre
     centre = ((side - 1) * sampling + image.pixel_size) / 2
@@ -153,7 +162,7 @@ def map_image(
             "model": _facts_of_model(model),
             "parameters": {"step_A": stride * sampling, "window_A": side * sampling, "sampling_A": sampling},
             "versions": versions(),
-            "warnings": warnings,
+            "warnings": cautions(image, model),
         },
         detail=collected.detail(),
     )
@@ -201,9 +210,17 @@ def name_of(image: Image) -> str:
 
 
 def facts_of(image: Image) -> dict[str, Any]:
-    """The facts of an image, as plain values."""
+    """The facts of an image, as plain values.
+
+    ``sources`` says of pixel size, voltage and defocus where in the file they stand, or ``given``; ``corrections`` what
+    was given otherwise than the file states it. ``sha256`` is the file's, ``place`` a digest of its path.
+    """
+    changed = differences(image)
+    corrected = {difference.setting for difference in changed}
     return {
         "file": readable(image.path.name),
+        "folder": readable(image.path.absolute().parent.name) if image.path.is_file() else None,
+        **identity(image.path),
         "frame": image.frame,
         "title": readable(image.title),
         "rows": image.pixels.shape[0],
@@ -211,8 +228,36 @@ def facts_of(image: Image) -> dict[str, Any]:
         "pixel_size_A": image.pixel_size,
         "voltage_kV": image.voltage,
         "defocus_A": image.defocus,
+        "sources": {
+            name: stated.tag if (stated := image.stated.get(name)) and name not in corrected else "given"
+            for name in QUANTITIES
+            if getattr(image, name) is not None
+        },
+        "corrections": [
+            {"setting": d.setting, "given": d.asked, "file": d.stated, "tag": d.tag, "forced": d.contradicts}
+            for d in changed
+        ],
         "file_says": _readable(image.facts),
     }
+
+
+def identity(path: Path) -> dict[str, str | None]:
+    """What tells a file from another of its name: ``sha256`` of its content, and ``place``, a digest of its path.
+
+    The path itself may tell more than its owner wants to publish. None if there is no such file, as for an array.
+    """
+    if not path.is_file():
+        return {"sha256": None, "place": None}
+    place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
+    status = path.stat()
+    return {"sha256": _sha256(path, status.st_ino, status.st_size, status.st_mtime_ns), "place": place}
+
+
+@lru_cache(maxsize=16)
+def _sha256(path: Path, *status: int) -> str:
+    """SHA-256 of a file, read once for all frames of a stack; ``status`` says whether the file is still the same."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def readable(text: str) -> str:
@@ -239,24 +284,64 @@ def _facts_of_model(model: Model) -> dict[str, Any]:
     }
 
 
-def _check(image: Image, model: Model) -> list[str]:
-    """Refuse an image that the model cannot judge; return warnings of what it was not trained for but may judge."""
-    needs(image)
+def objections(image: Image, model: Model, force: bool = False) -> list[Clause]:
+    """Why a model cannot map an image: all clauses, to follow its name; none if it can.
+
+    A quantity is not known, or with ``force`` no obstacle, contradicts the file; the voltage is not the model's; the
+    pixels are too coarse or too fine for the model; the image is smaller than a window.
+    """
+    found = obstacles(image, force)
+    if image.voltage is not None and abs(image.voltage / model.voltage - 1) > VOLTAGE_TOLERANCE:
+        taken, trained = f"{image.voltage:g} kV", f"{model.voltage:g} kV"
+        wrong = (", or if the file is wrong add ", Setting("voltage"), " and ", Setting("force"))
+        found.append((f"taken at {taken}, but the model is of {trained}; train one for {taken}",
+                      *(wrong if "voltage" in image.stated else ())))  # fmt: skip
+    if image.pixel_size is not None:
+        try:
+            windows.check_pixel_size(image.pixel_size, model.windows.sampling)
+        except PersistemError as error:
+            found.append(error.args)
+        shape = windows.resampled_shape(image.pixels.shape, image.pixel_size, model.windows.sampling)
+        if min(shape) < windows.side(model.windows):
+            height, width = (size * image.pixel_size / 10 for size in image.pixels.shape)
+            found.append((f"{width:.3g} x {height:.3g} nm is smaller than a window of the model,"
+                          f" {model.windows.size / 10:g} nm wide",))  # fmt: skip
+    return found
+
+
+def cautions(image: Image, model: Model | None = None) -> list[str]:
+    """Sentences on what contradicts the file and, with a model, on what it was not trained for."""
     name = str(image.path)  # the file's name: these messages hold for all its frames
-    assert image.voltage is not None and image.defocus is not None
-    if abs(image.voltage / model.voltage - 1) > VOLTAGE_TOLERANCE:
-        raise PersistemError(
-            f"{name}: taken at {image.voltage:g} kV, but the model is of {model.voltage:g} kV; train one for"
-            f" {image.voltage:g} kV, or correct a wrong file with --voltage"
-        )
-    warnings = []
-    low, high = model.defoci
-    if not low <= image.defocus <= high:
+    found = [f"{name}: {difference}" for difference in differences(image) if difference.contradicts]
+    if "unusable_pixel_size" in image.facts:
+        reason = image.facts["unusable_pixel_size"]
+        found.append(f"{name}: {reason}; pixel_size = {image.pixel_size:.4g} Å was given instead")
+    if model is None:
+        return found
+    beyond = _beyond(image, model)
+    if beyond:
+        low, high = model.defoci
         trained = f"{low:g} Å" if low == high else f"{low:g} to {high:g} Å"
-        warnings.append(f"{name}: a defocus of {image.defocus:g} Å, but the model was trained at {trained}")
+        far = ", which is too far from it: it abstains everywhere" if far_defocus(image, model) else ""
+        found.append(f"{name}: a defocus of {image.defocus:g} Å, but the model was trained at {trained}{far}")
     if image.facts.get("mode") == "STEM":
-        warnings.append(f"{name}: a scanned image (STEM), but the model was trained on TEM images")
-    return warnings
+        found.append(f"{name}: a scanned image (STEM), but the model was trained on TEM images")
+    return found
+
+
+def far_defocus(image: Image, model: Model) -> bool:
+    """Whether a defocus is farther from the trained ones than d²/λ, d being the finest detail that windows resolve.
+
+    The lens turns the phase of a detail of size d by πλΔf/d² (O. Scherzer, J. Appl. Phys. 20 (1949) 20), so that over
+    this distance, 40 Å for 1 Å at 200 kV, dark becomes bright.
+    """
+    return _beyond(image, model) > (DETAIL * model.windows.sampling) ** 2 / wavelength(model.voltage)
+
+
+def _beyond(image: Image, model: Model) -> float:
+    """How far the defocus of an image (Å) is from the range of the model's; 0 inside, or if it is not known."""
+    low, high = model.defoci
+    return 0.0 if image.defocus is None else max(low - image.defocus, image.defocus - high, 0.0)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.maps.mapping import Map, readable
+from persistem.reading.asked import differences
 from persistem.report.figures.drawing import COLOURS, COLUMN, DPI, PAGE, scale_bar, signed, style
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def draw(map: Map, image: Image) -> Figure:
     conditions = [f"{image.voltage:g} kV"] if image.voltage is not None else []
     conditions += [f"defocus {signed(image.defocus)}"] if image.defocus is not None else []
     frame = [] if image.frame is None else [f"frame {image.frame}"]
-    axis.set_title(_plain("\n".join([image.title or image.path.name, ", ".join([*frame, *conditions])])))
+    against = [difference for difference in differences(image) if difference.contradicts]
+    forced = [f"Forced: {d.setting} {d.values[0]}; the {d.source} says {d.values[1]}" for d in against]
+    axis.set_title(_plain("\n".join([image.title or image.path.name, ", ".join([*frame, *conditions]), *forced])))
     shares = map.shares
     patches = [Patch(color=_colour(k), label=_plain(f"{s} {shares[s]:.0%}")) for k, s in enumerate(map.states)]
     patches.append(Patch(facecolor="0.8", edgecolor="0.35", hatch="////", label=f"abstained {shares['abstained']:.0%}"))

@@ -29,7 +29,10 @@ REASONS = (
     "contrast unlike the training",
     "spectrum unlike the training",
     "vacuum: counting noise alone",
+    "defocus far from the training",
 )
+#: The reason that holds for a whole micrograph.
+FAR_DEFOCUS = len(REASONS) - 1
 
 
 class Verdict(NamedTuple):

@@ -6,26 +6,19 @@ for image in read(Path("film.dm4"), defocus=500.0):
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
+from persistem.reading import asked
+from persistem.reading.asked import Stated
 from persistem.reading.formats import datasets, kind_of
-from persistem.reading.found import BadImage, Found, angstrom, calibrated
+from persistem.reading.found import BadImage, Found, calibrated
 from persistem.reading.pixels import frames, one_line, quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-#: The options that fill in or correct what a file says.
-OPTIONS = {
-    "pixel_size": ("its pixel size", "--pixel-size (Å)"),
-    "voltage": ("the voltage", "--voltage (kV)"),
-    "defocus": ("the defocus", "--defocus (Å, underfocus positive)"),
-}
 
 
 @dataclass(frozen=True)
@@ -40,6 +33,7 @@ class Image:
     voltage: float | None  # kV
     defocus: float | None  # Å, underfocus positive
     facts: dict[str, Any]  # format, mode (TEM, STEM, unknown), exposure_s, skipped…: plain values
+    stated: dict[str, Stated] = field(default_factory=dict)  # what the source itself says, by the names above
 
 
 def read(
@@ -62,7 +56,7 @@ def read(
     path
         the file; its content, not its name, decides the format, except for SER and EMI
     pixel_size, voltage, defocus
-        Å, kV, Å (underfocus positive); each replaces what the file says
+        Å, kV, Å (underfocus positive); each replaces what the file says, which ``stated`` keeps
     grey
         take the mean of the channels of a colour image, which is refused otherwise
 
@@ -75,57 +69,53 @@ def read(
     """
     path = Path(path)
     given = {"pixel_size": pixel_size, "voltage": voltage, "defocus": defocus}
-    for name, value in given.items():
-        if value is not None and not (math.isfinite(value) and (value > 0 or name == "defocus")):
-            raise PersistemError(f"{OPTIONS[name][1]} = {value:g}: must be a {'' if name == 'defocus' else 'positive '}"
-                                 "finite number")  # fmt: skip
+    asked.check(given)
     kind = _kind(path)
     images: list[Image] = []
     frame_numbers: list[int] = []
-    skipped: list[str] = []
+    skipped: list[BadImage] = []
     count = 0
     try:
         with quiet():
             for found in datasets(path, kind):
                 if isinstance(found, BadImage):
-                    skipped.append(str(found))
+                    skipped.append(found)
                     continue
                 try:
                     calibrated(found)
-                    size = pixel_size if pixel_size is not None else angstrom(found)
+                    stated, problem = asked.stated_by(found)
+                    if problem is not None and pixel_size is None:
+                        raise problem
                     pixels = list(frames(found, grey))
                 except BadImage as error:
-                    skipped.append(str(error))
+                    skipped.append(error)
                     continue
                 for frame in pixels:
                     if isinstance(frame, BadImage):
-                        skipped.append(str(frame))
+                        skipped.append(frame)
                     else:
-                        images.append(_image(path, found, frame, given | {"pixel_size": size}))
+                        images.append(_image(path, found, frame, given, stated, problem))
                         frame_numbers.append(count)
                     count += 1
     except PersistemError:
         raise
     except BadImage as error:
-        raise PersistemError(f"{path}: {error}") from error
+        raise asked.unreadable(path, error) from error
     except Exception as error:  # whatever a library stumbles over
         raise PersistemError(
             f"{path}: truncated or corrupted, it cannot be read as {kind} ({one_line(error)})"
         ) from error
     if not images:
-        raise PersistemError(f"{path}: {skipped[0] if skipped else f'this {kind} holds no image'}")
-    return [_numbered(image, k if count > 1 else None, skipped) for image, k in zip(images, frame_numbers, strict=True)]
+        raise asked.unreadable(path, skipped[0] if skipped else BadImage(f"this {kind} holds no image"))
+    said = [str(reason) for reason in skipped]
+    return [_numbered(image, k if count > 1 else None, said) for image, k in zip(images, frame_numbers, strict=True)]
 
 
-def needs(image: Image, *names: str) -> None:
-    """Raise PersistemError, naming the options, if one of ``pixel_size``, ``voltage``, ``defocus`` is not known.
-
-    Without names all three are needed.
-    """
-    missing = [OPTIONS[name] for name in names or OPTIONS if getattr(image, name) is None]
-    if missing:
-        what, options = (" and ".join(part) for part in zip(*missing, strict=True))
-        raise PersistemError(f"{image.path}: the file does not say {what}; give {options}")
+def needs(image: Image) -> None:
+    """Raise PersistemError, naming the settings, if the pixel size, the voltage or the defocus is not known."""
+    unknown = asked.missing(image)
+    if unknown:
+        raise asked.refusal(str(image.path), [unknown])
 
 
 def _kind(path: Path) -> str:
@@ -137,10 +127,17 @@ def _kind(path: Path) -> str:
         raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _image(path: Path, found: Found, pixels: NDArray[Any], given: dict[str, float | None]) -> Image:
-    known = {"voltage": found.voltage, "defocus": found.defocus}
-    stated = {name: known.get(name) if value is None else float(value) for name, value in given.items()}
-    return Image(path=path, frame=None, title=found.title, pixels=pixels, facts=dict(found.facts), **stated)
+def _image(
+    path: Path,
+    found: Found,
+    pixels: NDArray[Any],
+    given: dict[str, float | None],
+    stated: dict[str, Stated],
+    problem: BadImage | None,
+) -> Image:
+    facts = found.facts | ({"unusable_pixel_size": str(problem)} if problem is not None else {})
+    known = asked.filled(given, stated)
+    return Image(path=path, frame=None, title=found.title, pixels=pixels, facts=facts, stated=stated, **known)
 
 
 def _numbered(image: Image, frame: int | None, skipped: list[str]) -> Image:

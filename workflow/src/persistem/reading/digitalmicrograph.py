@@ -51,18 +51,22 @@ def _found(path: Path, image: Any, order: str) -> Found:
         raise BadImage("a spectrum or a single value, not an image")
     fits(shape, dtype, min(stored, path.stat().st_size - offset), compressed=False)
     pixels = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
-    tags = {"ImageList": {"TagGroup0": image.imdict.to_dict()}}
-    signal = {"original_metadata": tags, "mapping": image.get_mapping()}
-    microscope = lookup(tags, "ImageList.TagGroup0.ImageTags.Microscope Info") or {}
+    metadata = {"ImageList": {"TagGroup0": image.imdict.to_dict()}}
+    signal = {"original_metadata": metadata, "mapping": image.get_mapping()}
+    microscope = lookup(metadata, "ImageList.TagGroup0.ImageTags.Microscope Info") or {}
     facts: dict[str, Any] = {"mode": _mode(microscope)}
-    exposure = number(lookup(tags, "ImageList.TagGroup0.ImageTags.DataBar.Exposure Time (s)"))
+    exposure = number(lookup(metadata, "ImageList.TagGroup0.ImageTags.DataBar.Exposure Time (s)"))
     if exposure is not None:
         facts["exposure_s"] = exposure
+    date = mapped(signal, "date")
+    if isinstance(date, str) and date:
+        facts["date"] = date
     name = microscope.get("Name") or microscope.get("Microscope")
     if isinstance(name, str) and name:
         facts["instrument"] = name
     axes = image.get_axes_dict()
-    found = Found(pixels, axes, str(image.title), kilovolts(mapped(signal, "beam_energy")), None, facts)
+    tags = {"pixel_size": "ImageData.Calibrations.Dimension", "voltage": "Microscope Info.Voltage"}
+    found = Found(pixels, axes, str(image.title), kilovolts(mapped(signal, "beam_energy")), None, facts, tags)
     if facts["mode"] == "TEM" and "DIFF" in str(microscope.get("Imaging Mode", "")).upper() and _uncalibrated(axes):
         found.not_image = "a diffraction pattern (its imaging mode), not an image"
     return found

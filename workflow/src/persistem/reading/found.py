@@ -38,7 +38,17 @@ SMALLEST, LARGEST = 1e-3, 1e6
 
 
 class BadImage(Exception):
-    """Why something in a file is not a micrograph: a clause to follow the file's name."""
+    """Why something in a file is not a micrograph: a clause to follow the file's name, whole or in parts.
+
+    A part may be a ``persistem.errors.Setting``, which each face words.
+    """
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.args))
+
+
+class BadPixelSize(BadImage):
+    """Why the pixel size that a file states cannot be used; one that the caller gives replaces it."""
 
 
 @dataclass
@@ -54,6 +64,8 @@ class Found:
     voltage: float | None = None  # kV
     defocus: float | None = None  # Å, underfocus positive
     facts: dict[str, Any] = field(default_factory=dict)
+    #: Where in the file ``pixel_size``, ``voltage`` and ``defocus`` stand.
+    tags: dict[str, str] = field(default_factory=dict)
     not_image: str = ""  # why it is no image, where more than its axes says so
 
 
@@ -94,7 +106,7 @@ def calibrated(found: Found) -> None:
 def angstrom(found: Found) -> float | None:
     """Pixel size in Å by the last two axes; None if they are not calibrated.
 
-    Raises BadImage if it cannot be used.
+    Raises BadPixelSize if it cannot be used.
     """
     if len(found.axes) < 2:
         return None
@@ -102,9 +114,8 @@ def angstrom(found: Found) -> float | None:
     if rows is None or columns is None:
         return None
     if abs(rows / columns - 1) > 0.01:
-        raise BadImage(
-            f"its pixels are {columns:.4g} Å wide and {rows:.4g} Å high, but only square ones can be used; if that is"
-            " wrong, give --pixel-size (Å)"
+        raise BadPixelSize(
+            f"its pixels are {columns:.4g} Å wide and {rows:.4g} Å high, but only square ones can be used"
         )
     return columns
 
@@ -114,10 +125,10 @@ def _length(scale: object, units: object) -> float | None:
     if name in NONE or size is None or size == 0:
         return None
     if name not in LENGTHS:
-        raise BadImage(f"its pixel size is in {str(units)[:20]!r}, which is not a length; give --pixel-size (Å)")
+        raise BadPixelSize(f"its pixel size is in {str(units)[:20]!r}, which is not a length")
     length = abs(size) * LENGTHS[name]
     if not SMALLEST <= length <= LARGEST:
-        raise BadImage(f"its pixels would be {length:.3g} Å wide, which no micrograph's are; give --pixel-size (Å)")
+        raise BadPixelSize(f"its pixels would be {length:.3g} Å wide, which no micrograph's are")
     return length
 
 

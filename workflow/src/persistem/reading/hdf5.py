@@ -96,6 +96,11 @@ def _velox(file: Any) -> Iterator[Found]:
         found = _found(signal)
         found.voltage = found.voltage or kilovolts(lookup(metadata, "Optics.AccelerationVoltage"))
         found.defocus = underfocus(lookup(metadata, "Optics.Defocus"))
+        found.tags = {
+            "pixel_size": "BinaryResult.PixelSize",
+            "voltage": "Optics.AccelerationVoltage",
+            "defocus": "Optics.Defocus",
+        }
         operating = OPERATING.get(str(lookup(metadata, "Optics.OperatingMode")), "unknown")
         found.facts["mode"] = operating
         if operating == "TEM" and str(lookup(metadata, "Optics.ProjectorMode")) == DIFFRACTION:
@@ -115,8 +120,12 @@ def _found(signal: dict[str, Any]) -> Found:
     exposure = number(mapped(signal, "exposure"))
     if exposure is not None:
         facts["exposure_s"] = exposure
+    date = mapped(signal, "date")
+    if isinstance(date, str) and date:
+        facts["date"] = date
     title = str(search(signal["metadata"], "title") or "")
-    found = Found(signal["data"], signal["axes"], title, kilovolts(mapped(signal, "beam_energy")), None, facts)
+    tags = {"pixel_size": "the scale of its axes", "voltage": "beam_energy"}
+    found = Found(signal["data"], signal["axes"], title, kilovolts(mapped(signal, "beam_energy")), None, facts, tags)
     if "diffraction" in kind:
         found.not_image = "a diffraction pattern (HyperSpy's signal type), not an image"
     return found

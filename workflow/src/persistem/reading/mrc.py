@@ -46,12 +46,13 @@ def datasets(path: Path) -> Iterator[Found]:
     shape = (sections, rows, columns) if sections > 1 else (rows, columns)
     fits(shape, dtype, size - HEADER - extra, compressed=False)
     pixels = np.memmap(path, dtype=dtype, mode="r", offset=HEADER + extra, shape=shape)
-    scales = _pixel_size(header, order)
+    scales, tag = _pixel_size(header, order), "the header's cell"
     if extra == FEI_BYTES and scales == (None, None) and len(extended) == FEI_PIXEL_SIZE + 4:
         metres = number(struct.unpack(f"{order}f", extended[FEI_PIXEL_SIZE:])[0])
         scales = (metres * 1e10, metres * 1e10) if metres and 1e-13 < metres < 1e-6 else scales
+        tag = "FEI's extended header"
     axes = [{"navigate": True}] * (len(shape) - 2) + [{"scale": scale, "units": "Å"} for scale in scales]
-    yield Found(pixels[..., ::-1, :], axes, title=path.stem)
+    yield Found(pixels[..., ::-1, :], axes, title=path.stem, tags={"pixel_size": tag})
 
 
 def _order(header: bytes) -> str:

@@ -36,7 +36,7 @@ def datasets(file: Any) -> Iterator[Found]:
             data, axes = lazy.transpose(order), [axes[k] for k in order]
         for k, axis in enumerate(axes):
             axis["navigate"] = k < len(axes) - 2
-        yield Found(data, axes, title=group.name.rpartition("/")[2])
+        yield Found(data, axes, title=group.name.rpartition("/")[2], tags={"pixel_size": "its dimension vectors"})
 
 
 def _axis(dimension: Any, size: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem.errors import Setting
 from persistem.reading.found import BadImage, Found
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ def _grey(pixels: NDArray[Any], grey: bool) -> NDArray[Any]:
     if np.array_equal(red, green) and np.array_equal(red, blue):
         return np.ascontiguousarray(red)
     if not grey:
-        raise BadImage("a colour image (RGB), but a micrograph is grey; --grey takes the mean of its channels")
+        raise BadImage(
+            "a colour image (RGB), but a micrograph is grey; ", Setting("grey"), " takes the mean of its channels"
+        )
     mean: NDArray[Any] = (red.astype(np.float64) + green + blue) / 3
     if red.dtype.kind in "iu":
         mean = np.rint(mean)

@@ -55,7 +55,8 @@ def _found(ser: Path, emi: Path | None) -> Found:
     instrument = mapped(signal, "microscope")
     if isinstance(instrument, str):
         facts["instrument"] = instrument
-    found = Found(signal["data"], signal["axes"], ser.stem, kilovolts(voltage), defocus, facts)
+    tags = {"pixel_size": "the SER's calibration", "voltage": "the EMI's High tension", "defocus": "the EMI's Defocus"}
+    found = Found(signal["data"], signal["axes"], ser.stem, kilovolts(voltage), defocus, facts, tags)
     if facts["mode"] == "TEM" and "Diffraction" in mode:
         found.not_image = "a diffraction pattern (its mode in the EMI), not an image"
     return found

@@ -63,13 +63,14 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
             signal = _read_tiff(file, part, str(path), lazy=True, RGB_as_structured_array=False)
             metadata = signal["original_metadata"]
             axes = [axis for axis, code in zip(signal["axes"], part.axes, strict=True) if code != "S"]
-            _put_right(axes, metadata)
+            tag = _put_right(axes, metadata)
             if sizes:
-                axes[-2:] = sizes[k]
+                axes[-2:], tag = sizes[k], "OME-XML, PhysicalSize"
             for n, axis in enumerate(axes):
                 axis["navigate"] = n < len(axes) - 2
             voltage = mapped(signal, "beam_energy") or search(metadata, "AcceleratingVoltage")
             found = Found(pixels, axes, str(search(signal["metadata"], "title") or path.stem), kilovolts(voltage))
+            found.tags = {"pixel_size": tag, "voltage": "the maker's TIFF tag"}
             about = str((file.imagej_metadata or {}).get("Info", ""))
             if "intensity_scale" in about:
                 if len(parts) == 1 and as_written(file) and _same_size(found, json.loads(about)):
@@ -149,15 +150,19 @@ def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
     return inverted
 
 
-def _put_right(axes: list[dict[str, Any]], metadata: dict[str, Any]) -> None:
-    """Set ImageJ's pixel size: RosettaSciIO loses a unit that is not the micron, and takes none for 1."""
+def _put_right(axes: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
+    """Set ImageJ's pixel size: RosettaSciIO loses a unit that is not the micron, and takes none for 1.
+
+    Returns where the pixel size stands.
+    """
     description = str(metadata.get("ImageDescription", ""))
     units = [re.search(rf"^{name}=(.*)$", description, re.MULTILINE) for name in ("yunit", "unit")]
     if not description.startswith("ImageJ") or units[1] is None:
-        return
+        return "the maker's TIFF tags"
     for axis, tag, said in zip(axes[-2:], ("YResolution", "XResolution"), units, strict=True):
         pixels, lengths = metadata.get(tag) or (0, 1)
         axis |= {"scale": lengths / pixels if pixels else None, "units": (said or units[1])[1].strip()}
+    return "ImageJ's unit and resolution"
 
 
 def _same_size(found: Found, about: dict[str, Any]) -> bool:
@@ -174,6 +179,8 @@ def _own(path: Path, found: Found) -> None:
     pixel_size, defocus = number(about.get("pixel_size_A")), number(about.get("defocus_A"))
     found.axes = [{"scale": pixel_size, "units": "Å"}] * 2
     found.voltage = kilovolts(about.get("voltage_kV"))
+    names = {"pixel_size": "pixel_size_A", "voltage": "voltage_kV", "defocus": "defocus_A"}
+    found.tags = {name: f"{key} in PersisTEM's description" for name, key in names.items()}
     if defocus is not None:
         found.defocus = underfocus(defocus, about.get("defocus_sign"))
     found.facts = {"mode": "TEM", "instrument": "simulation", "defocus_origin": str(about.get("defocus_origin"))}

@@ -174,11 +174,22 @@ def defocus_id(defocus: float) -> str:
 
 
 def micrograph_id(file: str, taken: Collection[str]) -> str:
-    """Identifier of a user's micrograph: the file's stem, numbered if it is one of ``taken``.
+    """Identifier of a user's micrograph: the file's stem, or if it is one of ``taken``, with its folder before it.
 
     Anything but letters, digits and ``_+-`` becomes ``_``.
     """
-    return free(re.sub(r"[^\w+-]", "_", Path(file).stem), taken)
+    plain = [re.sub(r"[^\w+-]", "_", name) for name in (map_name(Path(file)), map_name(Path(file), folder=True))]
+    return plain[0] if free(plain[0], taken) == plain[0] else free(plain[1], taken)
+
+
+def map_name(file: Path, folder: bool = False) -> str:
+    """The name of a file's map: its stem, on demand with the name of its folder before it.
+
+    A name of dots alone, such as ``..tif`` has, would be a folder above; then it is what follows them.
+    """
+    stem = file.stem if file.stem.strip(".") else file.name.strip(".") or "image"
+    parent = file.parent.name.strip(".")
+    return f"{parent}-{stem}" if folder and parent else stem
 
 
 def free(name: str, taken: Collection[str]) -> str:

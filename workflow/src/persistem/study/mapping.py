@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from glob import glob, has_magic
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from persistem.store.files import is_file
 from persistem.study.evaluation import Band
-from persistem.study.fields import OURS, Real, Section, Whole, assumed, given, once
+from persistem.study.fields import OURS, Flag, Real, Section, Whole, assumed, given, once
 
 #: Blocks of features that can describe a window.
 BLOCKS = ("contrast", "spectrum", "persistence")
@@ -107,12 +107,16 @@ class ModelSettings(Section):
 class Micrograph(Section):
     """A micrograph of one's own, or several by a pattern, to be mapped: which state is where."""
 
+    later: ClassVar[tuple[str, ...]] = ("force", "grey")
+
     path: str = given(
         ..., "file: DM3, DM4, EMD, MRC, SER, TIFF, HDF5; or a pattern of files, data/*.dm4, each mapped", source=OURS
     )
     pixel_size: Real | None = given(None, "pixel size; null: what the file says", unit="Å", source=OURS, gt=0)
     voltage: Real | None = given(None, "accelerating voltage; null: what the file says", unit="kV", source=OURS, gt=0)
     defocus: Real | None = given(None, "defocus, underfocus positive; null: what the file says", unit="Å", source=OURS)
+    force: Flag = given(False, "map also where a setting above contradicts what the file says", source=OURS)
+    grey: Flag = given(False, "take the mean of the channels of a colour image", source=OURS)
 
 
 def expanded(micrographs: tuple[Micrograph, ...]) -> tuple[Micrograph, ...]:

@@ -2,9 +2,20 @@
 
 from persistem.descriptors.windows.description import Description, describe_windows, side, step, strips
 from persistem.descriptors.windows.pairs import pair_table
-from persistem.descriptors.windows.sampling import resample
+from persistem.descriptors.windows.sampling import check_pixel_size, resample, resampled_shape
 
 #: Bump when this stage's results change for the same study.
 VERSION = 2
 
-__all__ = ["VERSION", "Description", "describe_windows", "pair_table", "resample", "side", "step", "strips"]
+__all__ = [
+    "VERSION",
+    "Description",
+    "check_pixel_size",
+    "describe_windows",
+    "pair_table",
+    "resample",
+    "resampled_shape",
+    "side",
+    "step",
+    "strips",
+]

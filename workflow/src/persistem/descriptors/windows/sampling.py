@@ -24,6 +24,26 @@ HALF_LENGTH, CUTOFF, BETA = 32, 0.94, 6.0
 LINES = 256
 
 
+def check_pixel_size(pixel_size: float, sampling: float) -> None:
+    """Raise PersistemError if windows at ``sampling`` cannot be described on pixels of that size; both in Å."""
+    if not 0 < pixel_size <= COARSEST * sampling * (1 + 1e-9):
+        raise PersistemError(
+            f"its pixels of {pixel_size:.4g} Å are too coarse: the model needs {COARSEST * sampling:.4g} Å or finer;"
+            " use a higher magnification, or a model with a coarser windows.sampling"
+        )
+    if pixel_size * FINEST < sampling:
+        raise PersistemError(
+            f"its pixels of {pixel_size:.4g} Å are too fine: the model can use {sampling / FINEST:.4g} Å or coarser;"
+            " look at the unit of the pixel size"
+        )
+
+
+def resampled_shape(shape: tuple[int, ...], pixel_size: float, sampling: float) -> tuple[int, ...]:
+    """The shape that an image of this shape has at ``sampling`` Å."""
+    ratio = _ratio(pixel_size, sampling)
+    return tuple(-(-side * ratio.numerator // ratio.denominator) for side in shape)
+
+
 def resample(
     pixels: NDArray[Any], pixel_size: float, sampling: float, empty: Callable[..., NDArray[Any]] | None = None
 ) -> NDArray[np.float32]:
@@ -37,17 +57,8 @@ def resample(
     sizes is rounded to a ratio of two whole numbers, the smaller at most 1000. Raises PersistemError if the pixels are
     too coarse, or finer than any micrograph's.
     """
-    if not 0 < pixel_size <= COARSEST * sampling * (1 + 1e-9):
-        raise PersistemError(
-            f"its pixels of {pixel_size:.4g} Å are too coarse: the model needs {COARSEST * sampling:.4g} Å or finer;"
-            " use a higher magnification, or a model with a coarser windows.sampling"
-        )
-    if pixel_size * FINEST < sampling:
-        raise PersistemError(
-            f"its pixels of {pixel_size:.4g} Å are too fine: the model can use {sampling / FINEST:.4g} Å or coarser;"
-            " look at the unit of the pixel size"
-        )
-    ratio = Fraction(pixel_size / sampling).limit_denominator(FINEST)
+    check_pixel_size(pixel_size, sampling)
+    ratio = _ratio(pixel_size, sampling)
     empty = empty or np.empty
     if ratio == 1:
         result = empty(pixels.shape, np.float32)
@@ -55,7 +66,7 @@ def resample(
             result[k : k + LINES] = pixels[k : k + LINES]
         return result
     taps = _taps(ratio)
-    rows, columns = (-(-side * ratio.numerator // ratio.denominator) for side in pixels.shape)
+    rows, columns = resampled_shape(pixels.shape, pixel_size, sampling)
     lines = empty((len(pixels), columns), np.float32)
     for k in range(0, len(pixels), LINES):
         lines[k : k + LINES] = _along_rows(pixels[k : k + LINES], ratio, taps)
@@ -63,6 +74,10 @@ def resample(
     for k in range(0, columns, LINES):
         result[:, k : k + LINES] = _along_rows(lines[:, k : k + LINES].T, ratio, taps).T
     return result
+
+
+def _ratio(pixel_size: float, sampling: float) -> Fraction:
+    return Fraction(pixel_size / sampling).limit_denominator(FINEST)
 
 
 def _taps(ratio: Fraction) -> NDArray[Any]:
