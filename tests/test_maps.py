@@ -817,7 +817,7 @@ def test_inspect_says_what_is_read_from_where_and_what_is_missing(image, tmp_pat
     said = capsys.readouterr().out
     for words in (
         r"format +EMD",
-        r"image +320 x 240 px, uint16",
+        r"image +240 rows, 320 columns, uint16",
         r"pixel size +0\.25 Å \(BinaryResult\.PixelSize\)",
         r"voltage +300 kV \(Optics\.AccelerationVoltage\)",
         r"defocus +1000 Å \(Optics\.Defocus\)",

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from persistem.reading import Image
 
 
+#: At most so many files are named at the end.
+NAMED = 3
+
+
 def map(
     images: list[Path],
     model: Path,
@@ -92,7 +96,8 @@ def inspect(
         if not usable:
             refused.append(path)
     if refused:
-        raise PersistemError(f"cannot be mapped as it is: {', '.join(str(path) for path in refused)}")
+        named = ", ".join(str(path) for path in refused[:NAMED]) + (", …" if len(refused) > NAMED else "")
+        raise PersistemError(f"{len(refused)} of {len(set(images))} cannot be mapped as they are: {named}")
 
 
 def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model: Path, jobs: int) -> None:

@@ -50,7 +50,7 @@ def described(
 
 def _about(image: Image, model: Model | None, force: bool, name: Callable[[str], str]) -> tuple[list[str], bool]:
     rows, columns = image.pixels.shape
-    lines = _line("image", f"{columns} x {rows} px, {image.pixels.dtype}")
+    lines = _line("image", f"{rows} rows, {columns} columns, {image.pixels.dtype}")
     changed = {difference.setting: difference for difference in differences(image)}
     for setting, quantity in QUANTITIES.items():
         value = getattr(image, setting)
