@@ -65,7 +65,7 @@ def chain(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("by hand")
     atoms = crystal_of(Material(repetitions=(5, 6, 2)))
-    for state, shift in zip(STATES, (0.05, 0.4), strict=True):
+    for state, shift in zip(STATES, (0.05, 0.3), strict=True):
         atoms.rattle(shift, seed=1)
         atoms.write(folder / f"{state}.xyz", format="extxyz")
         run("structure", folder / state, "--protocol", f"{{path: '{folder / state}.xyz'}}")

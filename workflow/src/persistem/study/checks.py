@@ -18,8 +18,9 @@ from persistem.descriptors.crops import blocks_of
 from persistem.errors import PersistemError
 from persistem.imaging.crops import check_detector, count_along
 from persistem.imaging.optics import check_device
+from persistem.specimens.own_structures import needs_types
 from persistem.specimens.slabs import check_fits
-from persistem.specimens.structures import is_lammps_data, potential_path, unit_cell
+from persistem.specimens.structures import potential_path, unit_cell
 from persistem.store import paths
 from persistem.store.files import is_file
 from persistem.study.checks_model import check_micrographs, check_model, check_trial
@@ -236,9 +237,9 @@ def _check_structures(study: Study) -> None:
             raise ValueError(
                 f"structures[{k}].path = {structure.path!r}: no such file (paths start at the working directory)"
             )
-        if structure.types is None and is_lammps_data(Path(structure.path)):
+        if structure.types is None and needs_types(Path(structure.path)):
             raise ValueError(
-                f"structures[{k}].types: must be given for the LAMMPS data file {structure.path}, e.g. {{1: Ga, 2: N}}"
+                f"structures[{k}].types: must be given for {structure.path}, whose atoms are numbered, e.g. {{1: Ga, 2: N}}"
             )
 
 
