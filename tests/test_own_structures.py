@@ -346,12 +346,29 @@ def test_a_study_asks_for_types_and_keeps_its_digest_without_a_frame(tmp_path):
         {"path": str(tmp_path / f), "state": f[0], "seed": 1} for f in ("a.data", "b.lammpstrj", "c.xyz", "d.data")
     ]
     says = refused_study(listed)
-    assert "structures[0].types" in says and "structures[3]" not in says
+    assert all(f"structures[{k}].types" in says for k in range(3)) and "structures[3]" not in says
     typed = [one | {"types": TYPES} for one in listed]
     plain = Plan(make_study({"structures": typed}))
     assert "frame" not in plain.settings("specimens", plain.digest("specimens", "a-s01"))
     framed = Plan(make_study({"structures": [one | {"frame": 0} for one in typed]}))
     assert framed.digest("specimens", "a-s01") != plain.digest("specimens", "a-s01")
+
+
+def test_check_reads_the_structures_of_a_study(tmp_path, monkeypatch, capsys):
+    from persistem.commands.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two.dump").write_text(dump() + dump(step=5))
+    (tmp_path / "wrong.data").write_text(data(between="Masses\n\n1 14.007\n2 69.723\n"))
+    one = {"path": "two.dump", "state": "a", "seed": 1, "types": TYPES}
+    other = {"path": "wrong.data", "state": "b", "seed": 1, "types": TYPES}
+    (tmp_path / "bad.yaml").write_text(json.dumps({"structures": [one, other]}))
+    (tmp_path / "good.yaml").write_text(json.dumps({"structures": [one | {"frame": 1}]}))
+    assert main(["check", "bad.yaml", "good.yaml"]) == 1
+    out, err = capsys.readouterr()
+    assert "bad.yaml: structures[0]: two.dump: 2 frames" in err
+    assert "bad.yaml: structures[1]: wrong.data: type 1 weighs 14.007" in err
+    assert "two.dump: Ga4N4, 6.1 g/cm³, frame 1" in out and "good.yaml: study 'good'" in out
 
 
 def refused_study(structures):

@@ -194,6 +194,14 @@ def test_impossible_combinations_are_refused(settings, names, says):
     assert says in message
 
 
+def test_everything_that_is_wrong_is_said_at_once():
+    structures = [{"path": path, "state": "a", "seed": k + 1} for k, path in enumerate(["no.xyz", "none.xyz"])]
+    message = refusal({"structures": structures, "figures": {"crop": 99}, "model": {}, "micrographs": [{"path": "a"}]})
+    says = ["structures[0].path", "structures[1].path", "figures.crop = 99", "model: needs two", "micrographs: path"]
+    assert all(what in message for what in says)
+    assert all(line.startswith("config/mine.yaml: ") for line in message.splitlines())
+
+
 def test_a_gpu_without_cupy_is_refused():
     try:
         import cupy  # noqa: F401
