@@ -82,11 +82,13 @@ def exit_wave(protocol: dict[str, Any], structure: Path, out: Path, device: str)
 
 
 def micrograph(protocol: dict[str, Any], wave: Path, defocus: float, out: Path, device: str) -> None:
-    """image an exit wave at a defocus (Å)"""
+    """image an exit wave at a defocus (Å); what is not told is what the wave was simulated with"""
     from persistem.imaging import micrographs
+    from persistem.imaging.exit_waves import simulated_with
     from persistem.study import Imaging
 
-    micrographs.micrograph(wave, section(Imaging, protocol), defocus, out, device)
+    imaging = section(Imaging, simulated_with(wave) | protocol)
+    micrographs.micrograph(wave, imaging, defocus, out, device)
 
 
 def crops(protocol: dict[str, Any], micrograph: Path, out: Path) -> None:
