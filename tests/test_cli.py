@@ -3,7 +3,9 @@
 import itertools
 import json
 import re
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,7 +67,7 @@ def chain(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("by hand")
     atoms = crystal_of(Material(repetitions=(5, 6, 2)))
-    for state, shift in zip(STATES, (0.05, 0.4), strict=True):
+    for state, shift in zip(STATES, (0.05, 0.3), strict=True):
         atoms.rattle(shift, seed=1)
         atoms.write(folder / f"{state}.xyz", format="extxyz")
         run("structure", folder / state, "--protocol", f"{{path: '{folder / state}.xyz'}}")
@@ -164,6 +166,27 @@ def test_numbers_are_read_as_json_and_as_yaml_write_them(mine, tmp_path):
     for k, protocol in enumerate([json.dumps(settings), yaml.safe_dump(settings, default_flow_style=True)]):
         run("micrograph", mine / "wave.zarr", tmp_path / f"{k}.tif", "--defocus=0", "--protocol", protocol)
     assert (tmp_path / "0.tif").read_bytes() == (tmp_path / "1.tif").read_bytes()
+
+
+def test_an_exit_wave_of_the_workflow_knows_what_it_was_simulated_with(mine, tmp_path, monkeypatch, capsys):
+    """The commands and the lines of Python in docs/using.md, beside a wave whose folder has a ``stage.yaml``."""
+    says = refused(capsys, "micrograph", mine / "wave.zarr", tmp_path / "none.tif", "--defocus=-25")
+    assert "96 x 96 px, 12 Å wide" in says and "1280 x 1280 px" in says
+    exit_wave = {key: yaml.safe_load(IMAGING)[key] for key in ("field", "thickness", "pixels", "margin")}
+    (mine / "stage.yaml").write_text(
+        yaml.safe_dump({"stage": "exit_waves", "settings": exit_wave | {"voltage": 200.0}})
+    )
+    monkeypatch.chdir(mine)
+    page = (ROOT / "docs/using.md").read_text().partition("## Use a stage from the command line")[2]
+    (command,) = re.findall(r"^ {4}persistem (micrograph .*)$", page, re.M)
+    run(*shlex.split(command))
+    by_command = Path("out.tif").read_bytes()
+    Path("out.tif").unlink()
+    exec(re.search(r"^```python\n(.*?)^```$", page, re.M | re.S)[1], {})
+    assert Path("out.tif").read_bytes() == by_command
+    assert "300 kV" in refused(capsys, "micrograph", "wave.zarr", "no.tif", "--defocus=0", "--protocol={voltage: 300}")
+    Path("stage.yaml").write_text("{")
+    assert "stage.yaml" in refused(capsys, "micrograph", "wave.zarr", "no.tif", "--defocus=0")
 
 
 def test_what_is_not_given_is_the_papers(mine, tmp_path):

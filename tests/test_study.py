@@ -8,6 +8,7 @@ from persistem.errors import PersistemError
 from persistem.plan.plan import Plan
 from persistem.study import Study
 from persistem.study.load import load_study, make_study
+from persistem.study.mapping import Windows
 from persistem.study.reference import paper_study, reference, schema
 
 ROOT = Path(__file__).parents[1]
@@ -192,6 +193,24 @@ def test_impossible_combinations_are_refused(settings, names, says):
     assert "config/mine.yaml" in message
     assert names in message
     assert says in message
+
+
+def test_the_frequency_of_windows_follows_a_sampling_that_cannot_hold_it():
+    assert [Windows(sampling=s).frequency for s in (0.05, 0.2, 0.4, 0.5, 0.625)] == [1.25, 1.25, 1.25, 1.0, 0.8]
+    model = make_study({"model": {"windows": {"sampling": 0.5}}}).model
+    assert model.windows.frequency == 1.0
+    # not stated, not in a study: digests and published studies stay as they were
+    assert "frequency" not in Windows(sampling=0.4).model_fields_set
+    with pytest.raises(ValueError, match=r"frequency = 1.1 1/Å is beyond 1"):
+        Windows(sampling=0.5, frequency=1.1)
+
+
+def test_everything_that_is_wrong_is_said_at_once():
+    structures = [{"path": path, "state": "a", "seed": k + 1} for k, path in enumerate(["no.xyz", "none.xyz"])]
+    message = refusal({"structures": structures, "figures": {"crop": 99}, "model": {}, "micrographs": [{"path": "a"}]})
+    says = ["structures[0].path", "structures[1].path", "figures.crop = 99", "model: needs two", "micrographs: path"]
+    assert all(what in message for what in says)
+    assert all(line.startswith("config/mine.yaml: ") for line in message.splitlines())
 
 
 def test_a_gpu_without_cupy_is_refused():

@@ -315,6 +315,17 @@ def test_the_snakefile_says_what_is_wrong(kind, resolve, tmp_path):
     assert text.startswith("persistem: ") and "study.yaml" in text and FILES[kind][1] in text and len(text) < 20_000
 
 
+def test_the_snakefile_says_that_a_folder_cannot_be_written(resolve, tmp_path):
+    """As in a read-only checkout: root may write where others may not, but not a folder in place of a file."""
+    (tmp_path / ".snakemake").write_text("")
+    with pytest.raises(SystemExit) as stopped:
+        resolve(TINY)
+    text = str(stopped.value)
+    assert (
+        text.startswith(f"persistem: {tmp_path}: cannot be written") and f"-s {ROOT / 'Snakefile'} --directory" in text
+    )
+
+
 @pytest.mark.slow
 def test_snakemake_says_what_is_wrong(tmp_path):
     (tmp_path / "study.yaml").write_bytes(FILES["wrong"][0])

@@ -34,6 +34,8 @@ if ALONE:
     # --config hands over text; a file's values have their types already
     update_config(config, typed(workflow.config_settings.config))
 try:
+    if ALONE:
+        environment.check_writable(workflow.main_snakefile)
     PLAN = Plan(make_study(config, study_files[0] if study_files else None))
 except PersistemError as error:
     sys.exit(f"persistem: {error}")

@@ -64,12 +64,13 @@ def preparation(
 
 
 def structure(protocol: dict[str, Any], out: Path) -> None:
-    """bring an own structure (extended XYZ, LAMMPS data, whatever ASE reads) in as a specimen"""
+    """bring an own structure (extended XYZ, LAMMPS data or dump, whatever ASE reads) in as a specimen"""
     from persistem.specimens.structures import import_structure
+    from persistem.study import Structure
 
     require(protocol, "path")
-    types = protocol.get("types")
-    import_structure(Path(protocol["path"]), {int(t): e for t, e in types.items()} if types else None, out)
+    own = section(Structure, {"state": "own", "seed": 1} | protocol)
+    import_structure(Path(own.path), own.types, out, own.frame)
 
 
 def exit_wave(protocol: dict[str, Any], structure: Path, out: Path, device: str) -> None:
@@ -81,11 +82,13 @@ def exit_wave(protocol: dict[str, Any], structure: Path, out: Path, device: str)
 
 
 def micrograph(protocol: dict[str, Any], wave: Path, defocus: float, out: Path, device: str) -> None:
-    """image an exit wave at a defocus (Å)"""
+    """image an exit wave at a defocus (Å); what is not told is what the wave was simulated with"""
     from persistem.imaging import micrographs
+    from persistem.imaging.exit_waves import simulated_with
     from persistem.study import Imaging
 
-    micrographs.micrograph(wave, section(Imaging, protocol), defocus, out, device)
+    imaging = section(Imaging, simulated_with(wave) | protocol)
+    micrographs.micrograph(wave, imaging, defocus, out, device)
 
 
 def crops(protocol: dict[str, Any], micrograph: Path, out: Path) -> None:

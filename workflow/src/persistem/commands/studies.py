@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from persistem.errors import PersistemError
 from persistem.study.settings import protocol_of
 
 if TYPE_CHECKING:
@@ -16,17 +17,41 @@ if TYPE_CHECKING:
 
 def check(studies: list[Path]) -> None:
     """say whether study files are valid, and what they ask for"""
+    problems = []
+    for file in studies:
+        try:
+            print(_checked(file))
+        except PersistemError as error:
+            problems.append(str(error))
+    if problems:
+        raise PersistemError("\n".join(problems))
+
+
+def _checked(file: Path) -> str:
+    """What a study asks for, and what its own structures hold; raises PersistemError with all that is wrong."""
     from persistem.plan.plan import Plan
+    from persistem.specimens.own_structures import density, read_own
     from persistem.study.load import load_study
 
-    for file in studies:
-        study = load_study(file)
-        plan = Plan(study)
-        print(
-            f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
-            f"{len(plan.defoci)} defoci, {plan.crops_per_micrograph} crops per micrograph, "
-            f"recipes {', '.join(study.features)}"
-        )
+    study = load_study(file)
+    plan = Plan(study)
+    lines = [
+        f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
+        f"{len(plan.defoci)} defoci, {plan.crops_per_micrograph} crops per micrograph, "
+        f"recipes {', '.join(study.features)}"
+    ]
+    problems = []
+    for k, own in enumerate(study.structures):
+        try:
+            atoms = read_own(Path(own.path), own.types, own.frame)
+        except PersistemError as error:
+            problems.append(f"{file}: structures[{k}]: {error}")
+            continue
+        frame = "" if own.frame is None else f", frame {own.frame}"
+        lines.append(f"  {own.path}: {atoms.get_chemical_formula()}, {density(atoms):.3g} g/cm³{frame}")
+    if problems:
+        raise PersistemError("\n".join(problems))
+    return "\n".join(lines)
 
 
 def accuracy(table: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from persistem.errors import PersistemError
 from persistem.imaging.optics import abtem_settings, check_device
 from persistem.specimens.slabs import check_fits, cut, grid
 from persistem.specimens.structures import read_frames
-from persistem.store.files import replaced_folder
+from persistem.store.files import is_file, replaced_folder
+from persistem.store.paths import stage_beside
+from persistem.study.settings import protocol_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -68,6 +71,21 @@ def exit_wave(structure: Path, imaging: Imaging, out: Path, device: str = "cpu")
             else waves[0]
         )
         ensemble.to_zarr(str(part), overwrite=True)
+
+
+def simulated_with(wave: Path) -> dict[str, Any]:
+    """The settings of ``imaging`` that a wave in ``results/`` was simulated with; none of a wave elsewhere.
+
+    Raises PersistemError if the ``stage.yaml`` in the wave's folder, which holds them, cannot be read.
+    """
+    file = stage_beside(Path(wave))
+    if not is_file(file):
+        return {}
+    try:
+        settings = protocol_of(str(file))
+    except ArgumentTypeError as error:
+        raise PersistemError(f"{file}: cannot be read ({error})") from error
+    return {key: settings[key] for key in KEYS if key in settings}
 
 
 def _slab(atoms: Atoms, imaging: Imaging, structure: Path) -> Atoms:

@@ -259,15 +259,18 @@ def _read_wave(path: Path, imaging: Imaging) -> Waves:
         finite = bool(np.isfinite(waves.array).all())
     except Exception as error:
         raise PersistemError(f"{path}: not an exit wave that abTEM reads ({type(error).__name__}: {error})") from error
-    points = grid(imaging)
-    if not isinstance(waves, Waves) or waves.base_shape != (points.pixels, points.pixels):
-        raise PersistemError(f"{path}: not an exit wave of {points.pixels} x {points.pixels} px, as this study's are")
+    if not isinstance(waves, Waves):
+        raise PersistemError(f"{path}: not an exit wave")
     if not finite:
         raise PersistemError(f"{path}: a value of the exit wave is not a finite number")
-    if not math.isclose(waves.energy, imaging.voltage * 1e3) or not math.isclose(waves.extent[0], points.width):
+    points = grid(imaging)
+    pixels, voltage = (points.pixels, points.pixels), imaging.voltage
+    same = waves.base_shape == pixels and math.isclose(waves.extent[0], points.width)
+    if not same or not math.isclose(waves.energy, voltage * 1e3):
         raise PersistemError(
-            f"{path}: an exit wave at {waves.energy / 1e3:g} kV of {waves.extent[0]:g} Å, but this study's are at"
-            f" {imaging.voltage:g} kV and {points.width:g} Å"
+            f"{path}: an exit wave of {_across(waves.base_shape, waves.extent[0])} at {waves.energy / 1e3:g} kV, but"
+            f" the settings ask for {_across(pixels, points.width)} at {voltage:g} kV; give field, pixels, margin,"
+            " thickness and voltage as the wave was simulated with"
         )
     return waves
 
@@ -278,6 +281,10 @@ def calibration(pixel_size: float) -> list[tuple[int, str, int, Any, bool]]:
         *((tag, "s", 0, "nm", True) for tag in (65003, 65004)),
         *((tag, "d", 1, pixel_size, True) for tag in (65009, 65010)),
     ]
+
+
+def _across(shape: tuple[int, ...], width: float) -> str:
+    return f"{shape[0]} x {shape[1]} px, {width:g} Å wide,"
 
 
 def _write(out: Path, intensity: np.ndarray, metadata: dict[str, Any]) -> None:

@@ -214,7 +214,7 @@ class Plan:
         return {s.name: treated.digest if s.rt else hot for s in self.specimens.values()}
 
     def _own_structure(self, structure: Structure) -> str:
-        settings = part(structure, ("path", "types"))
+        settings = part(structure, ("path", "types", "frame"))
         return self.add("specimens", structures.VERSION, settings, path=content(Path(structure.path)))
 
     def _prepared_step(self, group: tuple[Specimen, ...]) -> str:

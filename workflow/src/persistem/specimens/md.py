@@ -16,9 +16,10 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.specimens import segments
+from persistem.specimens.own_structures import density
 from persistem.specimens.segments import THERMO
 from persistem.specimens.simulation import BAR_PER_GPA, hold, set_forces, world_of
-from persistem.specimens.structures import crystal_of, density, write_structure, write_summary
+from persistem.specimens.structures import crystal_of, write_structure, write_summary
 from persistem.store.files import atomic
 from persistem.store.temporary import temporary
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.errors import PersistemError
+from persistem.specimens.own_structures import density
 from persistem.specimens.segments import read_thermo
 from persistem.specimens.simulation import BAR_PER_GPA
-from persistem.specimens.structures import crystal_of, density, read_structure
+from persistem.specimens.structures import crystal_of, read_structure
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:

@@ -6,16 +6,13 @@ would wait for the others for ever.
 
 from __future__ import annotations
 
-import gzip
 import json
-import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from persistem.errors import PersistemError
+from persistem.specimens.own_structures import density, read_own
 from persistem.store.files import atomic, is_file
 
 if TYPE_CHECKING:
@@ -35,10 +32,7 @@ def crystal_of(material: Material) -> Atoms:
 def unit_cell(material: Material) -> Atoms:
     """The unit cell of the study."""
     if material.file is not None:
-        from ase.io import read
-
-        cell: Atoms = read(material.file, parallel=False)
-        return cell
+        return read_own(Path(material.file))
     return crystal_cell(material.crystal)
 
 
@@ -99,23 +93,12 @@ def potential_path(name: str) -> Path:
     raise PersistemError(f"potential.file = {name!r}: neither a file here nor a potential that LAMMPS ships")
 
 
-def import_structure(source: Path, types: dict[int, str] | None, out: Path) -> None:
+def import_structure(source: Path, types: dict[int, str] | None, out: Path, frame: int | None = None) -> None:
     """Import a user's own structure into the folder ``out`` as ``structure.extxyz``, with its ``summary.json``.
 
-    LAMMPS data files (recognised by their ``atoms`` and ``atom types`` header, gzipped or not) need ``types``, the
-    element of each atom type; everything else is read by ASE as it is. Atoms must fill a three-dimensional cell.
-
-    Raises
-    ------
-    PersistemError
-        if the file cannot be read, has no cell, or an atom type has no element.
+    ``own_structures.read_own`` says what is read and what is refused. A chosen frame is in the summary.
     """
-    source = Path(source)
-    atoms = _read_lammps_data(source, types) if is_lammps_data(source) else _read_any(source)
-    if not _is_finite(atoms):
-        raise PersistemError(f"{source}: a position or the cell is not finite")
-    if atoms.cell.rank < 3 or atoms.get_volume() <= 0:
-        raise PersistemError(f"{source}: no three-dimensional cell, but specimens are periodic; give the file one")
+    atoms = read_own(Path(source), types, frame)
     atoms.pbc = True
     atoms.wrap()
     for name in set(atoms.arrays) - {"numbers", "positions"}:
@@ -123,19 +106,7 @@ def import_structure(source: Path, types: dict[int, str] | None, out: Path) -> N
     atoms.info.clear()
     atoms.calc = None
     write_structure(Path(out) / "structure.extxyz", atoms)
-    write_summary(Path(out) / "summary.json", atoms)
-
-
-def _is_finite(atoms: Atoms) -> bool:
-    """Whether positions and cell are finite."""
-    return bool(np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all())
-
-
-def density(atoms: Atoms) -> float:
-    """Mass density in g/cm³."""
-    from ase.units import _amu
-
-    return float(atoms.get_masses().sum() * _amu * 1e3 / (atoms.get_volume() * 1e-24))
+    write_summary(Path(out) / "summary.json", atoms, **({} if frame is None else {"frame": frame}))
 
 
 def write_summary(path: Path, atoms: Atoms, **more: float) -> None:
@@ -145,49 +116,3 @@ def write_summary(path: Path, atoms: Atoms, **more: float) -> None:
     facts |= {"a_A": a, "b_A": b, "c_A": c, "alpha_deg": alpha, "beta_deg": beta, "gamma_deg": gamma}
     with atomic(path) as part:
         part.write_text(json.dumps(facts, indent=1) + "\n")
-
-
-def _open(path: Path) -> IO[str]:
-    return gzip.open(path, "rt") if path.suffix == ".gz" else open(path)
-
-
-def is_lammps_data(path: Path) -> bool:
-    """Whether a file, gzipped or not, has the header of a LAMMPS data file."""
-    try:
-        with _open(path) as file:
-            head = "".join(file.readline() for _ in range(30))
-    except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise PersistemError(f"{path}: cannot be read ({error})") from error
-    return bool(re.search(r"^\s*\d+\s+atoms\s*$", head, re.M) and re.search(r"^\s*\d+\s+atom types\s*$", head, re.M))
-
-
-def _read_lammps_data(path: Path, types: dict[int, str] | None) -> Atoms:
-    from ase.data import atomic_numbers
-    from ase.io.lammpsdata import read_lammps_data
-
-    if not types:
-        raise PersistemError(
-            f"{path}: LAMMPS data files number their atom types; give their elements, e.g. types: {{1: Ga, 2: N}}"
-        )
-    unknown = [element for element in types.values() if element not in atomic_numbers]
-    if unknown:
-        raise PersistemError(f"{path}: types: {unknown[0]!r} is not a chemical element")
-    try:
-        with _open(path) as file:
-            atoms = read_lammps_data(file, units="metal", Z_of_type={t: atomic_numbers[e] for t, e in types.items()})
-    except Exception as error:
-        raise PersistemError(f"{path}: not a LAMMPS data file that ASE reads with types {types} ({error!r})") from error
-    missing = set(int(t) for t in atoms.arrays.get("type", ())) - set(types)
-    if missing:
-        raise PersistemError(f"{path}: atom type {min(missing)} has no element in types: {types}")
-    return atoms
-
-
-def _read_any(path: Path) -> Atoms:
-    from ase.io import read
-
-    try:
-        atoms = read(path)
-    except Exception as error:
-        raise PersistemError(f"{path}: not a structure that ASE reads ({type(error).__name__}: {error})") from error
-    return atoms

@@ -10,6 +10,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from persistem.errors import PersistemError
+
 #: Packages that a result can depend on.
 PACKAGES = (
     "persistem",
@@ -33,6 +35,17 @@ def prepare(source: Path) -> None:
     for variable, folder in {"PYTHONPATH": source, "PATH": Path(sys.executable).parent}.items():
         known = os.environ.get(variable, "").split(os.pathsep)
         os.environ[variable] = os.pathsep.join([str(folder), *(entry for entry in known if entry)])
+
+
+def check_writable(snakefile: Path) -> None:
+    """Raise PersistemError if nothing can be made in the working directory, as in a read-only checkout."""
+    try:
+        Path(".snakemake").mkdir(exist_ok=True)  # as Snakemake does in a moment
+    except OSError as error:
+        raise PersistemError(
+            f"{Path.cwd()}: cannot be written ({error.strerror}); results are made in the working directory, so choose"
+            f" another: snakemake -s {snakefile} --directory FOLDER …"
+        ) from error
 
 
 @cache

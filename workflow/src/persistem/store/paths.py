@@ -52,6 +52,11 @@ def stage_path(stage: str, digest: str) -> str:
     return f"{RESULTS}/{stage}/{digest}/stage.yaml"
 
 
+def stage_beside(file: Path) -> Path:
+    """The same small YAML, of a file that lies directly in the folder of its digest."""
+    return Path(file).parent / "stage.yaml"
+
+
 def crop_batch() -> str:
     """The diagrams of a micrograph's crops from ``{first}`` up to but not including ``{last}``."""
     return pattern("diagrams").replace(".parquet", "/crops-{first}-{last}.parquet")

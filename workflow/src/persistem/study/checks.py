@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,9 @@ from persistem.descriptors.crops import blocks_of
 from persistem.errors import PersistemError
 from persistem.imaging.crops import check_detector, count_along
 from persistem.imaging.optics import check_device
+from persistem.specimens.own_structures import needs_types
 from persistem.specimens.slabs import check_fits
-from persistem.specimens.structures import is_lammps_data, potential_path, unit_cell
+from persistem.specimens.structures import potential_path, unit_cell
 from persistem.store import paths
 from persistem.store.files import is_file
 from persistem.study.checks_model import check_micrographs, check_model, check_trial
@@ -40,27 +42,41 @@ SIDES = (1e-3, 1e6)  # Å
 
 
 def check_combinations(study: Study) -> None:
-    """Refuse a study whose settings contradict each other."""
-    if study.name in {*paths.STAGES, *paths.RECORDS}:
-        raise ValueError(f"name = {study.name!r}: results/{study.name} is a folder of the workflow; choose another")
-    _check_sides(study)
+    """Refuse a study whose settings contradict each other: everything that its sections get wrong, a line for each."""
+    _check_sides(study)  # what the other checks count with
     if not study.structures:
         _check_number(study)
-    _check_states(study)
-    _check_preparation(study)
-    _check_seeds(study)
-    _check_crops(study)
-    _check_figures(study)
-    _check_evaluation(study)
-    check_model(study)
-    check_micrographs(study)
-    check_trial(study)
+    checks: list[Callable[[Study], None]] = [
+        _check_name,
+        _check_states,
+        _check_preparation,
+        _check_seeds,
+        _check_crops,
+        _check_figures,
+        _check_evaluation,
+        check_model,
+        check_micrographs,
+        check_trial,
+        _check_device,
+        *([_check_structures] if study.structures else [_check_md, _check_field]),
+    ]
+    problems: list[str] = []
+    for check in checks:
+        try:
+            check(study)
+        except (PersistemError, ValueError) as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _check_name(study: Study) -> None:
+    if study.name in {*paths.STAGES, *paths.RECORDS}:
+        raise ValueError(f"name = {study.name!r}: results/{study.name} is a folder of the workflow; choose another")
+
+
+def _check_device(study: Study) -> None:
     check_device(study.run.device)
-    if study.structures:
-        _check_structures(study)
-    else:
-        _check_md(study)
-        _check_field(study)
 
 
 def _check_sides(study: Study) -> None:
@@ -183,7 +199,7 @@ def _check_evaluation(study: Study) -> None:
     for specimen, *_ in groups_of(study).values():
         if specimen.state is not None:
             seeds[specimen.state].add(specimen.seed)
-    common = set.intersection(*seeds.values())
+    common = set.intersection(*seeds.values()) if seeds else set()
     if len(seeds) < 2 or len(common) < MINIMUM_SEEDS or any(numbers != common for numbers in seeds.values()):
         listed = "; ".join(f"{state}: {sorted(numbers)}" for state, numbers in seeds.items())
         raise ValueError(
@@ -231,15 +247,19 @@ def _check_structures(study: Study) -> None:
     for name, count in names.items():
         if count > 1:
             raise ValueError(f"structures: {count} are called {name}; a state and a seed belong to one structure")
+    problems = []
     for k, structure in enumerate(study.structures):
         if not is_file(structure.path):
-            raise ValueError(
+            problems.append(
                 f"structures[{k}].path = {structure.path!r}: no such file (paths start at the working directory)"
             )
-        if structure.types is None and is_lammps_data(Path(structure.path)):
-            raise ValueError(
-                f"structures[{k}].types: must be given for the LAMMPS data file {structure.path}, e.g. {{1: Ga, 2: N}}"
+        elif structure.types is None and needs_types(Path(structure.path)):
+            problems.append(
+                f"structures[{k}].types: must be given for {structure.path}, whose atoms are numbered, e.g."
+                " {1: Ga, 2: N}"
             )
+    if problems:
+        raise ValueError("\n".join(problems))
 
 
 def _check_md(study: Study) -> None:

@@ -52,7 +52,8 @@ def make_study(settings: Mapping[str, Any], file: Path | None = None) -> Study:
     try:
         check_combinations(study)
     except (PersistemError, ValueError) as error:
-        raise PersistemError(f"{file if file is not None else 'study'}: {error}") from error
+        where = file if file is not None else "study"
+        raise PersistemError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from error
     return study
 
 

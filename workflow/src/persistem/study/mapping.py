@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glob import glob, has_magic
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -35,10 +35,26 @@ class Windows(Section):
         12, "levels of the histograms of births, deaths and lifetimes", reason="a window has tens of pairs", ge=2, le=64
     )
     frequency: Real = assumed(
-        1.25, "largest spatial frequency of the spectrum", unit="1/Å", reason="beyond the finest detail imaged", gt=0
+        1.25,
+        "largest spatial frequency of the spectrum; at a sampling above 0.4 Å by default 0.5 / sampling, the highest"
+        " that its pixels hold",
+        unit="1/Å",
+        reason="beyond the finest detail imaged",
+        gt=0,
     )
 
     _once = field_validator("filtrations")(once("filtration"))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow(cls, stated: Any) -> Any:
+        """Give the default frequency where it is beyond what the stated sampling holds."""
+        if not isinstance(stated, dict) or "frequency" in stated:
+            return stated
+        sampling, default = stated.get("sampling"), cls.model_fields["frequency"].default
+        if not isinstance(sampling, int | float) or not 0.5 / default < sampling <= 5:
+            return stated
+        return stated | {"frequency": 0.5 / sampling}
 
     @model_validator(mode="after")
     def _resolves(self) -> Windows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -140,12 +140,21 @@ class MolecularDynamics(Section):
 class Structure(Section):
     """One of the user's own structures, taken instead of MD."""
 
-    path: str = given(..., "structure file: extended XYZ, LAMMPS data, or what ASE reads; may be gzipped", source=OURS)
+    later: ClassVar[tuple[str, ...]] = ("frame",)
+
+    path: str = given(
+        ..., "structure file: extended XYZ, LAMMPS data or dump, or what ASE reads; may be gzipped", source=OURS
+    )
     state: Name = given(..., "the state it is an example of", source=OURS)
     seed: Whole = given(
         ..., "independent preparation it belongs to, the unit of leave-one-seed-out", source=OURS, ge=1, le=9999
     )
-    types: dict[int, str] | None = given(None, "LAMMPS data only: element of each atom type", source=OURS)
+    types: dict[int, str] | None = given(
+        None, "element of each atom type, where the file numbers them: LAMMPS data, dumps, some XYZ", source=OURS
+    )
+    frame: Whole | None = given(
+        None, "the frame to take from a file of several: 0 is the first, -1 the last", source=OURS
+    )
 
 
 class State(Section):
