@@ -10,7 +10,14 @@ from snakemake.utils import min_version, update_config
 min_version("9.27")
 
 SOURCE = Path(workflow.current_basedir).parent / "src"
-sys.path.insert(0, str(SOURCE))
+# not the folder where Snakemake runs, nor the Snakefile's: a file there named like a library would be imported
+HERE = (
+    {Path.cwd(), SOURCE.parents[1]} if workflow.modifier.is_main_snakefile() else set()
+)
+sys.path[:] = [
+    str(SOURCE),
+    *(p for p in sys.path if Path(p).is_absolute() and Path(p).resolve() not in HERE),
+]
 
 from persistem.console import announce
 from persistem.errors import PersistemError

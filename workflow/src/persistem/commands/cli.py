@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -20,6 +21,7 @@ from persistem.study.settings import given, protocol_of
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; return 0, or 1 after one sentence on standard error."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # processes that the verb starts import nothing from the working folder either
     options = vars(_parser().parse_args(arguments))
     verb = options.pop("verb")
     try:
