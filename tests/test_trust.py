@@ -1,5 +1,6 @@
 """Folders, results and archives that somebody else had a hand in: nothing of them runs, and no other file changes."""
 
+import json
 import os
 import platform
 import signal
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 from persistem.errors import PersistemError
+from persistem.specimens.structures import potential_path
 from persistem.store import bounded, locks, runs, seals
 from persistem.store.files import atomic, read_json, replaced_folder
 from persistem.store.temporary import scratch, temporary
 from persistem.store.unused import unused
-from support.studies import ROOT, TINY
+from persistem.study.load import make_study
+from support.studies import ROOT, TINY, changed
 from support.waiting import until
 
 INSIDE = "results/weights/0123456789ab"
@@ -242,3 +245,84 @@ def test_a_folder_is_gone_after_its_block(monkeypatch, tmp_path):
     with scratch() as folder:
         assert folder.stat().st_mode & 0o077 == 0
     assert not folder.exists() and signal.getsignal(signal.SIGTERM) == before
+
+
+# text that becomes LAMMPS' input
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("potential.pair_style", "tersoff\nshell touch made"),
+        ("potential.pair_style", "tersoff\r\ninclude /etc/passwd"),
+        ("potential.pair_style", "tersoff & shell"),
+        ("potential.pair_style", "tersoff $(1+1)"),
+        ("potential.pair_style", "tersoff # "),
+        ("potential.pair_style", 'tersoff """'),
+        ("potential.pair_style", "tersoff /etc/passwd"),
+        ("potential.pair_style", "python 5.0"),
+        ("potential.pair_style", "mliap model mliappy evil.pkl"),
+        ("potential.pair_style", "hybrid/overlay tersoff python 5.0"),
+        ("potential.pair_style", ""),
+        ("material.species", ["Ga", "N\nshell touch made"]),
+        ("material.species", ["Ga", 'N"']),
+        ("material.species", ["Ga", "$(1+1)"]),
+        ("material.crystal", {"formula": "GaN\nshell", "structure": "wurtzite", "a": 3.19}),
+        ("material.crystal", {"formula": "Ga1000000000N", "structure": "wurtzite", "a": 3.19}),
+        ("material.crystal", {"formula": "GaN", "structure": "wurtzite\nshell", "a": 3.19}),
+    ],
+)
+def test_a_study_hands_lammps_no_commands(key, value):
+    with pytest.raises(PersistemError, match=key.replace(".", r"\.")) as refused:
+        make_study(changed(TINY, key, value))
+    assert "\nshell" not in str(refused.value) and len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "style", ["tersoff", "tersoff/omp", "sw threebody off", "airebo 3.0 1 0", "tersoff shift -1.5e-2", "eam/alloy"]
+)
+def test_pair_styles_that_take_one_file_are_allowed(style):
+    assert make_study(changed(TINY, "potential.pair_style", style)).potential.pair_style == style
+
+
+@pytest.mark.parametrize("name", ['a".tersoff', "a\nb", "$(touch made).tersoff.gz", "`touch made`", "a\\b", "\x1b[2J"])
+def test_a_potential_with_a_name_that_a_shell_could_act_on_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("Ga N\n")
+    with pytest.raises(PersistemError, match=r"potential\.file = .*: a path without") as refused:
+        make_study(changed(TINY, "potential.file", name))
+    assert str(refused.value).isprintable()
+
+
+def test_lammps_reads_a_potential_of_an_odd_name(tmp_path, monkeypatch):
+    potential = tmp_path / "it's {digest} @1 [é] #&;!.tersoff"
+    potential.write_bytes(potential_path("GaN.tersoff").read_bytes())
+    assert make_study(changed(TINY, "potential.file", str(potential)))
+    protocol = {
+        "material": {"repetitions": [4, 4, 3]},
+        "potential": {"file": str(potential)},
+        "md": {"steps": 10, "thermo_every": 10, "segment_steps": 10, "temperature_tolerance": 9.0, "ranks": 1},
+    }
+    run(
+        tmp_path, "-m", "persistem.specimens.parallel", "heat", "out {digest}", "--temperature", 300, "--seed", 1,
+        "--protocol", json.dumps(protocol),
+    )  # fmt: skip
+    assert (tmp_path / "out {digest}/structure.extxyz").exists()
+    said = run(
+        tmp_path, "-m", "persistem.specimens.parallel", "heat", "out$(touch made)", "--temperature", 300, "--seed", 1,
+        "--protocol", json.dumps(protocol), status=1,
+    )  # fmt: skip
+    assert "LAMMPS takes no path with" in said and "Traceback" not in said and not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "large", "folder"])
+def test_a_potential_that_never_ends_is_refused(kind, tmp_path, monkeypatch):
+    path = tmp_path / "a.tersoff"
+    {
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "pipe": lambda: os.mkfifo(path),
+        "large": lambda: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), bounded.MOST + 1),
+        "folder": path.mkdir,
+    }[kind]()
+    with pytest.raises(PersistemError, match=r"potential\.file"):
+        make_study(changed(TINY, "potential.file", str(path)))

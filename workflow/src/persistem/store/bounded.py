@@ -24,7 +24,7 @@ def is_regular(path: Path) -> bool:
         return False
 
 
-def read_text(path: Path, most: int = MOST) -> str:
+def read_text(path: Path, most: int = MOST, errors: str = "strict") -> str:
     """The text of a file.
 
     Raises PersistemError if it is a device or the like, or has more than ``most`` bytes; OSError if it cannot be read,
@@ -37,4 +37,4 @@ def read_text(path: Path, most: int = MOST) -> str:
         content = file.read(most + 1)
     if len(content) > most:
         raise PersistemError(f"{path}: more than the {most / 2**20:g} MiB that such a file may have")
-    return content.decode()
+    return content.decode(errors=errors)
