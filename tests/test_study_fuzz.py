@@ -1,5 +1,6 @@
 """Studies that nobody would write: each becomes a plan, or is refused with a message that names the key."""
 
+import argparse
 import copy
 import itertools
 import math
@@ -9,7 +10,8 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import yaml
@@ -18,6 +20,7 @@ from persistem.errors import PersistemError
 from persistem.plan.plan import Plan
 from persistem.study import Study
 from persistem.study.load import load_study, make_study
+from persistem.study.settings import protocol_of
 from support.studies import ROOT, TINY
 
 #: A plan of the largest of these studies takes two.
@@ -240,6 +243,11 @@ def test_mutated_studies_that_have_a_plan_resolve(resolve):
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
+MERGES = "a: &a {k0: 1, k1: 1}\n" + "".join(
+    f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 10)}], {b}: 1}}\n"
+    for a, b in zip("abcdefghij", "bcdefghijk", strict=True)
+)
+WIDE = f"a: &a {{{', '.join(f'k{k}: 1' for k in range(2000))}}}\nb: {{<<: [{', '.join(['*a'] * 2000)}]}}\n"
 FILES = {
     "tabs": (b"md:\n\tsteps: 3\n", "YAML"),
     "unclosed": (b"md: {steps: 3\n", "YAML"),
@@ -252,6 +260,16 @@ FILES = {
     "a bomb": (BOMB.encode(), "values"),
     "deep": (b"md: " + b"[" * 3000 + b"]" * 3000, ""),
     "deep enough": (b"md: " + b"[" * 60 + b"]" * 60, "md"),
+    "merges": (MERGES.encode(), "merges"),
+    "many merges": (WIDE.encode(), "merges"),
+    "a merge of itself": (b"a: &a {<<: *a}\n", "YAML"),
+    "very deep": (b"md: " + b"[" * 200_000, "deep"),
+    "a long text": (b"md: " + b"x" * 200_000, "characters"),
+    "many values": (b"md: [" + b"1," * 2_000_001, "values"),
+    "base 60": (b"md: 1" + b":01" * 50_000, "characters"),
+    "a tag": (b"md: !!int ''\n", "YAML"),
+    "another tag": (b"md: !!timestamp x\n", "YAML"),
+    "code": (b"md: !!python/object/apply:os.system [touch made]\n", "YAML"),
     "a number": (b"md: {steps: " + b"9" * 5000 + b"}", ""),
     "a key": (b"? [1, 2]\n: 3\n", ""),
     "wrong": (b"md: {steps: -3}\n", "md.steps"),
@@ -267,6 +285,39 @@ def test_files_that_are_no_study(kind, tmp_path):
     with in_time(), pytest.raises(PersistemError) as refused:
         load_study(path)
     assert "study.yaml" in str(refused.value) and named in str(refused.value) and len(str(refused.value)) < 20_000
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_settings_of_a_job_that_are_none(kind, tmp_path):
+    (tmp_path / "stage.yaml").write_bytes(FILES[kind][0])
+    protocol = str(tmp_path / "stage.yaml")
+    for text in (protocol, "{a: " + FILES[kind][0].decode("latin-1") + "}"):
+        with in_time(), suppress(argparse.ArgumentTypeError):
+            assert isinstance(protocol_of(text), dict)
+    assert not list(tmp_path.glob("made")) and not Path("made").exists()
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "pipe", "large", "a\x00b"])
+def test_files_that_never_end(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with open("large", "wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(PersistemError):
+        load_study(Path(path))
+    with pytest.raises(argparse.ArgumentTypeError):
+        protocol_of(path)
+    assert main(["publish", "{a: [" + path]) == 1
+    assert "command line: not valid YAML" in capsys.readouterr().err
+
+
+def test_small_merges_and_aliases_are_taken(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "imaging: &a {voltage: 300}\ntruth: null\nfeatures: {one: &o {bins: 32}, two: {<<: *o, bins: 16}}\n"
+    )
+    study = load_study(path)
+    assert study.imaging.voltage == 300 and [r.bins for r in study.features.values()] == [32, 16]
 
 
 def test_an_empty_file_and_one_with_a_byte_order_mark_are_the_study(tmp_path):

@@ -37,10 +37,10 @@ if len(study_files) > 1:
     sys.exit(
         f"persistem: --configfile names {len(study_files)} studies, but a study stands alone; give one"
     )
-if ALONE:
-    # --config hands over text; a file's values have their types already
-    update_config(config, typed(workflow.config_settings.config))
 try:
+    if ALONE:
+        # --config hands over text; a file's values have their types already
+        update_config(config, typed(workflow.config_settings.config))
     PLAN = Plan(make_study(config, study_files[0] if study_files else None))
 except PersistemError as error:
     sys.exit(f"persistem: {error}")

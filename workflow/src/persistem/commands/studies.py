@@ -5,9 +5,11 @@ The first line of a verb's docstring is its help.
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from persistem.errors import PersistemError
 from persistem.study.settings import protocol_of
 
 if TYPE_CHECKING:
@@ -126,4 +128,7 @@ def plan_of(study: str) -> Plan:
     from persistem.study.load import load_study, make_study
 
     inline = study.lstrip().startswith("{")
-    return Plan(make_study(protocol_of(study)) if inline else load_study(Path(study)))
+    try:
+        return Plan(make_study(protocol_of(study)) if inline else load_study(Path(study)))
+    except ArgumentTypeError as error:
+        raise PersistemError(f"the study on the command line: {error}") from error
