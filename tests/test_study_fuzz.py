@@ -244,8 +244,7 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
 MERGES = "a: &a {k0: 1, k1: 1}\n" + "".join(
-    f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 10)}], {b}: 1}}\n"
-    for a, b in zip("abcdefghij", "bcdefghijk", strict=True)
+    f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 10)}], {b}: 1}}\n" for a, b in itertools.pairwise("abcdefghijk")
 )
 WIDE = f"a: &a {{{', '.join(f'k{k}: 1' for k in range(2000))}}}\nb: {{<<: [{', '.join(['*a'] * 2000)}]}}\n"
 FILES = {
@@ -265,7 +264,7 @@ FILES = {
     "a merge of itself": (b"a: &a {<<: *a}\n", "YAML"),
     "very deep": (b"md: " + b"[" * 200_000, "deep"),
     "a long text": (b"md: " + b"x" * 200_000, "characters"),
-    "many values": (b"md: [" + b"1," * 2_000_001, "values"),
+    "many values": (b"md: [" + b"1," * 1_000_001, "values"),
     "base 60": (b"md: 1" + b":01" * 50_000, "characters"),
     "a tag": (b"md: !!int ''\n", "YAML"),
     "another tag": (b"md: !!timestamp x\n", "YAML"),
@@ -313,9 +312,7 @@ def test_files_that_never_end(path, tmp_path, monkeypatch, capsys):
 
 def test_small_merges_and_aliases_are_taken(tmp_path):
     path = tmp_path / "study.yaml"
-    path.write_text(
-        "imaging: &a {voltage: 300}\ntruth: null\nfeatures: {one: &o {bins: 32}, two: {<<: *o, bins: 16}}\n"
-    )
+    path.write_text("imaging: &a {voltage: 300}\nfeatures: {one: &o {bins: 32}, two: {<<: *o, bins: 16}}\n")
     study = load_study(path)
     assert study.imaging.voltage == 300 and [r.bins for r in study.features.values()] == [32, 16]
 
