@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from persistem.commands import maps, stages, studies
-from persistem.errors import PersistemError
+from persistem.errors import PersistemError, printable
 from persistem.report.figures import EVALUATION_FIGURES, FIGURES, TRIAL_FIGURES
 from persistem.store import seals
 from persistem.store.paths import files_in
@@ -45,7 +45,7 @@ def _inputs(options: dict[str, Any]) -> list[Path]:
 
 def _fail(message: str) -> int:
     if _rank() == 0:
-        print(f"persistem: {message}", file=sys.stderr, flush=True)
+        print(f"persistem: {printable(message)}", file=sys.stderr, flush=True)
     return 1
 
 

@@ -9,7 +9,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from persistem.errors import PersistemError
+from persistem.errors import PersistemError, printable
 from persistem.study.settings import protocol_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def verify(folder: Path) -> None:
     """check an unpacked archive, what was made again in it, or a results folder against checksums and seals"""
     from persistem.publication.verify import verify
 
-    print(verify(folder))
+    print(printable(verify(folder)))
 
 
 def record(study: Path, docs: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from persistem.errors import PersistemError
 from persistem.store import environment, paths
-from persistem.store.bounded import read_text
+from persistem.store.bounded import is_regular, read_text
 from persistem.store.temporary import replacing
 
 #: The file in which Snakemake keeps the time stamp of a folder.
@@ -34,7 +34,8 @@ def sha256(path: Path) -> str:
             raise PersistemError(f"{path}: a device or pipe, where a file is expected")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    lines = [f"{name} {sha256(path / name)}\n" for name in _files(path)]
+    # a link or device in it, which no result has, makes it another folder
+    lines = [f"{name} {sha256(path / name) if is_regular(path / name) else 'is no file'}\n" for name in _files(path)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -125,6 +126,6 @@ def _is_sealed(path: Path) -> bool:
 
 
 def _files(folder: Path) -> list[str]:
-    """The files of a folder, relative to it and sorted by name."""
-    files = (file for file in folder.rglob("*") if file.is_file() and file.name != STAMP)
+    """The files and links of a folder, relative to it and sorted by name."""
+    files = (file for file in folder.rglob("*") if (file.is_symlink() or not file.is_dir()) and file.name != STAMP)
     return sorted(file.relative_to(folder).as_posix() for file in files)
