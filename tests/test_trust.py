@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from persistem.errors import PersistemError
+from persistem.model.bundle import FILES
 from persistem.specimens.structures import potential_path
 from persistem.store import bounded, locks, runs, seals
 from persistem.store.files import atomic, read_json, replaced_folder
@@ -60,8 +61,13 @@ def test_verbs_and_ranks_import_nothing_from_the_working_folder(start, tmp_path)
 def test_jobs_import_nothing_from_the_folder_where_snakemake_runs_or_from_results(tmp_path):
     from ase.build import bulk
 
-    bulk("Si", cubic=True).repeat(3).write(tmp_path / "mine.xyz", format="extxyz")
-    listed = [{"path": "mine.xyz", "state": state, "seed": 1} for state in ("a", "b")]
+    folder = tmp_path  # where a run is, and what its files are called, are taken literally too
+    tmp_path = folder / "a {digest} @2 $(touch made) it's"
+    tmp_path.mkdir()
+    names = ("{digest}.xyz", "%s {x}.xyz")
+    for name in names:
+        bulk("Si", cubic=True).repeat(3).write(tmp_path / name, format="extxyz")
+    listed = [{"path": name, "state": state, "seed": 1} for name, state in zip(names, ("a", "b"), strict=True)]
     (tmp_path / "study.yaml").write_text(
         yaml.safe_dump({"structures": listed, "imaging": TINY["imaging"], "crops": TINY["crops"]})
     )
@@ -71,7 +77,7 @@ def test_jobs_import_nothing_from_the_folder_where_snakemake_runs_or_from_result
     snakemake = Path(sys.executable).with_name("snakemake")
     run(tmp_path, snakemake, "-s", ROOT / "Snakefile", "specimens", "--cores", 1, "--configfile", "study.yaml")
     assert len(list(tmp_path.glob("results/specimens/*/*/structure.extxyz"))) == 2
-    assert not list(tmp_path.rglob("imported"))
+    assert not list(folder.rglob("imported")) and not list(folder.rglob("made"))
 
 
 def test_the_snakefile_leaves_its_folders_out_of_the_import_path(resolve, tmp_path, monkeypatch):
@@ -80,6 +86,19 @@ def test_the_snakefile_leaves_its_folders_out_of_the_import_path(resolve, tmp_pa
     resolve(TINY)
     assert not {str(tmp_path), "", "relative", str(ROOT)} & set(sys.path)
     assert os.environ["PYTHONSAFEPATH"] == "1"
+
+
+@pytest.mark.parametrize("name", ["{digest}.tif", "{micrograph} @1 %s.tif", "plain.tif"])
+def test_micrographs_and_models_of_odd_names_are_planned(name, resolve, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("pixels")
+    folder = tmp_path / f"{name}-model"
+    folder.mkdir()
+    for file in FILES:
+        (folder / file).write_text("{}")
+    study = TINY | {"micrographs": [{"path": name}], "map_with": folder.name}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    assert resolve(tmp_path / "study.yaml", "maps").jobs["map_micrograph"] == 1
 
 
 # links in a shared folder
