@@ -21,6 +21,7 @@ from persistem.plan.plan import Plan
 from persistem.study import Study
 from persistem.study.load import load_study, make_study
 from persistem.study.settings import protocol_of
+from support import hostile
 from support.studies import ROOT, TINY
 
 #: A plan of the largest of these studies takes two.
@@ -224,10 +225,56 @@ def mutated(seed):
     return study, changed
 
 
-@pytest.mark.parametrize("first", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in range(30, 300, 30))])
-def test_mutated_studies(first):
-    for seed in range(first, first + 30):
-        outcome(*mutated(seed))
+PARTS = hostile.parts(300, each=30)
+
+
+@pytest.mark.parametrize("part", [PARTS[0], *(pytest.param(part, marks=pytest.mark.slow) for part in PARTS[1:])])
+def test_mutated_studies(part, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed in part:
+        with hostile.watched(tmp_path, writes=False), hostile.limits(SECONDS):
+            outcome(*mutated(seed))
+
+
+SNIPPETS = [
+    "\0", "\n", "\t", "&a ", "*a ", "<<: *a", "{<<: [*a, *a]}", "!!int ''", "!!binary x", "!!python/name:os.system ",
+    "../", "/dev/zero", "\x1b[2J", "[" * 300, "9" * 5000, ".nan", ".inf", "{digest}", "@1", "$(touch made)", "\n---\n",
+    "? ", "- ", "|\n", "'", '"', "%TAG ", "\ud800", "é", "# ", ": ", "=",
+]  # fmt: skip
+
+
+def mutated_text(seed):
+    """The file of one of the studies, with one to four places of its text changed."""
+    random_ = random.Random(seed)
+    text = yaml.safe_dump(STUDIES[list(STUDIES)[seed % len(STUDIES)]], default_flow_style=random_.random() < 0.2)
+    for _ in range(random_.randrange(1, 5)):
+        at, end = sorted(random_.randrange(len(text) + 1) for _ in range(2))
+        end = min(end, at + 200)
+        kind = random_.choice(["cut", "drop", "repeat", "insert", "insert", "flip"])
+        if kind == "cut" and random_.random() < 0.2:
+            text = text[:at]
+        elif kind == "drop":
+            text = text[:at] + text[end:]
+        elif kind == "repeat":
+            text = text[:end] + text[at:]
+        elif kind == "insert":
+            text = text[:at] + random_.choice(SNIPPETS) + text[at:]
+        elif kind == "flip":
+            text = text[:at] + chr(random_.randrange(1, 300)) + text[at + 1 :]
+    return text
+
+
+@pytest.mark.parametrize("part", hostile.parts(100))
+def test_mutated_files(part, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "study.yaml"
+    for seed in part:
+        path.write_bytes(mutated_text(seed).encode(errors="surrogatepass"))
+        with hostile.watched(tmp_path, writes=False), hostile.limits():
+            status = main(["check", "study.yaml"])
+        out = "".join(capsys.readouterr())
+        assert status in (0, 1) and "study.yaml" in out and "Traceback" not in out, (seed, out)
+        assert out.replace("\n", "").isprintable() and len(out) < 200_000, (seed, out)
 
 
 @pytest.mark.slow
@@ -308,6 +355,12 @@ def test_files_that_never_end(path, tmp_path, monkeypatch, capsys):
         protocol_of(path)
     assert main(["publish", "{a: [" + path]) == 1
     assert "command line: not valid YAML" in capsys.readouterr().err
+
+
+def test_a_study_may_be_called_like_a_mapping(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("{digest} @1.yaml").write_text(yaml.safe_dump(TINY))
+    assert main(["check", "{digest} @1.yaml"]) == 0 and protocol_of("{digest} @1.yaml") == TINY
 
 
 def test_small_merges_and_aliases_are_taken(tmp_path):

@@ -13,9 +13,10 @@ import pytest
 import yaml
 from persistem.errors import PersistemError
 from persistem.model.bundle import FILES
+from persistem.plan.plan import Plan
 from persistem.specimens.structures import potential_path
-from persistem.store import bounded, locks, runs, seals
-from persistem.store.files import atomic, read_json, replaced_folder
+from persistem.store import bounded, locks, paths, runs, seals
+from persistem.store.files import atomic, read_json, refuse_links, replaced_folder
 from persistem.store.temporary import scratch, temporary
 from persistem.store.unused import unused
 from persistem.study.load import make_study
@@ -172,6 +173,21 @@ def test_a_lock_is_a_file(tmp_path, victim, kind):
     with pytest.raises(PersistemError, match=r"lock: is a link, folder or device.*remove it"):
         locks.taken(lock)
     assert not made.exists()
+
+
+@pytest.mark.slow
+def test_no_log_is_written_through_a_link(tmp_path, victim):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(TINY))
+    plan = Plan(make_study(TINY))
+    name = plan.files("specimens")[0]
+    path = paths.benchmark(name)
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).symlink_to(victim)
+    snakemake = [Path(sys.executable).with_name("snakemake"), "-s", ROOT / "Snakefile", name, "--cores", 1]
+    said = run(tmp_path, *snakemake, "--configfile", "study.yaml", status=1)
+    assert f"{path}: is a link" in said and "Traceback" not in said
+    with pytest.raises(PersistemError, match="is a link"):
+        refuse_links([tmp_path / paths.log(name), tmp_path / path])
 
 
 def test_runs_are_not_kept_in_a_folder_elsewhere(tmp_path, victim):

@@ -26,6 +26,7 @@ from persistem.plan.plan import Plan
 from persistem.publication.publish import describe_digests, refresh
 from persistem.report.figures import module as figure
 from persistem.store import cluster, environment, paths, runs
+from persistem.store.files import refuse_links
 from persistem.study.load import make_study
 from persistem.study.values import typed
 
@@ -59,6 +60,10 @@ onstart:
     makes = {str(file) for job in needed for file in job.output}
     reads = {str(file) for job in needed for file in job.input}
     try:
+        # what a job's shell writes, and not the package
+        refuse_links(
+            file for job in needed for file in [*job.log, job.benchmark or ""]
+        )
         others = runs.begin(HOME, PLAN.study.name, makes, reads)
     except PersistemError as error:
         sys.exit(f"persistem: {error}")

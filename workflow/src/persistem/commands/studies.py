@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persistem.errors import PersistemError, printable
+from persistem.store.files import is_file
 from persistem.study.settings import protocol_of
 
 if TYPE_CHECKING:
@@ -18,12 +19,9 @@ if TYPE_CHECKING:
 
 def check(studies: list[Path]) -> None:
     """say whether study files are valid, and what they ask for"""
-    from persistem.plan.plan import Plan
-    from persistem.study.load import load_study
-
     for file in studies:
-        study = load_study(file)
-        plan = Plan(study)
+        plan = plan_of(str(file))
+        study = plan.study
         print(
             f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
             f"{len(plan.defoci)} defoci, {plan.crops_per_micrograph} crops per micrograph, "
@@ -127,8 +125,13 @@ def plan_of(study: str) -> Plan:
     from persistem.plan.plan import Plan
     from persistem.study.load import load_study, make_study
 
-    inline = study.lstrip().startswith("{")
+    if study.lstrip().startswith("{") and not is_file(study):
+        try:
+            return Plan(make_study(protocol_of(study)))
+        except ArgumentTypeError as error:
+            raise PersistemError(f"the study on the command line: {error}") from error
+    loaded = load_study(Path(study))
     try:
-        return Plan(make_study(protocol_of(study)) if inline else load_study(Path(study)))
-    except ArgumentTypeError as error:
-        raise PersistemError(f"the study on the command line: {error}") from error
+        return Plan(loaded)
+    except PersistemError as error:
+        raise PersistemError(f"{study}: {error}") from error

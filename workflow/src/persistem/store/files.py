@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,18 @@ def _named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
+def refuse_links(files: Iterable[str | Path]) -> None:
+    """Raise PersistemError if one of the files is a link: a shell that writes into it would overwrite its target."""
+    for path in map(Path, files):
+        if path.is_symlink():
+            raise PersistemError(f"{path}: is a link, where a job of this run writes a file; remove it")
+
+
 def is_file(path: str | Path) -> bool:
     """Whether there is a file of this name; False for an impossible name, e.g. one that is too long."""
     try:
         return Path(path).is_file()
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from persistem.errors import PersistemError
 from persistem.store.bounded import read_text
+from persistem.store.files import is_file
 from persistem.study.values import check_size, from_yaml, numbers
 
 
@@ -20,7 +21,7 @@ def protocol_of(text: str) -> dict[str, Any]:
     A digest folder's ``stage.yaml`` is such a file; only its settings are taken. In it, and in JSON, text stays text;
     in hand-written YAML 1e-5 is a number.
     """
-    if not text.lstrip().startswith("{"):
+    if not text.lstrip().startswith("{") or is_file(text):
         try:
             text = read_text(Path(text))
         except OSError as error:
