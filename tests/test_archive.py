@@ -480,7 +480,8 @@ def mutated(crate, seed):
         elif kind == "cut":
             content = content[:at]
         elif kind == "swap":
-            content = random_.choice(files).read_bytes() if hostile.is_file(files[0]) else b""
+            other = random_.choice(files)
+            content = other.read_bytes() if hostile.is_file(other) else b""
         elif kind == "repeat":
             content = content[:at] + content
         elif kind == "insert":
