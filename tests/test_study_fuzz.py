@@ -150,6 +150,7 @@ AT_ODDS = [
     ("crops.size", 10**9), ("features", {}), ("features", {"x" * 41: {}}), ("figures.recipe", "nobody"),
     ("name", "crops"),
     ("name", ".."), ("name", "a/b"), ("imaging.defoci", [0.0, 0.01]), ("imaging.defoci", [1e300]),
+    ("imaging.defoci", [1e308]),
     ("evaluation", {}), ("model", {"windows": {"size": 99}}), ("truth", {}),
 ]  # fmt: skip
 
@@ -172,6 +173,8 @@ CHOOSING, REPORTED = TRIAL["truth"]["splices"]
     ("changes", "named"),
     [
         ({"truth.field": 15.0}, "truth.field"),
+        ({"truth.defocus": 1e308}, "truth.defocus"),
+        ({"truth.defocus": 0.01}, "truth.defocus"),
         ({"truth.field": 20.0}, "truth.sizes"),
         ({"truth.splices": [CHOOSING], "truth.melts": []}, "truth.splices"),
         ({"truth.splices": [REPORTED | {"vacuum": [20.0, 10.0]}]}, r"truth.splices[0].vacuum"),

@@ -54,7 +54,7 @@ def make_study(settings: Mapping[str, Any], file: Path | None = None) -> Study:
         raise PersistemError(explain(error, file)) from error
     try:
         check_combinations(study)
-    except (PersistemError, ValueError) as error:
+    except (PersistemError, ValueError, ArithmeticError) as error:
         raise PersistemError(f"{file if file is not None else 'study'}: {error}") from error
     return study
 
