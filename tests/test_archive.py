@@ -562,8 +562,12 @@ def made_of(packed, tmp_path_factory):
     with zipfile.ZipFile(packed) as file:
         file.extractall(crate)
     made_again(crate, {"numpy": "9.9"})
-    for folder in ("workflow", "tests", "envs", "config", "docs", "profiles"):
-        shutil.rmtree(crate / folder, ignore_errors=True)
+    results = [f"results/{stage}" for stage in ("persistence_images", "diagrams", "micrographs", "exit_waves")]
+    for folder in ("workflow", "envs", "config", "profiles", *results):
+        shutil.rmtree(crate / folder)
+    for file in [*crate.glob("results/tiny/figures/*"), *crate.glob("results/figures/*/*")]:
+        if "figure-1." not in file.name:
+            file.unlink()
     manifest = crate / "manifest-sha256.txt"
     lines = [line for line in manifest.read_text().splitlines() if (crate / line[66:]).exists()]
     manifest.write_text("".join(f"{line}\n" for line in lines))
