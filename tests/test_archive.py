@@ -2,10 +2,13 @@
 
 import csv
 import json
+import os
+import random
 import re
 import shutil
 import subprocess
 import zipfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -18,6 +21,7 @@ from persistem.publication.publish import refresh
 from persistem.publication.verify import varies, verify
 from persistem.store import paths, seals
 from persistem.study.load import load_study, make_study
+from support import hostile
 from support.pretended import pretend
 from support.studies import ROOT, TINY
 from support.workflow import SILICON, copied, snakemake
@@ -291,3 +295,280 @@ def test_a_run_of_an_unpacked_archive_starts_from_the_specimens_and_gives_the_sa
     assert not {"heating", "rt_treatment", "figure"} & {line.split()[0] for line in text.splitlines() if line.split()}
     assert {f: f.read_bytes() for f in before} == before
     assert "results that were made again are the same bytes" in verify(crate)
+
+
+# files that the study does not use, and links
+
+
+def test_only_what_the_study_uses_is_packed(tmp_path, monkeypatch):
+    from ase.build import bulk
+
+    monkeypatch.chdir(tmp_path)
+    bulk("Si", cubic=True).write("a.xyz", format="extxyz")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy("a.xyz", "elsewhere/a.xyz")
+    (tmp_path / "secret").write_text("a secret")
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / archiving.bundle.INDEX).write_text("{}")
+    listed = ["a.xyz", str(tmp_path / "elsewhere/a.xyz"), str(tmp_path / "a.xyz"), "./a.xyz"]
+    settings = {"structures": [{"path": p, "state": f"s{k}", "seed": 1} for k, p in enumerate(listed)]}
+    plan = Plan(make_study(settings | {"material": {"file": "secret"}, "map_with": "bundle"}))
+    study, files = archiving.own(plan)
+    assert study["material"]["file"] is None and study["map_with"] is None
+    assert [one["path"] for one in study["structures"]] == ["a.xyz", "inputs/a.xyz", "inputs/2/a.xyz", "inputs/3/a.xyz"]
+    assert "secret" not in {Path(file).name for file in files.values()} and len(files) == 4
+
+
+@pytest.mark.parametrize("kind", ["study", "specimen", "pipe"])
+def test_no_link_is_followed_into_an_archive(copy, tmp_path, kind):
+    (tmp_path / "secret").write_text("a secret")
+    folder = (copy / PLAN.files("specimens")[0]).parent if kind == "specimen" else copy / "results/tiny/tables"
+    link = folder / "notes.txt"
+    os.mkfifo(link) if kind == "pipe" else link.symlink_to(tmp_path / "secret")
+    with pytest.raises(PersistemError, match=r"notes\.txt: a link"):
+        archiving.archive(PLAN, copy, tmp_path / "a.zip", "snakemake")
+    assert not (tmp_path / "a.zip").exists()
+
+
+# archives of strangers
+
+
+def rewrite(crate, name, change):
+    """Change the text of a file of an archive, and its checksum in the manifest."""
+    before = seals.sha256(crate / name)
+    (crate / name).write_text(change((crate / name).read_text()))
+    manifest = crate / "manifest-sha256.txt"
+    manifest.write_text(manifest.read_text().replace(before, seals.sha256(crate / name)))
+
+
+def in_index(change):
+    def changed(text):
+        index = json.loads(text)
+        change(index)
+        return json.dumps(index)
+
+    return lambda crate: rewrite(crate, "seals/seals.json", changed)
+
+
+def add(line):
+    def change(crate):
+        with open(crate / "manifest-sha256.txt", "a") as file:
+            file.write(line.replace("OUTSIDE", str(crate.parent / "outside")))
+
+    return change
+
+
+def put(name, make):
+    def change(crate):
+        (crate / name).unlink()
+        make(crate / name)
+
+    return change
+
+
+ZEROS = "0" * 64
+HOSTILE = {
+    "a path upwards": (add(f"{ZEROS}  ../outside\n"), "line .*leaves the archive"),
+    "a path upwards and back": (add(f"{ZEROS}  results/../../crate/RUN.md\n"), "leaves the archive"),
+    "an absolute path": (add(f"{ZEROS}  OUTSIDE\n"), "leaves the archive"),
+    "the folder": (add(f"{ZEROS}  .\n"), "leaves the archive"),
+    "no name": (add(f"{ZEROS}  \n"), "leaves the archive"),
+    "twice": (add(f"{ZEROS}  RUN.md\n"), "another file"),
+    "nonsense": (add("nonsense\n"), r"line \d+: 'nonsense'"),
+    "escapes": (add("\x1b[2J\n"), r"line \d+"),
+    "escapes in a name": (add(f"{ZEROS}  \x1b[2J\n"), "missing or damaged"),
+    "cut short": (add(ZEROS), "to its end"),
+    "no text": (lambda crate: (crate / "manifest-sha256.txt").write_bytes(b"\xff\xfe\n"), "not text"),
+    "empty": (lambda crate: (crate / "manifest-sha256.txt").write_text(""), "lists no file"),
+    "a line end": (lambda crate: (crate / "manifest-sha256.txt").write_text("\n"), "line 1"),
+    "without seals": (lambda crate: rewrite_manifest(crate, "seals/seals.json"), "does not list seals/seals.json"),
+    "a large manifest": (lambda crate: os.truncate(crate / "manifest-sha256.txt", 10**12), "MiB"),
+    "a device": (put("RUN.md", lambda path: path.symlink_to("/dev/zero")), "missing or damaged: RUN.md"),
+    "a pipe": (put("RUN.md", os.mkfifo), "missing or damaged: RUN.md"),
+    "a folder": (put("RUN.md", os.mkdir), "missing or damaged: RUN.md"),
+    "seals in a pipe": (put("seals/seals.json", os.mkfifo), "seals.json: missing, or a link"),
+    "seals in a link": (put("seals/seals.json", lambda path: path.symlink_to("/dev/zero")), "missing, or a link"),
+    "holes": (lambda crate: os.truncate(crate / "RUN.md", 10**13), "missing or damaged: RUN.md"),
+    "deep": (lambda crate: rewrite(crate, "seals/seals.json", lambda _: "[" * 10**5), "not JSON"),
+    "a list": (lambda crate: rewrite(crate, "seals/seals.json", lambda _: "[1]"), "not a mapping"),
+    "a long number": (lambda crate: rewrite(crate, "seals/seals.json", lambda _: "1" * 10**5), "not JSON"),
+    "empty seals": (lambda crate: rewrite(crate, "seals/seals.json", lambda _: "{}"), "not the seals of an archive"),
+    "a seal upwards": (in_index(lambda i: i["seals"][0].update(path="../../outside")), "leaves the archive"),
+    "a seal of /dev": (in_index(lambda i: i["seals"][0].update(path="/dev/zero")), "leaves the archive"),
+    "other versions": (in_index(lambda i: i["seals"][0].update(made_with=99)), "no such entry of versions"),
+    "a copy of an outside file": (in_index(lambda i: i["copied"].update({"RUN.md": "/etc/passwd"})), "leaves the"),
+    "a study upwards": (in_index(lambda i: i.update(study="../..")), "study"),
+    "no numbers": (in_index(lambda i: i.update(seals=7)), "not the seals of an archive: seals"),
+}
+
+
+def rewrite_manifest(crate, without):
+    manifest = crate / "manifest-sha256.txt"
+    manifest.write_text("".join(line for line in manifest.open() if not line.endswith(f"  {without}\n")))
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_an_archive_of_a_stranger_is_refused_in_a_sentence(crate, capsys, kind):
+    change, named = HOSTILE[kind]
+    (crate.parent / "outside").write_text("outside")
+    change(crate)
+    with hostile.watched(crate), hostile.limits():
+        text = said(capsys, 1, "verify", crate)
+    assert re.search(named, text) and text.rstrip("\n").isprintable() and len(text) < 2000
+
+
+def test_a_file_behind_a_link_is_not_what_was_archived(crate, capsys):
+    elsewhere = crate.parent / "elsewhere"
+    shutil.move(crate / "results/tiny", elsewhere)
+    (crate / "results/tiny").symlink_to(elsewhere)
+    assert "missing or damaged: results/tiny/" in said(capsys, 1, "verify", crate)
+
+
+def test_what_is_not_listed_is_said(crate, capsys):
+    assert "not checked" not in said(capsys, 0, "verify", crate)
+    (crate / "sitecustomize.py").touch()
+    (crate / "workflow/src/yaml.py").touch()
+    (crate / "results/specimens/0123456789ab").mkdir()
+    os.mkfifo(crate / "results/\x1b[2J")
+    text = said(capsys, 0, "verify", crate)
+    assert "not in manifest-sha256.txt, so not checked: " in text and text.rstrip("\n").isprintable()
+    for name in ("sitecustomize.py", "workflow/src/yaml.py", "results/specimens/0123456789ab/", r"results/\x1b[2J"):
+        assert name in text
+    for k in range(100):
+        (crate / f"extra-{k}").touch()
+    assert "and 99 more" in said(capsys, 0, "verify", crate)
+
+
+def test_a_made_up_seal_is_no_traceback(crate, capsys):
+    made_again(crate, {"numpy": "9.9"})
+    for file in (crate / "results/crops").rglob("*.tif*"):
+        file.write_bytes(b"others")
+    for k, file in enumerate(sorted((crate / "results/seals/crops").rglob("*.json"))):
+        file.write_text(["[" * 10**5, "7", '{"path": 1}', '{"path":1,"sha256":1,"bytes":1,"versions":7}'][k % 4])
+    assert "missing or damaged: " in said(capsys, 1, "verify", crate)
+
+
+def test_a_pipe_in_a_results_folder_is_damage(copy, capsys):
+    result, other = copy / PLAN.files("crops")[0], PLAN.files("exit_waves")[0]
+    result.unlink()
+    os.mkfifo(result)
+    (copy / other / "array").unlink()
+    (copy / other / "array").symlink_to("/dev/zero")
+    with hostile.limits():
+        text = said(capsys, 1, "verify", copy)
+    assert PLAN.files("crops")[0] in text and other in text
+
+
+def mutated(crate, seed):
+    """Change an archive in one to three ways, chosen by a seed; the files that may have changed."""
+    random_ = random.Random(seed)
+    files = [*sorted(file for file in crate.rglob("*") if hostile.is_file(file))]
+    chosen = [crate / "manifest-sha256.txt", crate / "seals/seals.json", crate / "results/tiny/provenance.json"]
+    touched = {chosen[0]}
+    for _ in range(random_.choice([1, 1, 2, 3])):
+        file = random_.choice([*chosen, random_.choice(files)])
+        touched.add(file)
+        if not hostile.is_file(file):
+            continue
+        content = file.read_bytes()
+        kind = random_.choice(["flip", "cut", "swap", "insert", "link", "pipe", "gone", "folder", "repeat", "json"])
+        at = random_.randrange(len(content) + 1)
+        if kind in ("link", "pipe", "gone", "folder"):
+            file.unlink()
+        if kind == "flip" and content:
+            content = content[:at] + bytes([random_.randrange(256)]) + content[at + 1 :]
+        elif kind == "cut":
+            content = content[:at]
+        elif kind == "swap":
+            other = random_.choice(files)
+            content = other.read_bytes() if hostile.is_file(other) else b""
+        elif kind == "repeat":
+            content = content[:at] + content
+        elif kind == "insert":
+            content = content[:at] + random_.choice(SNIPPETS) + content[at:]
+        elif kind == "json":
+            content = nonsense(content, random_)
+        elif kind == "link":
+            file.symlink_to(random_.choice(["/dev/zero", "/etc/passwd", "..", crate / "RUN.md", "nowhere"]))
+        elif kind == "pipe":
+            os.mkfifo(file)
+        elif kind == "folder":
+            file.mkdir()
+        if kind not in ("link", "pipe", "gone", "folder"):
+            file.write_bytes(content)
+        if random_.random() < 0.7:  # a stranger who forges, mends the checksum
+            mend(crate)
+    return touched
+
+
+SNIPPETS = [b"\0", b"\n", b"../", b"/dev/zero", b"\x1b[2J", b"\xff", b"[" * 3000, b"9" * 5000, b"NaN", b"1e999", b'"']
+
+
+def nonsense(content, random_):
+    """A JSON document with one value replaced."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return content
+    here, steps = document, random_.randrange(1, 5)
+    for _ in range(steps):
+        keys = list(here) if isinstance(here, dict) else list(range(len(here))) if isinstance(here, list) else []
+        if not keys:
+            break
+        key, parent = random_.choice(keys), here
+        here = here[key]
+        if not isinstance(here, dict | list) or _ == steps - 1:
+            parent[key] = random_.choice([None, 7, -1, 1e308, "x", "../x", "/dev/zero", [], {}, [[]], {"": None}, True])
+            break
+    return json.dumps(document).encode()
+
+
+def mend(crate):
+    """Make the checksums in the manifest those of the files that are there."""
+    manifest = crate / "manifest-sha256.txt"
+    if not hostile.is_file(manifest):
+        return
+    lines = []
+    for line in manifest.read_bytes().split(b"\n"):
+        name = line[66:].decode(errors="replace")
+        inside = name and "\0" not in name and not name.startswith("/") and ".." not in name and len(name) < 200
+        lines.append(
+            f"{seals.sha256(crate / name)}  {name}".encode() if inside and hostile.is_file(crate / name) else line
+        )
+    manifest.write_bytes(b"\n".join(lines))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", hostile.parts(100))
+def test_mutated_archives(made_of, capsys, part):
+    crate, contents = made_of
+    for seed in part:
+        touched = mutated(crate, seed)
+        with hostile.watched(crate, writes=False), hostile.limits():
+            status = main(["verify", str(crate)])
+        out = "".join(capsys.readouterr())
+        assert status in (0, 1) and out.count("\n") >= 1 and "Traceback" not in out, (seed, out)
+        assert out.replace("\n", "").isprintable() and len(out) < 50_000, (seed, out)
+        for file in touched:
+            if file.is_symlink() or file.exists():
+                file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
+            file.write_bytes(contents[file])
+
+
+@pytest.fixture(scope="module")
+def made_of(packed, tmp_path_factory):
+    """An archive to change: a small part of one, with results made again; and the contents of its files."""
+    crate = tmp_path_factory.mktemp("small") / "crate"
+    with zipfile.ZipFile(packed) as file:
+        file.extractall(crate)
+    made_again(crate, {"numpy": "9.9"})
+    results = [f"results/{stage}" for stage in ("persistence_images", "diagrams", "micrographs", "exit_waves")]
+    for folder in ("workflow", "envs", "config", "profiles", *results):
+        shutil.rmtree(crate / folder)
+    for file in [*crate.glob("results/tiny/figures/*"), *crate.glob("results/figures/*/*")]:
+        if "figure-1." not in file.name:
+            file.unlink()
+    manifest = crate / "manifest-sha256.txt"
+    lines = [line for line in manifest.read_text().splitlines() if (crate / line[66:]).exists()]
+    manifest.write_text("".join(f"{line}\n" for line in lines))
+    return crate, {file: file.read_bytes() for file in crate.rglob("*") if file.is_file()}

@@ -1,5 +1,6 @@
 """Studies that nobody would write: each becomes a plan, or is refused with a message that names the key."""
 
+import argparse
 import copy
 import itertools
 import math
@@ -9,7 +10,8 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import yaml
@@ -18,6 +20,8 @@ from persistem.errors import PersistemError
 from persistem.plan.plan import Plan
 from persistem.study import Study
 from persistem.study.load import load_study, make_study
+from persistem.study.settings import protocol_of
+from support import hostile
 from support.studies import ROOT, TINY
 
 #: A plan of the largest of these studies takes two.
@@ -146,6 +150,7 @@ AT_ODDS = [
     ("crops.size", 10**9), ("features", {}), ("features", {"x" * 41: {}}), ("figures.recipe", "nobody"),
     ("name", "crops"),
     ("name", ".."), ("name", "a/b"), ("imaging.defoci", [0.0, 0.01]), ("imaging.defoci", [1e300]),
+    ("imaging.defoci", [1e308]),
     ("evaluation", {}), ("model", {"windows": {"size": 99}}), ("truth", {}),
 ]  # fmt: skip
 
@@ -168,6 +173,8 @@ CHOOSING, REPORTED = TRIAL["truth"]["splices"]
     ("changes", "named"),
     [
         ({"truth.field": 15.0}, "truth.field"),
+        ({"truth.defocus": 1e308}, "truth.defocus"),
+        ({"truth.defocus": 0.01}, "truth.defocus"),
         ({"truth.field": 20.0}, "truth.sizes"),
         ({"truth.splices": [CHOOSING], "truth.melts": []}, "truth.splices"),
         ({"truth.splices": [REPORTED | {"vacuum": [20.0, 10.0]}]}, r"truth.splices[0].vacuum"),
@@ -221,10 +228,58 @@ def mutated(seed):
     return study, changed
 
 
-@pytest.mark.parametrize("first", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in range(30, 300, 30))])
-def test_mutated_studies(first):
-    for seed in range(first, first + 30):
-        outcome(*mutated(seed))
+PARTS = hostile.parts(300, each=30)
+
+
+@pytest.mark.parametrize("part", [PARTS[0], *(pytest.param(part, marks=pytest.mark.slow) for part in PARTS[1:])])
+def test_mutated_studies(part, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed in part:
+        study, changed = mutated(seed)
+        with hostile.watched(tmp_path, writes=False), hostile.limits(SECONDS):
+            # of more seeds, a message may as well name a setting that another one is at odds with
+            outcome(study, changed if seed < 300 else ())
+
+
+SNIPPETS = [
+    "\0", "\n", "\t", "&a ", "*a ", "<<: *a", "{<<: [*a, *a]}", "!!int ''", "!!binary x", "!!python/name:os.system ",
+    "../", "/dev/zero", "\x1b[2J", "[" * 300, "9" * 5000, ".nan", ".inf", "{digest}", "@1", "$(touch made)", "\n---\n",
+    "? ", "- ", "|\n", "'", '"', "%TAG ", "\ud800", "é", "# ", ": ", "=",
+]  # fmt: skip
+
+
+def mutated_text(seed):
+    """The file of one of the studies, with one to four places of its text changed."""
+    random_ = random.Random(seed)
+    text = yaml.safe_dump(STUDIES[list(STUDIES)[seed % len(STUDIES)]], default_flow_style=random_.random() < 0.2)
+    for _ in range(random_.randrange(1, 5)):
+        at, end = sorted(random_.randrange(len(text) + 1) for _ in range(2))
+        end = min(end, at + 200)
+        kind = random_.choice(["cut", "drop", "repeat", "insert", "insert", "flip"])
+        if kind == "cut" and random_.random() < 0.2:
+            text = text[:at]
+        elif kind == "drop":
+            text = text[:at] + text[end:]
+        elif kind == "repeat":
+            text = text[:end] + text[at:]
+        elif kind == "insert":
+            text = text[:at] + random_.choice(SNIPPETS) + text[at:]
+        elif kind == "flip":
+            text = text[:at] + chr(random_.randrange(1, 300)) + text[at + 1 :]
+    return text
+
+
+@pytest.mark.parametrize("part", hostile.parts(100))
+def test_mutated_files(part, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "study.yaml"
+    for seed in part:
+        path.write_bytes(mutated_text(seed).encode(errors="surrogatepass"))
+        with hostile.watched(tmp_path, writes=False), hostile.limits():
+            status = main(["check", "study.yaml"])
+        out = "".join(capsys.readouterr())
+        assert status in (0, 1) and "study.yaml" in out and "Traceback" not in out, (seed, out)
+        assert out.replace("\n", "").isprintable() and len(out) < 200_000, (seed, out)
 
 
 @pytest.mark.slow
@@ -240,6 +295,10 @@ def test_mutated_studies_that_have_a_plan_resolve(resolve):
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
+MERGES = "a: &a {k0: 1, k1: 1}\n" + "".join(
+    f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 10)}], {b}: 1}}\n" for a, b in itertools.pairwise("abcdefghijk")
+)
+WIDE = f"a: &a {{{', '.join(f'k{k}: 1' for k in range(2000))}}}\nb: {{<<: [{', '.join(['*a'] * 2000)}]}}\n"
 FILES = {
     "tabs": (b"md:\n\tsteps: 3\n", "YAML"),
     "unclosed": (b"md: {steps: 3\n", "YAML"),
@@ -252,6 +311,16 @@ FILES = {
     "a bomb": (BOMB.encode(), "values"),
     "deep": (b"md: " + b"[" * 3000 + b"]" * 3000, ""),
     "deep enough": (b"md: " + b"[" * 60 + b"]" * 60, "md"),
+    "merges": (MERGES.encode(), "merges"),
+    "many merges": (WIDE.encode(), "merges"),
+    "a merge of itself": (b"a: &a {<<: *a}\n", "YAML"),
+    "very deep": (b"md: " + b"[" * 200_000, "deep"),
+    "a long text": (b"md: " + b"x" * 200_000, "characters"),
+    "many values": (b"md: [" + b"1," * 1_000_001, "values"),
+    "base 60": (b"md: 1" + b":01" * 50_000, "characters"),
+    "a tag": (b"md: !!int ''\n", "YAML"),
+    "another tag": (b"md: !!timestamp x\n", "YAML"),
+    "code": (b"md: !!python/object/apply:os.system [touch made]\n", "YAML"),
     "a number": (b"md: {steps: " + b"9" * 5000 + b"}", ""),
     "a key": (b"? [1, 2]\n: 3\n", ""),
     "wrong": (b"md: {steps: -3}\n", "md.steps"),
@@ -267,6 +336,43 @@ def test_files_that_are_no_study(kind, tmp_path):
     with in_time(), pytest.raises(PersistemError) as refused:
         load_study(path)
     assert "study.yaml" in str(refused.value) and named in str(refused.value) and len(str(refused.value)) < 20_000
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_settings_of_a_job_that_are_none(kind, tmp_path):
+    (tmp_path / "stage.yaml").write_bytes(FILES[kind][0])
+    protocol = str(tmp_path / "stage.yaml")
+    for text in (protocol, "{a: " + FILES[kind][0].decode("latin-1") + "}"):
+        with in_time(), suppress(argparse.ArgumentTypeError):
+            assert isinstance(protocol_of(text), dict)
+    assert not list(tmp_path.glob("made")) and not Path("made").exists()
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "pipe", "large", "a\x00b"])
+def test_files_that_never_end(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with open("large", "wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(PersistemError):
+        load_study(Path(path))
+    with pytest.raises(argparse.ArgumentTypeError):
+        protocol_of(path)
+    assert main(["publish", "{a: [" + path]) == 1
+    assert "command line: not valid YAML" in capsys.readouterr().err
+
+
+def test_a_study_may_be_called_like_a_mapping(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("{digest} @1.yaml").write_text(yaml.safe_dump(TINY))
+    assert main(["check", "{digest} @1.yaml"]) == 0 and protocol_of("{digest} @1.yaml") == TINY
+
+
+def test_small_merges_and_aliases_are_taken(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("imaging: &a {voltage: 300}\nfeatures: {one: &o {bins: 32}, two: {<<: *o, bins: 16}}\n")
+    study = load_study(path)
+    assert study.imaging.voltage == 300 and [r.bins for r in study.features.values()] == [32, 16]
 
 
 def test_an_empty_file_and_one_with_a_byte_order_mark_are_the_study(tmp_path):

@@ -10,7 +10,14 @@ from snakemake.utils import min_version, update_config
 min_version("9.27")
 
 SOURCE = Path(workflow.current_basedir).parent / "src"
-sys.path.insert(0, str(SOURCE))
+# not the folder where Snakemake runs, nor the Snakefile's: a file there named like a library would be imported
+HERE = (
+    {Path.cwd(), SOURCE.parents[1]} if workflow.modifier.is_main_snakefile() else set()
+)
+sys.path[:] = [
+    str(SOURCE),
+    *(p for p in sys.path if Path(p).is_absolute() and Path(p).resolve() not in HERE),
+]
 
 from persistem.console import announce
 from persistem.errors import PersistemError
@@ -19,6 +26,7 @@ from persistem.plan.plan import Plan
 from persistem.publication.publish import describe_digests, refresh
 from persistem.report.figures import module as figure
 from persistem.store import cluster, environment, paths, runs
+from persistem.store.files import refuse_links
 from persistem.study.load import make_study
 from persistem.study.values import typed
 
@@ -30,12 +38,11 @@ if len(study_files) > 1:
     sys.exit(
         f"persistem: --configfile names {len(study_files)} studies, but a study stands alone; give one"
     )
-if ALONE:
-    # --config hands over text; a file's values have their types already
-    update_config(config, typed(workflow.config_settings.config))
 try:
     if ALONE:
         environment.check_writable(workflow.main_snakefile)
+        # --config hands over text; a file's values have their types already
+        update_config(config, typed(workflow.config_settings.config))
     PLAN = Plan(make_study(config, study_files[0] if study_files else None))
 except PersistemError as error:
     sys.exit(f"persistem: {error}")
@@ -54,6 +61,10 @@ onstart:
     makes = {str(file) for job in needed for file in job.output}
     reads = {str(file) for job in needed for file in job.input}
     try:
+        # what a job's shell writes, and not the package
+        refuse_links(
+            file for job in needed for file in [*job.log, job.benchmark or ""]
+        )
         others = runs.begin(HOME, PLAN.study.name, makes, reads)
     except PersistemError as error:
         sys.exit(f"persistem: {error}")

@@ -8,8 +8,8 @@ rule map_micrograph:
     """
     input:
         # their contents are in the digest; when they were saved says nothing
-        micrograph=ancient(lambda w: PLAN.maps.files[w.micrograph]),
-        bundle=ancient(list(PLAN.maps.bundle)),
+        micrograph=ancient(lambda w: jobs.as_inputs(PLAN.maps.files[w.micrograph])),
+        bundle=ancient(jobs.as_inputs(*PLAN.maps.bundle)),
     output:
         directory(paths.pattern("maps")),
     log:
@@ -23,9 +23,10 @@ rule map_micrograph:
         **asks("maps"),
     params:
         protocol=partial(settings, "maps"),
-        model=lambda wildcards, input: str(Path(input.bundle[0]).parent),
+        micrograph=lambda w: PLAN.maps.files[w.micrograph],
+        model=lambda w, input: str(Path([*input.bundle, *PLAN.maps.bundle][0]).parent),
     shell:
-        "python -m persistem map-micrograph {input.micrograph:q} {output:q} --model {params.model:q} --jobs {threads}"
+        "python -m persistem map-micrograph {params.micrograph:q} {output:q} --model {params.model:q} --jobs {threads}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 

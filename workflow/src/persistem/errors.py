@@ -22,4 +22,9 @@ class PersistemError(Exception):
 
     def worded(self, name: Callable[[str], str]) -> str:
         """The message with each setting as ``name`` words it."""
-        return "".join(name(part) if isinstance(part, Setting) else str(part) for part in self.args)
+        return printable("".join(name(part) if isinstance(part, Setting) else str(part) for part in self.args))
+
+
+def printable(text: str) -> str:
+    """Text that a terminal shows and does not act on: a name in it may hold anything, e.g. escape sequences."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from persistem.commands import maps, stages, studies
-from persistem.errors import PersistemError
+from persistem.errors import PersistemError, printable
 from persistem.report.figures import EVALUATION_FIGURES, FIGURES, TRIAL_FIGURES
 from persistem.store import seals
 from persistem.store.paths import files_in
@@ -20,6 +21,7 @@ from persistem.study.settings import given, protocol_of
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; return 0, or 1 after one sentence on standard error."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # processes that the verb starts import nothing from the working folder either
     options = vars(_parser().parse_args(arguments))
     verb = options.pop("verb")
     try:
@@ -43,7 +45,7 @@ def _inputs(options: dict[str, Any]) -> list[Path]:
 
 def _fail(message: str) -> int:
     if _rank() == 0:
-        print(f"persistem: {message}", file=sys.stderr, flush=True)
+        print(f"persistem: {printable(message)}", file=sys.stderr, flush=True)
     return 1
 
 

@@ -5,10 +5,12 @@ The first line of a verb's docstring is its help.
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from persistem.errors import PersistemError
+from persistem.errors import PersistemError, printable
+from persistem.store.files import is_file
 from persistem.study.settings import protocol_of
 
 if TYPE_CHECKING:
@@ -29,12 +31,10 @@ def check(studies: list[Path]) -> None:
 
 def _checked(file: Path) -> str:
     """What a study asks for, and what its own structures hold; raises PersistemError with all that is wrong."""
-    from persistem.plan.plan import Plan
     from persistem.specimens.own_structures import density, read_own
-    from persistem.study.load import load_study
 
-    study = load_study(file)
-    plan = Plan(study)
+    plan = plan_of(str(file))
+    study = plan.study
     lines = [
         f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
         f"{len(plan.defoci)} defoci, {plan.crops_per_micrograph} crops per micrograph, "
@@ -120,7 +120,7 @@ def verify(folder: Path) -> None:
     """check an unpacked archive, what was made again in it, or a results folder against checksums and seals"""
     from persistem.publication.verify import verify
 
-    print(verify(folder))
+    print(printable(verify(folder)))
 
 
 def record(study: Path, docs: Path) -> None:
@@ -150,5 +150,13 @@ def plan_of(study: str) -> Plan:
     from persistem.plan.plan import Plan
     from persistem.study.load import load_study, make_study
 
-    inline = study.lstrip().startswith("{")
-    return Plan(make_study(protocol_of(study)) if inline else load_study(Path(study)))
+    if study.lstrip().startswith("{") and not is_file(study):
+        try:
+            return Plan(make_study(protocol_of(study)))
+        except ArgumentTypeError as error:
+            raise PersistemError(f"the study on the command line: {error}") from error
+    loaded = load_study(Path(study))
+    try:
+        return Plan(loaded)
+    except PersistemError as error:
+        raise PersistemError(f"{study}: {error}") from error

@@ -6,6 +6,8 @@ import contextlib
 import json
 from pathlib import Path
 
+from persistem.errors import PersistemError
+from persistem.store.bounded import read_text
 from persistem.store.temporary import replacing
 
 #: What a pace may be; anything else was measured while the machine slept, or is not a pace.
@@ -15,9 +17,9 @@ LEAST, MOST = 0.01, 100.0
 def read(path: Path) -> dict[str, float]:
     """Seconds over expected seconds by stage; nothing where there is no such file, or a broken one."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(read_text(path))
         return {str(stage): float(pace) for stage, pace in found.items() if LEAST <= float(pace) <= MOST}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, PersistemError):
         return {}
 
 

@@ -77,9 +77,18 @@ def batches(plan: Plan, digest: str, name: str, defocus: str, size: int) -> list
     ]
 
 
-def own_structure(plan: Plan, digest: str) -> str:
-    """The user's file behind a specimen; absolute, because a Snakemake module's prefix must not move it."""
-    return str(Path(plan.settings("specimens", digest)["path"]).absolute())
+def own_structure(plan: Plan, digest: str) -> list[str]:
+    """The user's file behind a specimen, as input; absolute, because a Snakemake module's prefix must not move it."""
+    return as_inputs(str(Path(plan.settings("specimens", digest)["path"]).absolute()))
+
+
+def as_inputs(*files: str) -> list[str]:
+    """A user's files as Snakemake can be told of them: it takes ``{name}`` for a wildcard, and nothing can quote that.
+
+    A job that is not told of a file runs all the same: the study's check looks for the file, and its content is in the
+    digest.
+    """
+    return [file for file in files if "{" not in file]
 
 
 def defoci(plan: Plan) -> dict[str, float]:

@@ -24,6 +24,7 @@ from persistem.plan.trial import pictures
 from persistem.publication import crate, provenance, publish
 from persistem.publication.crate import FOLDERS, INSTRUCTIONS, KEPT, MANIFEST, SEALS, STUDY, WORKFLOW
 from persistem.store import paths, seals
+from persistem.store.bounded import is_regular
 from persistem.store.files import atomic
 
 #: The repository: the workflow travels with its results.
@@ -95,18 +96,29 @@ def _intact_seals(plan: Plan, root: Path, command: str) -> dict[str, dict[str, A
 
 
 def own(plan: Plan) -> tuple[dict[str, Any], dict[str, Content]]:
-    """Every setting of the study, with paths inside the crate, and the files at these paths."""
+    """Every setting of the study, with paths inside the crate, and the files at these paths.
+
+    A file that is named but not used, e.g. a crystal beside own structures, stays out of both.
+    """
     files: dict[str, Content] = {}
+    ours = (*FOLDERS, *WORKFLOW, paths.RESULTS, "seals", "inputs", STUDY, MANIFEST, INSTRUCTIONS, crate.METADATA)
 
     def inside(path: str) -> str:
         plain = not Path(path).is_absolute() and ".." not in Path(path).parts
-        free = plain and Path(path).parts[0] not in (*FOLDERS, *WORKFLOW, paths.RESULTS, "seals")
-        name = path if free else f"inputs/{paths.free(Path(path).name, [file.split('/')[1] for file in files])}"
+        name = str(Path(path)) if plain and Path(path).parts[0] not in ours else f"inputs/{Path(path).name}"
+        number = 1
+        while any(file == name or file.startswith(f"{name}/") for file in files):
+            number += 1
+            name = f"inputs/{number}/{Path(path).name}"
         listed = bundle.FILES if Path(path).is_dir() else ("",)
         files.update({str(Path(name, part)): Path(path, part) for part in listed})
         return name
 
     study = yaml.safe_load(publish.settings(plan)) | {"run": plan.study.run.model_dump(mode="json")}
+    if study["structures"]:
+        study["material"]["file"] = None
+    if not study["micrographs"]:
+        study["map_with"] = None
     if study["material"]["file"]:
         study["material"]["file"] = inside(study["material"]["file"])
     if "potential" in study and Path(study["potential"]["file"]).is_file():
@@ -134,13 +146,19 @@ def _shown(plan: Plan, root: Path) -> list[str]:
 
 
 def _in(folder: Path) -> list[str]:
-    """The files of a folder, in order; without hidden files, damaged files set aside, and Python's leftovers."""
-    names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-    return sorted(
+    """The files of a folder, in order; without hidden files, damaged files set aside, and Python's leftovers.
+
+    Raises PersistemError if one is a link: what it leads to may be no part of the study.
+    """
+    found = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_symlink() or not file.is_dir())
+    names = [
         name.as_posix()
-        for name in names
+        for name in found
         if not any(p.startswith(".") or p == "__pycache__" or p.endswith((".egg-info", ".damaged")) for p in name.parts)
-    )
+    ]
+    if links := [name for name in names if not is_regular(folder / name)]:
+        raise PersistemError(f"{folder / links[0]}: a link, pipe or device; an archive takes files alone, so remove it")
+    return sorted(names)
 
 
 def _index(plan: Plan, root: Path, known: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from persistem.errors import PersistemError
 from persistem.specimens import segments
 from persistem.specimens.own_structures import density
 from persistem.specimens.segments import THERMO
-from persistem.specimens.simulation import BAR_PER_GPA, hold, set_forces, world_of
+from persistem.specimens.simulation import BAR_PER_GPA, hold, quoted, set_forces, world_of
 from persistem.specimens.structures import crystal_of, write_structure, write_summary
 from persistem.store.files import atomic
 from persistem.store.temporary import temporary
@@ -108,7 +108,7 @@ def _run(run: Trajectory) -> None:
     def set_up(lmp: Any, k: int, restart: Path | None) -> None:
         """Set atoms (from a restart file or the crystal), potential, velocities, thermostat and barostat."""
         if source := restart or run.start:
-            lmp.command(f'read_restart "{source}"')
+            lmp.command(f"read_restart {quoted(source)}")
         else:
             _create_crystal(lmp, run)
         set_forces(lmp, run.material, run.potential, run.md)
@@ -143,7 +143,7 @@ def _create_crystal(lmp: Any, run: Trajectory) -> None:
             atoms.set_cell(atoms.cell * (density(atoms) / run.md.density) ** (1 / 3), scale_atoms=True)
         write_lammps_data(data, atoms, specorder=list(run.material.species), masses=True, units="metal")
     world.Barrier()
-    lmp.commands_list(["units metal", "atom_style atomic", "boundary p p p", f'read_data "{data}"'])
+    lmp.commands_list(["units metal", "atom_style atomic", "boundary p p p", f"read_data {quoted(data)}"])
     world.Barrier()
     if world.rank == 0:
         data.unlink()

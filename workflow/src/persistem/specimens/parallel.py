@@ -6,8 +6,14 @@ manager reads the end of the dead rank's connection again and again.
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
+
+# as in persistem.__main__
+if not sys.flags.safe_path and sys.path[0] in ("", os.getcwd()):  # noqa: PTH109 (pathlib would come from there)
+    del sys.path[0]
+
+import signal
 from typing import Any
 
 #: Longest time for MPI to start on all ranks, s; an idle machine needs less than one.

@@ -14,7 +14,7 @@ import numpy as np
 from persistem.errors import PersistemError
 from persistem.specimens.md import check
 from persistem.specimens.segments import THERMO
-from persistem.specimens.simulation import hold, set_forces, start_lammps, state_of, world_of
+from persistem.specimens.simulation import hold, quoted, set_forces, start_lammps, state_of, world_of
 from persistem.specimens.slabs import check_fits, cut, grid
 from persistem.specimens.structures import read_structure, write_structure, write_summary
 
@@ -143,7 +143,7 @@ def stack(structures: list[Path], imaging: Imaging, out: Path) -> None:
 def _started(material: Material, potential: Potential, md: MolecularDynamics, start: Path) -> Any:
     """LAMMPS with the atoms of a restart file and the forces between them."""
     lmp = start_lammps(screen=True)
-    _command(lmp, f'read_restart "{start}"')
+    _command(lmp, f"read_restart {quoted(start)}")
     set_forces(lmp, material, potential, md)
     _command(lmp, f"thermo {md.thermo_every}", "thermo_modify lost error flush yes")
     return lmp

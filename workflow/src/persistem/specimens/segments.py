@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
-from persistem.specimens.simulation import start_lammps, state_of
+from persistem.specimens.simulation import quoted, start_lammps, state_of
 from persistem.store import locks, paths, seals
 from persistem.store.temporary import temporary
 
@@ -98,7 +98,7 @@ def rows(chain: Chain) -> list[dict[str, float]]:
 def end_state(chain: Chain, species: tuple[str, ...]) -> Atoms:
     """The end of the last segment, atoms in the order of the initial crystal, velocities in Å/ps; on every rank."""
     lmp = start_lammps(screen=False)
-    lmp.command(f'read_restart "{chain.end}"')
+    lmp.command(f"read_restart {quoted(chain.end)}")
     atoms = state_of(lmp, species)
     lmp.close()
     return atoms
@@ -163,10 +163,10 @@ def _integrate(chain: Chain, k: int, table: Path, restart: Path) -> tuple[int, i
                 "thermo_style custom step temp press density pe v_rate v_left",
                 'thermo_modify lost error flush yes colname v_rate "ns/day" colname v_left "seconds left"',
                 f"thermo {every}",
-                f'fix table all print {every} "{row}" file "{table}" screen no title "{",".join(THERMO)}"',
+                f'fix table all print {every} "{row}" file {quoted(table)} screen no title "{",".join(THERMO)}"',
                 f"run {chain.steps[k - 1]}",
                 "unfix table",
-                f'write_restart "{restart}"',
+                f"write_restart {quoted(restart)}",
             ]
         )
     except PersistemError:

@@ -6,6 +6,8 @@ This module works in LAMMPS ``units metal`` (Å, ps, eV, K, bar); the study has 
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy as np
 from persistem.errors import PersistemError
 from persistem.specimens.parallel import world
 from persistem.specimens.structures import potential_path
+from persistem.store.temporary import scratch
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -42,12 +45,33 @@ def start_lammps(screen: bool) -> Any:
     return lammps(cmdargs=["-log", "none", "-nocite"] + ([] if screen else ["-screen", "none"]))
 
 
+def quoted(path: Path) -> str:
+    """A path as a word of LAMMPS' input. Raises PersistemError if LAMMPS, or a shell that it starts, would change it.
+
+    LAMMPS fills in ``*`` and ``%``, drops bytes that are not ASCII, and hands names of compressed files to a shell.
+    """
+    if found := re.search(r'["$`\\*%]|[^ -~]', str(path)):
+        raise PersistemError(f"{str(path)!r}: LAMMPS takes no path with {found[0]!r}; rename the file or its folder")
+    return f'"{path}"'
+
+
 def set_forces(lmp: Any, material: Material, potential: Potential, md: MolecularDynamics) -> None:
     """Set potential, neighbour lists and time step for the atoms in LAMMPS."""
+    path = potential_path(potential.file)
+    with scratch() as folder:
+        # under a name of ours, because LAMMPS does not take every name; of the suffix it sees whether to decompress
+        link = folder / f"potential{path.suffix if path.suffix[1:].isalnum() and path.suffix.isascii() else ''}"
+        link.symlink_to(path)
+        there = Path(world().bcast(str(link)))
+        lmp.commands_list(
+            [
+                f"pair_style {potential.pair_style}",
+                f"pair_coeff * * {quoted(there)} {' '.join(material.species)}",
+            ]
+        )
+        world().Barrier()
     lmp.commands_list(
         [
-            f"pair_style {potential.pair_style}",
-            f'pair_coeff * * "{potential_path(potential.file)}" {" ".join(material.species)}',
             "neighbor 1.0 bin",
             "neigh_modify every 1 delay 0 check yes",
             f"timestep {md.timestep / 1000}",

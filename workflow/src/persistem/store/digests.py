@@ -12,6 +12,7 @@ from typing import Any
 
 from persistem.errors import PersistemError
 from persistem.store import paths
+from persistem.store.bounded import read_text
 from persistem.store.temporary import replacing
 
 LARGE = 1_000_000  # bytes
@@ -39,8 +40,8 @@ def content(path: Path) -> str:
         place = str(path.absolute())
         identity = [place, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
         note = Path(paths.RESULTS, ".contents", hashlib.sha256(place.encode()).hexdigest()[:24] + ".json")
-        with suppress(OSError, ValueError, TypeError):
-            *noted, sha256 = json.loads(note.read_text())
+        with suppress(OSError, ValueError, TypeError, RecursionError, PersistemError):
+            *noted, sha256 = json.loads(read_text(note))
             if noted == identity:
                 return str(sha256)
         sha256 = _sha256(path)

@@ -30,8 +30,10 @@ PACKAGES = (
 def prepare(source: Path) -> None:
     """Let jobs find the package in ``source``, and mpiexec beside this python, without an activated environment.
 
-    Under ``--sdm conda`` the stage's environment comes first on the path; jobs still find the package.
+    Under ``--sdm conda`` the stage's environment comes first on the path; jobs still find the package. No job, and no
+    process that one starts, imports from the folder that it runs in.
     """
+    os.environ["PYTHONSAFEPATH"] = "1"  # a file there named like a library would be imported
     for variable, folder in {"PYTHONPATH": source, "PATH": Path(sys.executable).parent}.items():
         known = os.environ.get(variable, "").split(os.pathsep)
         os.environ[variable] = os.pathsep.join([str(folder), *(entry for entry in known if entry)])

@@ -6,13 +6,14 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from persistem.errors import PersistemError
 from persistem.store import seals
+from persistem.store.bounded import read_text
 from persistem.store.temporary import replacing, temporary
 
 
@@ -38,7 +39,6 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part, old = (temporary(path.with_name(f"{path.name}.{kind}")) for kind in ("part", "old"))
-    shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
         with _named(path):
@@ -49,7 +49,7 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         if old.exists() and not path.exists():
             os.replace(old, path)
         for folder in (part, old):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
 
 
 def _swap(part: Path, path: Path, old: Path) -> None:
@@ -61,9 +61,16 @@ def _swap(part: Path, path: Path, old: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
         with suppress(FileNotFoundError):
             os.replace(path, old)
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -87,11 +94,18 @@ def _named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
+def refuse_links(files: Iterable[str | Path]) -> None:
+    """Raise PersistemError if one of the files is a link: a shell that writes into it would overwrite its target."""
+    for path in map(Path, files):
+        if path.is_symlink():
+            raise PersistemError(f"{path}: is a link, where a job of this run writes a file; remove it")
+
+
 def is_file(path: str | Path) -> bool:
     """Whether there is a file of this name; False for an impossible name, e.g. one that is too long."""
     try:
         return Path(path).is_file()
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
@@ -99,10 +113,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """The mapping in a JSON file; raises PersistemError if there is none, or if the file is not what was written."""
     seals.check(path)
     try:
-        content = json.loads(Path(path).read_text())
+        content = json.loads(read_text(path))
     except OSError as error:
         raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PersistemError(f"{path}: not JSON ({error})") from error
     if not isinstance(content, dict):
         raise PersistemError(f"{path}: holds {type(content).__name__}, not a mapping")

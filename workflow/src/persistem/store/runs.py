@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import secrets
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from persistem.errors import PersistemError
 from persistem.store import locks, paths
+from persistem.store.bounded import read_text
 from persistem.store.environment import process
 
 
@@ -68,10 +70,12 @@ def _folder(root: Path) -> Path:
 
 
 def _enter(root: Path, run: Call) -> None:
-    path = _folder(root) / f"{run.who}.json"
-    locks.taken(path)  # held until this process ends
+    path = _folder(root) / f"{run.who}-{secrets.token_hex(4)}.json"
+    descriptor = locks.taken(path)  # held until this process ends
+    assert descriptor is not None, "a name that nobody has used"
     atexit.register(path.unlink, missing_ok=True)
-    path.write_text(json.dumps(asdict(run)))
+    with open(descriptor, "w", closefd=False) as file:
+        file.write(json.dumps(asdict(run)))
 
 
 @contextmanager
@@ -91,7 +95,7 @@ def _registry(root: Path) -> Iterator[list[Call]]:
 
 def _read(path: Path) -> Call:
     try:
-        entry = json.loads(path.read_text())
+        entry = json.loads(read_text(path))
         return Call(entry["study"], entry["who"], entry["since"], tuple(entry["makes"]), tuple(entry["reads"]))
-    except (OSError, ValueError, LookupError, TypeError):  # the run was killed while it wrote this
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, PersistemError):  # killed while it wrote this
         return Call("unknown", path.stem, "unknown")

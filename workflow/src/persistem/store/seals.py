@@ -19,6 +19,7 @@ from typing import Any
 
 from persistem.errors import PersistemError
 from persistem.store import environment, paths
+from persistem.store.bounded import is_regular, read_text
 from persistem.store.temporary import replacing
 
 #: The file in which Snakemake keeps the time stamp of a folder.
@@ -29,9 +30,12 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file or, of a folder, over the names and hashes of all files in it."""
     path = Path(path)
     if not path.is_dir():
+        if path.exists() and not path.is_file():
+            raise PersistemError(f"{path}: a device or pipe, where a file is expected")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    lines = [f"{name} {sha256(path / name)}\n" for name in _files(path)]
+    # a link or device in it, which no result has, makes it another folder
+    lines = [f"{name} {sha256(path / name) if is_regular(path / name) else 'is no file'}\n" for name in _files(path)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -58,16 +62,17 @@ def read(path: Path) -> dict[str, Any] | None:
     if sealed is None:
         return None
     try:
-        about = json.loads(sealed[1].read_text())
-        return about if {"path", "sha256", "bytes", "versions"} <= about.keys() else None
-    except (OSError, ValueError, AttributeError):
+        about = json.loads(read_text(sealed[1]))
+        whole = {"path", "sha256", "bytes", "versions"} <= about.keys() and isinstance(about["versions"], dict)
+        return about if whole else None
+    except (OSError, ValueError, AttributeError, RecursionError, PersistemError):
         return None
 
 
 def intact(path: Path) -> bool:
     """Whether a file or folder is there and matches its seal; one without a seal is taken as it is."""
     sealed = paths.sealed(path)
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):
         return False
     if sealed is None or not sealed[1].exists():
         return True
@@ -106,7 +111,9 @@ def every(root: Path) -> Iterator[str]:
 def set_aside(path: Path) -> Path:
     """Rename a file or folder to ``….damaged``, replacing an earlier one, and return the new path."""
     aside = path.with_name(f"{path.name}.damaged")
-    if aside.is_dir() and path.exists():
+    if aside.is_symlink():
+        aside.unlink()
+    elif aside.is_dir() and path.exists():
         shutil.rmtree(aside, ignore_errors=True)
     with suppress(FileNotFoundError):  # another job that reads it was faster
         os.replace(path, aside)
@@ -119,6 +126,6 @@ def _is_sealed(path: Path) -> bool:
 
 
 def _files(folder: Path) -> list[str]:
-    """The files of a folder, relative to it and sorted by name."""
-    files = (file for file in folder.rglob("*") if file.is_file() and file.name != STAMP)
+    """The files and links of a folder, relative to it and sorted by name."""
+    files = (file for file in folder.rglob("*") if (file.is_symlink() or not file.is_dir()) and file.name != STAMP)
     return sorted(file.relative_to(folder).as_posix() for file in files)

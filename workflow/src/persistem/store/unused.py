@@ -1,8 +1,8 @@
 """Find and remove what no study refers to in the results folder.
 
 ``results/<study>/digests.csv`` lists the digests that a study refers to, and for some of them the specimens. Only the
-folders ``results/<stage>/<digest>/`` and their logs, benchmarks and seals are searched; symbolic links are not
-followed.
+folders ``results/<stage>/<digest>/`` and their logs, benchmarks and seals are searched, and the system's temporary
+folder for what killed processes left there; symbolic links are not followed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from persistem.errors import PersistemError
 from persistem.store import paths, runs
-from persistem.store.temporary import TEMPORARY
+from persistem.store.temporary import SCRATCH, TEMPORARY
 
 DIGEST = re.compile("[0-9a-f]{12}")
 #: Age, s, after which a temporary file of another node counts as left over: its process cannot be asked.
@@ -52,6 +54,7 @@ def unused(root: Path, remove: bool = False) -> list[Unused]:
     with runs.alone(root):
         referred = refers(root / paths.RESULTS)
         items = [item for stage in paths.STAGES for item in _of_stage(root / paths.RESULTS, stage, referred)]
+        items += _scratch()
         if remove:
             for path in (path for item in items for path in item.paths):
                 _remove(path)
@@ -143,6 +146,14 @@ def _of_digest(stage: str, digest: str, folders: list[Path], specimens: set[str]
             yield _unused(stage, digest, what, listed)
 
 
+def _scratch() -> list[Unused]:
+    """This user's folders in the system's temporary folder whose process is gone."""
+    folder = Path(tempfile.gettempdir())
+    named = [(path, match) for path in _entries(folder) if (match := SCRATCH.fullmatch(path.name))]
+    listed = [path for path, match in named if _is_mine(path) and _is_gone(match, path)]
+    return [_unused(str(folder), "", "left by a process that is gone", listed)] if listed else []
+
+
 def _left(folder: Path) -> Iterator[Path]:
     """Temporary and damaged files and folders, at any depth, but nothing inside them."""
     for path in _entries(folder):
@@ -159,12 +170,23 @@ def _is_damaged(path: Path) -> bool:
 def _is_temporary(path: Path) -> bool:
     """Whether a process that is gone was writing this path; on another node, whether the path is older than a day."""
     match = TEMPORARY.fullmatch(path.name)
-    if match is None:
-        return False
+    return match is not None and _is_gone(match, path)
+
+
+def _is_gone(match: re.Match[str], path: Path) -> bool:
     node, pid = match["node"], int(match["pid"])
     if node == platform.node():
         return not _lives(pid)
-    return time.time() - path.lstat().st_mtime > DAY
+    with suppress(FileNotFoundError):
+        return time.time() - path.lstat().st_mtime > DAY
+    return False
+
+
+def _is_mine(path: Path) -> bool:
+    try:
+        return path.lstat().st_uid == os.getuid()
+    except FileNotFoundError:
+        return False
 
 
 def _lives(pid: int) -> bool:

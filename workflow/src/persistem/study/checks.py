@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from persistem.specimens.own_structures import needs_types
 from persistem.specimens.slabs import check_fits
 from persistem.specimens.structures import potential_path, unit_cell
 from persistem.store import paths
+from persistem.store.bounded import read_text
 from persistem.store.files import is_file
 from persistem.study.checks_model import check_micrographs, check_model, check_trial
 from persistem.study.members import groups_of, states_of
@@ -288,10 +290,16 @@ def _check_md(study: Study) -> None:
         raise ValueError(
             f"material.radii = {sorted(radii)}: needs one radius for each of material.species = {sorted(species)}"
         )
-    text = potential_path(study.potential.file).read_text(errors="replace")
-    tokens = {token for line in text.splitlines() if not line.lstrip().startswith("#") for token in line.split()}
+    _check_potential(study)
+
+
+def _check_potential(study: Study) -> None:
+    try:
+        text = read_text(potential_path(study.potential.file), errors="replace")
+    except (PersistemError, OSError) as error:
+        raise ValueError(f"potential.file = {study.potential.file!r}: {error}") from error
     for element in study.material.species:
-        if element not in tokens:
+        if not re.search(rf"^(?![ \t]*#)(.*[ \t])?{element}(\s|$)", text, re.MULTILINE):
             raise ValueError(
                 f"potential.file = {study.potential.file!r}: has no parameters for {element} of material.species"
             )

@@ -11,6 +11,13 @@ from persistem.study.fields import OURS, Real, Section, Whole, assumed, given
 Tilt = Annotated[Real, Field(ge=-17.5, le=17.5)]
 
 
+def named(defocus: float) -> float:
+    """A defocus (Å) that has a name in paths; raises ValueError for others."""
+    if abs(defocus) > 99999 or abs(defocus * 10 - round(defocus * 10)) > 1e-6:
+        raise ValueError(f"{defocus:g} Å is not a multiple of 0.1 Å between -99999 and 99999 Å")
+    return defocus
+
+
 class Imaging(Section):
     """Multislice and the microscope."""
 
@@ -102,10 +109,9 @@ class Imaging(Section):
     def _distinct(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         ids: dict[int, float] = {}
         for defocus in value:
+            named(defocus)
             tenths = round(defocus * 10)
             if tenths in ids:
                 raise ValueError(f"{ids[tenths]:g} and {defocus:g} Å are one defocus: ids have a resolution of 0.1 Å")
-            if abs(defocus * 10 - tenths) > 1e-6 or abs(defocus) > 99999:
-                raise ValueError(f"{defocus:g} Å is not a multiple of 0.1 Å between -99999 and 99999 Å")
             ids[tenths] = defocus
         return value

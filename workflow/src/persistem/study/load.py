@@ -7,17 +7,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from persistem.errors import PersistemError
+from persistem.store.bounded import read_text
 from persistem.study import Study
 from persistem.study.checks import check_combinations
-from persistem.study.values import numbers
+from persistem.study.values import check_size, from_yaml, numbers
 
-#: Most problems in one message, characters of a value in it, values of a study, and their depth: with aliases of
-#: aliases, a few lines of YAML are more values than any memory holds.
-MOST_PROBLEMS, LONGEST, MOST_VALUES, DEEPEST = 20, 300, 1_000_000, 50
+#: Most problems in one message, and characters of a value in it.
+MOST_PROBLEMS, LONGEST = 20, 300
 
 
 def load_study(path: Path) -> Study:
@@ -27,11 +26,15 @@ def load_study(path: Path) -> Study:
     """
     path = Path(path)
     try:
-        settings = yaml.safe_load(path.read_text())
+        text = read_text(path)
     except OSError as error:
         raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PersistemError(f"{path}: not valid YAML: {' '.join(str(error).split())[:LONGEST]}") from error
+    except ValueError as error:
+        raise PersistemError(f"{path}: not valid YAML: {error}") from error
+    try:
+        settings = from_yaml(text.removeprefix("\ufeff"))
+    except PersistemError as error:
+        raise PersistemError(f"{path}: {error}") from error
     if settings is None:
         settings = {}
     if not isinstance(settings, dict):
@@ -41,7 +44,7 @@ def load_study(path: Path) -> Study:
 
 def make_study(settings: Mapping[str, Any], file: Path | None = None) -> Study:
     """The study in a mapping, as YAML reads it; ``file`` names it in messages and gives the default name."""
-    _check_size(settings, file)
+    check_size(settings, str(file) if file is not None else "study")
     named = numbers(dict(settings))
     if file is not None:
         named.setdefault("name", Path(file).stem)
@@ -51,24 +54,10 @@ def make_study(settings: Mapping[str, Any], file: Path | None = None) -> Study:
         raise PersistemError(explain(error, file)) from error
     try:
         check_combinations(study)
-    except (PersistemError, ValueError) as error:
+    except (PersistemError, ValueError, ArithmeticError) as error:
         where = file if file is not None else "study"
         raise PersistemError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from error
     return study
-
-
-def _check_size(settings: Mapping[str, Any], file: Path | None) -> None:
-    where = file if file is not None else "study"
-    left, count = [(key, settings[key], 1) for key in settings], 0
-    while left:
-        key, value, depth = left.pop()
-        count += 1
-        if count > MOST_VALUES:
-            raise PersistemError(f"{where}: {key}: more than {MOST_VALUES} values in all")
-        if depth > DEEPEST:
-            raise PersistemError(f"{where}: {key}: nested more than {DEEPEST} deep")
-        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-        left += [(key, item, depth + 1) for item in inner]
 
 
 def explain(error: ValidationError, file: Path | None) -> str:

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from persistem.errors import PersistemError
-from persistem.study.values import numbers
+from persistem.store.bounded import read_text
+from persistem.store.files import is_file
+from persistem.study.values import check_size, from_yaml, numbers
 
 
 def protocol_of(text: str) -> dict[str, Any]:
@@ -20,19 +21,23 @@ def protocol_of(text: str) -> dict[str, Any]:
     A digest folder's ``stage.yaml`` is such a file; only its settings are taken. In it, and in JSON, text stays text;
     in hand-written YAML 1e-5 is a number.
     """
-    if not text.lstrip().startswith("{"):
+    if not text.lstrip().startswith("{") or is_file(text):
         try:
-            text = Path(text).read_text()
+            text = read_text(Path(text))
         except OSError as error:
             raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
+        except (PersistemError, ValueError) as error:
+            raise argparse.ArgumentTypeError(f"{error}") from error
     settings = _exactly(text)
     if settings is None:
         try:
-            settings = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise argparse.ArgumentTypeError(f"not YAML: {' '.join(str(error).split())}") from error
+            settings = from_yaml(text)
+            if isinstance(settings, dict):
+                check_size(settings, "--protocol")
+        except PersistemError as error:
+            raise argparse.ArgumentTypeError(f"{error}") from error
         if not (isinstance(settings, dict) and "stage" in settings):
-            settings = numbers(settings)
+            settings = numbers(settings) if isinstance(settings, dict) else settings
     if not isinstance(settings, dict):
         raise argparse.ArgumentTypeError(f"a mapping is expected, not {text.strip()[:60]!r}")
     return settings.get("settings", settings) if "stage" in settings else settings
@@ -42,7 +47,7 @@ def _exactly(text: str) -> Any:
     """JSON as the workflow writes it, or None: in it text stays text, even a digest like a number, 3423657709e4."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given
 
+Element = Annotated[str, Field(pattern="^[A-Z][a-z]?$")]
+#: Pair styles of LAMMPS that take one file for all elements; others may run code, e.g. ``python`` and ``mliap``.
+PAIR_STYLES = (
+    "adp", "agni", "airebo", "airebo/morse", "bop", "eam/alloy", "eam/fs", "eam/he", "edip", "edip/multi", "extep",
+    "gw", "gw/zbl", "lcbop", "meam/spline", "meam/sw/spline", "nb3b/harmonic", "nb3b/screened", "pace", "polymorphic",
+    "rebo", "rebomos", "sw", "sw/mod", "tersoff", "tersoff/mod", "tersoff/mod/c", "tersoff/table", "tersoff/zbl", "uf3",
+    "vashishta", "vashishta/table",
+)  # fmt: skip
+#: A style, perhaps accelerated, and its arguments: numbers and keywords, which name no file.
+PAIR_STYLE = re.compile(r"([a-z0-9/]+?)(/(omp|opt|intel|kk|gpu))?( +([-+]?[0-9][0-9.e+-]{0,30}|[A-Za-z_]{1,30})){0,20}")
+
 
 class Crystal(Section):
     """The unit cell, as ``ase.build.bulk`` makes it; formula, structure and a have no defaults of their own."""
 
-    formula: str = given(..., "chemical formula of the unit cell")
-    structure: str = given(..., "crystal structure, a name that ase.build.bulk knows")
+    formula: Annotated[str, Field(pattern=r"^([A-Z][a-z]?[0-9]{0,2}){1,8}$")] = given(
+        ..., "chemical formula of the unit cell"
+    )
+    structure: Annotated[str, Field(pattern=r"^[A-Za-z]{1,20}$")] = given(
+        ..., "crystal structure, a name that ase.build.bulk knows"
+    )
     a: Real = given(
         ..., "lattice constant a", unit="Å", source="assumption: Xia et al. 1993 (paper's ref. 9)", gt=1, le=50
     )
@@ -40,7 +56,7 @@ class Material(Section):
         None, "structure file to use instead of `crystal`, any format ASE reads", source="paper (not used)"
     )
     repetitions: tuple[Whole, Whole, Whole] = given((29, 24, 10), "repetitions of the unit cell along a, b, c")
-    species: tuple[str, ...] = given(("Ga", "N"), "elements, in the order of LAMMPS' atom types", min_length=1)
+    species: tuple[Element, ...] = given(("Ga", "N"), "elements, in the order of LAMMPS' atom types", min_length=1)
     radii: dict[str, Annotated[Real, Field(gt=0, le=5)]] = given(
         {"Ga": 1.25, "N": 0.7},
         "radius of each element in 3D diagrams; of own structures, elements not listed take the covalent radius (ASE)",
@@ -60,8 +76,26 @@ class Material(Section):
 class Potential(Section):
     """The interatomic potential; ``pair_coeff * * file elements`` is handed to LAMMPS."""
 
-    pair_style: str = given("tersoff", "LAMMPS pair_style")
+    pair_style: str = given("tersoff", "LAMMPS pair_style that takes one file for all elements, with its arguments")
     file: str = given("GaN.tersoff", "potential file: a path, or the name of one that LAMMPS ships (Nord et al. 2003)")
+
+    @field_validator("file")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if re.search(r'["$`\\\x00-\x1f\x7f-\x9f]', value):
+            raise ValueError('a path without ", $, `, \\ and control characters, which LAMMPS or a shell could act on')
+        return value
+
+    @field_validator("pair_style")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        match = PAIR_STYLE.fullmatch(value)
+        if match is None or match[1] not in PAIR_STYLES:
+            raise ValueError(
+                f"allowed are {', '.join(PAIR_STYLES)}, also accelerated (/omp, /opt, /intel, /kk, /gpu), and after"
+                " them numbers and keywords"
+            )
+        return value
 
 
 class Series(Section):

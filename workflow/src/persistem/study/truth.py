@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given
+from persistem.study.imaging import named
 from persistem.study.specimens import Crystal
 
 Seed = Annotated[Whole, Field(ge=1, le=9999)]
@@ -63,7 +64,7 @@ class Trial(Section):
     """What the maps of the study's model are worth where the truth is known."""
 
     field: Real = assumed(150.0, "side of the field of view", unit="Å", reason="several windows on each side", gt=0)
-    defocus: Real = assumed(0.0, "defocus", unit="Å", reason="in focus")
+    defocus: Annotated[Real, AfterValidator(named)] = assumed(0.0, "defocus", unit="Å", reason="in focus")
     dose: Real = assumed(400.0, "electron dose", unit="e/Å²", reason="what a material stands", gt=0)
     splices: tuple[Splice, ...] = given((), "composites of end states", source=OURS)
     melts: tuple[Melt, ...] = given((), "composites by molecular dynamics", source=OURS)

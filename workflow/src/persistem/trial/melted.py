@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from persistem.errors import PersistemError
 from persistem.specimens import segments
 from persistem.specimens.layout import Halves
 from persistem.specimens.md import check, velocity_seed
-from persistem.specimens.simulation import hold, set_forces, world_of
+from persistem.specimens.simulation import hold, quoted, set_forces, world_of
 from persistem.specimens.structures import crystal_of, write_structure, write_summary
+from persistem.store.temporary import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ def melt_half(
     def set_up(lmp: Any, k: int, restart: Path | None) -> None:
         phase = plan[k - 1][0]
         if restart:  # it has the groups too
-            lmp.command(f'read_restart "{restart}"')
+            lmp.command(f"read_restart {quoted(restart)}")
         else:
             _create(lmp, world, crystal, held, material)
         set_forces(lmp, material, potential, md)
@@ -160,12 +160,12 @@ def _create(lmp: Any, world: Any, crystal: Atoms, held: int, material: Material)
     """Hand the crystal to LAMMPS, in the groups ``held`` and ``melted``."""
     from ase.io.lammpsdata import write_lammps_data
 
-    with TemporaryDirectory(prefix="persistem-melt-") as folder:
-        data = world.bcast(str(Path(folder) / "crystal.data"))
+    with scratch() as folder:
+        data = world.bcast(str(folder / "crystal.data"))
         if world.rank == 0:
             write_lammps_data(data, crystal, specorder=list(material.species), masses=True, units="metal")
         world.Barrier()
-        lmp.commands_list(["units metal", "atom_style atomic", "boundary p p p", f'read_data "{data}"'])
+        lmp.commands_list(["units metal", "atom_style atomic", "boundary p p p", f"read_data {quoted(Path(data))}"])
         world.Barrier()
     lmp.commands_list([f"group held id 1:{held}", f"group melted id {held + 1}:{len(crystal)}"])
 
