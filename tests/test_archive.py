@@ -388,7 +388,8 @@ HOSTILE = {
     "a folder": (put("RUN.md", os.mkdir), "missing or damaged: RUN.md"),
     "seals in a pipe": (put("seals/seals.json", os.mkfifo), "seals.json: missing, or a link"),
     "seals in a link": (put("seals/seals.json", lambda path: path.symlink_to("/dev/zero")), "missing, or a link"),
-    "holes": (lambda crate: os.truncate(crate / "RUN.md", 10**13), "missing or damaged: RUN.md"),
+    "holes": (lambda crate: os.truncate(crate / "RUN.md", 10**13), "RUN.md: .* was ever written"),
+    "holes made again": (lambda crate: holes(crate / PLAN.files("crops")[0]), "was ever written"),
     "deep": (lambda crate: rewrite(crate, "seals/seals.json", lambda _: "[" * 10**5), "not JSON"),
     "a list": (lambda crate: rewrite(crate, "seals/seals.json", lambda _: "[1]"), "not a mapping"),
     "a long number": (lambda crate: rewrite(crate, "seals/seals.json", lambda _: "1" * 10**5), "not JSON"),
@@ -400,6 +401,12 @@ HOSTILE = {
     "a study upwards": (in_index(lambda i: i.update(study="../..")), "study"),
     "no numbers": (in_index(lambda i: i.update(seals=7)), "not the seals of an archive: seals"),
 }
+
+
+def holes(path):
+    path.parent.mkdir(parents=True)
+    path.touch()
+    os.truncate(path, 10**13)
 
 
 def rewrite_manifest(crate, without):

@@ -26,8 +26,6 @@ from persistem.study.fields import Name
 
 #: Most bytes of a shown file that is compared with what it shows.
 MOST_SHOWN = 2**30
-#: A file as large as this, of which less than a thousandth is on the disk, is nothing that anybody wrote.
-LARGE = 2**30
 #: How many names of a long list a message says.
 SAID = 5
 
@@ -191,9 +189,6 @@ def _present(folder: Path, name: str) -> bool:
 def _is(folder: Path, name: str, sha256: str) -> bool:
     if not _there(folder, name):
         return False
-    status = (folder / name).stat()
-    if status.st_size > LARGE and status.st_blocks * 512 < status.st_size / 1000:
-        return False
     return seals.sha256(folder / name) == sha256
 
 
@@ -215,10 +210,10 @@ def _unlisted(folder: Path, listed: set[str], sealed: set[str]) -> Iterator[str]
 
 def _written_anew(folder: Path, path: str, sums: dict[str, str], bad: list[str]) -> bool:
     """Whether a result was made again: the archive does not hold it, or its seal is a new one, which it matches."""
-    seal = paths.sealed(folder / path)
+    seal = paths.sealed(Path(path))
     if seal is None or not _present(folder, path):
         return False
-    return path not in sums or (str(seal[1].relative_to(folder)) in bad and seals.intact(folder / path))
+    return path not in sums or (str(seal[1]) in bad and seals.intact(folder / path))
 
 
 def _shows(folder: Path, name: str, index: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,14 +25,22 @@ from persistem.store.temporary import replacing
 
 #: The file in which Snakemake keeps the time stamp of a folder.
 STAMP = ".snakemake_timestamp"
+#: Bytes; a file as large as this is nothing that was written if nearly all of it are holes.
+LARGE = 2**30
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file or, of a folder, over the names and hashes of all files in it."""
+    """SHA-256 of a file or, of a folder, over the names and hashes of all files in it.
+
+    Raises PersistemError for what may never end: a device, a pipe, or a large file of holes.
+    """
     path = Path(path)
     if not path.is_dir():
-        if path.exists() and not path.is_file():
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise PersistemError(f"{path}: a device or pipe, where a file is expected")
+        if status.st_size > LARGE and status.st_blocks * 512 < status.st_size / 1000:
+            raise PersistemError(f"{path}: {status.st_size} bytes, of which less than a thousandth was ever written")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     # a link or device in it, which no result has, makes it another folder
