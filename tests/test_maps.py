@@ -57,7 +57,7 @@ class Model:
         calibration=SimpleNamespace(coef_=np.ones((1, 1)), intercept_=np.zeros(1)),
     )
 
-    def classify(self, blocks, valid):
+    def classify(self, blocks, valid, bright=None):
         contrast = np.where(valid, np.exp(blocks["contrast"][..., 0]), 0.0)
         liquid = np.where(valid, np.where(contrast > 0.1, 0.9, 0.2), 0.5)
         reason = np.select([~valid, contrast > 0.5], [1, 2], 0)

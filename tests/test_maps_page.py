@@ -44,7 +44,7 @@ class Model:
     defoci: tuple = (-100.0, 100.0)
     digest: str = "0" * 12
 
-    def classify(self, blocks, valid):
+    def classify(self, blocks, valid, bright=None):
         flat = {name: block.reshape(-1, block.shape[-1]) for name, block in blocks.items()}
         probability = self.classifier.probability(flat).reshape(*valid.shape, -1)
         probability[~valid] = 1 / len(self.states)

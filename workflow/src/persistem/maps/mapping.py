@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 #: Default distance of the windows, Å.
 STEP = 3.0
@@ -34,6 +34,8 @@ STEP = 3.0
 VOLTAGE_TOLERANCE = 0.01
 #: Floor of a window's probabilities, so that one window alone cannot rule out a state for a place.
 LEAST = 1e-4
+#: Vacuum may be darker by this share than the brightest part of its image: illumination is uneven, black not quite 0.
+DARKER = 0.25
 #: Shares below this are rounding.
 SOME = 1e-9
 #: A resampled micrograph of more bytes than this goes to temporary files.
@@ -128,10 +130,11 @@ def map_image(
         probability = np.empty((*shape, len(model.states)), dtype=np.float32)
         reason = np.empty(shape, dtype=np.uint8)
         collected = Collector((shape[0], shape[1]))
+        dark = (1 - DARKER) * brightest(pixels, side)
         strips = windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress, pairs=collected.add_pairs)
         for first, part in strips:
             collected.add_windows(first, part.blocks)
-            verdict = model.classify(part.blocks, part.valid)
+            verdict = model.classify(part.blocks, part.valid, part.mean >= dark)
             here = slice(first, first + len(part.valid))
             probability[here], reason[here] = verdict.probability, verdict.reason
     if (reason == 1).all():
@@ -193,6 +196,16 @@ def together(
         (pooled / pooled.sum(axis=-1, keepdims=True)).astype(np.float32),
         np.where(valid, most, 1).astype(np.uint8),
     )
+
+
+def brightest(pixels: NDArray[np.float32], side: int) -> float:
+    """How bright an image (rows, columns) gets: what one in a hundred squares of ``side`` pixels exceeds on average."""
+    columns = pixels.shape[1] // side * side
+    strips = (pixels[top : top + side, :columns] for top in range(0, pixels.shape[0] - side + 1, side))
+    with np.errstate(invalid="ignore"):  # pixels may be infinite
+        means = np.concatenate([strip.reshape(side, -1, side).mean(axis=(0, 2), dtype=float) for strip in strips])
+    means = means[np.isfinite(means)]
+    return float(np.quantile(means, 0.99)) if means.size else math.nan
 
 
 def name_of(image: Image) -> str:

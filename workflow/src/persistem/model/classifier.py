@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from persistem.learning.classifiers import decisive, sigmoid
-from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM, Distribution
+from persistem.model.unlike import CONTRAST, STATISTICS, Distribution
 from persistem.study.mapping import BLOCKS
 
 if TYPE_CHECKING:
@@ -89,10 +89,14 @@ class Model:
         """The blocks of features that describe a window."""
         return tuple(name for name in BLOCKS if name in self._lengths())
 
-    def classify(self, blocks: Blocks, valid: NDArray[np.bool_] | None = None) -> Verdict:
-        """The verdict on windows, given blocks (…, length) by name; ``valid`` (…) is True everywhere by default.
+    def classify(
+        self, blocks: Blocks, valid: NDArray[np.bool_] | None = None, bright: NDArray[np.bool_] | None = None
+    ) -> Verdict:
+        """The verdict on windows, given blocks (…, length) by name.
 
-        A window with a feature that is not finite is not valid either.
+        ``valid`` (…) and ``bright`` (…), whether a window is about as bright as its image gets, are True everywhere by
+        default. A window with a feature that is not finite is not valid either. A window that is unlike the training
+        shows vacuum if it is bright and its spectrum is one that noise has, whichever statistic it is found by.
         """
         shape = next(iter(blocks.values())).shape[:-1]
         known = {name: np.asarray(blocks[name]).reshape(-1, length) for name, length in self._lengths().items()}
@@ -102,15 +106,17 @@ class Model:
         k = len(self.states)
         probability = np.full((len(usable), k), 1 / k)
         ratio = np.full((len(usable), len(self.distribution.thresholds)), np.inf)
+        vacuum = np.ones(shape, bool).ravel() if bright is None else np.asarray(bright).ravel().copy()
         if usable.any():
             known = {name: block[usable] for name, block in known.items()}
             probability[usable] = self.classifier.probability(known)
             ratio[usable] = self.distribution.distances(known) / self.distribution.thresholds
+            vacuum[usable] &= self.distribution.like_noise(known)
         with np.errstate(over="ignore"):  # farther away than float32 reaches
             outside = ratio.max(axis=1).astype(np.float32)
-        largest = ratio.argmax(axis=1)
-        why = np.where(largest == STATISTICS.index(CONTRAST), 2, np.where(largest == STATISTICS.index(VACUUM), 4, 3))
-        reason = np.where(~usable, 1, np.where(outside <= 1, 0, why))
+        # structure is missing where noise is not vacuum
+        strongest = np.where(ratio.argmax(axis=1) == STATISTICS.index(CONTRAST), 2, 3)
+        reason = np.select([~usable, outside <= 1, vacuum], [1, 0, 4], strongest)
         return Verdict(
             probability.astype(np.float32).reshape(*shape, k),
             outside.reshape(shape),
