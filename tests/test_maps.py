@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -132,6 +133,30 @@ def test_every_window_on_one_side_has_that_sides_state(found):
     np.testing.assert_array_equal(found.abstain, found.reason > 0)
     np.testing.assert_array_equal(found.confidence, found.probability.max(-1))
     np.testing.assert_allclose(found.probability.sum(-1), 1, rtol=1e-6)
+
+
+def test_an_image_is_as_bright_as_one_in_a_hundred_of_its_squares():
+    pixels = np.full((210, 325), 2.0, np.float32)
+    pixels[:80, :80] = 5.0  # a hole
+    pixels[100, 100], pixels[120, 120] = np.nan, np.inf
+    assert mapping.brightest(pixels, 16) == 5.0
+    pixels[:80, :80], pixels[5, 5] = 2.0, 50_000.0  # a hot pixel is no hole
+    assert mapping.brightest(pixels, 16) == 2.0
+
+
+def test_a_window_much_darker_than_its_image_gets_is_not_bright():
+    class Seeing(Model):
+        bright: ClassVar[list] = []
+
+        def classify(self, blocks, valid, bright=None):
+            self.bright.append(bright)
+            return super().classify(blocks, valid)
+
+    noise = np.random.default_rng(1).standard_normal((64, 128))
+    pixels = (1 + 0.05 * noise) * np.where(np.arange(128) < 64, 0.9, 0.6)
+    map_image(Image(Path("dark.tif"), None, "", pixels.astype(np.float32), SAMPLING, 200.0, 0.0, {}), Seeing(), STEP)
+    bright = np.concatenate(Seeing.bright)
+    assert bright[:, 0].all() and not bright[:, -1].any()
 
 
 def test_a_place_is_judged_by_all_windows_that_hold_it():
