@@ -49,7 +49,8 @@ class Model:
         probability = self.classifier.probability(flat).reshape(*valid.shape, -1)
         probability[~valid] = 1 / len(self.states)
         reason = np.select([~valid, blocks["contrast"][..., 0] > 0], [1, 2], 0)
-        return Verdict(probability.astype(np.float32), probability[..., 0], reason.astype(np.uint8))
+        never = np.full(reason.shape, -1, np.float32)
+        return Verdict(probability.astype(np.float32), probability[..., 0], reason.astype(np.uint8), never)
 
 
 def grain(width, shape, seed):

@@ -18,7 +18,7 @@ from persistem.errors import PersistemError
 from persistem.maps.detail import Collector, Detail
 from persistem.maps.signals import signal
 from persistem.model.bundle import versions
-from persistem.model.classifier import REASONS, Model
+from persistem.model.classifier import REASONS, VACUUM, Model
 from persistem.reading import Image, needs
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def map_image(
         shape = tuple((size - side) // stride + 1 for size in pixels.shape)
         probability = np.empty((*shape, len(model.states)), dtype=np.float32)
         reason = np.empty(shape, dtype=np.uint8)
+        vacuum = np.empty(shape, dtype=np.float32)
         collected = Collector((shape[0], shape[1]))
         dark = (1 - DARKER) * brightest(pixels, side)
         strips = windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress, pairs=collected.add_pairs)
@@ -136,10 +137,10 @@ def map_image(
             collected.add_windows(first, part.blocks)
             verdict = model.classify(part.blocks, part.valid, part.mean >= dark)
             here = slice(first, first + len(part.valid))
-            probability[here], reason[here] = verdict.probability, verdict.reason
+            probability[here], reason[here], vacuum[here] = verdict.probability, verdict.reason, verdict.vacuum
     if (reason == 1).all():
         raise PersistemError(f"{name}: no part of it shows anything: constant, saturated or not finite throughout")
-    probability, reason = together(probability, reason, side // 2 // stride)
+    probability, reason = together(probability, reason, vacuum, side // 2 // stride)
     assert image.pixel_size is not None
     # the first pixels of the resampled image and of the micrograph have the same centre
     centre = ((side - 1) * sampling + image.pixel_size) / 2
@@ -163,7 +164,7 @@ def map_image(
 
 
 def together(
-    probability: NDArray[np.float32], reason: NDArray[np.uint8], reach: int
+    probability: NDArray[np.float32], reason: NDArray[np.uint8], vacuum: NDArray[np.float32], reach: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """What all windows that hold a place say of it: up to ``reach`` rows and columns from the window centred there.
 
@@ -171,6 +172,10 @@ def together(
     product of experts that see much the same and so count as one. If all abstain, the window centred there decides. A
     place abstains if most of its valid windows do, for the most frequent reason. It also abstains, with equal
     probabilities, if the window centred there is not valid.
+
+    Windows too short of structure to be told from noise one by one are told together: ``vacuum`` (rows, columns) is a
+    window's odds of vacuum, as in ``Verdict``. Windows within reach cover up to four times the area of one, so that
+    their mean varies half as much. A place is vacuum if it exceeds half the threshold; at the edges, more of it.
     """
     from scipy.ndimage import uniform_filter
 
@@ -192,6 +197,8 @@ def together(
     pooled[~valid] = 1
     shares = np.stack([mean(reason == number, valid) for number in range(2, len(REASONS))])
     most = np.where(shares.sum(axis=0) > 0.5 + SOME, 2 + shares.argmax(axis=0), 0)
+    areas = 1 + (3 * uniform_filter(valid.astype(float), width, mode="constant") if reach else 0)
+    most = np.where(mean(vacuum, valid) > 1 / np.sqrt(areas), VACUUM, most)
     return (
         (pooled / pooled.sum(axis=-1, keepdims=True)).astype(np.float32),
         np.where(valid, most, 1).astype(np.uint8),

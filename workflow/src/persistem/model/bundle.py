@@ -15,7 +15,7 @@ from persistem.errors import PersistemError
 from persistem.model.classifier import Classifier, Model
 from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
 from persistem.model.trees import Trees
-from persistem.model.unlike import CONTRAST, STATISTICS, Distribution
+from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM, Distribution
 from persistem.store.files import read_json, replaced_folder
 from persistem.study import Windows
 
@@ -190,6 +190,7 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
     positive = [distribution.variances, distribution.thresholds, *(scale for _, scale in scalings)]
     finite = all(bool(np.isfinite(array).all()) for array in [*numbers, *positive, *(mean for mean, _ in scalings)])
     _fit("finite numbers", finite and all(bool((array > 0).all()) for array in positive), True)
+    _fit("odds of vacuum are sure", bool(distribution.thresholds[STATISTICS.index(VACUUM)] > 1), True)
     for covariance in (distribution.covariance, distribution.noise_covariance):
         np.linalg.cholesky(covariance)  # raises an error unless it is positive definite
     windows = Windows.model_validate(index["windows"])

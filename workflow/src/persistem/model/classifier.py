@@ -9,6 +9,7 @@ import numpy as np
 
 from persistem.learning.classifiers import decisive, sigmoid
 from persistem.model.unlike import CONTRAST, STATISTICS, Distribution
+from persistem.model.unlike import VACUUM as ODDS
 from persistem.study.mapping import BLOCKS
 
 if TYPE_CHECKING:
@@ -30,19 +31,23 @@ REASONS = (
     "spectrum unlike the training",
     "vacuum: counting noise alone",
 )
+#: The last of them.
+VACUUM = 4
 
 
 class Verdict(NamedTuple):
     """What a model says of windows: arrays of their shape.
 
     ``probability`` (…, k) of each state, calibrated; ``outside``, the largest ratio of a distance to its threshold,
-    above 1 if the window is unlike the training; ``reason``, the number in ``REASONS``. A window that is not valid has
-    equal probabilities and lies infinitely far outside.
+    above 1 if the window is unlike the training; ``reason``, the number in ``REASONS``; ``vacuum``, the logarithm of
+    the odds of vacuum over that of its threshold, between -1 and 1. A window that is not valid has equal probabilities
+    and lies infinitely far outside.
     """
 
     probability: NDArray[np.float32]
     outside: NDArray[np.float32]
     reason: NDArray[np.uint8]
+    vacuum: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -103,24 +108,28 @@ class Model:
         usable = np.ones(shape, bool).ravel() if valid is None else np.asarray(valid).ravel().copy()
         for block in known.values():
             usable &= np.isfinite(block).all(axis=1)
-        k = len(self.states)
+        k, odds = len(self.states), STATISTICS.index(ODDS)
         probability = np.full((len(usable), k), 1 / k)
         ratio = np.full((len(usable), len(self.distribution.thresholds)), np.inf)
-        vacuum = np.ones(shape, bool).ravel() if bright is None else np.asarray(bright).ravel().copy()
+        empty = np.ones(shape, bool).ravel() if bright is None else np.asarray(bright).ravel().copy()
         if usable.any():
             known = {name: block[usable] for name, block in known.items()}
             probability[usable] = self.classifier.probability(known)
             ratio[usable] = self.distribution.distances(known) / self.distribution.thresholds
-            vacuum[usable] &= self.distribution.like_noise(known)
+            empty[usable] &= self.distribution.like_noise(known)
         with np.errstate(over="ignore"):  # farther away than float32 reaches
             outside = ratio.max(axis=1).astype(np.float32)
         # structure is missing where noise is not vacuum
         strongest = np.where(ratio.argmax(axis=1) == STATISTICS.index(CONTRAST), 2, 3)
-        reason = np.select([~usable, outside <= 1, vacuum], [1, 0, 4], strongest)
+        reason = np.select([~usable, outside <= 1, empty], [1, 0, VACUUM], strongest)
+        limit = self.distribution.thresholds[odds]
+        evidence = np.log(np.clip(ratio[:, odds] * limit, 1 / limit, limit)) / np.log(limit)
+        vacuum = np.where(usable & empty, evidence, -1)
         return Verdict(
             probability.astype(np.float32).reshape(*shape, k),
             outside.reshape(shape),
             reason.astype(np.uint8).reshape(shape),
+            vacuum.astype(np.float32).reshape(shape),
         )
 
     def _lengths(self) -> dict[str, int]:

@@ -36,8 +36,8 @@ SUREST = 300.0
 KEPT = 0.95
 #: Share of the variance below which a residual is rounding.
 ROUNDING = 1e-9
-#: The least thresholds: windows below them are not far, and not more likely noise than one of the training's.
-LEAST = (ROUNDING, ROUNDING, ROUNDING, 1.0)
+#: The least thresholds: windows below them are not far, and not ten times as likely noise as one of the training's.
+LEAST = (ROUNDING, ROUNDING, ROUNDING, 10.0)
 #: Share of the windows of noise that are not recognised by their spectrum.
 MISSED = 0.01
 
