@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -60,11 +61,17 @@ class Model:
         calibration=SimpleNamespace(coef_=np.ones((1, 1)), intercept_=np.zeros(1)),
     )
 
-    def classify(self, blocks, valid):
+    def classify(self, blocks, valid, bright=None):
         contrast = np.where(valid, np.exp(blocks["contrast"][..., 0]), 0.0)
         liquid = np.where(valid, np.where(contrast > 0.1, 0.9, 0.2), 0.5)
         reason = np.select([~valid, contrast > 0.5], [1, 2], 0)
-        return Verdict(np.stack([1 - liquid, liquid], -1).astype(np.float32), contrast, reason.astype(np.uint8))
+        probability = np.stack([1 - liquid, liquid], -1).astype(np.float32)
+        return Verdict(probability, contrast, reason.astype(np.uint8), never(reason))
+
+
+def never(reason):
+    """Odds of vacuum that speak against it everywhere."""
+    return np.full(reason.shape, -1, np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -137,19 +144,59 @@ def test_every_window_on_one_side_has_that_sides_state(found):
     np.testing.assert_allclose(found.probability.sum(-1), 1, rtol=1e-6)
 
 
+def test_an_image_is_as_bright_as_one_in_a_hundred_of_its_squares():
+    pixels = np.full((210, 325), 2.0, np.float32)
+    pixels[:80, :80] = 5.0  # a hole
+    pixels[100, 100], pixels[120, 120] = np.nan, np.inf
+    assert mapping.brightest(pixels, 16) == 5.0
+    pixels[:80, :80], pixels[5, 5] = 2.0, 50_000.0  # a hot pixel is no hole
+    assert mapping.brightest(pixels, 16) == 2.0
+
+
+def test_a_window_much_darker_than_its_image_gets_is_not_bright():
+    class Seeing(Model):
+        bright: ClassVar[list] = []
+
+        def classify(self, blocks, valid, bright=None):
+            self.bright.append(bright)
+            return super().classify(blocks, valid)
+
+    noise = np.random.default_rng(1).standard_normal((64, 128))
+    pixels = (1 + 0.05 * noise) * np.where(np.arange(128) < 64, 0.9, 0.6)
+    map_image(Image(Path("dark.tif"), None, "", pixels.astype(np.float32), SAMPLING, 200.0, 0.0, {}), Seeing(), STEP)
+    bright = np.concatenate(Seeing.bright)
+    assert bright[:, 0].all() and not bright[:, -1].any()
+
+
 def test_a_place_is_judged_by_all_windows_that_hold_it():
     rng = np.random.default_rng(0)
     right = np.arange(60) >= 30
     p = np.clip(0.5 + 0.2 * np.where(right, 1, -1) + rng.normal(0, 0.3, (60, 60)), 0.02, 0.98)
     reason = np.zeros((60, 60), np.uint8)
     alone = np.stack([1 - p, p], -1).astype(np.float32)
-    pooled, none = mapping.together(alone, reason, 3)
+    pooled, none = mapping.together(alone, reason, never(reason), 3)
     assert ((pooled.argmax(-1) == right).mean() > 0.97) and (alone.argmax(-1) == right).mean() < 0.8
     assert not none.any() and np.allclose(pooled.sum(-1), 1, atol=1e-6)
-    same, _ = mapping.together(alone, reason, 0)
+    same, _ = mapping.together(alone, reason, never(reason), 0)
     np.testing.assert_allclose(same, alone, atol=1e-6)
     every = np.broadcast_to(np.float32([0.3, 0.7]), (60, 60, 2))
-    np.testing.assert_allclose(mapping.together(every, reason, 3)[0], every, atol=1e-6)  # to the edges
+    np.testing.assert_allclose(mapping.together(every, reason, never(reason), 3)[0], every, atol=1e-6)  # to the edges
+
+
+def test_windows_that_are_unsure_alone_of_vacuum_tell_it_together():
+    rng = np.random.default_rng(0)
+    odds = rng.normal(np.where(np.arange(60) < 30, 0.7, 0.1), 0.4, (60, 60)).clip(-1, 1).astype(np.float32)
+    reason, half = np.zeros((60, 60), np.uint8), np.full((60, 60, 2), 0.5, np.float32)
+    _, told = mapping.together(half, reason, odds, 3)
+    assert (told[:, :27] == 4).mean() > 0.95 and (told[4:-4, 34:] == 0).all()
+    # at a corner a quarter of the windows is asked, and so more of each
+    _, corner = mapping.together(half, reason, np.full((60, 60), 0.6, np.float32), 3)
+    assert corner[0, 0] == 0 and corner[30, 30] == 4
+    # windows further apart than half their side are alone
+    _, alone = mapping.together(half, reason, np.full((60, 60), 0.9, np.float32), 0)
+    assert (alone == 0).all()
+    reason[:] = 1
+    assert (mapping.together(half, reason, np.ones_like(odds), 3)[1] == 1).all()
 
 
 def test_a_place_abstains_where_most_of_its_windows_do():
@@ -158,7 +205,7 @@ def test_a_place_abstains_where_most_of_its_windows_do():
     reason[10, 5] = reason[20:22, 8:10] = 0  # let through in the midst of them
     reason[30, 35] = 2  # a false alarm elsewhere
     reason[5:15, 30:35] = 1  # not valid, and so to its edge
-    _, pooled = mapping.together(np.full((40, 40, 2), 0.5, np.float32), reason, 4)
+    _, pooled = mapping.together(np.full((40, 40, 2), 0.5, np.float32), reason, never(reason), 4)
     assert (pooled[:, :18] == 4).all() and not pooled[20:, 21:].any()
     assert (pooled[5:15, 30:35] == 1).all()
 
@@ -167,13 +214,13 @@ def test_what_abstains_has_no_vote_and_what_is_not_valid_hides_nothing():
     alone = np.full((9, 9, 2), [0.8, 0.2], np.float32)
     reason = np.zeros((9, 9), np.uint8)
     alone[:, 5:], reason[:, 5:] = [0.001, 0.999], 4  # beside vacuum, which is called the other state
-    pooled, why = mapping.together(alone, reason, 2)
+    pooled, why = mapping.together(alone, reason, never(reason), 2)
     believed = why == 0
     assert believed[:, :5].all() and not believed[:, 7:].any()
     np.testing.assert_allclose(pooled[believed], np.broadcast_to([0.8, 0.2], (believed.sum(), 2)), atol=1e-6)
     reason[:], reason[4, 4] = 1, 0
     alone[4, 4] = [0.7, 0.3]
-    pooled, why = mapping.together(alone, reason, 2)
+    pooled, why = mapping.together(alone, reason, never(reason), 2)
     assert why[4, 4] == 0 and pooled[4, 4].tolist() == pytest.approx([0.7, 0.3])
     assert (pooled[why == 1] == 0.5).all() and (why == 1).sum() == 80
 

@@ -44,12 +44,13 @@ class Model:
     defoci: tuple = (-100.0, 100.0)
     digest: str = "0" * 12
 
-    def classify(self, blocks, valid):
+    def classify(self, blocks, valid, bright=None):
         flat = {name: block.reshape(-1, block.shape[-1]) for name, block in blocks.items()}
         probability = self.classifier.probability(flat).reshape(*valid.shape, -1)
         probability[~valid] = 1 / len(self.states)
         reason = np.select([~valid, blocks["contrast"][..., 0] > 0], [1, 2], 0)
-        return Verdict(probability.astype(np.float32), probability[..., 0], reason.astype(np.uint8))
+        never = np.full(reason.shape, -1, np.float32)
+        return Verdict(probability.astype(np.float32), probability[..., 0], reason.astype(np.uint8), never)
 
 
 def grain(width, shape, seed):

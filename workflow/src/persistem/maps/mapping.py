@@ -22,7 +22,7 @@ from persistem.imaging.optics import wavelength
 from persistem.maps.detail import Collector, Detail
 from persistem.maps.signals import signal
 from persistem.model.bundle import versions
-from persistem.model.classifier import FAR_DEFOCUS, REASONS, Model
+from persistem.model.classifier import FAR_DEFOCUS, REASONS, VACUUM, Model
 from persistem.reading import Image
 from persistem.reading.asked import QUANTITIES, Clause, differences, obstacles, refusal
 
@@ -41,6 +41,8 @@ VOLTAGE_TOLERANCE = 0.01
 DETAIL = 5
 #: Floor of a window's probabilities, so that one window alone cannot rule out a state for a place.
 LEAST = 1e-4
+#: Vacuum may be darker by this share than the brightest part of its image: illumination is uneven, black not quite 0.
+DARKER = 0.25
 #: Shares below this are rounding.
 SOME = 1e-9
 #: A resampled micrograph of more bytes than this goes to temporary files.
@@ -134,16 +136,18 @@ def map_image(
         shape = tuple((size - side) // stride + 1 for size in pixels.shape)
         probability = np.empty((*shape, len(model.states)), dtype=np.float32)
         reason = np.empty(shape, dtype=np.uint8)
+        vacuum = np.empty(shape, dtype=np.float32)
         collected = Collector((shape[0], shape[1]))
+        dark = (1 - DARKER) * brightest(pixels, side)
         strips = windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress, pairs=collected.add_pairs)
         for first, part in strips:
             collected.add_windows(first, part.blocks)
-            verdict = model.classify(part.blocks, part.valid)
+            verdict = model.classify(part.blocks, part.valid, part.mean >= dark)
             here = slice(first, first + len(part.valid))
-            probability[here], reason[here] = verdict.probability, verdict.reason
+            probability[here], reason[here], vacuum[here] = verdict.probability, verdict.reason, verdict.vacuum
     if (reason == 1).all():
         raise PersistemError(f"{name}: no part of it shows anything: constant, saturated or not finite throughout")
-    probability, reason = together(probability, reason, side // 2 // stride)
+    probability, reason = together(probability, reason, vacuum, side // 2 // stride)
     if far_defocus(image, model):
         reason[reason != 1] = FAR_DEFOCUS
     assert image.pixel_size is not None
@@ -169,7 +173,7 @@ def map_image(
 
 
 def together(
-    probability: NDArray[np.float32], reason: NDArray[np.uint8], reach: int
+    probability: NDArray[np.float32], reason: NDArray[np.uint8], vacuum: NDArray[np.float32], reach: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """What all windows that hold a place say of it: up to ``reach`` rows and columns from the window centred there.
 
@@ -177,6 +181,10 @@ def together(
     product of experts that see much the same and so count as one. If all abstain, the window centred there decides. A
     place abstains if most of its valid windows do, for the most frequent reason. It also abstains, with equal
     probabilities, if the window centred there is not valid.
+
+    Windows too short of structure to be told from noise one by one are told together: ``vacuum`` (rows, columns) is a
+    window's odds of vacuum, as in ``Verdict``. Windows within reach cover up to four times the area of one, so that
+    their mean varies half as much. A place is vacuum if it exceeds half the threshold; at the edges, more of it.
     """
     from scipy.ndimage import uniform_filter
 
@@ -198,10 +206,22 @@ def together(
     pooled[~valid] = 1
     shares = np.stack([mean(reason == number, valid) for number in range(2, len(REASONS))])
     most = np.where(shares.sum(axis=0) > 0.5 + SOME, 2 + shares.argmax(axis=0), 0)
+    areas = 1 + (3 * uniform_filter(valid.astype(float), width, mode="constant") if reach else 0)
+    most = np.where(mean(vacuum, valid) > 1 / np.sqrt(areas), VACUUM, most)
     return (
         (pooled / pooled.sum(axis=-1, keepdims=True)).astype(np.float32),
         np.where(valid, most, 1).astype(np.uint8),
     )
+
+
+def brightest(pixels: NDArray[np.float32], side: int) -> float:
+    """How bright an image (rows, columns) gets: what one in a hundred squares of ``side`` pixels exceeds on average."""
+    columns = pixels.shape[1] // side * side
+    strips = (pixels[top : top + side, :columns] for top in range(0, pixels.shape[0] - side + 1, side))
+    with np.errstate(invalid="ignore"):  # pixels may be infinite
+        means = np.concatenate([strip.reshape(side, -1, side).mean(axis=(0, 2), dtype=float) for strip in strips])
+    means = means[np.isfinite(means)]
+    return float(np.quantile(means, 0.99)) if means.size else math.nan
 
 
 def name_of(image: Image) -> str:

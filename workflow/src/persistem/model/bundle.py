@@ -15,7 +15,7 @@ from persistem.errors import PersistemError
 from persistem.model.classifier import Classifier, Model
 from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
 from persistem.model.trees import Trees
-from persistem.model.unlike import CONTRAST, STATISTICS, Distribution
+from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM, Distribution
 from persistem.store.files import read_json, replaced_folder
 from persistem.study import Windows
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 #: The kind that model.json states, and the version of the folder's format.
 KIND = "PersisTEM model"
-FORMAT = 1
+FORMAT = 2
 #: Version of the windows of a bundle whose index does not state one.
 FIRST_WINDOWS = 1
 #: Arrays of the distribution beside its scaling.
-JUDGE = ("components", "variances", "vacuum", "thresholds")
+JUDGE = ("components", "variances", "covariance", "noise", "noise_covariance", "noise_least", "thresholds")
 INDEX = "model.json"
 MOST_INDEX = 2**20
 #: The other files, with checksums in the index; and all files.
@@ -181,13 +181,18 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
     _fit("classes", list(calibration.classes_), list(range(k)))
     _fit("calibration", (calibration.coef_.shape, calibration.intercept_.shape), ((rows, rows), (rows,)))
     _fit("components", distribution.components.shape, (structure, len(distribution.variances)))
-    _fit("vacuum", distribution.vacuum.shape, (structure + 1,))
+    _fit("noise", (distribution.noise.shape, distribution.noise_least.shape), ((structure + 1,), ()))
+    for covariance in (distribution.covariance, distribution.noise_covariance):
+        _fit("covariance", covariance.shape, (structure + 1, structure + 1))
     _fit("thresholds", distribution.thresholds.shape, (len(STATISTICS),))
     scalings = list(distribution.scaling.values())
-    numbers = [calibration.coef_, calibration.intercept_, distribution.components, distribution.vacuum]
+    numbers = [calibration.coef_, calibration.intercept_, *(getattr(distribution, name) for name in JUDGE)]
     positive = [distribution.variances, distribution.thresholds, *(scale for _, scale in scalings)]
     finite = all(bool(np.isfinite(array).all()) for array in [*numbers, *positive, *(mean for mean, _ in scalings)])
     _fit("finite numbers", finite and all(bool((array > 0).all()) for array in positive), True)
+    _fit("odds of vacuum are sure", bool(distribution.thresholds[STATISTICS.index(VACUUM)] > 1), True)
+    for covariance in (distribution.covariance, distribution.noise_covariance):
+        np.linalg.cholesky(covariance)  # raises an error unless it is positive definite
     windows = Windows.model_validate(index["windows"])
     digest = _checksum(index)[:12]
     model = Model(states, windows, float(index["voltage_kV"]), (low, high), card, classifier, distribution, digest)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from persistem.learning.classifiers import decisive, sigmoid
-from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM, Distribution
+from persistem.model.unlike import CONTRAST, STATISTICS, Distribution
+from persistem.model.unlike import VACUUM as ODDS
 from persistem.study.mapping import BLOCKS
 
 if TYPE_CHECKING:
@@ -31,21 +32,23 @@ REASONS = (
     "vacuum: counting noise alone",
     "defocus far from the training",
 )
-#: The reason that holds for a whole micrograph.
-FAR_DEFOCUS = len(REASONS) - 1
+#: Where vacuum and a far defocus are among them; the second holds for a whole micrograph.
+VACUUM, FAR_DEFOCUS = 4, 5
 
 
 class Verdict(NamedTuple):
     """What a model says of windows: arrays of their shape.
 
     ``probability`` (…, k) of each state, calibrated; ``outside``, the largest ratio of a distance to its threshold,
-    above 1 if the window is unlike the training; ``reason``, the number in ``REASONS``. A window that is not valid has
-    equal probabilities and lies infinitely far outside.
+    above 1 if the window is unlike the training; ``reason``, the number in ``REASONS``; ``vacuum``, the logarithm of
+    the odds of vacuum over that of its threshold, between -1 and 1. A window that is not valid has equal probabilities
+    and lies infinitely far outside.
     """
 
     probability: NDArray[np.float32]
     outside: NDArray[np.float32]
     reason: NDArray[np.uint8]
+    vacuum: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -92,32 +95,42 @@ class Model:
         """The blocks of features that describe a window."""
         return tuple(name for name in BLOCKS if name in self._lengths())
 
-    def classify(self, blocks: Blocks, valid: NDArray[np.bool_] | None = None) -> Verdict:
-        """The verdict on windows, given blocks (…, length) by name; ``valid`` (…) is True everywhere by default.
+    def classify(
+        self, blocks: Blocks, valid: NDArray[np.bool_] | None = None, bright: NDArray[np.bool_] | None = None
+    ) -> Verdict:
+        """The verdict on windows, given blocks (…, length) by name.
 
-        A window with a feature that is not finite is not valid either.
+        ``valid`` (…) and ``bright`` (…), whether a window is about as bright as its image gets, are True everywhere by
+        default. A window with a feature that is not finite is not valid either. A window that is unlike the training
+        shows vacuum if it is bright and its spectrum is one that noise has, whichever statistic it is found by.
         """
         shape = next(iter(blocks.values())).shape[:-1]
         known = {name: np.asarray(blocks[name]).reshape(-1, length) for name, length in self._lengths().items()}
         usable = np.ones(shape, bool).ravel() if valid is None else np.asarray(valid).ravel().copy()
         for block in known.values():
             usable &= np.isfinite(block).all(axis=1)
-        k = len(self.states)
+        k, odds = len(self.states), STATISTICS.index(ODDS)
         probability = np.full((len(usable), k), 1 / k)
         ratio = np.full((len(usable), len(self.distribution.thresholds)), np.inf)
+        empty = np.ones(shape, bool).ravel() if bright is None else np.asarray(bright).ravel().copy()
         if usable.any():
             known = {name: block[usable] for name, block in known.items()}
             probability[usable] = self.classifier.probability(known)
             ratio[usable] = self.distribution.distances(known) / self.distribution.thresholds
+            empty[usable] &= self.distribution.like_noise(known)
         with np.errstate(over="ignore"):  # farther away than float32 reaches
             outside = ratio.max(axis=1).astype(np.float32)
-        largest = ratio.argmax(axis=1)
-        why = np.where(largest == STATISTICS.index(CONTRAST), 2, np.where(largest == STATISTICS.index(VACUUM), 4, 3))
-        reason = np.where(~usable, 1, np.where(outside <= 1, 0, why))
+        # structure is missing where noise is not vacuum
+        strongest = np.where(ratio.argmax(axis=1) == STATISTICS.index(CONTRAST), 2, 3)
+        reason = np.select([~usable, outside <= 1, empty], [1, 0, VACUUM], strongest)
+        limit = self.distribution.thresholds[odds]
+        evidence = np.log(np.clip(ratio[:, odds] * limit, 1 / limit, limit)) / np.log(limit)
+        vacuum = np.where(usable & empty, evidence, -1)
         return Verdict(
             probability.astype(np.float32).reshape(*shape, k),
             outside.reshape(shape),
             reason.astype(np.uint8).reshape(shape),
+            vacuum.astype(np.float32).reshape(shape),
         )
 
     def _lengths(self) -> dict[str, int]:

@@ -6,8 +6,10 @@ MD seeds: a window is classified, and called unlike the training, only by models
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,21 +43,26 @@ if TYPE_CHECKING:
     Blocks = dict[str, NDArray[Any]]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 2
+VERSION = 3
 
 #: The blocks that say whether a window is like the training, whichever blocks tell the states apart. Persistence is not
 #: among them: the tails of its block, where a level holds a pair in one window of a hundred, would drown all else. With
 #: it vacuum and crystals lie ten times nearer, in units of the threshold, to amorphous and liquid GaN.
 JUDGED = ("contrast", "spectrum")
-#: Windows along a picture of vacuum, at each dose.
-VACUA = 20
+#: Cameras that record vacuum: their pixels, in those of ``windows.sampling``, and their transfer at Nyquist. A camera's
+#: is not the model's, so they range from counting detectors to scintillators, and from fine pixels to coarse ones.
+CAMERAS = tuple(product((0.5, 1.0, 1.1), (1.0, 0.7, 0.5, 0.35, 0.25)))
+#: Windows along a picture of vacuum of one camera at one dose.
+VACUA = 6
+#: Dose of vacuum (e/Å²) for a model that has no noise.
+DOSE = 400.0
 
 
 class Training(NamedTuple):
     """The windows of a training: blocks (windows, length), what they show, and how they were taken.
 
     ``dose`` in e/Å², infinite without noise, and ``thickness`` in Å have one entry per window. ``noise`` has the
-    ``JUDGED`` blocks of windows that show only the counting noise of vacuum at these doses.
+    ``JUDGED`` blocks of windows that show only the counting noise of vacuum.
     """
 
     X: Blocks
@@ -139,17 +146,22 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
 
 
 def noise_alone(asked: ModelSettings) -> Blocks:
-    """Blocks (windows, length) of the noise of vacuum at every dose of a model; none if it has no noise."""
+    """Blocks (windows, length) of the noise of vacuum as cameras record it: at every dose of a model, and ``CAMERAS``.
+
+    The noise of a model without any is that of ``DOSE``.
+    """
     wanted = asked.windows
-    across = windows.side(wanted) + (VACUA - 1) * windows.step(wanted, wanted.size)
-    by_block: dict[str, list[NDArray[Any]]] = {name: [np.zeros((0, 1))] for name in JUDGED}
-    for dose in asked.doses:
-        if dose is not None:
-            image = as_trained(np.ones((across, across)), wanted.sampling, asked, dose)
-            description = windows.describe_windows(image, wanted, windows.step(wanted, wanted.size), JUDGED)
-            for name in JUDGED:
-                by_block[name].append(description.blocks[name][description.valid])
-    return {name: np.concatenate(parts[1:] or parts) for name, parts in by_block.items()}
+    side = windows.side(wanted)
+    by_block: dict[str, list[NDArray[Any]]] = {name: [] for name in JUDGED}
+    doses = [dose for dose in asked.doses if dose is not None] or [DOSE]
+    for dose, (pixel, mtf) in product(doses, CAMERAS):
+        across = math.ceil(VACUA * side / pixel)
+        recorded = detected(np.ones((across, across)), pixel * wanted.sampling, Detector(dose=dose, mtf=mtf))
+        image = windows.resample(recorded, pixel * wanted.sampling, wanted.sampling)
+        description = windows.describe_windows(image, wanted, side, JUDGED)
+        for name in JUDGED:
+            by_block[name].append(description.blocks[name][description.valid])
+    return {name: np.concatenate(parts) for name, parts in by_block.items()}
 
 
 def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classifier, Distribution, dict[str, Any]]:

@@ -1,15 +1,18 @@
-"""How far a window is from the windows a model was trained on.
+"""How far a window is from the windows a model was trained on, and whether it shows vacuum.
 
 Four statistics, each with a threshold set by windows of unseen seeds. The first is the squared deviation of the
 contrast. The next two come from multivariate process control, for the other blocks side by side: Hotelling's T² in
 the space of the training's principal components, and the squared residual Q outside it (Jackson & Mudholkar,
 Technometrics 21 (1979) 341). The last is the odds that a window shows counting noise alone (vacuum, or a hole) rather
-than one of the training's: at low doses the training itself reaches down to noise.
+than one of the training's, both taken as normally distributed: at low doses the training itself reaches down to noise.
+
+The odds need the contrast of the noise, and so its dose. Whether a window can be noise at all is asked of its spectrum
+alone, which is the same at all doses and gains. Odds of windows that cannot be would be extrapolated, and do not count.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -33,38 +36,63 @@ SUREST = 300.0
 KEPT = 0.95
 #: Share of the variance below which a residual is rounding.
 ROUNDING = 1e-9
+#: The least thresholds: windows below them are not far, and not ten times as likely noise as one of the training's.
+LEAST = (ROUNDING, ROUNDING, ROUNDING, 10.0)
+#: Share of the windows of noise that are not recognised by their spectrum.
+MISSED = 0.01
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Where the windows of a training lie: scaled blocks, and the principal components of all but the contrast.
+    """Where the windows of a training lie, and those of noise alone.
 
-    ``scaling`` holds mean and scale (length,) of each block, the contrast included. ``components`` (length, rank) span
-    the other blocks side by side, with ``variances`` (rank,) along them. ``vacuum`` (length + 1,) holds the
-    coefficients and the constant of the logarithmic odds that a window shows noise alone; ``thresholds`` (4,) belong
-    to the ``STATISTICS``.
+    ``scaling`` holds mean and scale (length,) of each block, the contrast included; all else is in these units.
+    ``components`` (structure, rank) span the blocks other than the contrast, side by side, with ``variances`` (rank,)
+    along them. ``covariance`` (length, length) is that of all blocks side by side, the contrast first. ``noise``
+    (length,) is the mean of windows of noise, ``noise_covariance`` their covariance; ``noise_least`` the logarithm of
+    the density, of all but the contrast, below which a window is not noise. ``thresholds`` (4,) belong to the
+    ``STATISTICS``.
     """
 
     scaling: dict[str, tuple[Array, Array]]
     components: Array
     variances: Array
-    vacuum: Array
+    covariance: Array
+    noise: Array
+    noise_covariance: Array
+    noise_least: Array
     thresholds: Array
 
     def distances(self, blocks: Blocks) -> Array:
         """The ``STATISTICS`` of windows, (windows, 4), for blocks (windows, length)."""
-        vectors = _structure(blocks, self.scaling)
-        scores = vectors @ self.components
-        residual = vectors - scores @ self.components.T
+        vectors = _vectors(blocks, self.scaling)
+        contrast, structure = vectors[:, :1], vectors[:, 1:]
+        scores = structure @ self.components
+        residual = structure - scores @ self.components.T
+        odds = _density(vectors, self.noise, self.noise_covariance) - _density(vectors, 0 * self.noise, self.covariance)
+        odds = np.where(self._noisy(structure), odds, -SUREST)
         return np.stack(
             [
-                (scaled(blocks[CONTRAST], self.scaling[CONTRAST]) ** 2).sum(axis=1),
+                (contrast**2).sum(axis=1),
                 (scores**2 / self.variances).sum(axis=1),
                 (residual**2).sum(axis=1),
-                np.exp(np.clip(vectors @ self.vacuum[:-1] + self.vacuum[-1], -SUREST, SUREST)),
+                np.exp(np.clip(odds, -SUREST, SUREST)),
             ],
             axis=1,
         )
+
+    def like_noise(self, blocks: Blocks) -> NDArray[np.bool_]:
+        """Whether the spectrum of windows (windows,) is one that noise has, whatever the dose and the gain."""
+        return self._noisy(_vectors(blocks, self.scaling)[:, 1:])
+
+    def _noisy(self, structure: Array) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = _density(structure, *self._noise_of_structure) >= self.noise_least
+        return found
+
+    @property
+    def _noise_of_structure(self) -> tuple[Array, Array]:
+        """Mean and covariance of noise in all blocks but the contrast."""
+        return self.noise[1:], self.noise_covariance[1:, 1:]
 
 
 def scaling(block: NDArray[Any]) -> tuple[Array, Array]:
@@ -85,19 +113,33 @@ def scaled(block: NDArray[Any], by: tuple[Array, Array]) -> Array:
     return (np.asarray(block, float) - mean) / scale
 
 
-def _structure(blocks: Blocks, by: Mapping[str, tuple[Array, Array]]) -> Array:
-    """All blocks but the contrast, scaled and side by side."""
-    return np.hstack([scaled(blocks[name], mean_and_scale) for name, mean_and_scale in by.items() if name != CONTRAST])
+def _vectors(blocks: Blocks, by: Mapping[str, tuple[Array, Array]]) -> Array:
+    """All blocks, scaled and side by side, the contrast first."""
+    names = [CONTRAST, *(name for name in by if name != CONTRAST)]
+    return np.hstack([scaled(blocks[name], by[name]) for name in names])
+
+
+def _density(vectors: Array, mean: Array, covariance: Array) -> Array:
+    """Logarithm of the density of a normal distribution at vectors (windows, length), but for a constant."""
+    from scipy.linalg import solve_triangular
+
+    root = np.linalg.cholesky(covariance)
+    deviation = solve_triangular(root, (vectors - mean).T, lower=True)
+    return np.asarray(-0.5 * (deviation**2).sum(axis=0) - np.log(np.diag(root)).sum())
 
 
 def distribution(blocks: Blocks, noise: Blocks, rank: int | None = None) -> Distribution:
     """The distribution of training windows, with thresholds of 1; ``rank`` components, or as many as hold ``KEPT``.
 
-    ``noise`` are windows of noise alone. There may be none; then no window is taken for noise.
+    ``noise`` are windows of noise alone. Covariances are shrunk as much as the number of windows asks for (Ledoit &
+    Wolf, J. Multivar. Anal. 88 (2004) 365).
     """
+    from sklearn.covariance import ledoit_wolf
+
     by = {name: scaling(block) for name, block in blocks.items()}
-    vectors = _structure(blocks, by)
-    variances, components = np.linalg.eigh(vectors.T @ vectors / len(vectors))
+    vectors, empty = _vectors(blocks, by), _vectors(noise, by)
+    structure = vectors[:, 1:]
+    variances, components = np.linalg.eigh(structure.T @ structure / len(structure))
     variances, components = np.maximum(variances[::-1], 0), components[:, ::-1]
     if rank is None:
         rank = int(np.searchsorted(np.cumsum(variances), KEPT * variances.sum())) + 1
@@ -105,21 +147,18 @@ def distribution(blocks: Blocks, noise: Blocks, rank: int | None = None) -> Dist
     # the sign of an eigenvector depends on the library that computed it
     largest = np.abs(components).argmax(axis=0)
     components = components * np.sign(components[largest, np.arange(len(largest))])
-    vacuum = _vacuum(vectors, _structure(noise, by))
-    return Distribution(by, components[:, :rank].copy(), variances[:rank].copy(), vacuum, np.ones(len(STATISTICS)))
-
-
-def _vacuum(vectors: Array, noise: Array) -> Array:
-    """Coefficients (length + 1,) of the logarithmic odds of noise: logistic regression, classes of equal weight."""
-    from sklearn.linear_model import LogisticRegression
-
-    if not len(noise):
-        return np.append(np.zeros(vectors.shape[1]), -SUREST)
-    shows = np.repeat([0, 1], [len(vectors), len(noise)])
-    # for vectors of total variance 1 a weak penalty: it only keeps separable classes from certainty
-    fitted = LogisticRegression(C=100.0, class_weight="balanced", max_iter=10_000)
-    fitted.fit(np.vstack([vectors, noise]), shows)
-    return np.append(fitted.coef_[0], fitted.intercept_)
+    found = Distribution(
+        scaling=by,
+        components=components[:, :rank].copy(),
+        variances=variances[:rank].copy(),
+        covariance=ledoit_wolf(vectors, assume_centered=True)[0],
+        noise=empty.mean(axis=0),
+        noise_covariance=ledoit_wolf(empty)[0],
+        noise_least=np.zeros(()),
+        thresholds=np.ones(len(STATISTICS)),
+    )
+    least = np.quantile(_density(empty[:, 1:], *found._noise_of_structure), MISSED)
+    return replace(found, noise_least=np.asarray(least))
 
 
 def thresholds(distances: Array, outside: float) -> Array:
@@ -128,7 +167,7 @@ def thresholds(distances: Array, outside: float) -> Array:
     Each starts as its statistic's quantile at 1 - ``outside``; one factor then raises all, so that ``outside`` is the
     share of windows beyond any of them.
     """
-    each = np.maximum(np.quantile(distances, 1 - outside, axis=0), ROUNDING)
+    each = np.maximum(np.quantile(distances, 1 - outside, axis=0), LEAST)
     together = float(np.quantile((distances / each).max(axis=1), 1 - outside))
     return np.asarray(each * together)
 

@@ -27,13 +27,14 @@ PIXELS = 2**21
 
 
 class Description(NamedTuple):
-    """Blocks (rows, columns, length) float32 of windows, and whether a window can be described (rows, columns).
+    """Blocks (rows, columns, length) float32 of windows; whether a window is valid, and its mean (rows, columns).
 
     Window [i, j] begins at pixel (i * step, j * step) and is ``size`` pixels wide.
     """
 
     blocks: dict[str, NDArray[np.float32]]
     valid: NDArray[np.bool_]
+    mean: NDArray[np.float64]
     step: int
     size: int
 
@@ -59,7 +60,8 @@ def describe_windows(
     """Describe all windows of an image (rows, columns) with pixels of ``windows.sampling``, as ``strips`` does."""
     parts = [part for _, part in strips(image, windows, step, only, jobs, progress)]
     blocks = {name: np.concatenate([part.blocks[name] for part in parts]) for name in parts[0].blocks}
-    return Description(blocks, np.concatenate([part.valid for part in parts]), step, side(windows))
+    valid, mean = np.concatenate([part.valid for part in parts]), np.concatenate([part.mean for part in parts])
+    return Description(blocks, valid, mean, step, side(windows))
 
 
 def strips(
@@ -122,7 +124,8 @@ def strips(
             blocks = {name: np.stack([part[0][name] for part in parts]) for name in parts[0][0]}
             if persistence:
                 blocks["persistence"] = window_sums(near, windows, size, step, done, (count, shape[1]))
-            yield done, Description(blocks, np.stack([part[1] for part in parts]), step, size)
+            valid, mean = np.stack([part[1] for part in parts]), np.stack([part[2] for part in parts])
+            yield done, Description(blocks, valid, mean, step, size)
             done += count
             if progress and not persistence:
                 progress(done, shape[0])
@@ -130,21 +133,26 @@ def strips(
 
 def _plain(
     line: NDArray[np.float32], size: int, step: int, wanted: set[str], over: Rings
-) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.bool_]]:
-    """Blocks that need no diagrams of a row of windows, (columns, length), and which of the windows are valid."""
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.bool_], NDArray[np.float64]]:
+    """Blocks that need no diagrams of a row of windows, (columns, length), which windows are valid, and their means."""
     cuts = np.lib.stride_tricks.sliding_window_view(line, size, axis=1)[:, ::step].swapaxes(0, 1)
     blocks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ("contrast", "spectrum") if name in wanted}
-    valid = []
+    valid, means = [], []
     few = max(PIXELS // size**2, 1)
     for k in range(0, len(cuts), few):
         cut = cuts[k : k + few].astype(np.float64)
         finite = np.array([np.isfinite(window).all() for window in cut])
         cut[~finite] = 0
         mean, deviation = cut.mean(axis=(1, 2)), cut.std(axis=(1, 2))
+        means.append(mean)
         valid.append(finite & (deviation > FLAT * np.hypot(mean, deviation)))
         if "contrast" in blocks:
             ratio = np.divide(deviation, mean, out=np.ones_like(mean), where=valid[-1] & (mean > 0))
             blocks["contrast"].append(np.log(ratio)[:, None].astype(np.float32))
         if "spectrum" in blocks:
             blocks["spectrum"].append(spectra(cut, over))
-    return {name: np.concatenate(parts) for name, parts in blocks.items()}, np.concatenate(valid)
+    return (
+        {name: np.concatenate(parts) for name, parts in blocks.items()},
+        np.concatenate(valid),
+        np.concatenate(means),
+    )
