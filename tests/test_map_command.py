@@ -148,7 +148,7 @@ def test_a_bundle_that_was_tampered_with_maps_nothing(written, good, mapped_here
     import shutil
 
     for name, change, said in (
-        ("model.json", lambda text: text.replace('"format": 1', '"format": 99'), "format 99"),
+        ("model.json", lambda text: text.replace('"format": 2', '"format": 99'), "format 99"),
         ("model.json", lambda text: text.replace("liquid", "gas"), "was changed"),
         ("card.json", lambda text: text + " ", "truncated or changed"),
     ):
