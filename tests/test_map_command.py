@@ -158,4 +158,4 @@ def test_a_bundle_that_was_tampered_with_maps_nothing(written, good, mapped_here
         (line,) = sentences(mapped_here([good], bundle, tmp_path / "maps", *OPTIONS))
         assert said in line
     assert not (tmp_path / "maps").exists()
-    assert json.loads((written / "model.json").read_text())["format"] == 1
+    assert json.loads((written / "model.json").read_text())["format"] == 2
