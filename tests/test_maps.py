@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -351,8 +353,8 @@ def test_rows_and_columns_keep_their_own_origin(tmp_path):
     found = drawn([[0, 1, 1], [0, 1, 1]], origin=(6.0, 8.0))
     files.write_tiff(found, tmp_path / "map.tif")
     files.write_hyperspy(found, tmp_path / "map.hspy")
-    for (signal,) in (tiff.file_reader(tmp_path / "map.tif"), hspy.file_reader(tmp_path / "map.hspy")):
-        assert [axis["offset"] for axis in signal["axes"][1:]] == pytest.approx([0.575, 0.775])
+    for (shown,) in (tiff.file_reader(tmp_path / "map.tif"), hspy.file_reader(tmp_path / "map.hspy")):
+        assert [axis["offset"] for axis in shown["axes"][1:]] == pytest.approx([0.575, 0.775])
     with tifffile.TiffFile(tmp_path / "map.tif") as file:
         assert (file.imagej_metadata["yorigin"], file.imagej_metadata["xorigin"]) == (-2.5, -3.5)
     assert regions(found)[0]["x_nm"] == pytest.approx(1.1) and regions(found)[0]["y_nm"] == pytest.approx(0.7)
@@ -429,9 +431,22 @@ def test_only_a_map_is_replaced(found, image, tmp_path):
     out = tmp_path / "half"
     out.mkdir()
     write(found, image, Model(), out)
-    (out / "old").touch()
     write(found, image, Model(), out)
     assert sorted(path.name for path in out.iterdir()) == FILES
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(PersistemError, match=r"holds notes\.txt, which is no file of a map"):
+        write(found, image, Model(), out)
+    assert (out / "notes.txt").read_text() == "mine"
+    (out / "notes.txt").unlink()
+    for name in ("overlay.png", "map.json"):  # a folder or a link of that name is somebody else's, too
+        kept = out / name
+        kept.rename(tmp_path / "kept")
+        kept.symlink_to(tmp_path / "kept")
+        with pytest.raises(PersistemError, match=f"holds {name}, which is no file of a map"):
+            write(found, image, Model(), out)
+        assert kept.is_symlink()
+        kept.unlink()
+        (tmp_path / "kept").rename(kept)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("mine")
@@ -779,6 +794,38 @@ def test_in_python_too_a_map_of_another_file_stays(shots, image, tmp_path):
     write(map_image(one, Model(), 6), one, Model(), tmp_path / "out")
     with pytest.raises(PersistemError, match="is the map of another file; choose another out"):
         write(map_image(other, Model(), 6), other, Model(), tmp_path / "out")
+
+
+def test_a_map_that_is_stopped_leaves_nothing_behind(tmp_path):
+    """In the middle of a large micrograph, whose copy is in temporary files."""
+    stopped = """
+import os, signal
+import numpy as np
+from pathlib import Path
+from persistem.maps import mapping
+from persistem.reading import Image
+mapping.IN_MEMORY = 1
+image = Image(Path("film"), None, "film", np.ones((64, 64)), 0.1, 200.0, 0.0, {})
+with mapping._resampled(image, 0.2) as pixels:
+    assert any(Path(os.environ["TMPDIR"]).glob("*/0"))
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+    ended = subprocess.run([sys.executable, "-c", stopped], env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert ended.returncode == 128 + signal.SIGTERM
+    assert not [*tmp_path.iterdir()]
+
+
+def test_no_name_or_title_acts_on_a_terminal(image, tmp_path, bundle, capsys):
+    evil = "\x1b]0;owned\x07\x9b31m"
+    path = tmp_path / f"film{evil}.tif"
+    tifffile.imwrite(path, image.pixels)
+    assert run("map", path, "--model", bundle, "--out", tmp_path / "out", "--step", 6, *GIVEN) == 0
+    assert run("inspect", path, *GIVEN) == 0
+    path.write_bytes(b"II*\0")
+    assert run("map", path, "--model", bundle, "--out", tmp_path / "out", *GIVEN) == 1
+    said = capsys.readouterr()
+    assert all(letter.isprintable() or letter == "\n" for letter in said.out + said.err)
+    assert "owned" in said.out and "owned" in said.err
 
 
 def test_progress_is_for_terminals(shots, bundle, monkeypatch, capsys):

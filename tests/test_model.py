@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -36,6 +37,8 @@ from persistem.plan.plan import Plan
 from persistem.study import Detector
 from persistem.study.checks import MINIMUM_SEEDS
 from persistem.study.load import make_study
+from support.hostile import limits, parts, watched
+from support.micrographs import damaged
 from support.models import STUDY, blobs
 from support.studies import TINY, changed
 
@@ -50,6 +53,14 @@ ROUNDS = 25
 HERE = Path(__file__).resolve()
 PLACES = [folder / "shared/data" for folder in (HERE.parents[2], HERE.parents[1].parent.parent)]
 SHARED = next((place for place in PLACES if place.is_dir()), PLACES[0])
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """The windows made up here have fewer numbers than real ones, as many more as they have levels."""
+    lengths = {name: LENGTHS[name] for name in LENGTHS}
+    of = lambda windows: lengths | {"persistence": LENGTHS["persistence"] + windows.levels - 12}  # noqa: E731
+    monkeypatch.setattr("persistem.descriptors.windows.lengths", of)
 
 
 def windows_of(states: int, seeds: int, apart: float, rng_seed: int = 0, told_by: str = "persistence") -> Training:
@@ -489,6 +500,20 @@ def indexed(folder: Path, **changes) -> None:
         ({"windows": {"unknown": 1}}, "do not fit together"),
         ({"voltage_kV": "high"}, "do not fit together"),
         ({"defoci_A": [0]}, "do not fit together"),
+        ({"voltage_kV": float("nan")}, "nan is not a number from 10 to 3000"),
+        ({"voltage_kV": True}, "True is not a number"),
+        ({"voltage_kV": 1e300}, "not a number from 10 to 3000"),
+        ({"defoci_A": [-float("inf"), float("inf")]}, "inf is not a number"),
+        ({"defoci_A": [100.0, 0.0]}, "100 to 0 is no range"),
+        ({"doses_e_A2": [float("nan")]}, "nan is not a number"),
+        ({"states": ["amorphous", "vacuum", "liquid"]}, "one is called vacuum, which maps say of windows"),
+        ({"states": ["abstained", "crystal", "liquid"]}, "one is called abstained"),
+        ({"states": ["amorphous\0", "crystal", "liquid"]}, "do not fit together"),
+        ({"states": ["\x1b]0;owned\x07", "crystal", "liquid"]}, "do not fit together"),
+        ({"states": ["x" * 1000, "crystal", "liquid"]}, "do not fit together"),
+        ({"windows": {"size": 1e300}}, "do not fit together"),
+        ({"windows": {"levels": 10**9}}, "do not fit together"),
+        ({"windows": {"levels": 13}}, "length of persistence|scaling of persistence"),
         ({"checksums": {}}, "truncated or changed"),
         ({"checksums": []}, "lacks checksums"),
     ],
@@ -498,6 +523,58 @@ def test_an_index_of_something_else_is_refused(changes, match, folder):
     bundle.load(folder)
     indexed(folder, **changes)
     refused(folder, match)
+
+
+@pytest.mark.parametrize("name", bundle.FILES)
+def test_what_is_no_file_in_a_bundle_is_not_read(name, folder, tmp_path):
+    path = folder / name
+    kept = path.rename(tmp_path / "kept")
+    for make in (lambda: path.symlink_to(kept), lambda: path.symlink_to("/dev/zero"), lambda: os.mkfifo(path)):
+        make()
+        refused(folder, "a link, folder, device or pipe")
+        path.unlink()
+    with path.open("wb") as file:
+        file.truncate(2**33)
+    refused(folder, "no model has more than|larger than the index")
+
+
+def mutated(folder: Path, random: np.random.Generator) -> None:
+    """Change an index so that it fits, or flip bits of a part whose checksum then fits."""
+    index = json.loads((folder / bundle.INDEX).read_text())
+    values = (None, True, -1, 1e308, float("nan"), float("inf"), "", "\x1b[31m\0", "vacuum", [], {}, [[]], 10**400)
+    if random.random() < 0.6:
+        places, at = [index], index
+        while isinstance(at, dict | list) and at and random.random() < 0.8:
+            places.append(at)
+            at = at[random.choice([*at])] if isinstance(at, dict) else at[random.integers(len(at))]
+        place = places[-1]
+        if place:
+            key = random.choice([*place]) if isinstance(place, dict) else int(random.integers(len(place)))
+            place[key] = values[random.integers(len(values))]
+        index.pop("checksum", None)
+        index.pop("checksums", None)
+        indexed(folder, **index)
+        return
+    path = folder / bundle.PARTS[random.integers(len(bundle.PARTS))]
+    path.write_bytes(damaged(path.read_bytes(), random))
+    indexed(folder)
+
+
+@pytest.mark.parametrize("seeds", parts(200))
+def test_bundles_that_are_mutated_are_refused_or_whole(seeds, folder, tmp_path, capfd):
+    for seed in seeds:
+        copy = tmp_path / str(seed)
+        shutil.copytree(folder, copy)
+        mutated(copy, np.random.default_rng(seed))
+        try:
+            with limits(), watched(tmp_path):
+                found = bundle.load(copy)
+            assert 10 <= found.voltage <= 3000 and found.defoci[0] <= found.defoci[1]
+        except PersistemError as error:
+            said = str(error)
+            assert said.isprintable() and str(copy) in said and len(said) < len(str(copy)) + 600, said
+        shutil.rmtree(copy)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_bundle_that_does_not_say_its_windows_is_of_the_first(folder, monkeypatch):

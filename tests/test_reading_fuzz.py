@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from persistem.errors import PersistemError
 from persistem.reading import read
+from support.hostile import COUNT
 from support.micrographs import SEEDS, damaged
 
-EACH = 60  # damaged files of every seed
+EACH = -(-COUNT // len(SEEDS)) or 60  # damaged files of every seed
 MEMORY = 2**30  # bytes that may be added to what the process has
 SECONDS = 5.0  # of the processor for one file of some kB; reading takes milliseconds
 

@@ -185,7 +185,7 @@ def _map(
 
     refuse_foreign(out)
     title = title or str(out)
-    with _progress(Path(title).name) as progress:
+    with _progress(readable(Path(title).name)) as progress:
         mapped = map_image(image, model, step, jobs, progress, force)
     left_out = [readable(f"{image.path}: {reason}; left out") for reason in image.facts.get("skipped", ())]
     for warning in (*left_out, *mapped.facts["warnings"]):
@@ -193,7 +193,7 @@ def _map(
             warned.add(warning)
             print(f"persistem: warning: {warning}", file=sys.stderr, flush=True)
     write(mapped, image, model, out)
-    shares = ", ".join(f"{what} {share:.0%}" for what, share in mapped.shares.items())
+    shares = ", ".join(f"{readable(what)} {share:.0%}" for what, share in mapped.shares.items())
     print(readable(f"{title}: ") + shares, flush=True)
 
 

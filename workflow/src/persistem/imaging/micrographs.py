@@ -55,6 +55,7 @@ KEYS = (
 )
 
 REACH = 4.0  # the focal sum covers the Gaussian to this many standard deviations; 6e-5 of it lies outside
+MOST_WAVES = 1_000  # frames of an ensemble
 FULL = 65535  # largest 16-bit value
 
 
@@ -254,6 +255,11 @@ def _stored(levels: np.ndarray, pages: int = 1) -> dict[str, Any]:
 def _read_wave(path: Path, imaging: Imaging) -> Waves:
     from abtem import Waves, from_zarr
 
+    points = grid(imaging)
+    declared = _largest(path)
+    most = MOST_WAVES * points.pixels**2
+    if declared > most:
+        raise PersistemError(f"{path}: declares {declared} values at once, but this study's waves have {most} at most")
     try:
         waves = from_zarr(str(path)).compute()
         finite = bool(np.isfinite(waves.array).all())
@@ -263,7 +269,6 @@ def _read_wave(path: Path, imaging: Imaging) -> Waves:
         raise PersistemError(f"{path}: not an exit wave")
     if not finite:
         raise PersistemError(f"{path}: a value of the exit wave is not a finite number")
-    points = grid(imaging)
     pixels, voltage = (points.pixels, points.pixels), imaging.voltage
     same = waves.base_shape == pixels and math.isclose(waves.extent[0], points.width)
     if not same or not math.isclose(waves.energy, voltage * 1e3):
@@ -273,6 +278,17 @@ def _read_wave(path: Path, imaging: Imaging) -> Waves:
             " thickness and voltage as the wave was simulated with"
         )
     return waves
+
+
+def _largest(path: Path) -> int:
+    """Values of the largest array or chunk that a Zarr folder declares; 0 if it is none."""
+    import zarr
+
+    try:
+        arrays = [array for _, array in zarr.open_group(str(path), mode="r").arrays()]
+        return max((math.prod(sizes) for array in arrays for sizes in (array.shape, array.chunks)), default=0)
+    except Exception:  # whatever zarr stumbles over, it does again when the waves are read
+        return 0
 
 
 def calibration(pixel_size: float) -> list[tuple[int, str, int, Any, bool]]:

@@ -14,6 +14,7 @@ from persistem.maps.overlay import write_overlay
 from persistem.maps.page import write_page
 from persistem.maps.regions import write_regions
 from persistem.maps.signals import facts_of, offsets, pages, signal
+from persistem.store.bounded import is_regular, read_text
 from persistem.store.files import replaced_folder
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 #: The file that marks a folder as a map.
 FACTS = "map.json"
+FILES = ("map.tif", "map.hspy", "overlay.png", "regions.csv", "map.html", FACTS)
 
 
 def write(map: Map, image: Image, model: Model, out: Path) -> None:
@@ -52,11 +54,17 @@ def write(map: Map, image: Image, model: Model, out: Path) -> None:
 
 
 def refuse_foreign(out: Path) -> None:
-    """Raise PersistemError if ``out`` is there and neither a map nor an empty folder: nothing in it may be lost."""
+    """Raise PersistemError if ``out`` is there and holds anything but a map's files: nothing else may be lost."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise PersistemError(f"{out}: is there already and is not a map; choose another ", Setting("out"))
     if out.is_dir() and not (out / FACTS).is_file() and any(out.iterdir()):
         raise PersistemError(f"{out}: is there already and holds no map ({FACTS}); choose another ", Setting("out"))
+    foreign = sorted(p.name for p in out.iterdir() if p.name not in FILES or not is_regular(p)) if out.is_dir() else ()
+    if foreign:
+        raise PersistemError(
+            f"{out}: holds {foreign[0]}, which is no file of a map and would be lost; move it, or choose another ",
+            Setting("out"),
+        )
 
 
 def of_another(out: Path, image: Image) -> bool:
@@ -67,10 +75,10 @@ def of_another(out: Path, image: Image) -> bool:
     if not (out / FACTS).is_file():
         return False
     try:
-        there = json.loads((out / FACTS).read_text("utf-8"))["image"]
+        there = json.loads(read_text(out / FACTS))["image"]
         same = any(there.get(name) == value for name, value in identity(image.path).items())
         return not same or there.get("frame") != image.frame
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (PersistemError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return True  # whatever it is, it is nobody's to replace
 
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from persistem.descriptors import windows
-from persistem.errors import PersistemError, Setting
+from persistem.errors import PersistemError, Setting, printable
 from persistem.imaging.optics import wavelength
 from persistem.maps.detail import Collector, Detail
 from persistem.maps.signals import signal
@@ -25,6 +24,8 @@ from persistem.model.bundle import versions
 from persistem.model.classifier import FAR_DEFOCUS, REASONS, VACUUM, Model
 from persistem.reading import Image
 from persistem.reading.asked import QUANTITIES, Clause, differences, obstacles, refusal
+from persistem.reading.pixels import in_file
+from persistem.store.temporary import scratch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,6 +142,7 @@ def map_image(
         dark = (1 - DARKER) * brightest(pixels, side)
         strips = windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress, pairs=collected.add_pairs)
         for first, part in strips:
+            windows.forget(pixels)
             collected.add_windows(first, part.blocks)
             verdict = model.classify(part.blocks, part.valid, part.mean >= dark)
             here = slice(first, first + len(part.valid))
@@ -281,8 +283,8 @@ def _sha256(path: Path, *status: int) -> str:
 
 
 def readable(text: str) -> str:
-    """Text that every file can hold and every terminal can show; a name or title may not be valid Unicode."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "")
+    """Text that every file can hold and a terminal shows without acting on it; it may not be valid Unicode."""
+    return printable(text.encode("utf-8", "replace").decode().replace("\0", ""))
 
 
 def _readable(value: Any) -> Any:
@@ -369,14 +371,15 @@ def _resampled(image: Image, sampling: float) -> Iterator[NDArray[np.float32]]:
     """The micrograph at a sampling (Å): in memory, or in temporary files if it is large."""
     assert image.pixel_size is not None
     large = image.pixels.size * max(1.0, image.pixel_size / sampling) ** 2 * 4 > IN_MEMORY
-    with TemporaryDirectory(prefix="persistem-map-") as folder:
+    with scratch() as folder:
         numbers = count()
 
-        def in_file(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-            return np.memmap(Path(folder) / str(next(numbers)), dtype=dtype, mode="w+", shape=shape)
+        def empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+            with open(folder / str(next(numbers)), "xb+") as file:
+                return in_file(file, shape, dtype)
 
         try:
-            pixels = windows.resample(image.pixels, image.pixel_size, sampling, in_file if large else None)
+            pixels = windows.resample(image.pixels, image.pixel_size, sampling, empty if large else None)
         except PersistemError as error:
             raise PersistemError(f"{name_of(image)}: {error}") from error
         yield pixels

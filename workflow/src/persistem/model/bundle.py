@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from persistem.descriptors import windows as described
 from persistem.errors import PersistemError
@@ -16,8 +18,11 @@ from persistem.model.classifier import Classifier, Model
 from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
 from persistem.model.trees import Trees
 from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM, Distribution
+from persistem.store.bounded import is_regular
 from persistem.store.files import read_json, replaced_folder
 from persistem.study import Windows
+from persistem.study.fields import Name
+from persistem.study.mapping import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,11 +36,14 @@ FIRST_WINDOWS = 1
 JUDGE = ("components", "variances", "covariance", "noise", "noise_covariance", "noise_least", "thresholds")
 INDEX = "model.json"
 MOST_INDEX = 2**20
+MOST_CARD = 2**22
 #: The other files, with checksums in the index; and all files.
 PARTS = ("classifier.skops", "distribution.skops", "card.md", "card.json")
 FILES = (INDEX, *PARTS)
 #: The other keys of the index; defoci in Å, underfocus positive.
 KEYS = ("study", "versions", "states", "windows", "blocks", "voltage_kV", "defoci_A", "doses_e_A2", "thicknesses_A")
+#: What a study may have: kV, Å; and larger than any dose (e/Å²) or thickness (Å); px of a window's side, and levels.
+VOLTAGES, MOST_DEFOCUS, LARGEST, MOST_SIDE = (10, 3000), 99999, 1e9, 10_000
 #: Packages whose versions a model's numbers depend on.
 PACKAGES = ("persistem", "numpy", "scipy", "scikit-learn", "skops")
 
@@ -115,6 +123,9 @@ def versions() -> dict[str, str]:
 def _index(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise PersistemError(f"{path}: not a model bundle, which is a folder with {', '.join(FILES)}")
+    for name in FILES:
+        if os.path.lexists(path / name) and not is_regular(path / name):
+            raise PersistemError(f"{path / name}: a link, folder, device or pipe, where a bundle has a file; refused")
     if not (path / INDEX).is_file():
         raise PersistemError(f"{path}: not a model bundle: it has no {INDEX}")
     if (path / INDEX).stat().st_size > MOST_INDEX:
@@ -148,12 +159,12 @@ def _index(path: Path) -> dict[str, Any]:
 
 def _content(path: Path, checksum: str | None) -> bytes:
     try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= MOST_BYTES else b""
+        size, most = path.stat().st_size, MOST_BYTES if path.suffix == ".skops" else MOST_CARD
+        content = path.read_bytes() if size <= most else b""
     except OSError as error:
         raise PersistemError(f"{path}: cannot be read ({error.strerror}); the bundle is not complete") from error
-    if size > MOST_BYTES:
-        raise PersistemError(f"{path}: {size} bytes; no model has more than {MOST_BYTES}")
+    if size > most:
+        raise PersistemError(f"{path}: {size} bytes; no model has more than {most}")
     if hashlib.sha256(content).hexdigest() != checksum:
         raise PersistemError(f"{path}: is not the file that the bundle was written with; truncated or changed, refused")
     return content
@@ -165,7 +176,6 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
     parts = loaded(path / "classifier.skops", contents["classifier.skops"])
     distances = loaded(path / "distribution.skops", contents["distribution.skops"])
     states, blocks = tuple(index["states"]), tuple(index["blocks"])
-    low, high = map(float, index["defoci_A"])
     _fit("lengths", all(type(length) is int and length > 0 for length in parts["lengths"].values()), True)
     trees, calibration, seen = Trees(**parts["trees"]), parts["calibration"], sum(parts["lengths"].values())
     trees.check(seen)
@@ -173,7 +183,14 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
     distribution = Distribution(_scaling(distances["scaling"]), *(np.asarray(distances[name], float) for name in JUDGE))
     card = json.loads(contents["card.json"])
     _fit("types", (type(calibration), type(card)), (LogisticRegression, dict))
-    _fit("states", all(type(state) is str for state in states) and len(set(states)) == len(states) > 1, True)
+    _check_states(states)
+    voltage = _ranged("voltage_kV", index["voltage_kV"], *VOLTAGES)
+    low, high = (_ranged("defoci_A", defocus, -MOST_DEFOCUS, MOST_DEFOCUS) for defocus in index["defoci_A"])
+    if low > high:
+        raise ValueError(f"defoci_A: {low:g} to {high:g} is no range")
+    for key in ("doses_e_A2", "thicknesses_A"):
+        for value in filter(None, index[key]):  # no dose: without counting noise
+            _ranged(key, value, 0, LARGEST)
     _fit("judged", CONTRAST in distribution.scaling and len(distribution.scaling) > 1, True)
     k, rows = len(states), 1 if len(states) == 2 else len(states)
     structure = sum(len(mean) for name, (mean, _) in distribution.scaling.items() if name != CONTRAST)
@@ -195,10 +212,38 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
         np.linalg.cholesky(covariance)  # raises an error unless it is positive definite
     windows = Windows.model_validate(index["windows"])
     digest = _checksum(index)[:12]
-    model = Model(states, windows, float(index["voltage_kV"]), (low, high), card, classifier, distribution, digest)
+    model = Model(states, windows, voltage, (low, high), card, classifier, distribution, digest)
     _fit("blocks", model.blocks, blocks)
+    _check_lengths(model)
     _fit("blocks", {*classifier.lengths, *distribution.scaling} <= set(blocks), True)
     return model
+
+
+def _check_states(states: tuple[Any, ...]) -> None:
+    """Raise ValueError unless these are names of states that a study could have: pages, tables and files hold them."""
+    names = TypeAdapter(tuple[Name, ...]).validate_python(states)
+    reserved = [name for name in names if name in RESERVED]
+    if reserved:
+        raise ValueError(f"states: one is called {reserved[0]}, which maps say of windows")
+    _fit("states", len(set(names)) == len(names) > 1, True)
+
+
+def _ranged(what: str, value: object, low: float, high: float) -> float:
+    if type(value) not in (int, float) or not low <= value <= high:  # type: ignore[operator]
+        raise ValueError(f"{what}: {value} is not a number from {low:g} to {high:g}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _check_lengths(model: Model) -> None:
+    """Raise ValueError unless the windows are described by as many numbers as the model takes."""
+    side = described.side(model.windows)
+    if not 2 <= side <= MOST_SIDE or model.windows.levels > MOST_SIDE:
+        raise ValueError(f"windows: {side} px wide, of {model.windows.levels} levels; at most {MOST_SIDE}")
+    lengths = described.lengths(model.windows)
+    for name, length in model.classifier.lengths.items():
+        _fit(f"length of {name}", length, lengths[name])
+    for name, (mean, _) in model.distribution.scaling.items():
+        _fit(f"scaling of {name}", len(mean), lengths[name])
 
 
 def _fit(what: str, found: object, wanted: object) -> None:

@@ -13,6 +13,7 @@ from persistem.errors import PersistemError
 
 #: More than any model has; larger files are not read.
 MOST_BYTES = 256 * 2**20
+MOST_SCHEMA = 16 * 2**20
 
 
 def dumped(parts: dict[str, Any]) -> bytes:
@@ -63,8 +64,11 @@ def loaded(path: Path, content: bytes) -> dict[str, Any]:
         with ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
         # nothing may unpack to more than its size in the file
-        if any(member.compress_type != ZIP_STORED or member.file_size > len(content) for member in members):
+        packed = any(member.compress_type != ZIP_STORED for member in members)
+        if packed or sum(member.file_size for member in members) > len(content):
             raise ValueError("its members are compressed")
+        if any(member.file_size > MOST_SCHEMA for member in members if member.filename.endswith(".json")):
+            raise ValueError("its schema is larger than that of any model")
         with warnings.catch_warnings():
             # only coefficients are used; every version of scikit-learn has them
             warnings.simplefilter("ignore", InconsistentVersionWarning)

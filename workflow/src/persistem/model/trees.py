@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
+#: More rounds and longer ways than training makes (100 rounds of 8 leaves).
+MOST_ROUNDS, DEEPEST = 10_000, 64
+
+
 @dataclass(frozen=True)
 class Trees:
     """Trees of all rounds, their nodes one after the other, for k' scores: one for two states, else one per state.
@@ -70,8 +74,16 @@ class Trees:
             raise ValueError("trees: a node leads nowhere")
         if ((self.feature < 0) | (self.feature >= length)).any():
             raise ValueError(f"trees: a node asks for a feature that is not among {length}")
+        if len(self.roots) > MOST_ROUNDS:
+            raise ValueError(f"trees: {len(self.roots)} rounds; at most {MOST_ROUNDS}")
         if ((self.roots < 0) | (self.roots >= nodes)).any() or self.roots.shape[1] != len(self.start):
             raise ValueError("trees: a tree has no first node")
+        level = np.unique(self.roots)
+        for _ in range(DEEPEST):
+            asks = level[self.left[level] >= 0]
+            level = np.unique(np.concatenate([self.left[asks], self.right[asks]]))
+        if level.size:
+            raise ValueError(f"trees: deeper than {DEEPEST} nodes")
 
 
 def trees_of(fitted: Any) -> Trees:

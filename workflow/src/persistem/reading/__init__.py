@@ -15,7 +15,7 @@ from persistem.reading import asked
 from persistem.reading.asked import Stated
 from persistem.reading.formats import datasets, kind_of
 from persistem.reading.found import BadImage, Found, calibrated
-from persistem.reading.pixels import frames, one_line, quiet
+from persistem.reading.pixels import countable, frames, one_line, quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,6 +90,7 @@ def read(
                 except BadImage as error:
                     skipped.append(error)
                     continue
+                countable(count + len(pixels))
                 for frame in pixels:
                     if isinstance(frame, BadImage):
                         skipped.append(frame)

@@ -9,12 +9,10 @@ from typing import Any
 from persistem.reading import ncem
 from persistem.reading.found import BadImage, Found, kilovolts, lookup, mapped, number, search, underfocus
 from persistem.reading.hdf5_guard import check_heaps, try_out
-from persistem.reading.pixels import fits
 
 #: Velox: the operating mode of the microscope, and the projector mode that images the diffraction plane.
 OPERATING = {"1": "TEM", "2": "STEM"}
 DIFFRACTION = "1"
-MOST_DATASETS = 100_000
 
 
 def datasets(path: Path) -> Iterator[Found]:
@@ -25,7 +23,6 @@ def datasets(path: Path) -> Iterator[Found]:
     check_heaps(path)
     try_out(path)
     with h5py.File(path, "r") as file:
-        _check(path, file)
         if "Version" in file and is_EMD_Velox(file):
             yield from _velox(file)
         elif "Experiments" in file:
@@ -34,30 +31,6 @@ def datasets(path: Path) -> Iterator[Found]:
             yield from ncem.datasets(file)
         else:
             raise BadImage("an HDF5 file, but not from Velox or HyperSpy nor in the EMD standard")
-
-
-def _check(path: Path, file: Any) -> None:
-    """Raise BadImage if a data set declares more than the file can hold, before any of it is read."""
-    import h5py
-
-    size, seen = path.stat().st_size, 0
-
-    def visit(name: str, item: Any) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > MOST_DATASETS:
-            raise BadImage(f"corrupted: more than {MOST_DATASETS} entries")
-        if isinstance(item, h5py.Dataset) and item.shape is not None and item.ndim >= 2:
-            packed = item.chunks is not None
-            if item.external or item.is_virtual:
-                raise BadImage(f"its data set {name} lies in another file")
-            rows, columns, *_ = item.shape if item.ndim == 3 and "Image" in name else item.shape[-2:]
-            fits((rows, columns), item.dtype, size, packed)
-            if item.ndim <= 3:
-                fits(item.shape if item.ndim == 2 else (item.shape[0], item.shape[1], item.shape[2]),
-                     item.dtype, size, packed)  # fmt: skip
-
-    file.visititems(visit)
 
 
 def _hyperspy(file: Any) -> Iterator[Found]:

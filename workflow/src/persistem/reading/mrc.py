@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from persistem.reading.found import BadImage, Found, number
-from persistem.reading.pixels import fits
+from persistem.reading.pixels import countable, fits
 
 HEADER = 1024
 TYPES = {0: "u1", 1: "i2", 2: "f4", 3: "c4", 4: "c8", 6: "u2", 12: "f2"}
@@ -44,6 +44,7 @@ def datasets(path: Path) -> Iterator[Found]:
     if mode == 0 and _signed(header, order):
         dtype = np.dtype("i1")
     shape = (sections, rows, columns) if sections > 1 else (rows, columns)
+    countable(sections)
     fits(shape, dtype, size - HEADER - extra, compressed=False)
     pixels = np.memmap(path, dtype=dtype, mode="r", offset=HEADER + extra, shape=shape)
     scales, tag = _pixel_size(header, order), "the header's cell"

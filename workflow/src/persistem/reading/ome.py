@@ -13,8 +13,14 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
 
+from persistem.errors import PersistemError
+from persistem.reading.found import BadImage
+from persistem.store.bounded import read_text
+
 #: OME's unit where a file states none.
 MICRON = "µm"
+#: Most pages that all images together claim: more than there can be, also where each is claimed twice.
+MOST_CLAIMS = 1_000_000
 
 
 def is_ome(description: str) -> bool:
@@ -29,6 +35,7 @@ def axes(description: str, path: Path, shapes: list[tuple[int, int]]) -> list[li
     different sizes claim a page, nobody knows.
     """
     claims: list[list[tuple[Any, ...]]] = [[] for _ in shapes]
+    claimed = 0
     root = _parsed(description, path)
     here = _here(root, path)
     for pixels in root.iterfind("{*}Image/{*}Pixels"):
@@ -37,7 +44,11 @@ def axes(description: str, path: Path, shapes: list[tuple[int, int]]) -> list[li
             (pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit") or MICRON) for axis in "YX"
         )
         for part in pixels.iterfind("{*}TiffData"):
-            for page in _pages(part, pixels, len(shapes)) if here(part) else ():
+            pages = _pages(part, pixels, len(shapes)) if here(part) else range(0)
+            claimed += len(pages)
+            if claimed > MOST_CLAIMS:
+                raise BadImage(f"corrupted: its OME-XML claims pages more than {MOST_CLAIMS} times")
+            for page in pages:
                 claims[page].append(size if shape == shapes[page] else ())
     return [_agreed(claim) for claim in claims]
 
@@ -56,8 +67,8 @@ def _parsed(description: str, path: Path) -> ET.Element:
         return root
     beside = path.with_name(PurePath(companion.get("MetadataFile") or "none").name)
     try:
-        said = _element(beside.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError):
+        said = _element(read_text(beside))
+    except (OSError, UnicodeError, PersistemError):
         return root
     said.set("UUID", root.get("UUID") or "")
     return said

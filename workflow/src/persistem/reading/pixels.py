@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Most pixels of one image.
 MOST_PIXELS = 20_000 * 20_000
+#: Most frames of a file: each is checked, and mapped by itself.
+MOST_FRAMES = 10_000
 #: How many times larger than its file an image may become when decompressed, and the bytes that are always allowed.
 EXPANSION, ALWAYS = 64, 16 * 2**20
 #: Fewest rows and columns.
@@ -62,15 +65,43 @@ def fits(shape: tuple[int, ...], dtype: Any, size: int, compressed: bool) -> Non
     declared = math.prod(shape) * np.dtype(dtype).itemsize
     if not compressed and declared > size:
         raise BadImage(f"truncated: {declared} bytes of pixels are declared, but only {max(size, 0)} are there")
+    unpacks(declared, size)
+
+
+def unpacks(declared: int, size: int) -> None:
+    """Refuse more bytes than a file of ``size`` bytes can hold, however packed; raises BadImage."""
     if declared > max(EXPANSION * size, ALWAYS):
         raise BadImage(
             f"it declares {declared} bytes of pixels in a file of {size}, more than {EXPANSION} times as many"
         )
 
 
+def countable(frames: int) -> None:
+    """Refuse more frames than can be read; raises BadImage."""
+    if frames > MOST_FRAMES:
+        raise BadImage(f"it holds {frames} frames; up to {MOST_FRAMES} can be read: cut it into parts")
+
+
+def held(shape: tuple[int, ...], dtype: Any) -> None:
+    """Refuse pixels that have to be in memory all at once, and are too many for it; raises BadImage."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size > IN_MEMORY:
+        raise BadImage(
+            f"{size / 2**20:.0f} MiB of pixels that can only be unpacked together; up to {IN_MEMORY // 2**20} MiB can"
+            " be read: save it as an uncompressed grey TIFF"
+        )
+
+
+def in_file(file: IO[bytes], shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An array in an open file; OSError if the disk has no room for it, of which a memmap would die later."""
+    os.posix_fallocate(file.fileno(), 0, max(1, math.prod(shape) * np.dtype(dtype).itemsize))
+    return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+
+
 def coloured(channels: NDArray[Any]) -> NDArray[Any]:
     """Channels (…, 3 or more), red, green and blue first, as one array of pixels with the fields R, G, B, as ``frames``
-    takes them."""
+    takes them; raises BadImage if they are too many."""
+    held((*channels.shape[:-1], len(RGB)), channels.dtype)
     pixels = np.empty(channels.shape[:-1], [(name, channels.dtype) for name in RGB])
     for k, name in enumerate(RGB):
         pixels[name] = channels[..., k]
@@ -101,11 +132,19 @@ def frames(found: Found, grey: bool = False) -> Iterator[NDArray[Any] | BadImage
         raise BadImage(f"{size} px, but a micrograph has {FEWEST} rows and columns or more")
     if sum(not axis.get("navigate", False) for axis in axes) not in (0, 2) and len(shape) == 3:
         raise BadImage("spectra at points, not images")
-    spill = math.prod(shape) * dtype.itemsize > IN_MEMORY and not isinstance(data, np.ndarray)
+    countable(shape[0] if len(shape) == 3 else 1)
+    spilled = None
+    if math.prod(shape) * dtype.itemsize > IN_MEMORY and not isinstance(data, np.ndarray):
+        with tempfile.TemporaryFile() as file:  # one for all frames: a memmap keeps its file open
+            spilled = in_file(file, shape, np.float32 if dtype == np.float16 else dtype)
     for index in range(shape[0]) if len(shape) == 3 else (None,):
         pixels = data if index is None else data[index]
         try:
-            pixels = _plain(_grey(np.asarray(pixels), grey) if rgb else pixels, spill)
+            pixels = _plain(_grey(np.asarray(pixels), grey) if rgb else pixels)
+            if spilled is not None:
+                kept = spilled if index is None else spilled[index]
+                kept[:] = pixels
+                pixels = kept
             _check(pixels, "" if index is None else f"frame {index}: ")
         except BadImage as error:
             if index is None:
@@ -141,19 +180,14 @@ def _squeezed(found: Found) -> tuple[Any, list[dict[str, Any]]]:
     return data, axes
 
 
-def _plain(data: Any, spill: bool) -> NDArray[Any]:
-    """One frame as a numpy array: the file's own bytes if possible, else in memory or in an unnamed file."""
+def _plain(data: Any) -> NDArray[Any]:
+    """One frame as a numpy array: the file's own bytes if possible."""
     pixels = data if isinstance(data, np.ndarray) else np.asarray(data)
     if pixels.dtype.kind == "b":
         pixels = pixels.view(np.uint8)
     if pixels.dtype == np.float16:
         pixels = pixels.astype(np.float32)
-    if not spill:
-        return pixels
-    with tempfile.TemporaryFile() as file:
-        spilled = np.memmap(file, dtype=pixels.dtype, mode="w+", shape=pixels.shape)
-    spilled[:] = pixels
-    return spilled
+    return pixels
 
 
 def _check(pixels: NDArray[Any], where: str) -> None:

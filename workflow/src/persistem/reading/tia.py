@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from persistem.reading.found import BadImage, Found, kilovolts, mapped, number, search, underfocus
-from persistem.reading.pixels import fits
+from persistem.reading.pixels import countable, fits
 
 #: NumPy's type of a pixel, by TIA's code.
 TYPES = {1: "u1", 2: "u2", 3: "u4", 4: "i1", 5: "i2", 6: "i4", 7: "f4", 8: "f8", 9: "c8", 10: "c16"}
 IMAGES = 0x4122
 #: Bytes of an image's own header, and of the shortest tag behind its pixels.
 ELEMENT, TAG = 50, 8
+#: An EMI is read whole; its thumbnails have some MB.
+MOST_EMI = 2**28
 
 
 def datasets(path: Path) -> Iterator[Found]:
@@ -38,6 +40,8 @@ def _found(ser: Path, emi: Path | None) -> Found:
     from rsciio.tia._api import DTBox, emixml2dtb, get_xml_info_from_emi, ser_reader
 
     _check(ser)
+    if emi is not None and emi.stat().st_size > MOST_EMI:
+        raise BadImage(f"its {emi.name} has {emi.stat().st_size} bytes, more than the metadata of any micrograph")
     objects = get_xml_info_from_emi(str(emi)) if emi is not None else []
     signal = ser_reader(str(ser), objects=objects or None)[0]
     metadata = signal["original_metadata"]
@@ -81,6 +85,7 @@ def _check(ser: Path) -> None:
             raise BadImage("spectra, not images" if kind == 0x4120 else f"corrupted: a SER of the unknown kind {kind}")
         if not 0 < valid <= total or dimensions > 8 or table + valid * struct.calcsize(word) > size:
             raise BadImage(f"truncated or corrupted: {valid} of {total} images in {dimensions} dimensions are declared")
+        countable(valid)
         grid = 1
         file.seek(last)
         for _ in range(dimensions):

@@ -16,9 +16,9 @@ import numpy as np
 
 from persistem.imaging.micrographs import as_written, read_micrograph
 from persistem.imaging.optics import underfocus
-from persistem.reading import ome
+from persistem.reading import ome, tiff_pages
 from persistem.reading.found import BadImage, Found, angstrom, kilovolts, mapped, number, search
-from persistem.reading.pixels import coloured, fits
+from persistem.reading.pixels import coloured, countable, fits, held, unpacks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,6 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 NOT_PACKED, JPEG = 1, 7
 #: Values of ExtraSamples that say that a channel is the opacity.
 OPACITY = (1, 2)
-MOST_PAGES = 100_000
 #: What is said of a micrograph of ours whose pixels are not those that were written.
 CHANGED = "another program changed this micrograph of PersisTEM: only the pixel size is still known"
 
@@ -42,19 +41,21 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
     from rsciio.tiff._api import _read_tiff
     from tifffile import TiffFile, TiffPageSeries
 
+    tiff_pages.check(path)
     with TiffFile(path, is_ome=False) as file:  # tifffile's series of OME put zeros for files that are not there
         if not len(file.pages):
             raise BadImage("truncated or corrupted: this TIFF holds no page")
         description, sizes = str(file.pages[0].description), []
         parts = list(file.series)
         if ome.is_ome(description):
-            if len(file.pages) > MOST_PAGES:
-                raise BadImage(f"corrupted: more than {MOST_PAGES} pages")
             sizes = ome.axes(description, path, [(page.imagelength, page.imagewidth) for page in file.pages])
             parts = [TiffPageSeries([page]) for page in file.pages]
+        declared = 0
         for k, part in enumerate(parts):
             try:
                 _check(path, part)
+                declared += math.prod(part.shape) * part.dtype.itemsize
+                unpacks(declared, path.stat().st_size)
                 pixels = _pixels(part)
             except BadImage as error:
                 yield error
@@ -91,8 +92,11 @@ def _check(path: Path, series: Any) -> None:
     if series.dtype is None:
         raise BadImage("holds pixels of a type that numpy does not have")
     shape = tuple(length for length, code in zip(series.shape, series.axes, strict=True) if code != "S")
-    if len(shape) < 2 or len(series.pages) > MOST_PAGES:
+    if len(shape) < 2:
         raise BadImage(f"holds values of shape {series.shape}, not images")
+    countable(math.prod(shape[:-2]))
+    if kind == WHITE_IS_ZERO:
+        held(shape, series.dtype)
     packed = int(page.compression) != NOT_PACKED or page.bitspersample != 8 * series.dtype.itemsize
     fits(shape, np.dtype((np.void, channels * series.dtype.itemsize)), size, compressed=packed)
     if series.dataoffset is not None:

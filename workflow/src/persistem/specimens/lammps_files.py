@@ -43,6 +43,8 @@ SECTION = re.compile(
     r"|Atom Type Labels|[A-Z]\w* Type Labels|(?:[A-Z]\w* ){1,2}Coeffs)\s*(?:#\s*(.*?)\s*)?$"
 )
 HEAD = 30  # lines in which a file says what it is
+#: Characters of a line that are read there.
+LONGEST = 10_000
 PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
@@ -77,7 +79,7 @@ def head_of(path: Path, lines: int = HEAD) -> list[str]:
     """The first lines of a text file; none of one that is not text. Raises PersistemError if it cannot be read."""
     try:
         with open_text(path) as file:
-            return list(itertools.islice(file, lines))
+            return [line for _ in range(lines) if (line := file.readline(LONGEST))]
     except UnicodeDecodeError:
         return []
     except (OSError, EOFError, lzma.LZMAError) as error:

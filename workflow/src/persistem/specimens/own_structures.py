@@ -16,6 +16,7 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.specimens import lammps_files
+from persistem.specimens.bounds import check_size, little_memory
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -44,10 +45,12 @@ def read_own(source: Path, types: dict[int, str] | None = None, frame: int | Non
     source = Path(source)
     for element in (types or {}).values():
         _check_element(source, element)
-    if lammps_files.kind_of(source):
-        atoms = lammps_files.read_lammps(source, types, frame)
-    else:
-        atoms = _read_any(source, types, frame)
+    check_size(source)
+    with little_memory(source):
+        if lammps_files.kind_of(source):
+            atoms = lammps_files.read_lammps(source, types, frame)
+        else:
+            atoms = _read_any(source, types, frame)
     check_structure(atoms, source)
     return atoms
 
@@ -174,7 +177,7 @@ def _read_any(source: Path, types: dict[int, str] | None, frame: int | None) -> 
             frames = read(str(source), index=":", format=known, parallel=False, do_not_split_by_at_sign=True)
         if not frames:
             raise ValueError("no atoms")
-    except PersistemError:
+    except (PersistemError, MemoryError):
         raise
     except Exception as error:
         raise PersistemError(f"{source}: not a structure that ASE reads ({type(error).__name__}: {error})") from error

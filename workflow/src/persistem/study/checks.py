@@ -27,6 +27,7 @@ from persistem.store import paths
 from persistem.store.bounded import read_text
 from persistem.store.files import is_file
 from persistem.study.checks_model import check_micrographs, check_model, check_trial
+from persistem.study.mapping import RESERVED
 from persistem.study.members import groups_of, states_of
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 MINIMUM_SEEDS = 3
 #: Candidates that the inner folds of one row may choose from: with more, one of them wins by luck.
 MOST_CANDIDATES = 24
-#: Words that maps use for windows besides the states.
-RESERVED = ("abstain", "abstained", "confidence")
 #: More than anybody has simulated or cut: a longer list is a mistake.
 MOST_SPECIMENS, MOST_CROPS, MOST_CELLS = 100_000, 100_000, 10**9
 SIDES = (1e-3, 1e6)  # Å

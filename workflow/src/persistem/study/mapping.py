@@ -13,6 +13,8 @@ from persistem.study.fields import OURS, Flag, Real, Section, Whole, assumed, gi
 
 #: Blocks of features that can describe a window.
 BLOCKS = ("contrast", "spectrum", "persistence")
+#: Words that maps use for windows besides the states.
+RESERVED = ("abstain", "abstained", "vacuum", "confidence")
 
 
 class Windows(Section):

@@ -1,8 +1,8 @@
 """Windows that slide over a micrograph, and the numbers that describe them; the same in training and on a map."""
 
-from persistem.descriptors.windows.description import Description, describe_windows, side, step, strips
+from persistem.descriptors.windows.description import Description, describe_windows, lengths, side, step, strips
 from persistem.descriptors.windows.pairs import pair_table
-from persistem.descriptors.windows.sampling import check_pixel_size, resample, resampled_shape
+from persistem.descriptors.windows.sampling import check_pixel_size, forget, resample, resampled_shape
 
 #: Bump when this stage's results change for the same study.
 VERSION = 2
@@ -12,6 +12,8 @@ __all__ = [
     "Description",
     "check_pixel_size",
     "describe_windows",
+    "forget",
+    "lengths",
     "pair_table",
     "resample",
     "resampled_shape",

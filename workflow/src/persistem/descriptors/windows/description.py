@@ -10,7 +10,8 @@ import numpy as np
 from persistem.descriptors.spectra import Rings
 from persistem.descriptors.windows.local import FLAT
 from persistem.descriptors.windows.pairs import PAIR, rows_of_tiles
-from persistem.descriptors.windows.spectrum import rings_of, spectra
+from persistem.descriptors.windows.spectrum import ring_count, rings_of, spectra
+from persistem.descriptors.windows.sums import length as pair_numbers
 from persistem.descriptors.windows.sums import window_sums
 from persistem.errors import PersistemError
 from persistem.study.mapping import BLOCKS
@@ -47,6 +48,11 @@ def side(windows: Windows) -> int:
 def step(windows: Windows, stride: float) -> int:
     """The distance of windows in pixels, nearest to ``stride`` Å and at least one."""
     return max(round(stride / windows.sampling), 1)
+
+
+def lengths(windows: Windows) -> dict[str, int]:
+    """How many numbers each block of a window has."""
+    return {"contrast": 1, "spectrum": ring_count(windows, side(windows)), "persistence": pair_numbers(windows)}
 
 
 def describe_windows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -64,16 +65,27 @@ def resample(
         result = empty(pixels.shape, np.float32)
         for k in range(0, len(pixels), LINES):
             result[k : k + LINES] = pixels[k : k + LINES]
+            forget(result, pixels)
         return result
     taps = _taps(ratio)
     rows, columns = resampled_shape(pixels.shape, pixel_size, sampling)
     lines = empty((len(pixels), columns), np.float32)
     for k in range(0, len(pixels), LINES):
         lines[k : k + LINES] = _along_rows(pixels[k : k + LINES], ratio, taps)
+        forget(lines, pixels)
     result = empty((rows, columns), np.float32)
     for k in range(0, columns, LINES):
         result[:, k : k + LINES] = _along_rows(lines[:, k : k + LINES].T, ratio, taps).T
+        forget(result, lines)
     return result
+
+
+def forget(*arrays: NDArray[Any]) -> None:
+    """Give back the memory that arrays in files have taken; what was written to them is in their files."""
+    for array in arrays:
+        mapped = getattr(array, "_mmap", None)
+        if mapped is not None and getattr(array, "mode", "c") != "c":  # what is written to a copy is nowhere else
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _ratio(pixel_size: float, sampling: float) -> Fraction:

@@ -19,7 +19,12 @@ FLOOR = 1e-9
 
 def rings_of(windows: Windows, size: int) -> Rings:
     """Rings as wide as a window of ``size`` pixels resolves, 1 / size, from there to ``windows.frequency``."""
-    return rings((size, size), int(windows.frequency * windows.sampling * size + 1e-9))
+    return rings((size, size), ring_count(windows, size))
+
+
+def ring_count(windows: Windows, size: int) -> int:
+    """How many rings there are."""
+    return int(windows.frequency * windows.sampling * size + 1e-9)
 
 
 def spectra(cut: NDArray[np.float64], over: Rings) -> NDArray[np.float32]:
