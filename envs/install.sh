@@ -76,6 +76,8 @@ fi
 if [ "$reason" ]; then
     find_python
     echo "$reason (about half a minute) …"
+    # a link leads to the environment of another folder, which is not ours to clear
+    if [ -L .venv ]; then rm .venv; fi
     run "$PYTHON" -m venv --clear .venv
     # uv installs the lock in a tenth of pip's time; it comes by pip from a lock of its own
     run .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/uv.lock

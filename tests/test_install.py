@@ -93,6 +93,17 @@ def test_a_venv_that_belongs_to_another_folder_is_made_anew(folder, how):
     assert folder.make()[1] == []
 
 
+def test_a_link_to_the_venv_of_another_folder_is_replaced_and_that_venv_stays(folder):
+    folder.make()
+    old, folder.path = folder.path, folder.path.with_name("elsewhere")
+    shutil.copytree(old, folder.path, ignore=shutil.ignore_patterns(".venv"))
+    (folder.path / ".venv").symlink_to(old / ".venv")
+    (old / ".venv/mine").touch()
+    status, said, _ = folder.make()
+    assert (status, said) == (0, [f".venv belongs to {old}: making it anew (about half a minute) …"])
+    assert (old / ".venv/mine").exists() and not (folder.path / ".venv").is_symlink()
+
+
 def test_a_venv_whose_python_is_gone_is_made_anew(folder):
     folder.make()
     python = folder.path / ".venv/bin/python"
