@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.maps.mapping import Map, readable
-from persistem.report.figures.drawing import COLOURS, COLUMN, DPI, PAGE, scale_bar, signed, style
+from persistem.report.figures.drawing import COLOURS, COLUMN, DPI, PAGE, scale_bar, signed, state_patches, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +47,6 @@ def draw(map: Map, image: Image) -> Figure:
     abstain are hatched in grey. Farther than half a step beyond the outermost windows' centres the micrograph is bare.
     """
     import matplotlib.pyplot as plt
-    from matplotlib.patches import Patch
 
     assert image.pixel_size is not None
     grey, pixel_size = _shown(image.pixels, image.pixel_size)
@@ -63,8 +62,8 @@ def draw(map: Map, image: Image) -> Figure:
     frame = [] if image.frame is None else [f"frame {image.frame}"]
     axis.set_title(_plain("\n".join([image.title or image.path.name, ", ".join([*frame, *conditions])])))
     shares = map.shares
-    patches = [Patch(color=_colour(k), label=_plain(f"{s} {shares[s]:.0%}")) for k, s in enumerate(map.states)]
-    patches.append(Patch(facecolor="0.8", edgecolor="0.35", hatch="////", label=f"abstained {shares['abstained']:.0%}"))
+    labels = [_plain(f"{state} {shares[state]:.0%}") for state in map.states]
+    patches = state_patches(labels, f"abstained {shares['abstained']:.0%}")
     figure.legend(
         handles=patches,
         loc="outside lower center",

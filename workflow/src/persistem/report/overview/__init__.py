@@ -8,7 +8,7 @@ from typing import Any
 
 from persistem.report import page
 from persistem.report.overview import pictures
-from persistem.report.overview.findings import CHANCE, CHOSEN, densities, lines, of_map, of_pairs, of_study, verdict
+from persistem.report.overview.findings import CHANCE, densities, lines, of_map, of_pairs, of_study, verdict
 from persistem.store import paths
 from persistem.store.files import atomic
 
@@ -41,7 +41,6 @@ def write_overview(settings: dict[str, Any], root: Path, out: Path) -> None:
         | {
             "found": found,
             "chance": CHANCE,
-            "chosen": CHOSEN,
             "of_pairs": of_pairs(found),
             "verdict": verdict(found),
             "densities": densities(found["states"]),
