@@ -25,7 +25,7 @@ def write_overview(settings: dict[str, Any], root: Path, out: Path) -> None:
         ``name`` and ``states`` of the study; ``judged``, features and path of the scores of each model; ``composites``
         to show: name, kind, states, structure and micrograph; ``samples``, one for each state: specimen, state, path of
         a micrograph, and ``summaries`` of all its specimens; ``dose`` (e/Å²) and ``defocus`` (Å) of the composites;
-        ``timed``, digests by stage, and ``specimens`` of the study
+        ``timed``, digests by stage, and ``specimens`` of the study; ``tables``, files that all of these jobs lead to
     root
         folder that paths are relative to
 
