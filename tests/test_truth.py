@@ -11,6 +11,7 @@ from persistem.commands.cli import main
 from persistem.errors import PersistemError
 from persistem.imaging.micrographs import _write as write_micrograph
 from persistem.plan.plan import Plan
+from persistem.plan.trial import STANDS_ON
 from persistem.publication.record_maps import record_maps
 from persistem.report.figures.drawing import write as draw
 from persistem.report.overview import write_overview
@@ -169,3 +170,12 @@ def test_the_record_has_the_scores_and_the_card(trial, written, tmp_path):
     assert "| reported | **6.4** | chosen |" in text and "| choosing (chooses) |" in text
     assert "## Its card: model of amorphous, liquid" in text and "Abstained on what was never trained" in text
     assert (docs / "figures/composites.png").exists()
+
+
+def test_an_overview_waits_for_all_that_it_says_ran():
+    splice = {"name": "halves", "states": STATES, "seeds": [2]}
+    plan = Plan(make_study(TINY | {"model": {"windows": {"size": 6.0}}, "truth": {"splices": [splice]}}))
+    (step,) = plan.steps["overview"].values()
+    read = set(plan.sources("overview", step.digest))
+    assert {*plan.files("learning"), *map(plan.summary, plan.specimens)} <= read
+    assert set(step.settings["timed"]) <= {"overview", *STANDS_ON} and "learning" in step.settings["timed"]

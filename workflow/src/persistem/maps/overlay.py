@@ -10,7 +10,7 @@ import numpy as np
 
 from persistem.maps.mapping import Map, readable
 from persistem.reading.asked import differences
-from persistem.report.figures.drawing import COLOURS, COLUMN, DPI, PAGE, scale_bar, signed, style
+from persistem.report.figures.drawing import COLOURS, COLUMN, DPI, PAGE, scale_bar, signed, state_patches, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +48,6 @@ def draw(map: Map, image: Image) -> Figure:
     abstain are hatched in grey. Farther than half a step beyond the outermost windows' centres the micrograph is bare.
     """
     import matplotlib.pyplot as plt
-    from matplotlib.patches import Patch
 
     assert image.pixel_size is not None
     grey, pixel_size = _shown(image.pixels, image.pixel_size)
@@ -66,8 +65,8 @@ def draw(map: Map, image: Image) -> Figure:
     forced = [f"Forced: {d.setting} {d.values[0]}; the {d.source} says {d.values[1]}" for d in against]
     axis.set_title(_plain("\n".join([image.title or image.path.name, ", ".join([*frame, *conditions]), *forced])))
     shares = map.shares
-    patches = [Patch(color=_colour(k), label=_plain(f"{s} {shares[s]:.0%}")) for k, s in enumerate(map.states)]
-    patches.append(Patch(facecolor="0.8", edgecolor="0.35", hatch="////", label=f"abstained {shares['abstained']:.0%}"))
+    labels = [_plain(f"{state} {shares[state]:.0%}") for state in map.states]
+    patches = state_patches(labels, f"abstained {shares['abstained']:.0%}")
     figure.legend(
         handles=patches,
         loc="outside lower center",

@@ -21,6 +21,7 @@ from persistem.maps.regions import regions
 from persistem.model.classifier import REASONS, Model
 from persistem.report.figures.drawing import COLOURS
 from persistem.report.page import inline_json, inline_script, template
+from persistem.report.page.content import data_url
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def write_page(map: Map, image: Image, model: Model, out: Path) -> None:
         data=data,
         json=inline_json(data),
         arrays={name: (array.dtype.name, packed(array)) for name, array in arrays(map, model).items()},
-        picture="data:image/jpeg;base64," + base64.b64encode(jpeg).decode(),
+        picture=data_url(jpeg, "jpeg"),
         style=_asset("report/page/page.css") + _asset("maps/map.css"),
         script=inline_script(_asset("maps/evaluation.js") + _asset("maps/map.js")),
     )

@@ -21,6 +21,7 @@ from persistem.specimens.layout import Halves
 from persistem.specimens.structures import potential_path
 from persistem.store import paths
 from persistem.store.digests import content
+from persistem.store.stages import MODEL, TABLES, TRIAL
 from persistem.study.fields import part
 from persistem.study.members import states_of
 from persistem.trial import making, melted, splice, trial
@@ -37,6 +38,10 @@ FEATURES: dict[str, tuple[str, ...] | None] = {
     "local standard deviation": ("contrast",),
     "local spectrum": ("spectrum",),
 }
+
+
+#: The stages that an overview stands on; an evaluation or a report may run after it.
+STANDS_ON = (*paths.of_part(TABLES), *paths.of_part(MODEL), *paths.of_part(TRIAL))
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,9 @@ class _Planning:
             "dose": self.asked.dose,
             "defocus": self.asked.defocus,
             "specimens": [*self.plan.specimens, *(composite["name"] for composite in shown)],
-            "timed": {stage: list(steps) for stage, steps in self.plan.steps.items() if steps},
+            # their jobs have ended before the page says what ran
+            "tables": [*self.plan.files("learning"), *map(self.plan.summary, self.plan.specimens)],
+            "timed": {stage: list(self.plan.steps[stage]) for stage in STANDS_ON if self.plan.steps[stage]},
         }
         return paths.path("overview", self.plan.add("overview", overview_stage.VERSION, settings))
 

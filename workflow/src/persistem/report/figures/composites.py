@@ -82,19 +82,15 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         "chosen": size,
         "rows": rows,
         "abstained": {score["name"]: score["shares"]["abstained"] for score in model["scores"] if not score["states"]},
-        "calibration": {pair["name"]: _score(model, pair["name"])["calibration"] for pair in pairs},
+        "calibration": {pair["name"]: regions.score(model, pair["name"])["calibration"] for pair in pairs},
     }
     return Drawing(figure, finding, numbers)
-
-
-def _score(model: Found, name: str) -> Found:
-    return next(score for score in model["scores"] if score["name"] == name)
 
 
 def _chosen(judged: list[Found], choosing: list[str]) -> float | None:
     """The window size whose maps of the choosing composites overlap the truth most; the smaller one of equals."""
     overlaps = {
-        model["size"]: round(float(np.mean([_score(model, name)["overlap"]["mean"] for name in choosing])), 12)
+        model["size"]: round(float(np.mean([regions.score(model, name)["overlap"]["mean"] for name in choosing])), 12)
         for model in judged
         if model["features"] == CHOSEN and choosing
     }
@@ -102,7 +98,7 @@ def _chosen(judged: list[Found], choosing: list[str]) -> float | None:
 
 
 def _row(model: Found, name: str) -> Found:
-    score = _score(model, name)
+    score = regions.score(model, name)
     return {
         "composite": name,
         "size": model["size"],
@@ -117,10 +113,11 @@ def _row(model: Found, name: str) -> Found:
 
 def _map(axis: Axes, composite: Found, model: Found, root: Path) -> None:
     """The micrograph in grey, the map over it, and the true boundary."""
-    (rows, _), pixel_size = regions.micrograph(axis, root / composite["micrograph"])
-    regions.mapped(axis, model, composite["name"], pixel_size, root)
-    regions.boundary(axis, composite, rows, pixel_size, root)
-    overlap = _score(model, composite["name"])["overlap"]["mean"]
+    shown = regions.read_shown(root / composite["micrograph"])
+    regions.micrograph(axis, shown)
+    regions.mapped(axis, model, composite["name"], shown.pixel_size, root)
+    regions.boundary(axis, composite, shown, root)
+    overlap = regions.score(model, composite["name"])["overlap"]["mean"]
     axis.set_title(f"{composite['states'][0]} | {composite['states'][1]} ({composite['kind']}): {overlap:.2f}")
 
 
@@ -164,7 +161,7 @@ def _legend(figure: Any, pairs: list[Found]) -> None:
 def _calibration(axis: Axes, pairs: list[Found], model: Found) -> None:
     axis.plot([0.3, 1], [0.3, 1], color="0.7", lw=0.7)
     for k, composite in enumerate(pairs):
-        calibration = _score(model, composite["name"])["calibration"]
+        calibration = regions.score(model, composite["name"])["calibration"]
         if calibration:
             curve = [point for point in calibration["curve"] if point["windows"] >= 10]
             known = [[point[key] for point in curve] for key in ("confidence", "accuracy")]

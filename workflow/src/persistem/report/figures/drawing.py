@@ -7,7 +7,7 @@ vermilion throughout: blue for the state with label 0 (the paper's amorphous), v
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import floor, log10
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
     from numpy.typing import NDArray
 
 #: Widths of a journal's page and column, in inches.
@@ -180,6 +181,14 @@ def show_crop(axis: Axes, image: NDArray[Any], pixel_size: float, crop: dict[str
         spine.set(color=colour, linewidth=1.8)
     axis.set_title(f"{crop['state']}, {signed(crop['defocus'])}", color=colour)
     scale_bar(axis, image.shape, pixel_size)
+
+
+def state_patches(labels: Sequence[str], abstained: str) -> list[Patch]:
+    """What a legend of states shows: a colour for each label, in the order of the states, and hatching for the rest."""
+    from matplotlib.patches import Patch
+
+    patches = [Patch(color=COLOURS[k % len(COLOURS)], label=label) for k, label in enumerate(labels)]
+    return [*patches, Patch(facecolor="0.8", edgecolor="0.35", hatch="////", label=abstained)]
 
 
 def scale_bar(axis: Axes, shape: tuple[int, ...], pixel_size: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,18 +22,34 @@ if TYPE_CHECKING:
 SHOWN, OPACITY = 512, 0.45
 
 
-def micrograph(axis: Axes, path: Path) -> tuple[tuple[int, int], float]:
-    """Draw a micrograph in grey with a scale bar, averaged to few enough pixels; their shape and size (Å)."""
+class Shown(NamedTuple):
+    """A micrograph as it is drawn: its grey levels (rows, columns), and the size of their pixels (Å)."""
+
+    grey: NDArray[Any]
+    pixel_size: float
+
+
+def read_shown(path: Path) -> Shown:
+    """The micrograph in a file, averaged to few enough pixels."""
     intensity, about = read_micrograph(path)
     factor = -(-max(intensity.shape) // SHOWN)
     rows, columns = (side // factor for side in intensity.shape)
     grey = intensity[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor).mean(axis=(1, 3))
-    low, high = np.percentile(grey, (1, 99))
-    pixel_size = about["pixel_size_A"] * factor
-    axis.imshow(grey, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    return Shown(grey, about["pixel_size_A"] * factor)
+
+
+def score(model: Found, name: str) -> Found:
+    """The score of a composite, by its name, in the scores of a trial."""
+    return next(scored for scored in model["scores"] if scored["name"] == name)
+
+
+def micrograph(axis: Axes, shown: Shown) -> None:
+    """Draw a micrograph in grey with a scale bar."""
+    rows, columns = shown.grey.shape
+    low, high = np.percentile(shown.grey, (1, 99))
+    axis.imshow(shown.grey, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     axis.set(xticks=[], yticks=[], xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
-    scale_bar(axis, (rows, columns), pixel_size)
-    return (rows, columns), pixel_size
+    scale_bar(axis, (rows, columns), shown.pixel_size)
 
 
 def mapped(axis: Axes, model: Found, name: str, pixel_size: float, root: Path) -> None:
@@ -45,8 +61,7 @@ def mapped(axis: Axes, model: Found, name: str, pixel_size: float, root: Path) -
     seals.check(npz)
     with np.load(npz) as maps:
         state = maps[name]
-    score = next(score for score in model["scores"] if score["name"] == name)
-    first = np.array(score["origin_A"]) / pixel_size - 0.5
+    first = np.array(score(model, name)["origin_A"]) / pixel_size - 0.5
     last = first + model["step_A"] / pixel_size * (np.array(state.shape) - 1)
     half = model["step_A"] / pixel_size / 2
     extent = (first[1] - half, last[1] + half, last[0] + half, first[0] - half)
@@ -56,22 +71,21 @@ def mapped(axis: Axes, model: Found, name: str, pixel_size: float, root: Path) -
     axis.contourf(abstained, levels=[0.5, 1.5], colors="none", hatches=["////"], extent=extent, origin="upper")
 
 
-def known(axis: Axes, composite: Found, states: list[str], drawn: tuple[tuple[int, int], float], root: Path) -> None:
-    """Draw which state of a composite is where, vacuum left clear; ``drawn`` is what ``micrograph`` returned."""
-    shape, pixel_size = drawn
+def known(axis: Axes, composite: Found, states: list[str], shown: Shown, root: Path) -> None:
+    """Draw which state of a composite is where over its micrograph, vacuum left clear."""
     halves = read_layout(root / composite["structure"])
-    rows, columns = ((np.arange(side) + 0.5) * pixel_size for side in shape)
+    rows, columns = ((np.arange(side) + 0.5) * shown.pixel_size for side in shown.grey.shape)
     side = halves.state(columns[None, :], rows[:, None])
     labels = np.array([*(states.index(state) for state in composite["states"]), -1])
-    shown = np.dstack([_colours(len(states))[labels[side]], np.where(side < 0, 0.0, OPACITY)])
-    axis.imshow(shown, interpolation="nearest")
+    over = np.dstack([_colours(len(states))[labels[side]], np.where(side < 0, 0.0, OPACITY)])
+    axis.imshow(over, interpolation="nearest")
 
 
-def boundary(axis: Axes, composite: Found, rows: int, pixel_size: float, root: Path) -> None:
-    """Draw the true boundary of a composite, dashed."""
+def boundary(axis: Axes, composite: Found, shown: Shown, root: Path) -> None:
+    """Draw the true boundary of a composite over its micrograph, dashed."""
     halves = read_layout(root / composite["structure"])
-    y = np.arange(rows) * pixel_size
-    axis.plot(halves.edge(y) / pixel_size, y / pixel_size, color="white", lw=1.2, ls="--")
+    y = np.arange(len(shown.grey)) * shown.pixel_size
+    axis.plot(halves.edge(y) / shown.pixel_size, y / shown.pixel_size, color="white", lw=1.2, ls="--")
 
 
 def _colours(states: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from persistem.report import page
 from persistem.report.overview import pictures
-from persistem.report.overview.findings import CHANCE, CHOSEN, densities, lines, of_map, of_pairs, of_study, verdict
+from persistem.report.overview.findings import CHANCE, densities, lines, of_map, of_pairs, of_study, verdict
 from persistem.store import paths
 from persistem.store.files import atomic
 
@@ -25,7 +25,7 @@ def write_overview(settings: dict[str, Any], root: Path, out: Path) -> None:
         ``name`` and ``states`` of the study; ``judged``, features and path of the scores of each model; ``composites``
         to show: name, kind, states, structure and micrograph; ``samples``, one for each state: specimen, state, path of
         a micrograph, and ``summaries`` of all its specimens; ``dose`` (e/Å²) and ``defocus`` (Å) of the composites;
-        ``timed``, digests by stage, and ``specimens`` of the study
+        ``timed``, digests by stage, and ``specimens`` of the study; ``tables``, files that all of these jobs lead to
     root
         folder that paths are relative to
 
@@ -41,7 +41,6 @@ def write_overview(settings: dict[str, Any], root: Path, out: Path) -> None:
         | {
             "found": found,
             "chance": CHANCE,
-            "chosen": CHOSEN,
             "of_pairs": of_pairs(found),
             "verdict": verdict(found),
             "densities": densities(found["states"]),

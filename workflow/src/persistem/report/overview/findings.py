@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from persistem.report.figures.composites import CHOSEN
+from persistem.report.figures.regions import score
 from persistem.report.tables import timings
 from persistem.store.files import read_json
 
 #: Two states are told apart where so many of their windows get the right one of the two; below ``HARDLY`` they hardly
 #: are. Chance is ``CHANCE``.
 TOLD, HARDLY, CHANCE = 0.95, 0.75, 0.5
-#: The features that inner folds chose, beside simpler ones.
-CHOSEN = "chosen"
 #: Names of simpler features where there is little room.
 SHORT = {"local standard deviation": "local SD", "local spectrum": "spectrum"}
 #: A pressure that is worth a word, GPa.
@@ -43,7 +43,6 @@ def of_study(settings: dict[str, Any], root: Path) -> dict[str, Any]:
         "model": judged[CHOSEN],
         "size_A": judged[CHOSEN]["size_A"],
         "doses": card["trained_on"]["doses_e_A2"],
-        "seeds": card["trained_on"]["seeds"],
         "features": card["classifier"]["features"],
         "assessed": card["assessed"],
         "pairs": pairs,
@@ -111,13 +110,12 @@ def verdict(found: dict[str, Any]) -> str:
     by_verdict: dict[str, list[list[str]]] = {"told": [], "partly": [], "hardly": []}
     for pair in found["pairs"]:
         by_verdict[pair["told"]].append(pair["states"])
-    how = {"told": "", "partly": "mostly ", "hardly": "hardly "}
-    parts = [f"{how[key]}{_from(pairs)}" for key, pairs in by_verdict.items() if pairs]
+    adverb = {"told": "", "partly": "mostly ", "hardly": "hardly "}
+    parts = [(adverb[key], _from(pairs)) for key, pairs in by_verdict.items() if pairs]
     if not parts:
         return ""
-    # the verb stands once, in the first part
-    verb = next(how[key] for key, pairs in by_verdict.items() if pairs)
-    sentence = f"A study of this size {verb}tells {', '.join(parts).removeprefix(verb)}"
+    (how, first), *others = parts
+    sentence = f"A study of this size {how}tells {first}" + "".join(f", {how}{pairs}" for how, pairs in others)
     full = found["full"]
     if by_verdict["hardly"] and {state for pair in by_verdict["hardly"] for state in pair} <= set(full["states"]):
         sentence += (
@@ -183,10 +181,7 @@ def _together(states: list[str], pairs: list[list[str]]) -> list[list[str]]:
 
 def _map(composite: dict[str, Any], judged: dict[str, Any], together: list[list[str]]) -> dict[str, Any]:
     """The overlap of a composite's map and truth, and where states of a group count as one."""
-    scores = {
-        features: next(score for score in model["scores"] if score["name"] == composite["name"])
-        for features, model in judged.items()
-    }
+    scores = {features: score(model, composite["name"]) for features, model in judged.items()}
     error = scores[CHOSEN]["boundary_A"]
     groups = [group for group in together if set(group) & set(composite["states"])]
     joined = None
@@ -195,15 +190,14 @@ def _map(composite: dict[str, Any], judged: dict[str, Any], together: list[list[
         joined = {
             "name": listed([listed(group) for group in groups]),
             "overlap": {
-                features: _overlap(score["found"], composite["states"], groups) for features, score in scores.items()
+                features: _overlap(scored["found"], composite["states"], groups) for features, scored in scores.items()
             },
         }
     return {
-        **{key: composite[key] for key in ("name", "kind", "states")},
-        "overlap": {features: score["overlap"]["mean"] for features, score in scores.items()},
+        "states": composite["states"],
+        "overlap": {features: scored["overlap"]["mean"] for features, scored in scores.items()},
         "joined": joined,
         "boundary_A": error["mean"] if error else None,
-        "found": scores[CHOSEN]["found"],
     }
 
 

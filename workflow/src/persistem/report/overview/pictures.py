@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.report.figures import regions
-from persistem.report.figures.drawing import COLOURS, DPI, PAGE, style
+from persistem.report.figures.drawing import COLOURS, DPI, PAGE, state_patches, style
+from persistem.report.page.content import data_url
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,21 +17,19 @@ if TYPE_CHECKING:
 def composite(settings: dict[str, Any], shown: dict[str, Any], found: dict[str, Any], root: Path) -> str:
     """The micrograph of a composite, which state is where in it, and the map of the chosen model."""
     import matplotlib.pyplot as plt
-    from matplotlib.patches import Patch
 
-    states = settings["states"]
+    states, micrograph = settings["states"], regions.read_shown(root / shown["micrograph"])
     with style():
         figure, axes = plt.subplots(1, 3, figsize=(PAGE, PAGE / 3 + 0.5))
         for axis, title in zip(axes, ("micrograph", "truth", "map"), strict=True):
-            drawn = (rows, _), pixel_size = regions.micrograph(axis, root / shown["micrograph"])
+            regions.micrograph(axis, micrograph)
             if title == "truth":
-                regions.known(axis, shown, states, drawn, root)
+                regions.known(axis, shown, states, micrograph, root)
             if title == "map":
-                regions.mapped(axis, found["model"], shown["name"], pixel_size, root)
-                regions.boundary(axis, shown, rows, pixel_size, root)
+                regions.mapped(axis, found["model"], shown["name"], micrograph.pixel_size, root)
+                regions.boundary(axis, shown, micrograph, root)
             axis.set_title(title)
-        patches = [Patch(color=COLOURS[k % len(COLOURS)], label=state) for k, state in enumerate(states)]
-        patches.append(Patch(facecolor="0.8", edgecolor="0.35", hatch="////", label="abstained"))
+        patches = state_patches(states, "abstained")
         figure.legend(handles=patches, loc="outside lower center", ncols=len(patches))
         return _png(figure)
 
@@ -44,7 +42,7 @@ def samples(settings: dict[str, Any], root: Path) -> str:
     with style():
         figure, axes = plt.subplots(1, count, figsize=(PAGE, PAGE / count + 0.2))
         for k, (axis, sample) in enumerate(zip(axes, settings["samples"], strict=False)):
-            regions.micrograph(axis, root / sample["path"])
+            regions.micrograph(axis, regions.read_shown(root / sample["path"]))
             axis.set_title(f"{sample['state']} ({sample['specimen']})", color=COLOURS[k % len(COLOURS)])
         for axis in axes[len(settings["samples"]) :]:
             axis.set_axis_off()
@@ -57,4 +55,4 @@ def _png(figure: Figure) -> str:
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=DPI)
     plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+    return data_url(data.getvalue())

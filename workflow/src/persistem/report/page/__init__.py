@@ -60,11 +60,14 @@ def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
 
 
 def template(name: str, package: str = "persistem.report.page") -> Template:
-    """A page's template in a package; its values are escaped, and none may be undefined."""
+    """A page's template in a package; its values are escaped, and none may be undefined.
+
+    It sets ``policy``, what the page may use, and ``heading``, and includes ``head.html``, which all pages share.
+    """
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(package, ""),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(each, "") for each in (package, "persistem.report.page")]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -109,8 +109,13 @@ def figure(name: str, path: Path) -> dict[str, Any]:
         "finding": numbers.pop("finding", None),
         "numbers": [numbers_table(key, value) for key, value in numbers.items()],
         "size": _size(picture) if picture else None,
-        "picture": "data:image/png;base64," + base64.b64encode(picture).decode() if picture else None,
+        "picture": data_url(picture) if picture else None,
     }
+
+
+def data_url(picture: bytes, kind: str = "png") -> str:
+    """A picture as it stands in a page that loads nothing."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def numbers_table(name: str, value: Any) -> dict[str, Any]:

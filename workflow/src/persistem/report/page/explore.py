@@ -17,6 +17,7 @@ from persistem.errors import PersistemError
 from persistem.imaging.crops import read_crops
 from persistem.imaging.micrographs import read_micrograph
 from persistem.report.figures.atoms import element_colours
+from persistem.report.page.content import data_url
 from persistem.specimens.slabs import cut
 from persistem.specimens.structures import read_structure
 from persistem.store.files import read_json
@@ -136,7 +137,7 @@ def micrograph(record: dict[str, Any], root: Path) -> dict[str, Any]:
         "defocus": record["defocus"],
         "field": round(intensity.shape[1] * facts["pixel_size_A"], 4),
         "contrast": round(float(intensity.std()) / mean, 4) if mean else None,
-        "image": "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode(),
+        "image": data_url(jpeg.tobytes(), "jpeg"),
     }
 
 
