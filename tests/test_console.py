@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -199,6 +200,20 @@ def test_a_log_without_a_sentence_of_ours_ends_with_its_last_lines(tmp_path):
     log.write_text("\n".join(f"line {k}" for k in range(20)))
     assert text.last_lines(str(log)) == [f"line {k}" for k in range(15, 20)]
     assert text.last_lines(str(tmp_path / "none")) == []
+
+
+def test_an_empty_log_on_a_full_disk_says_that_it_is_full(tmp_path):
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path]).returncode:
+        pytest.skip("a small disk can only be made as root, where the kernel lets one mount it")
+    try:
+        log = tmp_path / "a.log"
+        log.touch()
+        assert text.last_lines(str(log)) == []
+        (tmp_path / "fills").write_bytes(bytes(shutil.disk_usage(tmp_path).free))
+        (said,) = text.last_lines(str(log))
+        assert said == f"persistem: No space left on the disk that holds {tmp_path}."
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_of_a_group_those_that_failed_are_shown(tmp_path):

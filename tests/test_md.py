@@ -338,9 +338,9 @@ def test_a_run_that_cannot_be_trusted_fails_with_the_reason(tmp_path, changes, s
 
 @pytest.mark.slow
 def test_lost_atoms_are_the_reason_of_the_failure(tmp_path):
-    """Two atoms on one place: the run blows up and LAMMPS says that atoms were lost or are not numbers."""
+    """Two atoms as near as one may import: the run blows up; LAMMPS lost atoms, or they are not numbers."""
     atoms = crystal_of(SMALL)
-    atoms.positions[1] = atoms.positions[0] + [0.05, 0, 0]
+    atoms.positions[1] = atoms.positions[0] + [0.51, 0, 0]
     atoms.write(tmp_path / "close.xyz", format="extxyz")
     material = Material(file=str(tmp_path / "close.xyz"), repetitions=(1, 1, 1))
     done = in_process("heat", material, Potential(), protocol(barostat="none"), 300, 1, tmp_path / "bad")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from persistem.console.run import Total
 GO_ON = "the same call goes on where this one stopped"
 #: So many last lines of the log of a failed job are shown.
 LINES = 5
+#: A sentence in a log takes a block of a disk, so many bytes or fewer.
+SENTENCE = 4096
 #: How our jobs say why they cannot go on.
 OURS = "persistem: "
 #: At most so many names of stages that run, specimens or the like.
@@ -66,10 +69,13 @@ def failure(rule: str, wildcards: Mapping[str, str], logs: Sequence[str], messag
 
 
 def last_lines(log: str) -> list[str]:
-    """The last lines of a log: the last sentence of ours, or the very last ones."""
+    """The last lines of a log: the last sentence of ours, or the very last ones; of an empty one, a full disk."""
     try:
         with open(log, errors="replace") as file:
             lines = [line.rstrip() for line in file if line.strip()]
+        # the sentence of a job that found no room has none in its log either
+        if not lines and shutil.disk_usage(log).free < SENTENCE:
+            return [f"{OURS}No space left on the disk that holds {Path(log).parent}."]
     except OSError:
         return []
     return [line for line in lines if line.startswith(OURS)][-1:] or lines[-LINES:]
