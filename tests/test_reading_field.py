@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from persistem.errors import PersistemError
 from persistem.imaging.micrographs import _write
+from persistem.maps.mapping import cautions
 from persistem.reading import Image, read
 from PIL import Image as Pillow
 from support.micrographs import (
@@ -405,7 +406,9 @@ def test_grey_takes_the_mean_of_a_colour_image(tmp_path: Path) -> None:
     for name in ("a.png", "a.tif"):
         Pillow.fromarray(colours).save(tmp_path / name)
         assert "; grey takes" in refused(tmp_path / name)
-        np.testing.assert_array_equal(only(tmp_path / name, grey=True).pixels, expected)
+        image = only(tmp_path / name, grey=True)
+        np.testing.assert_array_equal(image.pixels, expected)
+        assert f"{tmp_path / name}: a colour image; the mean of its channels was taken" in cautions(image)
     Pillow.fromarray(colours).quantize(256).save(tmp_path / "b.tif")
     assert "; grey takes" in refused(tmp_path / "b.tif")
     grey = only(tmp_path / "b.tif", grey=True).pixels

@@ -338,6 +338,8 @@ def cautions(image: Image, model: Model | None = None) -> list[str]:
     if "unusable_pixel_size" in image.facts:
         reason = image.facts["unusable_pixel_size"]
         found.append(f"{name}: {reason}; pixel_size = {image.pixel_size:.4g} Å was given instead")
+    if "colour" in image.facts:
+        found.append(f"{name}: a colour image; {image.facts['colour']}")
     if model is None:
         return found
     beyond = _beyond(image, model)
