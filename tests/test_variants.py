@@ -243,7 +243,10 @@ def known_files(plan: Plan) -> set[str]:
 FULL = {
     "multiverse": {
         "seeds": [1, 2, 3],
-        "alternatives": [{"question": "q", "answer": "a", "settings": {"md.steps": 600}}],
+        "alternatives": [
+            {"question": "q", "answer": "a", "settings": {"md.steps": 600}},
+            {"question": "q", "answer": "b", "settings": {"learning.C": 1.0}},
+        ],
     },
     "controls": [
         {"name": "as simulated"},
@@ -269,7 +272,9 @@ def test_every_file_that_the_evaluation_reads_is_one_that_a_step_makes():
             named = files_in(plan.settings(stage, digest))
             assert named and set(named) <= files, stage
     assert all(one["accuracy"] in files for one in plan.evaluation.multiverse)
-    assert [one["default"] for one in plan.evaluation.multiverse] == [True, False]
+    assert [one["default"] for one in plan.evaluation.multiverse] == [True, False, False]
+    # splits are paired only where the specimens are the study's
+    assert [one["same_specimens"] for one in plan.evaluation.multiverse] == [True, False, True]
     # a file is asked for once, of a plan that has the specimen
     for digest in plan.steps["descriptors"]:
         image = plan.input_digest("descriptors", digest)
