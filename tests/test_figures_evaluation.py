@@ -115,29 +115,38 @@ def an_evaluation(
     }
 
 
-def some_controls(half: float | None = 0.02, names: tuple[str, ...] = (), equal: float = 0.6) -> dict[str, Any]:
-    """Controls; at equal densities the standard deviation gives ``equal``, and nothing else changes."""
-    rows = [("standard deviation", "absolute"), ("persistence", "absolute"), ("spectrum", "absolute")]
-    rows += [("spectrum", "contrast removed"), ("persistence", "contrast removed")]
-    rows += [("persistence + spectrum", "contrast removed")]
+TESTED = [("standard deviation", "absolute"), ("persistence", "absolute"), ("spectrum", "contrast removed")]
+TESTED += [("persistence", "contrast removed"), ("persistence + spectrum", "contrast removed")]
+
+
+def some_controls(
+    names: tuple[str, ...] = (), equal: float = 0.6, seeds: int = 8, noise: float = 0.02, rng: int = 0
+) -> dict[str, Any]:
+    """Controls; at equal densities the standard deviation gives ``equal``, and nothing else changes.
+
+    The accuracies of a row in all controls share 0.05 of scatter by seed, and have ``noise`` of their own.
+    """
+    draw = np.random.default_rng(rng)
+    rows = [*TESTED, ("spectrum", "absolute")]
     names = names or ("as simulated", "equal densities", "no vibration", "equal thickness in atoms per area")
-    return {
-        "states": ["amorphous", "liquid"],
-        "controls": [
-            {
-                "name": name,
-                "about": "the specimens with this one difference taken away",
-                "seeds": [1, 2, 3, 4],
-                "densities": {"amorphous": 3.53, "liquid": 2.62 if k == 0 else 3.53} if k < 3 else None,
-                "rows": [
-                    {"row": row, "task": task, "vote": 0.9}
-                    | interval(equal if k == 1 and row == "standard deviation" else TASKS[task][row], half)
-                    for row, task in rows
-                ],
-            }
-            for k, name in enumerate(names)
-        ],
-    }
+    shared = {row: 0.05 * draw.normal(size=seeds) for row in rows}
+    controls = []
+    for k, name in enumerate(names):
+        of: list[dict[str, Any]] = []
+        for row, task in rows:
+            mean = equal if k == 1 and row == "standard deviation" else TASKS[task][row]
+            values = mean + shared[row, task] + noise * draw.normal(size=seeds)
+            by_seed = {str(seed): float(value) for seed, value in enumerate(values, 1)}
+            of.append({"row": row, "task": task, "vote": 0.9, "by_seed": by_seed} | interval(float(values.mean()), 0.05))
+        chance = [
+            {"row": row, "task": task, "accuracy": 0.7, "arrangements": 2 ** (seeds - 1), "as_good": good}
+            | {"p": good / 2 ** (seeds - 1)}
+            for (row, task), good in zip(TESTED, (7, 1, 1, 1, 1), strict=True)
+        ]
+        densities = {"amorphous": 3.53, "liquid": 2.62 if k == 0 else 3.53} if k < 3 else None
+        about = {"name": name, "seeds": list(range(1, seeds + 1)), "densities": densities}
+        controls.append(about | {"rows": of, "permutation": chance})
+    return {"states": ["amorphous", "liquid"], "controls": controls}
 
 
 def a_sweep(
@@ -288,29 +297,77 @@ def test_calibration_tells_over_from_under_confidence(tmp_path: Path) -> None:
     assert "neither over- nor under-confident" in finding(calibration, tmp_path, evaluation=stretched(1.01))
 
 
-def test_controls_say_what_takes_most_from_which_row(tmp_path: Path) -> None:
-    result = drawn(controls, tmp_path, controls=some_controls())
+NAMED = {"tested": [{"row": row, "task": task} for row, task in TESTED]}
+
+
+def controls_of(root: Path, found: dict[str, Any], **settings: Any) -> Any:
+    import matplotlib.pyplot as plt
+
+    with drawing.style():
+        result = controls.draw({"controls": saved(root, "controls.json", found)} | NAMED | settings, root)
+    plt.close(result.figure)
+    assert json.loads(json.dumps(result.numbers)) == result.numbers  # plain values
+    return result
+
+
+def test_controls_say_what_a_planted_effect_takes_and_how_much_could_have_been_shown(tmp_path: Path) -> None:
+    from scipy.stats import ttest_rel
+
+    result = controls_of(tmp_path, some_controls())
     said = result.numbers["finding"]
-    assert said.startswith("Equal densities takes most accuracy from standard deviation (contrast left in): 0.88")
-    assert "becomes 0.60 (0.58 to 0.62)" in said and "17 of 18 changes are within the intervals" in said
-    assert "3.53 | 2.62 g/cm³" in words(result.figure)
-    assert "No control takes accuracy" in finding(controls, tmp_path, controls=some_controls(equal=0.87))
+    assert said.startswith("Equal densities (8 seeds) takes accuracy from standard deviation (contrast left in), 0.")
+    assert "(change −0.2" in said.split(";")[0] and "while 4 of 5 named rows are undecided" in said
+    assert "No vibration (8 seeds) is not told to change any of 5 named rows" in said.replace("; n", "; N")
+    assert "3.53 | 2.62 g/cm³" in words(result.figure) and "*" in words(result.figure)
+    # only where something fell is it asked what is left: 7/128 is no more than chance, 5/128 is
+    (chance,) = (clause for clause in said.split("; ") if clause.startswith("with "))
+    assert chance.startswith("with equal densities persistence (contrast left in), spectrum (contrast removed), ")
+    assert " told from chance (p at most 0.039), not standard deviation (contrast left in, p = 0.055)" in chance
+    changes = {(c["control"], c["row"], c["task"]): c for c in result.numbers["changes"]}
+    fell = changes["equal densities", "standard deviation", "absolute"]
+    assert fell["verdict"] == "below" and fell["low"] < fell["change"] < fell["high"] < 0
+    # three controls of five named rows; the sixth row of each is not tested
+    assert sum(c["p"] is not None for c in changes.values()) == 15
+    before, after = (np.array(list(c["rows"][0]["by_seed"].values())) for c in some_controls()["controls"][:2])
+    assert fell["p"] == pytest.approx(15 * ttest_rel(after, before).pvalue)
+    assert changes["equal densities", "spectrum", "absolute"]["verdict"] is None
+    assert 0.02 < fell["smallest"] < 0.15
+    assert "No row was named" in controls_of(tmp_path, some_controls(), tested=[]).numbers["finding"]
+
+
+def test_few_seeds_are_said_to_show_little(tmp_path: Path) -> None:
+    said = controls_of(tmp_path, some_controls(seeds=3)).numbers["finding"]
+    assert "(3 seeds)" in said
+    found = some_controls(seeds=3, noise=0.001)
+    # of three seeds the least p of a permutation is 1/4
+    assert "with equal densities there are too few seeds to tell any named row from chance" in controls_of(
+        tmp_path, found
+    ).numbers["finding"]
+
+
+def test_without_an_effect_a_family_of_controls_errs_in_at_most_5_percent() -> None:
+    erring = []
+    for k in range(400):
+        found = some_controls(equal=TASKS["absolute"]["standard deviation"], rng=k)
+        erring.append(any(c["verdict"] in ("above", "below") for c in controls._changes(found["controls"], TESTED)))
+    assert np.mean(erring) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
 
 
 def test_a_control_is_compared_with_the_first_of_the_same_seeds(tmp_path: Path) -> None:
-    def raised(rows: list[dict[str, Any]], by: float) -> list[dict[str, Any]]:
-        return [row | interval(round(row["accuracy"] + by, 4)) for row in rows]
+    def raised(control: dict[str, Any], by: float, seeds: list[int]) -> dict[str, Any]:
+        rows = [row | {"by_seed": {k: v + by for k, v in row["by_seed"].items()}} for row in control["rows"]]
+        return {"seeds": seeds, "rows": [row | interval(round(row["accuracy"] + by, 4)) for row in rows]}
 
-    found = some_controls(names=("as simulated", "as simulated, fewer seeds", "no vibration"), equal=0.88)
+    found = some_controls(("as simulated", "as simulated, fewer seeds", "no vibration"), equal=0.88)
     first, second, third = found["controls"]
-    second |= {"seeds": [1, 2, 3], "rows": raised(first["rows"], -0.1)}
-    third |= {"seeds": [1, 2, 3], "rows": raised(first["rows"], -0.05)}
-    result = drawn(controls, tmp_path, controls=found)
+    second |= raised(first, -0.1, [1, 2, 3])
+    third |= raised(first, -0.05, [1, 2, 3])
+    result = controls_of(tmp_path, found)
     # fewer seeds take 0.10, the control gives half of it back: against eight seeds it would seem to take 0.05
     assert {change["control"] for change in result.numbers["changes"]} == {"no vibration"}
     assert {change["change"] for change in result.numbers["changes"]} == {0.05}
     third["seeds"] = [1, 2]
-    alone = drawn(controls, tmp_path, controls=found)
+    alone = controls_of(tmp_path, found)
     assert alone.numbers["changes"] == [] and "No row was tested both" in alone.numbers["finding"]
 
 

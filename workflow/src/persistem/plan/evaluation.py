@@ -66,7 +66,8 @@ def evaluation_figures(plan: Plan) -> dict[str, dict[str, Any]]:
         "alternatives": evaluated.multiverse,
     }
     about = {control.name: control.about for control in asked.controls}
-    settings["controls"] = {"controls": evaluated.controls or None, "about": about}
+    tested = [{"row": row.name, "task": row.task} for row in asked.rows if row.main]
+    settings["controls"] = {"controls": evaluated.controls or None, "about": about, "tested": tested}
     settings["robustness"]["sweeps"] = [
         {"path": evaluated.sweeps[sweep.name], "title": sweep.title, "axis": sweep.axis} for sweep in asked.sweeps
     ]
@@ -110,7 +111,7 @@ class _Planning:
             {"name": control.name, "sources": self._controlled(k, control, describing)}
             for k, control in enumerate(self.asked.controls)
         ]
-        settings = self.common | {"size": first, "controls": listed}
+        settings = self.common | {"size": first, "controls": listed, "permutations": self.asked.permutations}
         return paths.path("controls", self.plan.add("controls", controls.VERSION, settings, **_classifying()))
 
     def sweep(self, k: int) -> str:
