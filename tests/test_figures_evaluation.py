@@ -137,7 +137,8 @@ def some_controls(
             mean = equal if k == 1 and row == "standard deviation" else TASKS[task][row]
             values = mean + shared[row, task] + noise * draw.normal(size=seeds)
             by_seed = {str(seed): float(value) for seed, value in enumerate(values, 1)}
-            of.append({"row": row, "task": task, "vote": 0.9, "by_seed": by_seed} | interval(float(values.mean()), 0.05))
+            about = {"row": row, "task": task, "vote": 0.9, "by_seed": by_seed}
+            of.append(about | interval(float(values.mean()), 0.05))
         chance = [
             {"row": row, "task": task, "accuracy": 0.7, "arrangements": 2 ** (seeds - 1), "as_good": good}
             | {"p": good / 2 ** (seeds - 1)}
@@ -340,9 +341,10 @@ def test_few_seeds_are_said_to_show_little(tmp_path: Path) -> None:
     assert "(3 seeds)" in said
     found = some_controls(seeds=3, noise=0.001)
     # of three seeds the least p of a permutation is 1/4
-    assert "with equal densities there are too few seeds to tell any named row from chance" in controls_of(
-        tmp_path, found
-    ).numbers["finding"]
+    assert (
+        "with equal densities there are too few seeds to tell any named row from chance"
+        in controls_of(tmp_path, found).numbers["finding"]
+    )
 
 
 def test_without_an_effect_a_family_of_controls_errs_in_at_most_5_percent() -> None:
@@ -427,7 +429,8 @@ def table(path: Path, random: float, unseen: float, noise: float = 0.002, pairs:
 
 def alternatives(root: Path, others: list[tuple[str, str, float, float]], **how: Any) -> dict[str, Any]:
     same = {"same_specimens": True}
-    listed = [{"question": "as it is", "answer": "", "default": True, "accuracy": table(root / "0.csv", 0.7, 0.6, **how)}]
+    listed = [{"question": "as it is", "answer": "", "default": True}]
+    listed[0]["accuracy"] = table(root / "0.csv", 0.7, 0.6, **how)
     for n, (question, answer, random, unseen) in enumerate(others, 1):
         of = {"question": question, "answer": answer, "default": False}
         listed.append(of | {"accuracy": table(root / f"{n}.csv", random, unseen, **how)})
@@ -456,7 +459,10 @@ def test_multiverse_tells_alternatives_apart_in_pairs_and_never_calls_one_immate
         "nder the random split, for these specimens, 1 of 3 alternatives is told apart from the study's own 0.70 with"
         " LR: CLAHE: none (+0.03, +0.03 to +0.03)" in said
     )
-    assert "on an unseen seed 1 of 3 alternatives is told apart from the study's own 0.60 with LR: CLAHE: none (−0.10" in said
+    assert (
+        "on an unseen seed 1 of 3 alternatives is told apart from the study's own 0.60 with LR: CLAHE: none (−0.10"
+        in said
+    )
     values = {(r["answer"], r["model"], r["split"]): r for r in result.numbers["accuracies"]}
     found = values["none", "LR", "random"]
     assert found["verdict"] == "above" and found["pairs"] == "splits" and found["p"] < 1e-6
@@ -464,7 +470,9 @@ def test_multiverse_tells_alternatives_apart_in_pairs_and_never_calls_one_immate
     assert values["none", "LR", "leave-seed-out"]["verdict"] == "below"
     assert values["none", "LR", "leave-seed-out"]["pairs"] == "seeds"
     assert values["exit face", "LR", "random"]["accuracy"] == pytest.approx(0.7)  # of the joint degrees
-    assert values["exit face", "LR", "random"]["verdict"] == "undecided" and "immaterial" not in json.dumps(result.numbers)
+    assert values["exit face", "LR", "random"]["verdict"] == "undecided" and "immaterial" not in json.dumps(
+        result.numbers
+    )
     assert "verdict" not in values["", "LR", "random"]
     # where one specimen and one split would lie: 0.70 ± 0.12 or so, and no judgement of unseen seeds
     assert "the paper's 0.773 with LR lies where one specimen and one split would, under the study as it is" in said

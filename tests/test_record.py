@@ -48,7 +48,15 @@ def test_the_headline_counts_accuracies_and_claims():
 
 
 def test_an_accuracy_is_judged_by_one_specimen_and_never_beside_unseen_seeds():
-    row = {"degrees": "0+1", "model": "LR", "foci": "all", "paper": 0.773, "ours": 0.72, "ci_low": 0.71, "ci_high": 0.73}
+    row = {
+        "degrees": "0+1",
+        "model": "LR",
+        "foci": "all",
+        "paper": 0.773,
+        "ours": 0.72,
+        "ci_low": 0.71,
+        "ci_high": 0.73,
+    }
     random = row | {"split": "random", "one_low": 0.6, "one_high": 0.84, "agreement": "agrees"}
     unseen = row | {"split": "leave-seed-out", "one_low": None, "one_high": None, "agreement": None}
     (line,) = paper_table([random, unseen]).to_dict("records")

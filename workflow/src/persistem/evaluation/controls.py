@@ -20,10 +20,10 @@ def controls_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1
     """Write accuracy by nested cross-validation, one model per defocus, of each control and row as JSON.
 
     ``settings``: ``states``, ``rows``, ``C``, ``models``, ``in_focus`` (Å), ``size`` (px), ``permutations`` and
-    ``controls``, each with ``name`` and ``sources`` (specimen, state, seeds, path of the descriptors, summary); paths are
-    relative to ``root``. Written: ``controls`` with ``seeds``, ``defoci``, ``densities`` (g/cm³, by state), ``rows``, and
-    ``permutation``, the test of each main row against chance (``curves.permutation_test`` without its null).
-    Raises PersistemError, naming the control, if it cannot be evaluated.
+    ``controls``, each with ``name`` and ``sources`` (specimen, state, seeds, path of the descriptors, summary); paths
+    are relative to ``root``. Written: ``controls`` with ``seeds``, ``defoci``, ``densities`` (g/cm³, by state),
+    ``rows``, and ``permutation``, the test of each main row against chance (``curves.permutation_test`` without its
+    null). Raises PersistemError, naming the control, if it cannot be evaluated.
     """
     listed = []
     for control in settings["controls"]:

@@ -131,9 +131,9 @@ def accuracy_table(
       shows the luck of the draw and not how specimens differ;
     - leave-seed-out: held-out seeds; ci is the 95 % interval of the mean, ``intervals.interval``.
 
-    ci is None below three repetitions or seeds, and where all seeds agree. ``by_seed`` is the accuracy of every split, by
-    the MD seed that is tested, as ``by_seed_text`` writes it. ``n_test`` counts the crops tested over
-    all ``n_splits`` splits. A split that the seeds do not allow has no rows, nor has ``in-focus`` if no defocus is in
+    ci is None below three repetitions or seeds, and where all seeds agree. ``by_seed`` is the accuracy of every split,
+    by the MD seed that is tested, as ``by_seed_text`` writes it. ``n_test`` counts the crops tested over all
+    ``n_splits`` splits. A split that the seeds do not allow has no rows, nor has ``in-focus`` if no defocus is in
     focus. Raises PersistemError if neither split is possible.
     """
     from joblib import Parallel, delayed

@@ -1,8 +1,9 @@
 """Averages over MD seeds of equal weight, and their intervals: a new sample is a new seed, not a new crop.
 
-There is one kind of interval of a mean, Student's t over seeds; ``prediction`` is of one further specimen instead. In leave-seed-out the models of two seeds share most of their
-training, so the seeds' values are not independent and no interval is exact (Bengio & Grandvalet, J. Mach. Learn. Res. 5
-(2004) 1089): ``DEPENDENT`` says so wherever an interval stands.
+There is one kind of interval of a mean, Student's t over seeds; ``prediction`` is of one further specimen instead. In
+leave-seed-out the models of two seeds share most of their training, so the seeds' values are not independent and no
+interval is exact (Bengio & Grandvalet, J. Mach. Learn. Res. 5 (2004) 1089): ``DEPENDENT`` says so wherever an interval
+stands.
 """
 
 from __future__ import annotations
@@ -144,15 +145,15 @@ def smallest_shown(spread: float, n: int, tests: int = 1, power: float = 0.8) ->
 def prediction(values: Sequence[Sequence[float]] | Array) -> tuple[float | None, float | None]:
     """95 % interval of the accuracy of ONE further specimen pair under ONE further split, cut at 0 and 1.
 
-    ``values`` (seeds, splits) are accuracies of n seeds under R splits each, taken as m + a_s + e_sr: the seed's luck and
-    the split's. The further one differs from our mean by a + e less the mean's own error, with the variance
+    ``values`` (seeds, splits) are accuracies of n seeds under R splits each, taken as m + a_s + e_sr: the seed's luck
+    and the split's. The further one differs from our mean by a + e less the mean's own error, with the variance
 
         var(a) (1 + 1/n) + var(e) (1 + 1/(n R)) = (1 + 1/n) S² + (1 - 1/R) W,
 
-    where S² is the variance of the seeds' means, whose expectation is var(a) + var(e) / R, and W that within seeds, var(e).
-    Student's t with Satterthwaite's degrees of freedom (Lin & Liao, J. Stat. Plan. Inference 138 (2008) 3164, method
-    2; in simulations of three seeds it holds 92 to 96 %). With one split a seed it is t S sqrt(1 + 1/n). It supposes that the further specimen gives as many
-    crops as ours. None below three seeds, or without any scatter.
+    where S² is the variance of the seeds' means, whose expectation is var(a) + var(e) / R, and W that within seeds,
+    var(e). Student's t with Satterthwaite's degrees of freedom (Lin & Liao, J. Stat. Plan. Inference 138 (2008) 3164,
+    method 2; in simulations of three seeds it holds 92 to 96 %). With one split a seed it is t S sqrt(1 + 1/n). It
+    supposes that the further specimen gives as many crops as ours. None below three seeds, or without any scatter.
     """
     from scipy.special import stdtrit
 

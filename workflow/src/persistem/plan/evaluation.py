@@ -179,7 +179,9 @@ class _Planning:
                 f"{where}: needs the recipe {recipe} and two states; there are recipes {', '.join(study.features)} and"
                 f" states {', '.join(states_of(study))}"
             )
-        return paths.path("learning", plan.learning[recipe]), [plan.digest("specimens", s.name) for s in plan.classified]
+        return paths.path("learning", plan.learning[recipe]), [
+            plan.digest("specimens", s.name) for s in plan.classified
+        ]
 
     def _controlled(self, k: int, control: Control, describing: dict[str, Any]) -> list[dict[str, Any]]:
         where = f"evaluation.controls[{k}] ({control.name})"

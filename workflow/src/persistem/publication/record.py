@@ -192,7 +192,8 @@ def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[st
         " the paper states; ours are means over seeds and splits. *Agrees*: it holds the paper's value and not chance."
         " *Undecided*: it holds both. Leave-seed-out: the interval of the mean over MD seeds. This estimates something"
         " else than the paper, so nothing is judged beside it. A claim is *undecided* where the intervals of what it"
-        " compares do not part. The paper is Uesugi & Ishii, Microscopy (2022). Where it is silent, something had to be assumed: [assumptions.md](assumptions.md).",
+        " compares do not part. The paper is Uesugi & Ishii, Microscopy (2022). Where it is silent, something had to be"
+        " assumed: [assumptions.md](assumptions.md).",
         made(study, about, "report"),
         "## Each claim of the paper, and whether it holds here",
         *_claims(claims),

@@ -33,9 +33,9 @@ ABOUT = (
     "The same classification on specimens or images that lack one of the differences between the states: where the"
     " accuracy of a row falls, the row lived on that difference, or on what else the control changes. A model for each"
     " defocus, all foci, on unseen seeds. Thin lines: the first control of the same seeds, the states as they were"
-    " simulated. The rows named by the study (its main rows) are compared with it seed by seed (Student's paired t), and"
-    " with chance by permuting the states of specimens; no other row is tested. Stars: changed, with p below 0.05 after"
-    " Holm's correction over all named rows of all controls. Below a control's name the densities of its states."
+    " simulated. The rows named by the study (its main rows) are compared with it seed by seed (Student's paired t),"
+    " and with chance by permuting the states of specimens; no other row is tested. Stars: changed, with p below 0.05"
+    " after Holm's correction over all named rows of all controls. Below a control's name the densities of its states."
 )
 #: The rows to draw, if there are any of them; the JSON has all.
 SHOWN = (*MAIN, "texture", "phase-randomised", "persistence image", "all together")

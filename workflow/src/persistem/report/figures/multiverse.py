@@ -23,12 +23,13 @@ TITLE = "What the choices that the paper leaves open do to the accuracy"
 ABOUT = (
     "Every line changes one choice of the study that the paper does not state, and nothing else: accuracy of the joint"
     " degrees, one model for all defoci, over all foci. Open: the paper's random split; filled: seeds that no training"
-    " crop comes from. An alternative shares its seeds and splits with the study as it is (coloured lines) and is compared"
-    " with it in pairs: error bars are 95 % intervals of the change. On unseen seeds pairs are seeds (Student's t)."
-    " Under the random split they are splits, so what is found holds for these specimens; where the choice makes other"
-    " specimens they are seeds again. Diamonds: told apart, with p below 0.05 after Holm's correction over the"
-    " alternatives of a model and split. Any other is not, which does not say that the choice is without effect. Black"
-    " lines: the paper's accuracies of the same degrees, where the study's states are the paper's."
+    " crop comes from. An alternative shares its seeds and splits with the study as it is (coloured lines) and is"
+    " compared with it in pairs: error bars are 95 % intervals of the change. On unseen seeds pairs are seeds"
+    " (Student's t). Under the random split they are splits, so what is found holds for these specimens; where the"
+    " choice makes other specimens they are seeds again. Diamonds: told apart, with p below 0.05 after Holm's"
+    " correction over the alternatives of a model and split. Any other is not, which does not say that the choice is"
+    " without effect. Black lines: the paper's accuracies of the same degrees, where the study's states are the"
+    " paper's."
 )
 #: Bump when the figure changes for the same study.
 VERSION = 4
@@ -153,9 +154,7 @@ def _places(alternatives: Sequence[Mapping[str, Any]]) -> tuple[dict[int, float]
     return places, headings
 
 
-def _panel(
-    axes: Axes, rows: Sequence[Row], own: Mapping[tuple[str, str], Row], places: Mapping[int, float]
-) -> None:
+def _panel(axes: Axes, rows: Sequence[Row], own: Mapping[tuple[str, str], Row], places: Mapping[int, float]) -> None:
     for split, (_, colour, _) in SPLITS.items():
         face = "white" if split == "random" else colour
         for row in rows:
