@@ -223,7 +223,7 @@ def test_a_control_that_takes_the_difference_away_is_at_chance(tmp_path):
         {"name": "as simulated", "sources": described(tmp_path, "base", 4)},
         {"name": "equal", "sources": described(tmp_path, "equal", 3, apart=0.0)},
     ]
-    settings = common() | {"rows": [SIGNAL, NOISE], "size": 64, "controls": listed}
+    settings = common() | {"rows": [SIGNAL, NOISE], "size": 64, "controls": listed, "permutations": 64}
     controls_file(settings, tmp_path, tmp_path / "controls.json")
     result = json.loads((tmp_path / "controls.json").read_text())
     base, equal = result["controls"]
@@ -235,6 +235,10 @@ def test_a_control_that_takes_the_difference_away_is_at_chance(tmp_path):
     assert abs(of(equal["rows"], row="standard deviation")["accuracy"] - 0.5) < 0.25  # of 96 crops
     for row in base["rows"]:
         assert row.keys() >= {"row", "task", "accuracy", "ci_low", "ci_high", "vote"}
+    # the main rows are held against chance, as well as so few seeds allow
+    test = of(base["permutation"], row="standard deviation")
+    assert (test["arrangements"], test["as_good"], test["p"]) == (8, 1, 1 / 8) and "null" not in test
+    assert of(equal["permutation"], row="standard deviation")["arrangements"] == 4
     few = settings | {"controls": [listed[0], listed[1] | {"sources": listed[1]["sources"][:4]}]}
     with pytest.raises(PersistemError, match=r"^control 'equal': .*three seeds"):
         controls_file(few, tmp_path, tmp_path / "few.json")

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib.text
 import numpy as np
 import pytest
+from persistem.learning.accuracy import by_seed_text
 from persistem.report.figures import baselines, calibration, controls, curves, drawing, leak, multiverse, robustness
 
 ABSOLUTE = {
@@ -114,29 +115,39 @@ def an_evaluation(
     }
 
 
-def some_controls(half: float | None = 0.02, names: tuple[str, ...] = (), equal: float = 0.6) -> dict[str, Any]:
-    """Controls; at equal densities the standard deviation gives ``equal``, and nothing else changes."""
-    rows = [("standard deviation", "absolute"), ("persistence", "absolute"), ("spectrum", "absolute")]
-    rows += [("spectrum", "contrast removed"), ("persistence", "contrast removed")]
-    rows += [("persistence + spectrum", "contrast removed")]
+TESTED = [("standard deviation", "absolute"), ("persistence", "absolute"), ("spectrum", "contrast removed")]
+TESTED += [("persistence", "contrast removed"), ("persistence + spectrum", "contrast removed")]
+
+
+def some_controls(
+    names: tuple[str, ...] = (), equal: float = 0.6, seeds: int = 8, noise: float = 0.02, rng: int = 0
+) -> dict[str, Any]:
+    """Controls; at equal densities the standard deviation gives ``equal``, and nothing else changes.
+
+    The accuracies of a row in all controls share 0.05 of scatter by seed, and have ``noise`` of their own.
+    """
+    draw = np.random.default_rng(rng)
+    rows = [*TESTED, ("spectrum", "absolute")]
     names = names or ("as simulated", "equal densities", "no vibration", "equal thickness in atoms per area")
-    return {
-        "states": ["amorphous", "liquid"],
-        "controls": [
-            {
-                "name": name,
-                "about": "the specimens with this one difference taken away",
-                "seeds": [1, 2, 3, 4],
-                "densities": {"amorphous": 3.53, "liquid": 2.62 if k == 0 else 3.53} if k < 3 else None,
-                "rows": [
-                    {"row": row, "task": task, "vote": 0.9}
-                    | interval(equal if k == 1 and row == "standard deviation" else TASKS[task][row], half)
-                    for row, task in rows
-                ],
-            }
-            for k, name in enumerate(names)
-        ],
-    }
+    shared = {row: 0.05 * draw.normal(size=seeds) for row in rows}
+    controls = []
+    for k, name in enumerate(names):
+        of: list[dict[str, Any]] = []
+        for row, task in rows:
+            mean = equal if k == 1 and row == "standard deviation" else TASKS[task][row]
+            values = mean + shared[row, task] + noise * draw.normal(size=seeds)
+            by_seed = {str(seed): float(value) for seed, value in enumerate(values, 1)}
+            about = {"row": row, "task": task, "vote": 0.9, "by_seed": by_seed}
+            of.append(about | interval(float(values.mean()), 0.05))
+        chance = [
+            {"row": row, "task": task, "accuracy": 0.7, "arrangements": 2 ** (seeds - 1), "as_good": good}
+            | {"p": good / 2 ** (seeds - 1)}
+            for (row, task), good in zip(TESTED, (7, 1, 1, 1, 1), strict=True)
+        ]
+        densities = {"amorphous": 3.53, "liquid": 2.62 if k == 0 else 3.53} if k < 3 else None
+        about = {"name": name, "seeds": list(range(1, seeds + 1)), "densities": densities}
+        controls.append(about | {"rows": of, "permutation": chance})
+    return {"states": ["amorphous", "liquid"], "controls": controls}
 
 
 def a_sweep(
@@ -287,29 +298,78 @@ def test_calibration_tells_over_from_under_confidence(tmp_path: Path) -> None:
     assert "neither over- nor under-confident" in finding(calibration, tmp_path, evaluation=stretched(1.01))
 
 
-def test_controls_say_what_takes_most_from_which_row(tmp_path: Path) -> None:
-    result = drawn(controls, tmp_path, controls=some_controls())
+NAMED = {"tested": [{"row": row, "task": task} for row, task in TESTED]}
+
+
+def controls_of(root: Path, found: dict[str, Any], **settings: Any) -> Any:
+    import matplotlib.pyplot as plt
+
+    with drawing.style():
+        result = controls.draw({"controls": saved(root, "controls.json", found)} | NAMED | settings, root)
+    plt.close(result.figure)
+    assert json.loads(json.dumps(result.numbers)) == result.numbers  # plain values
+    return result
+
+
+def test_controls_say_what_a_planted_effect_takes_and_how_much_could_have_been_shown(tmp_path: Path) -> None:
+    from scipy.stats import ttest_rel
+
+    result = controls_of(tmp_path, some_controls())
     said = result.numbers["finding"]
-    assert said.startswith("Equal densities takes most accuracy from standard deviation (contrast left in): 0.88")
-    assert "becomes 0.60 (0.58 to 0.62)" in said and "17 of 18 changes are within the intervals" in said
-    assert "3.53 | 2.62 g/cm³" in words(result.figure)
-    assert "No control takes accuracy" in finding(controls, tmp_path, controls=some_controls(equal=0.87))
+    assert said.startswith("Equal densities (8 seeds) takes accuracy from standard deviation (contrast left in), 0.")
+    assert "(change −0.2" in said.split(";")[0] and "while 4 of 5 named rows are undecided" in said
+    assert "No vibration (8 seeds) is not told to change any of 5 named rows" in said.replace("; n", "; N")
+    assert "3.53 | 2.62 g/cm³" in words(result.figure) and "*" in words(result.figure)
+    # only where something fell is it asked what is left: 7/128 is no more than chance, 5/128 is
+    (chance,) = (clause for clause in said.split("; ") if clause.startswith("with "))
+    assert chance.startswith("with equal densities persistence (contrast left in), spectrum (contrast removed), ")
+    assert " told from chance (p at most 0.039), not standard deviation (contrast left in, p = 0.055)" in chance
+    changes = {(c["control"], c["row"], c["task"]): c for c in result.numbers["changes"]}
+    fell = changes["equal densities", "standard deviation", "absolute"]
+    assert fell["verdict"] == "below" and fell["low"] < fell["change"] < fell["high"] < 0
+    # three controls of five named rows; the sixth row of each is not tested
+    assert sum(c["p"] is not None for c in changes.values()) == 15
+    before, after = (np.array(list(c["rows"][0]["by_seed"].values())) for c in some_controls()["controls"][:2])
+    assert fell["p"] == pytest.approx(15 * ttest_rel(after, before).pvalue)
+    assert changes["equal densities", "spectrum", "absolute"]["verdict"] is None
+    assert 0.02 < fell["smallest"] < 0.15
+    assert "No row was named" in controls_of(tmp_path, some_controls(), tested=[]).numbers["finding"]
+
+
+def test_few_seeds_are_said_to_show_little(tmp_path: Path) -> None:
+    said = controls_of(tmp_path, some_controls(seeds=3)).numbers["finding"]
+    assert "(3 seeds)" in said
+    found = some_controls(seeds=3, noise=0.001)
+    # of three seeds the least p of a permutation is 1/4
+    assert (
+        "with equal densities there are too few seeds to tell any named row from chance"
+        in controls_of(tmp_path, found).numbers["finding"]
+    )
+
+
+def test_without_an_effect_a_family_of_controls_errs_in_at_most_5_percent() -> None:
+    erring = []
+    for k in range(400):
+        found = some_controls(equal=TASKS["absolute"]["standard deviation"], rng=k)
+        erring.append(any(c["verdict"] in ("above", "below") for c in controls._changes(found["controls"], TESTED)))
+    assert np.mean(erring) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
 
 
 def test_a_control_is_compared_with_the_first_of_the_same_seeds(tmp_path: Path) -> None:
-    def raised(rows: list[dict[str, Any]], by: float) -> list[dict[str, Any]]:
-        return [row | interval(round(row["accuracy"] + by, 4)) for row in rows]
+    def raised(control: dict[str, Any], by: float, seeds: list[int]) -> dict[str, Any]:
+        rows = [row | {"by_seed": {k: v + by for k, v in row["by_seed"].items()}} for row in control["rows"]]
+        return {"seeds": seeds, "rows": [row | interval(round(row["accuracy"] + by, 4)) for row in rows]}
 
-    found = some_controls(names=("as simulated", "as simulated, fewer seeds", "no vibration"), equal=0.88)
+    found = some_controls(("as simulated", "as simulated, fewer seeds", "no vibration"), equal=0.88)
     first, second, third = found["controls"]
-    second |= {"seeds": [1, 2, 3], "rows": raised(first["rows"], -0.1)}
-    third |= {"seeds": [1, 2, 3], "rows": raised(first["rows"], -0.05)}
-    result = drawn(controls, tmp_path, controls=found)
+    second |= raised(first, -0.1, [1, 2, 3])
+    third |= raised(first, -0.05, [1, 2, 3])
+    result = controls_of(tmp_path, found)
     # fewer seeds take 0.10, the control gives half of it back: against eight seeds it would seem to take 0.05
     assert {change["control"] for change in result.numbers["changes"]} == {"no vibration"}
     assert {change["change"] for change in result.numbers["changes"]} == {0.05}
     third["seeds"] = [1, 2]
-    alone = drawn(controls, tmp_path, controls=found)
+    alone = controls_of(tmp_path, found)
     assert alone.numbers["changes"] == [] and "No row was tested both" in alone.numbers["finding"]
 
 
@@ -337,13 +397,23 @@ def test_robustness_says_why_a_condition_has_no_number(tmp_path: Path) -> None:
     assert "2, 4" in words(result.figure)
 
 
-def table(path: Path, random: float, unseen: float, half: float | None = 0.02) -> str:
+def of_seeds(accuracy: float, splits: int, noise: float = 0.0, offset: int = 0) -> str:
+    """Accuracies of three seeds: what all tables share scatters by 0.03, and what a table has alone by ``noise``."""
+    rng = np.random.default_rng(3 + splits)
+    shared = 0.03 * rng.normal(size=(3, 1)) + 0.03 * rng.normal(size=(3, splits))
+    alone = noise * np.random.default_rng(50 + offset).normal(size=(3, splits))
+    values = accuracy + (shared - shared.mean()) + (alone - alone.mean())
+    return by_seed_text(dict(enumerate(values.tolist(), 1)))
+
+
+def table(path: Path, random: float, unseen: float, noise: float = 0.002, pairs: bool = True) -> str:
     """An accuracy table as learning writes it, of both models; SVC is better by 0.03."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [
         {"features": "paper", "degrees": degrees, "model": model, "split": split, "training": training, "foci": foci}
-        | interval(accuracy + 0.03 * (model == "SVC") - 0.1 * (degrees != "0+1"), half)
-        | {"n_test": 144, "n_splits": 10}
+        | interval(mean := accuracy + 0.03 * (model == "SVC") - 0.1 * (degrees != "0+1"), 0.08)
+        | {"n_test": 144, "n_splits": 30 if split == "random" else 3}
+        | {"by_seed": of_seeds(mean, 10 if split == "random" else 1, noise, int(path.stem)) if pairs else ""}
         for degrees in ("0", "1", "0+1")
         for model in ("LR", "SVC")
         for split, accuracy in (("random", random), ("leave-seed-out", unseen))
@@ -357,14 +427,18 @@ def table(path: Path, random: float, unseen: float, half: float | None = 0.02) -
     return path.name
 
 
-def alternatives(root: Path, others: list[tuple[str, str, float, float]], half: float | None = 0.02) -> dict[str, Any]:
-    listed = [
-        {"question": "as it is", "answer": "", "default": True, "accuracy": table(root / "0.csv", 0.7, 0.6, half)}
-    ]
+def alternatives(root: Path, others: list[tuple[str, str, float, float]], **how: Any) -> dict[str, Any]:
+    same = {"same_specimens": True}
+    listed = [{"question": "as it is", "answer": "", "default": True}]
+    listed[0]["accuracy"] = table(root / "0.csv", 0.7, 0.6, **how)
     for n, (question, answer, random, unseen) in enumerate(others, 1):
         of = {"question": question, "answer": answer, "default": False}
-        listed.append(of | {"accuracy": table(root / f"{n}.csv", random, unseen, half)})
-    return {"states": ["amorphous", "liquid"], "alternatives": listed}
+        listed.append(of | {"accuracy": table(root / f"{n}.csv", random, unseen, **how)})
+    return {
+        "states": ["amorphous", "liquid"],
+        "test_fraction": 0.25,
+        "alternatives": [alternative | same for alternative in listed],
+    }
 
 
 def multiverse_of(root: Path, settings: dict[str, Any]) -> Any:
@@ -376,33 +450,54 @@ def multiverse_of(root: Path, settings: dict[str, Any]) -> Any:
     return result
 
 
-def test_multiverse_tells_alternatives_apart_and_never_calls_one_immaterial(tmp_path: Path) -> None:
-    others = [("defocus origin", "exit face", 0.71, 0.61), ("CLAHE", "none", 0.78, 0.5), ("CLAHE", "8 bit", 0.69, 0.6)]
+def test_multiverse_tells_alternatives_apart_in_pairs_and_never_calls_one_immaterial(tmp_path: Path) -> None:
+    others = [("defocus origin", "exit face", 0.7, 0.6), ("CLAHE", "none", 0.73, 0.5), ("CLAHE", "8 bit", 0.7, 0.6)]
     result = multiverse_of(tmp_path, alternatives(tmp_path, others))
     said = result.numbers["finding"]
-    own = "is told apart from the study's own"
-    assert f"nder the random split 1 of 3 alternatives {own} 0.70 (0.68 to 0.72) with LR: CLAHE: none (0.78)" in said
-    assert f"on an unseen seed 1 of 3 alternatives {own} 0.60 (0.58 to 0.62) with LR: CLAHE: none (0.50)" in said
-    assert "the paper's 0.773 with LR lies within the random split's interval of CLAHE: none" in said
-    assert "the paper's 0.817 with SVC lies within the random split's interval of CLAHE: none" in said
-    assert "all on the same 10 seeds" in result.caption
-    values = {(r["answer"], r["model"], r["split"]): r for r in result.numbers["accuracies"]}
-    assert values["exit face", "LR", "random"]["accuracy"] == pytest.approx(0.71)  # of the joint degrees
-    # 0.71 is inside the study's interval; 0.73, which is outside, has values in common with it
-    assert values["exit face", "LR", "random"]["verdict"] == "undecided"
+    # 0.73 lies within the study's interval, 0.62 to 0.78: only pairs tell it apart
     assert (
-        values["none", "LR", "random"]["verdict"] == "above"
-        and values["none", "LR", "leave-seed-out"]["verdict"] == "below"
+        "nder the random split, for these specimens, 1 of 3 alternatives is told apart from the study's own 0.70 with"
+        " LR: CLAHE: none (+0.03, +0.03 to +0.03)" in said
     )
-    assert values["", "LR", "random"]["verdict"] is None
-    near = multiverse_of(tmp_path, alternatives(tmp_path, [("CLAHE", "8 bit", 0.73, 0.6)])).numbers
-    assert "none of 1 alternatives are told apart" in near["finding"] and "immaterial" not in json.dumps(near)
-    same = multiverse_of(tmp_path, alternatives(tmp_path, [("CLAHE", "8 bit", 0.7, 0.6)])).numbers["finding"]
-    assert "of no alternative, nor of the study" in same
+    assert (
+        "on an unseen seed 1 of 3 alternatives is told apart from the study's own 0.60 with LR: CLAHE: none (−0.10"
+        in said
+    )
+    values = {(r["answer"], r["model"], r["split"]): r for r in result.numbers["accuracies"]}
+    found = values["none", "LR", "random"]
+    assert found["verdict"] == "above" and found["pairs"] == "splits" and found["p"] < 1e-6
+    assert found["change_low"] < 0.03 < found["change_high"]
+    assert values["none", "LR", "leave-seed-out"]["verdict"] == "below"
+    assert values["none", "LR", "leave-seed-out"]["pairs"] == "seeds"
+    assert values["exit face", "LR", "random"]["accuracy"] == pytest.approx(0.7)  # of the joint degrees
+    assert values["exit face", "LR", "random"]["verdict"] == "undecided" and "immaterial" not in json.dumps(
+        result.numbers
+    )
+    assert "verdict" not in values["", "LR", "random"]
+    # where one specimen and one split would lie: 0.70 ± 0.12 or so, and no judgement of unseen seeds
+    assert "the paper's 0.773 with LR lies where one specimen and one split would, under the study as it is" in said
+    assert {row["paper"] for row in result.numbers["accuracies"] if row["split"] == "leave-seed-out"} == {None}
     other = alternatives(tmp_path, others) | {"states": ["glass", "melt"]}
     assert "the paper's" not in multiverse_of(tmp_path, other).numbers["finding"]
-    unknown = multiverse_of(tmp_path, alternatives(tmp_path, others, None)).numbers["finding"]
-    assert "without an interval, so nothing is told apart" in unknown
+    unknown = multiverse_of(tmp_path, alternatives(tmp_path, others, pairs=False)).numbers["finding"]
+    assert "nothing is told apart without pairs" in unknown and "under no alternative, nor the study" in unknown
+
+
+def test_multiverse_corrects_for_the_number_of_alternatives_and_pairs_seeds_of_other_specimens(tmp_path: Path) -> None:
+    # alone told apart on unseen seeds; one of twenty is not
+    one = [("weight", "none", 0.7, 0.61)]
+    many = one + [(f"question {k}", "other", 0.7, 0.6) for k in range(19)]
+    rows = [
+        next(r for r in multiverse_of(tmp_path, alternatives(tmp_path, others)).numbers["accuracies"]
+             if (r["answer"], r["model"], r["split"]) == ("none", "LR", "leave-seed-out"))
+        for others in (one, many)
+    ]  # fmt: skip
+    assert rows[0]["verdict"] == "above" and rows[1]["verdict"] == "undecided"
+    assert rows[1]["p"] == pytest.approx(20 * rows[0]["p"]) and rows[0]["change_low"] == rows[1]["change_low"]
+    settings = alternatives(tmp_path, one)
+    settings["alternatives"][1]["same_specimens"] = False
+    numbers = multiverse_of(tmp_path, settings).numbers
+    assert {r["pairs"] for r in numbers["accuracies"] if r["answer"]} == {"seeds"}
 
 
 def test_every_one_of_thirty_alternatives_has_a_line(tmp_path: Path) -> None:

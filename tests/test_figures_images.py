@@ -343,7 +343,7 @@ def table(path, splits=("random", "leave-seed-out"), degrees=("0", "1", "0+1"), 
                     for k, foci in enumerate(("all", "in-focus", "-50", "0", "12.5")):
                         accuracy = 0.6 + 0.01 * k + 0.1 * (training == "pooled") + 0.05 * (split == "random")
                         ends = (accuracy - 0.04, accuracy + 0.03) if interval else ("", "")
-                        rows.append(("paper", degree, model, split, training, foci, accuracy, *ends, 10, 3))
+                        rows.append(("paper", degree, model, split, training, foci, accuracy, *ends, 10, 3, ""))
     with open(path, "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
     return {"states": list(paper.STATES), "accuracy": path.name, "recipe": "paper", "in_focus": 25.0}

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from persistem.errors import PersistemError
-from persistem.learning.accuracy import COLUMNS, Source, accuracy_table, learn, outcome
+from persistem.learning.accuracy import COLUMNS, Source, accuracy_table, by_seed_text, learn, outcome, read_by_seed
 from persistem.learning.classifiers import classifier, reduced, scaled
 from persistem.learning.splits import Split, leave_seed_out, random_splits
 from sklearn.linear_model import LogisticRegression
@@ -96,6 +96,23 @@ def test_separable_states_are_told_apart_and_every_combination_has_a_row(states:
     # three perfect seeds bound the mean; repetitions of the random split do not scatter
     assert {row["ci_low"] for row in find(rows, split="random")} == {1.0}
     assert {row["ci_low"] for row in find(rows, split="leave-seed-out")} == {round(0.05 ** (1 / 3), 6)}
+
+
+def test_a_row_holds_the_accuracy_of_every_split_by_seed() -> None:
+    y, seed, defocus = labels(crops=8)
+    rows = accuracy_table({0: noise(len(y))}, y, seed, defocus, settings(models=("LR",)), "paper")
+    for row in rows:
+        values = read_by_seed(row["by_seed"])
+        splits = 3 if row["split"] == "random" else 1
+        assert {name: len(of) for name, of in values.items()} == dict.fromkeys("123", splits)
+        assert np.mean(list(values.values())) == pytest.approx(row["accuracy"], abs=1e-5)
+    # the first random split of seed 2, by hand
+    split = next(s for s in random_splits(y, seed, defocus, 0.25, 3, 0) if set(seed[s.test]) == {2})
+    right = outcome(noise(len(y)), y, defocus, split, ("LR",), 0.01, "standard")["LR", "pooled"]
+    row = one(rows, split="random", model="LR", **POOLED)
+    assert read_by_seed(row["by_seed"])["2"][0] == pytest.approx(right.mean(), abs=1e-5)
+    assert read_by_seed(by_seed_text({3: [0.5, 0.25], 12: [1.0, 0.0]})) == {"3": [0.5, 0.25], "12": [1.0, 0.0]}
+    assert read_by_seed("") == read_by_seed(None) == {}
 
 
 def test_crops_and_splits_are_counted() -> None:

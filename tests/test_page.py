@@ -81,6 +81,9 @@ def test_the_paper_stands_beside_ours_and_comes_first(page):
     first = page.within["accuracy"]
     for value in ("0.649", "0.817", "0.851", "0.731", "[0.70, 0.86]", "▼ lower", "✓ agrees", "not in this study"):
         assert value in first
+    # beside an unseen seed there is the interval of the mean, and no verdict
+    assert "0.640 [0.61, 0.67]" in " ".join(first.split())
+    assert (first.count("✓"), first.count("▼"), first.count("no interval")) == (1, 1, 1)
 
 
 def test_every_claim_has_its_status_as_text_and_its_evidence(page):

@@ -1,6 +1,6 @@
 """The layout of the records: what is on the surface of a page, and what is behind a fold."""
 
-from persistem.publication.record import bullets, cut, fold, headline, picture
+from persistem.publication.record import bullets, cut, fold, headline, paper_table, picture
 
 LONG = "Islands of a crop, Fig. 4 of the paper (Haufe et al., 2014). " + "A sentence that says more about it. " * 12
 
@@ -38,13 +38,30 @@ def test_a_fold_keeps_an_empty_line_around_its_markdown():
 
 
 def test_the_headline_counts_accuracies_and_claims():
-    rows = [{"split": split, "agreement": word} for split, word in [("random", "agrees"), ("random", "lower")]]
-    rows += [{"split": "leave-seed-out", "agreement": "undecided"}]
-    claims = [{"status": status} for status in ("depends on", "reproduced", "not reproduced", "reproduced")]
+    rows = [{"split": "random", "agreement": word} for word in ("agrees", "lower")]
+    rows += [{"split": "leave-seed-out", "agreement": None, "paper": 0.7, "ours": ours} for ours in (0.6, 0.8)]
+    claims = [{"status": status} for status in ("depends on", "reproduced", "not reproduced", "undecided")]
     first, second, third = headline(rows, claims).splitlines()
     assert first == "- Of 2 accuracies under the paper's random split: 1 in agreement with the paper, 1 lower."
-    assert second.endswith("(leave-seed-out): 1 undecided.")
-    assert third.endswith("2 reproduced, 1 holding under some conditions only, 1 not reproduced.")
+    assert "1 of 2 means are below the paper's" in second and "lower" not in second and "agree" not in second
+    assert third.endswith("1 reproduced, 1 holding under some conditions only, 1 not reproduced, 1 undecided.")
+
+
+def test_an_accuracy_is_judged_by_one_specimen_and_never_beside_unseen_seeds():
+    row = {
+        "degrees": "0+1",
+        "model": "LR",
+        "foci": "all",
+        "paper": 0.773,
+        "ours": 0.72,
+        "ci_low": 0.71,
+        "ci_high": 0.73,
+    }
+    random = row | {"split": "random", "one_low": 0.6, "one_high": 0.84, "agreement": "agrees"}
+    unseen = row | {"split": "leave-seed-out", "one_low": None, "one_high": None, "agreement": None}
+    (line,) = paper_table([random, unseen]).to_dict("records")
+    assert line["here, random"] == "0.720 [0.60, 0.84]: agrees"
+    assert line["here, leave-seed-out"] == "0.720 [0.71, 0.73]"
 
 
 def test_a_list_begins_with_a_capital_and_ends_with_a_point():

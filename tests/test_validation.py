@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from persistem.errors import PersistemError
 from persistem.evaluation.curves import calibration, defocus_matrix, learning_curve, permutation_test
-from persistem.learning.intervals import interval, summary
+from persistem.learning.intervals import change, change_within, holm, interval, prediction, smallest_shown, summary
 from persistem.learning.models import block_scaled, probabilities
 from persistem.learning.validation import Candidate, CropLabels, Outcome, fixed, nested, tabulate
 from sklearn.linear_model import LogisticRegression
@@ -544,3 +544,63 @@ def test_differences_that_are_none_are_decided_in_one_case_of_twenty(seeds: int)
     wrong = np.mean([low is not None and high is not None and not low <= 0 <= high for low, high in ends])
     assert 0.03 < wrong < 0.07
     assert interval([0.1, 0.2]) == (None, None)
+
+
+def test_a_paired_change_is_students_paired_test() -> None:
+    from scipy.stats import ttest_rel
+
+    rng = np.random.default_rng(4)
+    one, other = rng.normal(size=(2, 8)) + rng.normal(size=8)
+    tested, known = change(one - other), ttest_rel(one, other)
+    assert tested.p == pytest.approx(known.pvalue)
+    assert (tested.low, tested.high) == pytest.approx(known.confidence_interval(0.95))
+    # equal differences say nothing of how they scatter, nor do two
+    assert change([0.1, 0.1, 0.1]) == (pytest.approx(0.1), None, None, None)
+    assert change([0.1, 0.2])[1:] == (None, None, None)
+
+
+def test_splits_of_the_same_seeds_are_not_taken_for_independent() -> None:
+    differences = np.array([[0.1, 0.2, 0.3], [0.2, 0.2, 0.5]])
+    # pooled variance within seeds 0.02, two seeds, 1/3 + (1/4) / (3/4)
+    error = np.sqrt(0.02 / 2 * (1 / 3 + 1 / 3))
+    tested = change_within(differences, 0.25)
+    assert tested.mean == pytest.approx(0.25)
+    assert tested.high - tested.mean == pytest.approx(2.776445 * error, rel=1e-5)  # t of four degrees of freedom
+    assert change_within([[0.1], [0.2]], 0.25)[1:] == (None, None, None)
+
+
+def test_holms_correction() -> None:
+    # worked: 0.005 x 4, 0.01 x 3, 0.03 x 2, and no p below the one before it
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, None, 0.02]) == [pytest.approx(0.5), None, pytest.approx(0.04)]
+    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
+
+
+@pytest.mark.parametrize("tests", [1, 20])
+def test_the_smallest_change_that_could_be_shown_is_shown_in_80_percent(tests: int) -> None:
+    rng = np.random.default_rng(6)
+    shown = smallest_shown(0.05, 8, tests)
+    found = [change(shown + 0.05 * rng.normal(size=8)).p for _ in range(2000)]
+    assert abs(np.mean([p is not None and p < 0.05 / tests for p in found]) - 0.8) < 0.03
+    if tests == 1:
+        assert smallest_shown(1.0, 8) == pytest.approx(1.156, abs=2e-3)  # G*Power: d = 1.156
+
+
+@pytest.mark.parametrize("variances", [(0.02, 0.02), (0.03, 0.01), (0.0, 0.03)])
+def test_one_specimen_and_one_split_lie_in_the_prediction_interval(variances: tuple[float, float]) -> None:
+    rng = np.random.default_rng(7)
+    of_seed, of_split = variances
+
+    def accuracies(seeds: int, splits: int) -> Any:
+        return 0.7 + of_seed * rng.normal(size=(seeds, 1)) + of_split * rng.normal(size=(seeds, splits))
+
+    held = []
+    for _ in range(800):
+        low, high = prediction(accuracies(8, 10))
+        assert low is not None and high is not None
+        held.append(low <= accuracies(1, 1).item() <= high)
+    assert abs(np.mean(held) - 0.95) < 0.025
+    # one split a seed: t S sqrt(1 + 1/n)
+    one = np.array([[0.6], [0.7], [0.8]])
+    assert prediction(one) == pytest.approx((0.7 - 4.302653 * 0.1 * np.sqrt(4 / 3), 1.0))
+    assert prediction(one[:2]) == prediction(np.full((3, 2), 0.7)) == (None, None)

@@ -243,7 +243,10 @@ def known_files(plan: Plan) -> set[str]:
 FULL = {
     "multiverse": {
         "seeds": [1, 2, 3],
-        "alternatives": [{"question": "q", "answer": "a", "settings": {"md.steps": 600}}],
+        "alternatives": [
+            {"question": "q", "answer": "a", "settings": {"md.steps": 600}},
+            {"question": "q", "answer": "b", "settings": {"learning.C": 1.0}},
+        ],
     },
     "controls": [
         {"name": "as simulated"},
@@ -269,7 +272,9 @@ def test_every_file_that_the_evaluation_reads_is_one_that_a_step_makes():
             named = files_in(plan.settings(stage, digest))
             assert named and set(named) <= files, stage
     assert all(one["accuracy"] in files for one in plan.evaluation.multiverse)
-    assert [one["default"] for one in plan.evaluation.multiverse] == [True, False]
+    assert [one["default"] for one in plan.evaluation.multiverse] == [True, False, False]
+    # splits are paired only where the specimens are the study's
+    assert [one["same_specimens"] for one in plan.evaluation.multiverse] == [True, False, True]
     # a file is asked for once, of a plan that has the specimen
     for digest in plan.steps["descriptors"]:
         image = plan.input_digest("descriptors", digest)
@@ -584,15 +589,16 @@ def test_words_of_the_figures_are_in_no_digest_of_what_is_computed():
 def test_the_workflow_resolves_each_part_of_the_extended_study(target, resolve):
     jobs = resolve(ROOT / "config/extended.yaml", target=target).jobs
     seeds = {"evaluation": 8, "multiverse": 3, "controlled": 8, "robustness": 8}[target]
-    alternative = {"multiverse": 2, "controlled": 1}.get(target, 0)  # fixed density; other velocities; of three seeds
-    assert jobs["heating"] == seeds + 3 * alternative
-    again = 1 if target == "multiverse" else 0  # redrawn velocities continue the same heating
-    assert jobs["rt_treatment"] == seeds + 3 * (alternative + again)
+    # fixed density and other velocities, of three seeds; fixed density, of all
+    others = {"multiverse": 2 * 3, "controlled": 8}.get(target, 0)
+    assert jobs["heating"] == seeds + others
+    again = 3 if target == "multiverse" else 0  # redrawn velocities continue the same heating
+    assert jobs["rt_treatment"] == seeds + others + again
     assert jobs[target] == 1
     expected = {
         "evaluation": {"descriptors": 16, "evaluate": 1, "learning": None, "sweep": None},
         "multiverse": {"learning": 23, "descriptors": None},
-        "controlled": {"controls": 1, "descriptors": 16 + 6 + 8 + 6 + 6, "preparation": 12},
+        "controlled": {"controls": 1, "descriptors": 16 + 16 + 8 + 6 + 6, "preparation": 12},
         "robustness": {"sweep": 10, "micrograph": None, "exit_wave": 16 * 4 + 16},
     }[target]
     assert {name: jobs.get(name) for name in expected} == expected

@@ -27,7 +27,7 @@ from support.workflow import PLAN, SILICON, contents, copied, outer, path, ran, 
 
 pytestmark = pytest.mark.slow
 
-COLUMNS = "features,degrees,model,split,training,foci,accuracy,ci_low,ci_high,n_test,n_splits"
+COLUMNS = "features,degrees,model,split,training,foci,accuracy,ci_low,ci_high,n_test,n_splits,by_seed"
 
 
 @pytest.fixture

@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from persistem.errors import PersistemError
-from persistem.learning.rows import available, candidates, key_of, label, read_described
+from persistem.evaluation.curves import permutation_test
+from persistem.learning.rows import Described, available, candidates, key_of, label, read_described, representative
 from persistem.learning.validation import nested, tabulate
 from persistem.store.files import atomic, read_json
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 
 def controls_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
     """Write accuracy by nested cross-validation, one model per defocus, of each control and row as JSON.
 
-    ``settings``: ``states``, ``rows``, ``C``, ``models``, ``in_focus`` (Å), ``size`` (px) and ``controls``, each with
-    ``name`` and ``sources`` (specimen, state, seeds, path of the descriptors, summary); paths are relative
-    to ``root``. Written: ``controls`` with ``seeds``, ``defoci``, ``densities`` (g/cm³, by state) and ``rows``.
-    Raises PersistemError, naming the control, if it cannot be evaluated.
+    ``settings``: ``states``, ``rows``, ``C``, ``models``, ``in_focus`` (Å), ``size`` (px), ``permutations`` and
+    ``controls``, each with ``name`` and ``sources`` (specimen, state, seeds, path of the descriptors, summary); paths
+    are relative to ``root``. Written: ``controls`` with ``seeds``, ``defoci``, ``densities`` (g/cm³, by state),
+    ``rows``, and ``permutation``, the test of each main row against chance (``curves.permutation_test`` without its
+    null). Raises PersistemError, naming the control, if it cannot be evaluated.
     """
     listed = []
     for control in settings["controls"]:
@@ -50,7 +52,15 @@ def _control(control: dict[str, Any], settings: dict[str, Any], root: Path, jobs
         "defoci": sorted({float(d) for d in described.crops.defocus}),
         "densities": _densities(control["sources"], settings["states"], root),
         "rows": tables,
+        "permutation": [_against_chance(described, row, settings, jobs) for row in rows if row["main"]],
     }
+
+
+def _against_chance(described: Described, row: dict[str, Any], settings: dict[str, Any], jobs: int) -> dict[str, Any]:
+    candidate = representative(row, settings["C"], settings["models"])
+    data = (described.X, described.crops, candidate, "per-defocus", settings["permutations"])
+    test = permutation_test(*data, jobs=jobs)
+    return key_of(row) | {key: value for key, value in test.items() if key != "null"}
 
 
 def _densities(sources: list[dict[str, Any]], states: list[str], root: Path) -> dict[str, float]:

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     Outcome = dict[tuple[str, str], NDArray[np.bool_]]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 2
+VERSION = 3
 
 KEYS = ("features", "degrees", "model", "split", "training", "foci")
-COLUMNS = (*KEYS, "accuracy", "ci_low", "ci_high", "n_test", "n_splits")
+COLUMNS = (*KEYS, "accuracy", "ci_low", "ci_high", "n_test", "n_splits", "by_seed")
 TRAININGS = ("pooled", "per-defocus")
 
 
@@ -131,8 +131,9 @@ def accuracy_table(
       shows the luck of the draw and not how specimens differ;
     - leave-seed-out: held-out seeds; ci is the 95 % interval of the mean, ``intervals.interval``.
 
-    ci is None below three repetitions or seeds, and where all seeds agree. ``n_test`` counts the crops tested over
-    all ``n_splits`` splits. A split that the seeds do not allow has no rows, nor has ``in-focus`` if no defocus is in
+    ci is None below three repetitions or seeds, and where all seeds agree. ``by_seed`` is the accuracy of every split,
+    by the MD seed that is tested, as ``by_seed_text`` writes it. ``n_test`` counts the crops tested over all
+    ``n_splits`` splits. A split that the seeds do not allow has no rows, nor has ``in-focus`` if no defocus is in
     focus. Raises PersistemError if neither split is possible.
     """
     from joblib import Parallel, delayed
@@ -166,8 +167,23 @@ def accuracy_table(
                     for foci, selected in selections.items():
                         if divisions and selected.any():
                             key = dict(zip(KEYS, (recipe, degrees, model, name, training, foci), strict=True))
-                            rows.append(key | _accuracy(divisions, correct, selected, name))
+                            tested = [int(seed[division.test[0]]) for division in divisions]
+                            rows.append(key | _accuracy(divisions, tested, correct, selected, name))
     return rows
+
+
+def by_seed_text(values: Mapping[int, list[float]]) -> str:
+    """Accuracies by seed, a value for each split, as one cell of a table: ``1: 0.75 0.7083; 2: 0.6875 0.75``.
+
+    Splits of different seeds are in the same order: the nth of each is its nth repetition.
+    """
+    return "; ".join(f"{seed}: {' '.join(f'{value:.6g}' for value in of)}" for seed, of in sorted(values.items()))
+
+
+def read_by_seed(text: Any) -> dict[str, list[float]]:
+    """What ``by_seed_text`` wrote; empty if the cell is empty."""
+    seeds = (part.split(":") for part in str(text or "").split(";") if part.strip())
+    return {seed.strip(): [float(value) for value in values.split()] for seed, values in seeds}
 
 
 def outcome(
@@ -192,14 +208,16 @@ def outcome(
 
 
 def _accuracy(
-    splits: list[Split], correct: list[NDArray[np.bool_]], selected: NDArray[np.bool_], name: str
+    splits: list[Split], seeds: list[int], correct: list[NDArray[np.bool_]], selected: NDArray[np.bool_], name: str
 ) -> dict[str, Any]:
     """Mean accuracy on the selected crops, its interval, and the numbers of crops and splits."""
     groups: dict[int, list[float]] = {}
+    by_seed: dict[int, list[float]] = {}
     n_test = 0
-    for split, hits in zip(splits, correct, strict=True):
+    for split, seed, hits in zip(splits, seeds, correct, strict=True):
         hits = hits[selected[split.test]]
         groups.setdefault(split.group, []).append(float(hits.mean()))
+        by_seed.setdefault(seed, []).append(float(hits.mean()))
         n_test += len(hits)
     values = np.array([np.mean(v) for v in groups.values()])
     low = high = None
@@ -207,7 +225,8 @@ def _accuracy(
         ends = percentiles(values) if name == "random" else interval(values, 0.0, 1.0)
         low, high = (None if end is None else round(end, 6) for end in ends)
     accuracy = round(float(values.mean()), 6)
-    return {"accuracy": accuracy, "ci_low": low, "ci_high": high, "n_test": n_test, "n_splits": len(splits)}
+    counts = {"n_test": n_test, "n_splits": len(splits), "by_seed": by_seed_text(by_seed)}
+    return {"accuracy": accuracy, "ci_low": low, "ci_high": high} | counts
 
 
 def _check_sources(sources: list[Source], states: list[str]) -> None:

@@ -60,9 +60,14 @@ def evaluation_figures(plan: Plan) -> dict[str, dict[str, Any]]:
     if asked is None:
         return {}
     settings: dict[str, dict[str, Any]] = {name: {"evaluation": evaluated.evaluation} for name in EVALUATION_FIGURES}
-    settings["multiverse"] = {"states": states_of(plan.study), "alternatives": evaluated.multiverse}
+    settings["multiverse"] = {
+        "states": states_of(plan.study),
+        "test_fraction": plan.study.learning.test_fraction,
+        "alternatives": evaluated.multiverse,
+    }
     about = {control.name: control.about for control in asked.controls}
-    settings["controls"] = {"controls": evaluated.controls or None, "about": about}
+    tested = [{"row": row.name, "task": row.task} for row in asked.rows if row.main]
+    settings["controls"] = {"controls": evaluated.controls or None, "about": about, "tested": tested}
     settings["robustness"]["sweeps"] = [
         {"path": evaluated.sweeps[sweep.name], "title": sweep.title, "axis": sweep.axis} for sweep in asked.sweeps
     ]
@@ -106,7 +111,7 @@ class _Planning:
             {"name": control.name, "sources": self._controlled(k, control, describing)}
             for k, control in enumerate(self.asked.controls)
         ]
-        settings = self.common | {"size": first, "controls": listed}
+        settings = self.common | {"size": first, "controls": listed, "permutations": self.asked.permutations}
         return paths.path("controls", self.plan.add("controls", controls.VERSION, settings, **_classifying()))
 
     def sweep(self, k: int) -> str:
@@ -156,24 +161,27 @@ class _Planning:
         where = "evaluation.multiverse"
         recipe = self.study.features[name].model_dump(mode="json", exclude_unset=True)
         base = variant(with_seeds(self.plain, asked.seeds, where), {"features": {name: recipe}}, where)
-        as_it_is = self._accuracy(base, name, where)
-        listed = [_listed("as it is", "the study", True, as_it_is)]
+        as_it_is, specimens = self._accuracy(base, name, where)
+        listed = [_listed("as it is", "the study", True, as_it_is, True)]
         for k, alternative in enumerate(asked.alternatives):
             here = f"{where}.alternatives[{k}] ({alternative.answer})"
-            accuracy = self._accuracy(variant(base, alternative.settings, here), name, here)
+            accuracy, others = self._accuracy(variant(base, alternative.settings, here), name, here)
             if accuracy == as_it_is:
                 raise PersistemError(f"{here}: {', '.join(alternative.settings)} makes no difference to the study")
-            listed.append(_listed(alternative.question, alternative.answer, False, accuracy))
+            listed.append(_listed(alternative.question, alternative.answer, False, accuracy, others == specimens))
         return listed
 
-    def _accuracy(self, study: Study, recipe: str, where: str) -> str:
-        learned = self.plan.variant(study, learned=True).learning
-        if recipe not in learned:
+    def _accuracy(self, study: Study, recipe: str, where: str) -> tuple[str, list[str]]:
+        """The accuracy table of a variant, and the digests of its specimens."""
+        plan = self.plan.variant(study, learned=True)
+        if recipe not in plan.learning:
             raise PersistemError(
                 f"{where}: needs the recipe {recipe} and two states; there are recipes {', '.join(study.features)} and"
                 f" states {', '.join(states_of(study))}"
             )
-        return paths.path("learning", learned[recipe])
+        return paths.path("learning", plan.learning[recipe]), [
+            plan.digest("specimens", s.name) for s in plan.classified
+        ]
 
     def _controlled(self, k: int, control: Control, describing: dict[str, Any]) -> list[dict[str, Any]]:
         where = f"evaluation.controls[{k}] ({control.name})"
@@ -254,8 +262,8 @@ def _path(plan: Plan, stage: str, record: dict[str, Any], recipe: str = "", defo
     return paths.path(stage, plan.digest(stage, record["specimen"], recipe), record["specimen"], defocus)
 
 
-def _listed(question: str, answer: str, default: bool, accuracy: str) -> dict[str, Any]:
-    return {"question": question, "answer": answer, "default": default, "accuracy": accuracy}
+def _listed(question: str, answer: str, default: bool, accuracy: str, same: bool) -> dict[str, Any]:
+    return {"question": question, "answer": answer, "default": default, "accuracy": accuracy, "same_specimens": same}
 
 
 def records(plan: Plan) -> list[dict[str, Any]]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from persistem.learning.accuracy import read_by_seed
+from persistem.learning.intervals import prediction
+
 #: The paper's two states, in the order of their labels.
 STATES = ("amorphous", "liquid")
 
@@ -158,10 +161,13 @@ def comparison(
     """Each of the paper's accuracies beside ours, one row per split.
 
     ``accuracy`` are rows of ``accuracy.csv`` of any recipes. Rows of ``recipe`` with one model for all foci, as in the
-    paper, are used. A row has model, degrees, foci, split, ``paper``, ``ours``, ``ci_low``, ``ci_high`` and
-    ``agreement``: "agrees" if the paper's value lies within our interval and chance does not; "undecided" if both do;
-    "higher" or "lower" (ours) if the paper's value does not; "no interval"; or "not in this study" if ``ours`` is None,
-    as in a study of other ``states``.
+    paper, are used. A row has model, degrees, foci, split, ``paper``, ``ours`` (None if the study has none, as one of
+    other ``states``), the interval of our mean as ``ci_low`` and ``ci_high``, and, of the random split, ``one_low`` and
+    ``one_high``: ``intervals.prediction``, of one specimen pair and one split, which is what the paper states.
+
+    ``agreement`` is "agrees" if this interval holds the paper's value and not chance; "undecided" if it holds both;
+    "higher" or "lower" (ours) if it does not hold the paper's; "no interval"; or "not in this study". Beside
+    leave-seed-out, which estimates something else than the paper, it is None.
     """
     rows_of_states = accuracy if tuple(states) == STATES else ()
     ours = {
@@ -175,15 +181,28 @@ def comparison(
         for split in ("random", "leave-seed-out"):
             row = ours.get((split, *key.values()), {})
             value, low, high = (number(row.get(k)) for k in ("accuracy", "ci_low", "ci_high"))
+            one = one_specimen(row) if split == "random" else (None, None)
+            agreement = _agreement(stated["accuracy"], value, *one)
+            if split != "random" and value is not None:
+                agreement = None
             rows.append(
                 key
                 | {"split": split, "paper": stated["accuracy"], "ours": value, "ci_low": low, "ci_high": high}
-                | {"agreement": _agreement(stated["accuracy"], value, low, high)}
+                | {"one_low": one[0], "one_high": one[1], "agreement": agreement}
             )
     return rows
 
 
-def _agreement(paper: float, ours: float | None, low: float | None, high: float | None) -> str:
+def one_specimen(row: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """The 95 % interval of one specimen pair and one split, of a row of the random split in ``accuracy.csv``."""
+    values = list(read_by_seed(row.get("by_seed")).values())
+    if not values or len({len(of) for of in values}) > 1:
+        return None, None
+    low, high = prediction(values)
+    return (None, None) if low is None or high is None else (round(low, 6), round(high, 6))
+
+
+def _agreement(paper: float, ours: float | None, low: float | None, high: float | None) -> str | None:
     if ours is None:
         return "not in this study"
     if low is None or high is None:

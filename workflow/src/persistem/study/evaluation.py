@@ -97,7 +97,9 @@ class Row(Section):
         ..., "candidates: descriptors side by side, see persistem.descriptors.crops", source=OURS, min_length=1
     )
     main: Flag = given(
-        False, "also in learning curves, permutation test and robustness, by the last of its blocks", source=OURS
+        False,
+        "also in learning curves, permutation test and robustness, by the last of its blocks, and tested in controls",
+        source=OURS,
     )
 
 

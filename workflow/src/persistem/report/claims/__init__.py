@@ -1,14 +1,17 @@
 """What the paper says in words, decided by the numbers of a study.
 
-A claim is split into *cases*: the same comparison for each seed, model, split, temperature and so on. It is
+A claim is split into *cases*: the same comparison for each model, split, temperature and so on. A case is as the paper
+says, or against it, if the 95 % interval over seeds of what is compared tells, in pairs of the same seed where there
+are any; else it is undecided. The claim is
 
-- "reproduced" if every case has the direction (or size) that the paper states,
-- "not reproduced" if none has,
-- "depends on" if some have; then with what separates the cases in which it holds from the others,
+- "reproduced" if every case is as the paper states,
+- "not reproduced" if every case is against it,
+- "depends on" if some are and some are against it; then with what separates the ones from the others,
+- "undecided" if cases are undecided and the others, if any, agree with each other,
 - "not in this study" if its subject was not computed.
 
-The estimates give the direction. If they have intervals, the evidence says how many of these lie apart, because with
-few seeds a direction may be chance. Numbers alone decide: each function states its criterion.
+Each case is judged at 95 % by itself. Sizes that the paper implies, such as what share of atoms makes a crystal, decide
+of one specimen too. Numbers alone decide: each function states its criterion.
 """
 
 from __future__ import annotations
@@ -47,17 +50,41 @@ def checklist(
             cases, evidence = none(f"the study has no state named {' or '.join(lacking)}")
         else:
             cases, evidence = DECIDE[claim["id"]](facts)
-        holding = sum(case.holds for case in cases)
-        status = "not in this study" if not cases else "depends on"
-        if cases and holding in (0, len(cases)):
-            status = "reproduced" if holding else "not reproduced"
-        depends = depends_on(cases) if status == "depends on" else None
+        status = status_of(cases)
+        depends = depends_on([case for case in cases if case.holds is not None]) if status == "depends on" else None
+        if status != "not in this study":
+            evidence = f"{evidence} {counted(cases)}".strip()
         rows.append({**claim, "status": status, "evidence": evidence, "depends_on": depends})
     return rows
 
 
+def status_of(cases: Sequence[Case]) -> str:
+    """The status of a claim with these cases."""
+    outcomes = {case.holds for case in cases}
+    if not outcomes:
+        return "not in this study"
+    if {True, False} <= outcomes:
+        return "depends on"
+    if None in outcomes:
+        return "undecided"
+    return "reproduced" if True in outcomes else "not reproduced"
+
+
+def counted(cases: Sequence[Case]) -> str:
+    """How many comparisons are decided, if some are not."""
+    outcomes = [case.holds for case in cases]
+    if None not in outcomes:
+        return ""
+    if len(outcomes) == 1:
+        return "The interval over seeds does not decide."
+    return (
+        f"Of {len(outcomes)} comparisons {outcomes.count(True)} are as the paper says beyond the scatter of seeds,"
+        f" {outcomes.count(False)} are against it and {outcomes.count(None)} are undecided."
+    )
+
+
 def depends_on(cases: list[Case]) -> str:
-    """The fewest properties that separate the cases that hold from the others, and briefly where the claim holds.
+    """The fewest properties that separate decided cases that hold from the others, and briefly where the claim holds.
 
     A long list is shortened to its exceptions if these are at most FEW; else to how many cases hold for each value of
     the property that separates best.
@@ -67,13 +94,13 @@ def depends_on(cases: list[Case]) -> str:
     for few in (c for size in range(1, len(names)) for c in combinations(names, size)):
         outcomes: dict[tuple[Any, ...], set[bool]] = {}
         for case in cases:
-            outcomes.setdefault(tuple(case.of.get(name) for name in few), set()).add(case.holds)
+            outcomes.setdefault(tuple(case.of.get(name) for name in few), set()).add(bool(case.holds))
         if all(len(holding) == 1 for holding in outcomes.values()):
             chosen = few
             break
     places: dict[bool, list[str]] = {True: [], False: []}
     for case in cases:
-        places[case.holds].append(" ".join(str(case.of.get(name)) for name in chosen))
+        places[bool(case.holds)].append(" ".join(str(case.of.get(name)) for name in chosen))
     holds, fails = (list(dict.fromkeys(places[outcome])) for outcome in (True, False))
     summary = f"holds for {listed(holds)}; not for {listed(fails)}"
     if len(holds) + len(fails) > FEW + 1:
@@ -87,7 +114,7 @@ def by_value(cases: list[Case], names: Sequence[str]) -> str:
     counts: dict[str, dict[str, list[bool]]] = {name: {} for name in names}
     for case in cases:
         for name in names:
-            counts[name].setdefault(str(case.of.get(name)), []).append(case.holds)
+            counts[name].setdefault(str(case.of.get(name)), []).append(bool(case.holds))
     odd = {
         name: sum(min(sum(holds), len(holds) - sum(holds)) for holds in values.values())
         for name, values in counts.items()
@@ -110,10 +137,8 @@ DECIDE: dict[str, Callable[[Facts], Verdict]] = {
     "svc-over-lr": learned.better("model", "SVC", "LR"),
     "focus-helps": learned.better("foci", "in-focus", "all"),
     "weights-farther": learned.weights_farther,
-    "first-order-regions": learned.regions("1", lambda own, other: own > other),
-    "zeroth-order-regions": learned.regions(
-        "0", lambda own, other: max(own, other) <= learned.SLIGHT * min(own, other)
-    ),
+    "first-order-regions": learned.regions("1", learned.commoner),
+    "zeroth-order-regions": learned.regions("0", learned.hardly_commoner),
     "filter-suffices": learned.filter_suffices,
 }
 #: Claims that need the paper's two states by name.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
+from math import log
+from statistics import fmean, stdev, variance
 from typing import Any, NamedTuple
 
+from persistem.learning.accuracy import read_by_seed
+from persistem.learning.intervals import LEVEL
 from persistem.report.paper import STATES, number
 
 AMORPHOUS, LIQUID = STATES
@@ -14,10 +17,13 @@ Row = Mapping[str, Any]
 
 
 class Case(NamedTuple):
-    """One comparison: what distinguishes it from the others, and whether it is as the paper says."""
+    """One comparison: what distinguishes it from the others, and whether it is as the paper says.
+
+    ``holds`` is None where the scatter of specimens leaves it undecided.
+    """
 
     of: dict[str, str]
-    holds: bool
+    holds: bool | None
 
 
 class Facts(NamedTuple):
@@ -87,27 +93,85 @@ def by_seed(rows: Iterable[Row], key: str) -> dict[Any, tuple[float, float]]:
     return {seed: (fmean(by_state[AMORPHOUS]), fmean(by_state[LIQUID])) for seed, by_state in both.items()}
 
 
+def told(values: Sequence[float], threshold: float = 0.0) -> bool | None:
+    """Whether the mean of values, one per seed, lies above a threshold, if its 95 % interval (Student's t) tells; or
+    None.
+
+    One value tells nothing, and two equal ones no more.
+    """
+    from scipy.special import stdtrit
+
+    n = len(values)
+    spread = stdev(values) if n > 1 else 0.0
+    if n < 2 or (n == 2 and not spread):
+        return None
+    half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * spread / n**0.5
+    above = fmean(values) - threshold
+    return None if abs(above) <= half else above > 0
+
+
+def side(values: Sequence[float], threshold: float) -> bool | None:
+    """The same of a threshold with a margin, far from what specimens have: one specimen is judged by it alone."""
+    return values[0] > threshold if len(values) == 1 else told(values, threshold)
+
+
+def more(these: Sequence[float], those: Sequence[float], groups: Iterable[Sequence[float]]) -> bool | None:
+    """Whether these exceed those; None where the scatter leaves it undecided.
+
+    A single specimen is taken to scatter, in proportion, as those of the ``groups`` that have several: an analysis of
+    variance of the logarithms, with one variance for all groups.
+    """
+    from scipy.special import stdtrit
+
+    if min(*these, *those) <= 0:
+        return None
+    several = [[log(value) for value in group] for group in groups if len(group) > 1 and min(group) > 0]
+    freedom = sum(len(group) - 1 for group in several)
+    if not freedom:
+        return None
+    pooled = sum((len(group) - 1) * variance(group) for group in several) / freedom
+    half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * (pooled * (1 / len(these) + 1 / len(those))) ** 0.5
+    above = fmean(map(log, these)) - fmean(map(log, those))
+    return None if abs(above) <= half else above > 0
+
+
+def index(a: float, b: float) -> float:
+    """How far one count exceeds another, from -1 to 1: half of their difference over their mean."""
+    return (a - b) / (a + b)
+
+
+def every(outcomes: Iterable[bool | None]) -> bool | None:
+    """Whether all hold: not if one fails, undecided if one is."""
+    listed = list(outcomes)
+    return False if False in listed else None if None in listed else True
+
+
+def alone(groups: Mapping[Any, Sequence[float]], unit: str = "K") -> str:
+    """The clause on groups with a single specimen."""
+    single = [f"{key} {unit}" for key, values in groups.items() if len(values) == 1]
+    return f"; one specimen at {listed(single)}" if single else ""
+
+
 def accuracies(
     facts: Facts, by: tuple[str, ...], dimension: str, recipe: str | None = None
-) -> dict[tuple[str, ...], dict[str, dict[str, Any]]]:
-    """Rows of one recipe, one model for all foci: by the values of ``by``, then by the value of ``dimension``."""
+) -> dict[tuple[str, ...], dict[str, dict[str, float]]]:
+    """Accuracies of one recipe, one model for all foci: by the values of ``by``, the value of ``dimension``, and seed.
+
+    The mean over seeds is under ``mean``.
+    """
     name = recipe or facts.study.get("recipe") or next(iter(facts.study.get("recipes") or [None]))
-    tables: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+    tables: dict[tuple[str, ...], dict[str, dict[str, float]]] = {}
     for row in facts.accuracy:
-        values = {key: number(row.get(key)) for key in ("accuracy", "ci_low", "ci_high")}
         pooled = row.get("features") == name and row.get("training") == "pooled"
-        if pooled and row.get("foci") in ("all", "in-focus") and values["accuracy"] is not None:
-            tables.setdefault(tuple(str(row.get(key)) for key in by), {})[str(row.get(dimension))] = values
+        value = number(row.get("accuracy"))
+        if pooled and row.get("foci") in ("all", "in-focus") and value is not None:
+            seeds = {seed: fmean(values) for seed, values in read_by_seed(row.get("by_seed")).items()}
+            tables.setdefault(tuple(str(row.get(key)) for key in by), {})[str(row.get(dimension))] = seeds | {
+                "mean": value
+            }
     return tables
 
 
-def tally(apart: list[int], one: Row, other: Row) -> None:
-    """Count, in ``apart``, pairs of intervals that do not overlap and all pairs of intervals."""
-    if None not in (one["ci_low"], one["ci_high"], other["ci_low"], other["ci_high"]):
-        apart[0] += one["ci_high"] < other["ci_low"] or other["ci_high"] < one["ci_low"]
-        apart[1] += 1
-
-
-def overlap(apart: list[int]) -> str:
-    """The sentence about the pairs that ``tally`` counted."""
-    return f"{apart[0]} of {apart[1]} pairs of intervals lie apart" if apart[1] else "there are no intervals"
+def gains(one: Mapping[str, float], other: Mapping[str, float]) -> list[float]:
+    """The first accuracy less the second, seed by seed; none unless both have the same seeds."""
+    return [one[seed] - other[seed] for seed in one if seed != "mean"] if one.keys() == other.keys() else []

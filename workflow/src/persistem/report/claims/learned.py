@@ -16,12 +16,14 @@ from persistem.report.claims.cases import (
     Verdict,
     accuracies,
     by_seed,
+    every,
+    gains,
+    index,
     listed,
     none,
-    overlap,
     span,
     superlevel,
-    tally,
+    told,
 )
 from persistem.report.paper import STATES, number
 
@@ -32,61 +34,77 @@ LOSS = 0.02
 
 
 def degrees_order(facts: Facts) -> Verdict:
-    """The three accuracies over all foci ascend, for each model and split."""
-    cases, evidence, apart = [], [], [0, 0]
+    """The three accuracies over all foci ascend, for each model and split, as far as seeds tell."""
+    cases, evidence = [], []
     for (split, model, foci), rows in accuracies(facts, ("split", "model", "foci"), "degrees").items():
         if foci == "all" and {"0", "1", "0+1"} <= set(rows):
             three = [rows[degrees] for degrees in ("0", "1", "0+1")]
-            values = [row["accuracy"] for row in three]
-            cases.append(Case({"split": split, "model": model}, values[0] < values[1] < values[2]))
+            ascends = every(told(gains(higher, lower)) for lower, higher in pairwise(three))
+            cases.append(Case({"split": split, "model": model}, ascends))
+            values = [row["mean"] for row in three]
             evidence.append(f"{', '.join(f'{v:.3f}' for v in values)} ({model}, {split})")
-            for one, other in pairwise(three):
-                tally(apart, one, other)
     if not cases:
         return none("needs accuracies of degrees 0, 1 and 0+1")
-    return cases, f"Accuracy of 0th, 1st, 0th + 1st: {'; '.join(evidence)}; {overlap(apart)}."
+    return cases, f"Accuracy of 0th, 1st, 0th + 1st: {'; '.join(evidence)}."
 
 
 def better(dimension: str, better: str, worse: str) -> Callable[[Facts], Verdict]:
-    """One accuracy is above the other, for each split, degrees, and model or foci."""
+    """One accuracy is above the other, for each split, degrees, and model or foci, as far as seeds tell."""
 
     def decide(facts: Facts) -> Verdict:
         by = tuple(key for key in ("split", "degrees", "model", "foci") if key != dimension)
-        cases, gains, apart = [], [], [0, 0]
+        cases, means = [], []
         for values, rows in accuracies(facts, by, dimension).items():
             if better in rows and worse in rows:
-                gains.append(rows[better]["accuracy"] - rows[worse]["accuracy"])
+                means.append(rows[better]["mean"] - rows[worse]["mean"])
                 named = {
                     key: f"degrees {value}" if key == "degrees" else value
                     for key, value in zip(by, values, strict=True)
                 }
-                cases.append(Case(named, gains[-1] > 0))
-                tally(apart, rows[better], rows[worse])
+                cases.append(Case(named, told(gains(rows[better], rows[worse]))))
         if not cases:
             return none(f"needs accuracies of {better} and {worse}")
-        gain = f"{better} minus {worse}: mean {fmean(gains):+.3f}, {span(gains, '+.3f')}"
-        return cases, f"{gain} over {len(cases)} comparisons; {overlap(apart)}."
+        gain = f"{better} minus {worse}: mean {fmean(means):+.3f}, {span(means, '+.3f')}"
+        return cases, f"{gain} over {len(cases)} comparisons."
 
     return decide
 
 
 def weights_farther(facts: Facts) -> Verdict:
-    """The lifetime averaged over a state's bins by |weight| is longer for amorphous, in every model and degree."""
+    """The lifetime averaged over a state's bins by |weight| is longer for amorphous, in every model and degree.
+
+    Always undecided: there is one classifier of all seeds, and nothing says how its weights scatter.
+    """
     cases, evidence = [], []
     for row in facts.rows("figure-6", "distance"):
         a, b = number(row.get(AMORPHOUS)), number(row.get(LIQUID))
         if superlevel(row) and a is not None and b is not None:
             case = {"degree": f"degree {row.get('degree')}", "model": str(row.get("model"))}
             case["trained on"] = f"degrees {row.get('degrees')}"
-            cases.append(Case(case, a > b))
+            cases.append(Case(case, None))
             evidence.append(f"{a:.1f} and {b:.1f} ({case['degree']}, {case['model']}, trained on {case['trained on']})")
     if not cases:
         return none("needs weights of models trained on superlevel diagrams")
-    return cases, f"Mean lifetime weighted by |w| in grey levels, amorphous and liquid: {'; '.join(evidence)}."
+    return cases, (
+        f"Mean lifetime weighted by |w| in grey levels, amorphous and liquid: {'; '.join(evidence)}; each of one"
+        " classifier that was trained on all seeds, so nothing says how it scatters."
+    )
 
 
-def regions(degree: str, holds: Callable[[float, float], bool]) -> Callable[[Facts], Verdict]:
-    """Pairs per crop in a state's region: in crops of that state against crops of the other, for each seed.
+def commoner(values: list[float]) -> bool | None:
+    """Whether pairs are commoner in a region's own state, from ``index`` of own and other of each seed."""
+    return told(values)
+
+
+def hardly_commoner(values: list[float]) -> bool | None:
+    """Whether pairs are within SLIGHT as common in both states; None if the seeds' interval has more and less."""
+    limit = index(SLIGHT, 1)
+    above = told(values, limit)
+    return every((told(values, -limit), None if above is None else not above))
+
+
+def regions(degree: str, holds: Callable[[list[float]], bool | None]) -> Callable[[Facts], Verdict]:
+    """Pairs per crop in a state's region: in crops of that state against crops of the other, over seeds.
 
     For the regions of the weights, which the paper means, and the regions of the patterns, which the figure shows.
     """
@@ -95,15 +113,13 @@ def regions(degree: str, holds: Callable[[float, float], bool]) -> Callable[[Fac
         rows = [row for row in facts.rows("figure-7", "counts") if str(row.get("degree")) == degree and superlevel(row)]
         cases, evidence = [], []
         for kind, own in product(("weight", "pattern"), STATES):
-            ratios = []
             region_rows = [row for row in rows if row.get("of", "pattern") == kind and row.get("region") == own]
-            for seed, (a, b) in by_seed(region_rows, "per_crop").items():
-                own_pairs, other_pairs = (a, b) if own == AMORPHOUS else (b, a)
-                if own_pairs or other_pairs:  # a region that is empty in both says nothing
-                    case = {"weights or patterns": f"{kind}s", "region": f"{own} region", "seed": f"seed {seed}"}
-                    cases.append(Case(case, holds(own_pairs, other_pairs)))
-                    ratios.append(own_pairs / other_pairs if other_pairs else float("inf"))
-            if ratios:
+            counts = [(a, b) if own == AMORPHOUS else (b, a) for a, b in by_seed(region_rows, "per_crop").values()]
+            counts = [(a, b) for a, b in counts if a or b]  # a region that is empty in both says nothing
+            if counts:
+                case = {"weights or patterns": f"{kind}s", "region": f"{own} region"}
+                cases.append(Case(case, holds([index(a, b) for a, b in counts])))
+                ratios = [a / b if b else float("inf") for a, b in counts]
                 evidence.append(f"{span(ratios, '.3g')} for the {own} region of the {kind}s")
         if not cases:
             return none(f"needs the strongest regions of degree {degree} and diagrams of both states of one seed")
@@ -116,27 +132,29 @@ def regions(degree: str, holds: Callable[[float, float], bool]) -> Callable[[Fac
 
 
 def filter_suffices(facts: Facts) -> Verdict:
-    """With noise and the filter at most LOSS of the noise-free accuracy is lost; all degrees together, all foci.
+    """With noise and the filter at most LOSS of the noise-free accuracy is lost, as far as seeds tell.
 
+    All degrees together, all foci.
     The evidence says what the filter adds to the accuracy with noise, and which doses and filters were tried: the
     verdict covers no others.
     """
-    cases, evidence, gains, tried = [], [], [], []
+    cases, evidence, changes, tried = [], [], [], []
     for clean, noisy, filtered in noise_recipes(facts.study.get("recipes") or {}):
         dose, low_pass = _detector(facts, filtered)
         tables = [accuracies(facts, ("split", "model", "foci"), "degrees", name) for name in (clean, noisy, filtered)]
         for key in (k for k in tables[0] if k[2] == "all" and all(k in table for table in tables)):
-            values = [rows[max(rows, key=len)]["accuracy"] for rows in (table[key] for table in tables)]
+            three = [rows[max(rows, key=len)] for rows in (table[key] for table in tables)]
+            values = [row["mean"] for row in three]
             case = {"split": key[0], "model": key[1], "dose": dose, "filter": low_pass, "recipe": filtered}
-            cases.append(Case(case, values[2] >= values[0] - LOSS))
-            gains.append(values[2] - values[1])
+            cases.append(Case(case, told(gains(three[2], three[0]), -LOSS)))
+            changes.append(values[2] - values[1])
             tried.append(f"{dose} with {low_pass}")
             evidence.append(f"{', '.join(f'{v:.3f}' for v in values)} ({key[0]}, {key[1]}, {filtered})")
     if not cases:
         return none("needs three recipes that differ in noise only: without, with, and with a low-pass filter")
     return cases, (
         f"Accuracy without noise, with noise, with noise and filter: {'; '.join(evidence)}; the filter changes that"
-        f" with noise by {span(gains, '+.3f')}; only {listed(dict.fromkeys(tried))} was tried."
+        f" with noise by {span(changes, '+.3f')}; only {listed(dict.fromkeys(tried))} was tried."
     )
 
 

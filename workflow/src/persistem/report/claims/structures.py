@@ -7,17 +7,25 @@ from itertools import pairwise
 from math import inf
 from statistics import fmean
 
+from persistem.learning.accuracy import read_by_seed
+from persistem.learning.intervals import interval
 from persistem.report.claims.cases import (
     AMORPHOUS,
     Case,
     Facts,
     Verdict,
+    alone,
     by_seed,
     by_temperature,
+    every,
+    index,
     listed,
+    more,
     near,
     none,
+    side,
     span,
+    told,
 )
 from persistem.report.paper import number
 
@@ -40,19 +48,21 @@ PLACES = {"the slab's centre": "from_centre_A", "its exit face": "from_exit_face
 
 
 def crystal_kept(facts: Facts) -> Verdict:
-    """Hot specimens below MELT have at least ON_SITE of their atoms on their sites, hotter ones have fewer."""
+    """Hot specimens below MELT have at least ON_SITE of their atoms on their sites, hotter ones have fewer.
+
+    Several specimens of a temperature are judged by their interval, one by ON_SITE alone.
+    """
     shares = by_temperature(facts.checks, "on_site")
     if not shares or min(shares) >= MELT or max(shares) < MELT:
         return none(f"needs displacements from the crystal at {MELT} K and at a lower temperature, before RT")
-    cases = [
-        Case({"temperature": f"{t} K"}, all((v >= ON_SITE) == (t < MELT) for v in values))
-        for t, values in shares.items()
-    ]
+    kept = {t: side(values, ON_SITE) for t, values in shares.items()}
+    cases = [Case({"temperature": f"{t} K"}, None if on is None else on == (t < MELT)) for t, on in kept.items()]
     evidence = ", ".join(f"{fmean(values):.3g} at {t} K" for t, values in shares.items())
-    lost = [f"{t} K" for t, values in shares.items() if t < MELT and min(values) < ON_SITE]
+    lost = [f"{t} K" for t, on in kept.items() if t < MELT and on is False]
     return cases, (
         f"Share of atoms within half a bond of their lattice site before RT: {evidence}; a crystal has {ON_SITE:g}"
-        + (f", which is lost at {listed(lost)} too." if lost else ".")
+        + (f", which is lost at {listed(lost)} too" if lost else "")
+        + f"{alone(shares)}."
     )
 
 
@@ -60,17 +70,20 @@ def disorder_grows(facts: Facts) -> Verdict:
     """From each temperature to the next: atoms lie farther from their sites; the 3D diagram's peak is lower.
 
     Displacements are compared in the paper's range WARMED: above it there is no crystal to be displaced from, and atoms
-    of a melt go farther the longer it lasts.
+    of a melt go farther the longer it lasts. A temperature of one specimen is taken to scatter as the others, see
+    ``more``.
     """
     cases, evidence = [], []
     for measure, rows, key, sign, (lowest, highest) in (
         ("displacement over bond length", facts.checks, "lindemann", 1, WARMED),
         ("height of the 3D diagram's peak", facts.rows("figure-1", "panels"), "sharpness", -1, (0, inf)),
     ):
-        means = {t: fmean(values) for t, values in by_temperature(rows, key).items()}
+        values = by_temperature(rows, key)
+        means = {t: fmean(of) for t, of in values.items()}
         judged = {t: value for t, value in means.items() if lowest <= t <= highest}
-        for (low, before), (high, after) in pairwise(judged.items()):
-            grows = sign * (after - before) > 0
+        for low, high in pairwise(judged):
+            less, greater = (low, high) if sign > 0 else (high, low)
+            grows = more(values[greater], values[less], values.values())
             cases.append(Case({"measure": measure, "temperatures": f"{low} to {high} K"}, grows))
         if len(judged) > 1:
             hotter = {t: value for t, value in means.items() if t > highest}
@@ -85,7 +98,11 @@ def _at(values: dict[int, float]) -> str:
 
 
 def peaks_return(facts: Facts) -> Verdict:
-    """After RT the peak is at least RETURNED of the sharpest of all and, at 1000 and 4000 K, higher than before RT."""
+    """After RT the peak is at least RETURNED of the sharpest of all and, at 1000 and 4000 K, higher than before RT.
+
+    RETURNED alone decides of one specimen; a temperature of one specimen is taken to scatter as the others, see
+    ``more``.
+    """
     panels = facts.rows("figure-1", "panels")
     hot, treated = by_temperature(panels, "sharpness"), by_temperature(panels, "sharpness", rt=True)
     shown = [t for t in (1000, 4000, 6000) if t in hot and t in treated]
@@ -95,8 +112,10 @@ def peaks_return(facts: Facts) -> Verdict:
     cases, evidence = [], []
     for t in shown:
         before, after = fmean(hot[t]), fmean(treated[t])
-        returned = after >= RETURNED * highest and (t == 6000 or after > before)
-        cases.append(Case({"temperature": f"{t} K"}, returned == (t != 6000)))
+        high = side(treated[t], RETURNED * highest)
+        groups = [*hot.values(), *treated.values()]
+        returned = high if t == 6000 else every((high, more(treated[t], hot[t], groups)))
+        cases.append(Case({"temperature": f"{t} K"}, None if returned is None else returned == (t != 6000)))
         evidence.append(f"from {before:.3g} to {after:.3g} at {t} K")
     return cases, f"Height of the 3D diagram's peak before and after RT: {', '.join(evidence)} (highest {highest:.3g})."
 
@@ -138,9 +157,10 @@ def _gaps(at: float | None, midpoints: list[float]) -> list[float]:
 def surface_peaks(facts: Facts) -> Verdict:
     """At most VANISHED of the density of pairs near a peak is left in the periodic diagram.
 
-    Judged only if a surface makes a peak at all: if the open diagram has more pairs than the periodic one by at least
-    SURFACE of its own. Then most pairs may still come from the bulk, which the claim denies. If there are as many pairs
-    without a surface, as in a melt, there is no surface peak and nothing can vanish.
+    Each specimen is judged by these sizes alone. Judged only if a surface makes a peak at all: if the open diagram has
+    more pairs than the periodic one by at least SURFACE of its own. Then most pairs may still come from the bulk, which
+    the claim denies. If there are as many pairs without a surface, as in a melt, there is no surface peak and nothing
+    can vanish.
     """
     cases, evidence, absent = [], [], []
     for row in facts.rows("figure-1", "panels"):
@@ -163,11 +183,13 @@ def surface_peaks(facts: Facts) -> Verdict:
         return none("needs 3D diagrams with and without a surface that have pairs near (1, 1.7) or (2, 2.4)")
     if not cases:
         return none(f"no 3D diagram has a peak of the surface near (1, 1.7) or (2, 2.4); {ratios}")
-    return cases, f"P{ratios[1:]}" + (f"; no peak of the surface at {listed(absent)}." if absent else ".")
+    return cases, f"P{ratios[1:]}" + (
+        f"; no peak of the surface at {listed(dict.fromkeys(absent))}." if absent else "."
+    )
 
 
 def optimal_volumes(facts: Facts) -> Verdict:
-    """More pairs per volume in the amorphous specimen of each seed; the evidence has them per mass too.
+    """More pairs per volume in the amorphous specimens, as far as seeds tell; the evidence has them per mass too.
 
     The seed whose amorphous diagram chose the region is judged only if there is no other.
     """
@@ -183,7 +205,7 @@ def optimal_volumes(facts: Facts) -> Verdict:
         fresh = {seed: pairs for seed, pairs in counts.items() if seed != around.get("seed")}
         how += ", judged in the others" if fresh else ", in which it is judged"
         counts = fresh or counts
-    cases = [Case({"seed": f"seed {seed}"}, a > b) for seed, (a, b) in counts.items()]
+    cases = [Case({}, told([index(a, b) for a, b in counts.values() if a or b]))]
     evidence = (
         f"Ratio of pairs per volume, amorphous to liquid: {span([a / b for a, b in counts.values() if b], '.3g')}"
     )
@@ -195,46 +217,44 @@ def optimal_volumes(facts: Facts) -> Verdict:
 def aadi_inseparable(facts: Facts) -> Verdict:
     """Classifiers trained on crop spectra: the interval of their accuracy over all foci holds chance and little above.
 
-    It fails if the interval lies above chance. An interval that holds chance but reaches BARELY times chance is too
-    wide and decides nothing: few specimens must not pass for states that are alike.
+    It fails if the interval over seeds (Student's t) lies above chance. An interval that holds chance but reaches
+    BARELY times chance is too wide and decides nothing: few specimens must not pass for states that are alike.
     """
     chance = 1 / max(2, len(facts.study.get("states") or ()))
     cases: list[Case] = []
-    wide = 0
-    accuracies: dict[str, list[tuple[float, float, float]]] = {}
+    found: dict[str, list[tuple[float, float, float]]] = {}
     for spectra, key in {"contrast removed": "accuracy", "absolute contrast": "accuracy_absolute"}.items():
         for row in facts.rows("figure-3", key):
-            low, value, high = (number(row.get(name)) for name in ("ci_low", "accuracy", "ci_high"))
-            if row.get("foci") != "all" or low is None or value is None or high is None:
+            seeds = [fmean(values) for values in read_by_seed(row.get("by_seed")).values()]
+            low, high = interval(seeds, 0.0, 1.0)
+            if row.get("foci") != "all" or low is None or high is None:
                 continue
             case = {"spectra": spectra, "split": str(row.get("split"))}
-            accuracies.setdefault(", ".join(case.values()), []).append((value, low, high))
-            if low > chance or high < BARELY * chance:
-                cases.append(Case(case | {"model": str(row.get("model"))}, low <= chance))
-            else:
-                wide += 1
-    if not accuracies:
-        return none("needs accuracies of crop spectra with intervals, from three seeds or three random splits")
+            found.setdefault(", ".join(case.values()), []).append((fmean(seeds), low, high))
+            holds = False if low > chance else True if high < BARELY * chance else None
+            cases.append(Case(case | {"model": str(row.get("model"))}, holds))
+    if not cases:
+        return none("needs accuracies of crop spectra of three seeds")
     evidence = "; ".join(
         f"{span([v for v, *_ in values], '.3f')} ({case}; intervals from {min(low for _, low, _ in values):.3f}"
         f" to {max(high for *_, high in values):.3f})"
-        for case, values in accuracies.items()
+        for case, values in found.items()
     )
-    evidence = f"ccuracy of models trained on spectra of crops: {evidence}; chance is {chance:.2g}"
-    if not cases:
-        return none(f"not decided: every interval has chance and reaches {BARELY * chance:.2g}; a{evidence}")
-    return cases, f"A{evidence}" + (f"; {wide} intervals with it are too wide to decide." if wide else ".")
+    return cases, (
+        f"Accuracy of models trained on spectra of crops: {evidence}; chance is {chance:.2g}, barely above it is"
+        f" {BARELY * chance:.2g}."
+    )
 
 
 def islands(key: str, what: str, sign: int) -> Callable[[Facts], Verdict]:
-    """The amorphous mean over in-focus crops and levels of each seed lies above (for sign -1 below) the liquid's."""
+    """The amorphous mean over in-focus crops and levels is above (for sign -1 below) the liquid's, if seeds tell."""
 
     def decide(facts: Facts) -> Verdict:
         means = by_seed(facts.rows("figure-4", "islands"), key)
-        cases = [Case({"seed": f"seed {seed}"}, sign * (a - b) > 0) for seed, (a, b) in means.items()]
-        if not cases:
+        if not means:
             return none("needs in-focus crops of both states of one seed")
         ratios = span([a / b for a, b in means.values() if b], ".3g")
-        return cases, f"{what}, ratio of amorphous to liquid: {ratios} over {len(cases)} seed{'s' * (len(cases) > 1)}."
+        cases = [Case({}, told([sign * index(a, b) for a, b in means.values() if a or b]))]
+        return cases, f"{what}, ratio of amorphous to liquid: {ratios} over {len(means)} seed{'s' * (len(means) > 1)}."
 
     return decide

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from statistics import stdev
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from persistem.learning.intervals import Change, change, holm, smallest_shown
 from persistem.report.figures.baselines import (
     INTERVALS,
     MAIN,
     TASKS,
     Row,
-    compare,
     error,
     evaluation,
     in_order,
+    listed,
     look,
     lowest,
-    said,
     sentence,
 )
 from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
@@ -30,20 +31,28 @@ if TYPE_CHECKING:
 TITLE = "What remains when one difference is taken away"
 ABOUT = (
     "The same classification on specimens or images that lack one of the differences between the states: where the"
-    " accuracy of a row falls, that difference is what it told the states apart by. A model for each defocus, all foci,"
-    " on unseen seeds. Thin lines: the first control of the same seeds, the states as they were simulated, with which a"
-    " control is compared. Below a control's name the densities of its states."
+    " accuracy of a row falls, the row lived on that difference, or on what else the control changes. A model for each"
+    " defocus, all foci, on unseen seeds. Thin lines: the first control of the same seeds, the states as they were"
+    " simulated. The rows named by the study (its main rows) are compared with it seed by seed (Student's paired t),"
+    " and with chance by permuting the states of specimens; no other row is tested. Stars: changed, with p below 0.05"
+    " after Holm's correction over all named rows of all controls. Below a control's name the densities of its states."
 )
 #: The rows to draw, if there are any of them; the JSON has all.
 SHOWN = (*MAIN, "texture", "phase-randomised", "persistence image", "all together")
 #: Bump when the figure changes for the same study.
-VERSION = 3
+VERSION = 4
+#: A named row has changed, or is told from chance, below this corrected p.
+ALPHA = 0.05
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
-    """Draw a line for each control and a panel for each task; ``settings``: ``controls``, path of a JSON.
+    """Draw a line for each control and a panel for each task.
 
-    numbers: ``finding``, ``controls`` (name, densities in g/cm³, rows) and ``changes`` from the first control.
+    ``settings``: ``controls``, path of a JSON; ``tested``, the rows to test (row, task); ``about`` by control. numbers:
+    ``finding``, ``controls`` (name, densities in g/cm³, rows), ``changes`` from the first control of the same seeds and
+    ``chance``, the named rows of each control against chance, with ``p`` corrected over the rows of the control. A
+    change of a named row has its interval, ``p`` corrected over all of them, ``verdict``, and ``smallest``, the change
+    that so many seeds that scatter so would have shown with 80 % power; in others these are None.
     """
     import matplotlib.pyplot as plt
 
@@ -62,16 +71,19 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     height = max(0.42, 0.13 * len(names) + 0.1)
     size = (PAGE, 0.9 + height * len(controls))
     figure, cells = plt.subplots(1, len(tasks), figsize=size, sharey=True, sharex=True, squeeze=False)
+    tested = [(row["row"], row["task"]) for row in settings.get("tested") or []]
+    changes = _changes(everything, tested)
+    chances = _chances(everything, tested)
+    told = {(c["control"], c["row"], c["task"]) for c in changes if c["verdict"] in ("above", "below")}
     for letter, axes, task in zip("ab", cells[0], tasks, strict=False):
-        _panel(axes, controls, task, names)
+        _panel(axes, controls, task, names, told)
         axes.axvline(chance, color="0.5", lw=0.7, ls=":")
         axes.set(xlim=(lowest(rows, chance), 1.015), xlabel="Accuracy on unseen seeds")
         axes.set_title(f"$\\bf{{({letter})}}$ {TASKS[task]}", loc="left")
     cells[0][0].set_yticks(range(len(controls)), [_label(control) for control in controls])
     _legend(figure, names)
 
-    changes = _changes(controls)
-    finding = _finding(changes)
+    finding = _finding(changes, chances)
     descriptions = settings.get("about") or {}
     described = " ".join(
         f"{control['name'][:1].upper()}{control['name'][1:]}: {descriptions[control['name']].rstrip('.')}."
@@ -86,11 +98,18 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     ]
     plain = [{key: value for key, value in change.items() if key not in ("before", "after")} for change in changes]
     caption = f"{finding} {described} {INTERVALS}. Dotted: chance."
-    return Drawing(figure, caption, {"finding": finding, "controls": shown, "changes": plain})
+    numbers = {"finding": finding, "controls": shown, "changes": plain, "chance": chances}
+    return Drawing(figure, caption, numbers)
 
 
-def _panel(axes: Axes, controls: Sequence[Mapping[str, Any]], task: str, names: list[str]) -> None:
-    """Rows beside each other within a control's line."""
+def _panel(
+    axes: Axes,
+    controls: Sequence[Mapping[str, Any]],
+    task: str,
+    names: list[str],
+    told: Container[tuple[str, str, str]],
+) -> None:
+    """Rows beside each other within a control's line, those in ``told`` with a star."""
     step = 0.78 / max(len(names), 2)
     first = _references(controls)
     for k, control in enumerate(controls):
@@ -98,6 +117,8 @@ def _panel(axes: Axes, controls: Sequence[Mapping[str, Any]], task: str, names: 
             y = k + step * (names.index(row["row"]) - (len(names) - 1) / 2)
             style = look(row["row"])
             axes.errorbar(row["accuracy"], y, xerr=error(row), ms=4, elinewidth=0.7, **style)
+            if (control["name"], row["row"], task) in told:
+                axes.annotate("*", (row["accuracy"], y), (5, -1), textcoords="offset points", va="center", fontsize=9)
             if before := first.get((tuple(control["seeds"]), task, row["row"])):
                 axes.plot(
                     [before["accuracy"]] * 2, [k - 0.5, k + 0.5], color=style["color"], lw=0.6, alpha=0.5, zorder=0
@@ -124,23 +145,53 @@ def _legend(figure: Any, names: list[str]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.2, columnspacing=1.2)
 
 
-def _changes(controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """How each row's accuracy differs from the first control's with the same seeds."""
+def _changes(controls: Sequence[Mapping[str, Any]], tested: Container[tuple[str, str]]) -> list[dict[str, Any]]:
+    """How each row's accuracy differs from the first control's with the same seeds; those in ``tested`` are tested."""
     reference = _references(controls)
-    return [
-        {
-            "control": control["name"],
-            "row": row["row"],
-            "task": row["task"],
-            "change": round(row["accuracy"] - before["accuracy"], 4),
-            "verdict": compare(row, before),
-            "before": before,
-            "after": row,
-        }
-        for control in controls
-        for row in control["rows"]
-        if (before := reference.get((tuple(control["seeds"]), row["task"], row["row"]))) and before is not row
-    ]
+    changes = []
+    for control in controls:
+        for row in control["rows"]:
+            before = reference.get((tuple(control["seeds"]), row["task"], row["row"]))
+            if before is None or before is row:
+                continue
+            differences = _differences(row, before) if (row["row"], row["task"]) in tested else []
+            found = change(differences) if differences else Change(row["accuracy"] - before["accuracy"], *[None] * 3)
+            changes.append(
+                {"control": control["name"], "seeds": len(control["seeds"]), "row": row["row"], "task": row["task"]}
+                | {"change": round(found.mean, 4), "low": found.low, "high": found.high, "p": found.p}
+                | {"named": (row["row"], row["task"]) in tested, "verdict": None, "smallest": None}
+                | {"before": before, "after": row}
+            )
+    tests = sum(1 for item in changes if item["p"] is not None)
+    for item, p in zip(changes, holm([item["p"] for item in changes]), strict=True):
+        if item["named"]:
+            told = p is not None and p < ALPHA
+            item |= {"p": p, "verdict": ("above" if item["change"] > 0 else "below") if told else "undecided"}
+        if p is not None:
+            differences = _differences(item["after"], item["before"])
+            item["smallest"] = round(smallest_shown(stdev(differences), len(differences), tests), 4)
+    return changes
+
+
+def _differences(row: Row, before: Row) -> list[float]:
+    """Row minus the same row before, seed by seed; none unless both have the same seeds."""
+    after, first = row.get("by_seed") or {}, before.get("by_seed") or {}
+    return [after[seed] - first[seed] for seed in after] if after.keys() == first.keys() else []
+
+
+def _chances(controls: Sequence[Mapping[str, Any]], tested: Container[tuple[str, str]]) -> list[dict[str, Any]]:
+    """The permutation tests of the named rows, with p corrected over the rows of a control."""
+    chances = []
+    for control in controls:
+        tests = [test for test in control.get("permutation") or [] if (test["row"], test["task"]) in tested]
+        corrected = holm([test["p"] for test in tests])
+        chances += [
+            {"control": control["name"], "row": test["row"], "task": test["task"], "accuracy": test["accuracy"], "p": p}
+            # what p would be if no other arrangement were as good
+            | {"least": round(len(tests) / test["arrangements"], 6)}
+            for test, p in zip(tests, corrected, strict=True)
+        ]
+    return chances
 
 
 def _references(controls: Sequence[Mapping[str, Any]]) -> dict[tuple[tuple[int, ...], str, str], Row]:
@@ -151,30 +202,64 @@ def _references(controls: Sequence[Mapping[str, Any]]) -> dict[tuple[tuple[int, 
     return {(seeds, row["task"], row["row"]): row for seeds, control in first.items() for row in control["rows"]}
 
 
-def _finding(changes: Sequence[dict[str, Any]]) -> str:
-    """Which control takes most accuracy from which row, and which takes most from persistence."""
+def _finding(changes: Sequence[dict[str, Any]], chances: Sequence[dict[str, Any]]) -> str:
+    """What each control does to the named rows, that which takes most first, and what is left of them above chance."""
     if not changes:
         return "No row was tested both as simulated and in another control."
-    fallen = [change for change in changes if change["verdict"] == "below"]
-    if fallen:
-        most = min(fallen, key=lambda change: change["change"])
-        clauses = [f"{most['control']} takes most accuracy from {_row(most)}: {_ends(most)}"]
-    else:
-        most = min(changes, key=lambda change: change["change"])
-        clauses = [
-            "no control takes accuracy from a row beyond the intervals; the least favourable is"
-            f" {most['control']} for {_row(most)}: {_ends(most)}"
-        ]
-    main_changes = [change for change in changes if change["row"] == MAIN[0]]
-    task = next((task for task in reversed(TASKS) if any(change["task"] == task for change in main_changes)), None)
-    main_changes = [change for change in main_changes if change["task"] == task]
-    if main_changes and (worst := min(main_changes, key=lambda c: (c["verdict"] != "below", c["change"]))) is not most:
-        verb = {"below": "falls most", "above": "falls in no control, and rises least"}
-        how = verb.get(worst["verdict"], "does not fall beyond the intervals, and is lowest")
-        clauses.append(f"{_row(worst)} {how} with {worst['control']}: {_ends(worst)}")
-    others = sum(1 for change in changes if change["verdict"] == "undecided")
-    clauses.append(f"{others} of {len(changes)} changes are within the intervals")
+    named = [change for change in changes if change["named"]]
+    if not named:
+        return "No row was named beforehand, so none is tested."
+    of = {name: [c for c in named if c["control"] == name] for name in dict.fromkeys(c["control"] for c in named)}
+    order = sorted(of, key=lambda name: min((c["change"] for c in of[name] if c["verdict"] == "below"), default=1.0))
+    clauses = []
+    for name in order:
+        clauses.append(_effect(name, of[name]))
+        if any(c["verdict"] == "below" for c in of[name]):
+            clauses.append(_left(name, [chance for chance in chances if chance["control"] == name]))
     return sentence(clauses)
+
+
+def _effect(name: str, changes: Sequence[dict[str, Any]]) -> str:
+    """Which named rows a control changes, and what it could have shown of the others."""
+    seeds = f"{changes[0]['seeds']} seeds"
+    parts = []
+    for verdict, words in (("below", "takes accuracy from"), ("above", "adds accuracy to")):
+        told = sorted((c for c in changes if c["verdict"] == verdict), key=lambda c: -abs(c["change"]))
+        if told:
+            parts.append(f"{words} {listed([f'{_row(c)}, {_ends(c)}' for c in told], 8)}")
+    undecided = [c for c in changes if c["verdict"] == "undecided"]
+    powers = [c["smallest"] for c in undecided if c["smallest"] is not None]
+    if not undecided:
+        return f"{name} ({seeds}) {' and '.join(parts)}"
+    enough = ""
+    if powers:
+        low, high = f"{min(powers):.2f}", f"{max(powers):.2f}"
+        span = low if low == high else f"{low} to {high}"
+        enough = f", where 80 % of such studies would show a change of {span}"
+    if not parts:
+        return f"{name} ({seeds}) is not told to change any of {len(changes)} named rows{enough}"
+    rest = f"{len(undecided)} of {len(changes)} named rows are undecided"
+    return f"{name} ({seeds}) {' and '.join(parts)}, while {rest}{enough}"
+
+
+def _left(name: str, chances: Sequence[dict[str, Any]]) -> str:
+    """Which named rows are told from chance with a control."""
+    if not chances:
+        return ""
+    if min(chance["least"] for chance in chances) >= ALPHA:
+        return f"with {name} there are too few seeds to tell any named row from chance"
+    above = [c for c in chances if c["p"] < ALPHA]
+    others = [f"{c['row']} ({TASKS[c['task']]}, {_p(c['p'])})" for c in chances if c["p"] >= ALPHA]
+    if not above:
+        return f"with {name} nothing is told from chance: {listed(others, 8)}"
+    most = max(c["p"] for c in above)
+    verb = "is" if len(above) == 1 else "are"
+    text = f"with {name} {listed([_row(c) for c in above], 8)} {verb} told from chance (p at most {most:.2g})"
+    return text + (f", not {listed(others, 8)}" if others else "")
+
+
+def _p(p: float) -> str:
+    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
 
 
 def _row(change: Mapping[str, Any]) -> str:
@@ -182,4 +267,6 @@ def _row(change: Mapping[str, Any]) -> str:
 
 
 def _ends(change: Mapping[str, Any]) -> str:
-    return f"{said(change['before'])} becomes {said(change['after'])}"
+    by, low, high = (f"{change[key]:+.2f}".replace("-", "−") for key in ("change", "low", "high"))
+    before, after = (change[key]["accuracy"] for key in ("before", "after"))
+    return f"{before:.2f} to {after:.2f} (change {by}, {low} to {high}, {_p(change['p'])})"

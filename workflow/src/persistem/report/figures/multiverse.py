@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from persistem.report.figures.baselines import Row, compare, error, listed, said, sentence
+from persistem.learning.accuracy import read_by_seed
+from persistem.learning.intervals import Change, change, change_within, holm
+from persistem.report.figures.baselines import SHARED, Row, error, listed, sentence
 from persistem.report.figures.drawing import PAGE, SPLITS, CannotDraw, Drawing
 from persistem.report.figures.figure_8 import read_accuracies
-from persistem.report.paper import ACCURACIES, STATES
+from persistem.report.paper import ACCURACIES, STATES, one_specimen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,12 +23,18 @@ TITLE = "What the choices that the paper leaves open do to the accuracy"
 ABOUT = (
     "Every line changes one choice of the study that the paper does not state, and nothing else: accuracy of the joint"
     " degrees, one model for all defoci, over all foci. Open: the paper's random split; filled: seeds that no training"
-    " crop comes from. Bands: the interval of the study as it is; an alternative whose interval shares no value with it"
-    " is told apart, any other is not, which does not say that the choice is without effect. Black lines: the paper's"
-    " accuracies of the same degrees, where the study's states are the paper's."
+    " crop comes from. An alternative shares its seeds and splits with the study as it is (coloured lines) and is"
+    " compared with it in pairs: error bars are 95 % intervals of the change. On unseen seeds pairs are seeds"
+    " (Student's t). Under the random split they are splits, so what is found holds for these specimens; where the"
+    " choice makes other specimens they are seeds again. Diamonds: told apart, with p below 0.05 after Holm's"
+    " correction over the alternatives of a model and split. Any other is not, which does not say that the choice is"
+    " without effect. Black lines: the paper's accuracies of the same degrees, where the study's states are the"
+    " paper's."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 3
+VERSION = 4
+#: Alternatives are told apart below this corrected p.
+ALPHA = 0.05
 
 #: Length of the labels, in letters.
 LENGTH = 44
@@ -34,11 +43,12 @@ LENGTH = 44
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
     """Draw the alternatives as lines, grouped by question, a panel for each model.
 
-    ``settings``: ``states`` (the paper's accuracies are drawn in if they are the paper's) and ``alternatives``
-    (``question``, ``answer``, ``default``, ``accuracy``: path of a table), the study itself first. numbers:
-    ``finding``, ``accuracies`` (with ``verdict``: ``above``, ``below`` or ``undecided`` against the study as it is,
-    None for itself and without intervals, and ``paper``: whether the interval holds the paper's accuracy) and
-    ``paper``.
+    ``settings``: ``states`` (the paper's accuracies are drawn in if they are the paper's), ``test_fraction`` of the
+    random split and ``alternatives`` (``question``, ``answer``, ``default``, ``accuracy``: path of a table,
+    ``same_specimens``: whether they are the study's), the study itself first. numbers: ``finding``, ``accuracies`` and
+    ``paper``. An accuracy has ``paper`` (whether the interval of one specimen and one split holds the paper's; None
+    beside unseen seeds) and, but for the study itself, ``pairs`` (splits or seeds), ``change``, its interval
+    ``change_low`` and ``change_high``, ``p`` after Holm's correction and ``verdict``: above, below or undecided.
     """
     import matplotlib.pyplot as plt
 
@@ -51,8 +61,9 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     own = {(row["model"], row["split"]): row for row in rows if row["line"] == 0}
     if not own:
         raise CannotDraw(f"{alternatives[0]['accuracy']} has no accuracy of models trained on all defoci")
-    for row in rows:
-        row["verdict"] = _verdict(row, own.get((row["model"], row["split"])))
+    for key, study in own.items():
+        others = [row for row in rows if (row["model"], row["split"]) == key and row["line"]]
+        _compare(others, study, settings["test_fraction"])
     models = list(dict.fromkeys(model for model, _ in own))
     places, headings = _places(alternatives)
 
@@ -61,16 +72,15 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     )
     marks = [*(row["accuracy"] for row in rows), *(paper.get(model) for model in models)]
     seen = [mark for mark in marks if mark is not None]
-    ends = [row["ci_low"] for row in rows if row["ci_low"] is not None]
-    low = max(min([*ends, min(seen) - 0.04]), min(seen) - 0.12)  # intervals of three seeds can be as wide as the axis
+    low = min(seen) - 0.1  # intervals of three seeds can be as wide as the axis
     for letter, axes, model in zip("abcd", cells[0], models, strict=False):
-        _panel(axes, [row for row in rows if row["model"] == model], places)
+        _panel(axes, [row for row in rows if row["model"] == model], own, places)
         if model in paper:
             axes.axvline(paper[model], color="black", lw=0.9)
             axes.annotate(f"paper {paper[model]:.3f}", (paper[model], 1), (0, 2), ("data", "axes fraction"),
                           "offset points", ha="center", va="bottom", fontsize=6.5)  # fmt: skip
         axes.set_title(f"$\\bf{{({letter})}}$ {model}", loc="left")
-        axes.set(xlabel="Accuracy, all foci", xlim=(low, max(seen) + 0.04))
+        axes.set(xlabel="Accuracy, all foci", xlim=(low, max(seen) + 0.08))
     _labels(cells[0][0], alternatives, places, headings)
     _legend(figure, {row["split"] for row in rows})
 
@@ -79,10 +89,9 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     caption = (
         f"{finding} {len(alternatives) - 1} alternatives to the study as it is"
         + (f", all on the same {seeds} seeds. " if seeds else ". ")
-        + "Error bars and bands: of the random split, 2.5 to 97.5 % of its repetitions; of unseen seeds, 95 % intervals"
-        " over seeds."
+        + f"Error bars are not corrected; none where differences do not scatter. {SHARED}."
     )
-    shown = [{key: value for key, value in row.items() if key != "line"} for row in rows]
+    shown = [{key: value for key, value in row.items() if key not in ("line", "by_seed", "same")} for row in rows]
     return Drawing(figure, caption, {"finding": finding, "accuracies": shown, "paper": paper})
 
 
@@ -97,23 +106,39 @@ def _read(line: int, alternative: Mapping[str, Any], root: Path, paper: Mapping[
         {key: alternative[key] for key in ("question", "answer")}
         | {key: row[key] for key in ("model", "split", "accuracy", "ci_low", "ci_high", "n_splits")}
         | {"line": line, "paper": _holds(row, paper.get(row["model"]))}
+        | {"by_seed": read_by_seed(row.get("by_seed")), "same": alternative["same_specimens"]}
         for row in table
         if row["degrees"] == joint and row.get("features") == first and row["split"] in SPLITS
     ]
 
 
 def _holds(row: Row, value: float | None) -> bool | None:
-    """Whether a value lies in a row's interval; None if either is missing."""
-    if value is None or row["ci_low"] is None or row["ci_high"] is None:
-        return None
-    return bool(row["ci_low"] <= value <= row["ci_high"])
+    """Whether one specimen and one split may give a value; None beside unseen seeds and without an interval."""
+    low, high = one_specimen(row) if row["split"] == "random" else (None, None)
+    return None if value is None or low is None or high is None else low <= value <= high
 
 
-def _verdict(row: Row, own: Row | None) -> str | None:
-    """How a row compares with the study as it is; None for the study itself and without an interval."""
-    if own is None or not row["line"] or any(r[end] is None for r in (row, own) for end in ("ci_low", "ci_high")):
-        return None
-    return compare(row, own)
+def _compare(rows: Sequence[dict[str, Any]], study: Row, test_fraction: float) -> None:
+    """Compare the alternatives of one model and split with the study, and add what ``draw`` says of it."""
+    for row in rows:
+        pairs, tested = _change(row, study, test_fraction)
+        row |= {"pairs": pairs, "change": tested.mean, "change_low": tested.low, "change_high": tested.high}
+        row["p"] = tested.p
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        told = p is not None and p < ALPHA
+        row |= {"p": p, "verdict": ("above" if row["change"] > 0 else "below") if told else "undecided"}
+
+
+def _change(row: Row, study: Row, test_fraction: float) -> tuple[str | None, Change]:
+    """The change from the study in pairs of splits, else of seeds, else without an interval."""
+    one, other = row["by_seed"], study["by_seed"]
+    if not one or one.keys() != other.keys():
+        return None, Change(row["accuracy"] - study["accuracy"], None, None, None)
+    splits = {len(values) for by_seed in (one, other) for values in by_seed.values()}
+    if row["split"] == "random" and row["same"] and len(splits) == 1:
+        differences = [[a - b for a, b in zip(one[seed], other[seed], strict=True)] for seed in one]
+        return "splits", change_within(differences, test_fraction)
+    return "seeds", change([fmean(one[seed]) - fmean(other[seed]) for seed in one])
 
 
 def _places(alternatives: Sequence[Mapping[str, Any]]) -> tuple[dict[int, float], dict[str, float]]:
@@ -129,17 +154,22 @@ def _places(alternatives: Sequence[Mapping[str, Any]]) -> tuple[dict[int, float]
     return places, headings
 
 
-def _panel(axes: Axes, rows: Sequence[Row], places: Mapping[int, float]) -> None:
+def _panel(axes: Axes, rows: Sequence[Row], own: Mapping[tuple[str, str], Row], places: Mapping[int, float]) -> None:
     for split, (_, colour, _) in SPLITS.items():
         face = "white" if split == "random" else colour
         for row in rows:
             if row["split"] != split:
                 continue
-            if row["line"] == 0 and row["ci_low"] is not None and row["ci_high"] is not None:
-                axes.axvspan(row["ci_low"], row["ci_high"], color=colour, alpha=0.13, lw=0, zorder=0)
             y = places[row["line"]] + (-0.14 if split == "random" else 0.14)
-            bar: dict[str, Any] = {"fmt": "o", "ms": 4, "color": colour, "mfc": face, "mew": 0.9, "elinewidth": 0.7}
-            axes.errorbar(row["accuracy"], y, xerr=error(row), **bar)
+            mark, size = ("o", 4.0) if row.get("verdict") in (None, "undecided") else ("D", 4.5)
+            bar: dict[str, Any] = {"fmt": mark, "ms": size, "color": colour, "mfc": face, "mew": 0.9, "elinewidth": 0.7}
+            if row["line"] == 0:
+                axes.axvline(row["accuracy"], color=colour, lw=0.8, alpha=0.6, zorder=0)
+                axes.errorbar(row["accuracy"], y, **bar)
+            elif study := own.get((row["model"], split)):
+                ends = (row["change_low"], row["change_high"])
+                low, high = (None if end is None else study["accuracy"] + end for end in ends)
+                axes.errorbar(row["accuracy"], y, xerr=error({**row, "ci_low": low, "ci_high": high}), **bar)
     for y in places.values():
         axes.axhline(y, color="0.9", lw=0.4, zorder=0)
     axes.set_ylim(max(places.values()) + 0.7, -0.8)
@@ -184,27 +214,30 @@ def _finding(rows: Sequence[Row], own: Mapping[tuple[str, str], Row], model: str
         study = own.get((model, split))
         if study is None or not others:
             continue
-        on = "under the random split" if split == "random" else f"on an {name}"
-        if study["ci_low"] is None or study["ci_high"] is None:
-            clauses.append(f"{on} {model} gives {said(study)} without an interval, so nothing is told apart from it")
+        on = "under the random split, for these specimens," if split == "random" else f"on an {name}"
+        if all(row["p"] is None for row in others):
+            clauses.append(f"{on} {model} gives {study['accuracy']:.2f}, and nothing is told apart without pairs")
             continue
         apart = sorted(
-            (row for row in others if row["verdict"] in ("above", "below")),
-            key=lambda row: -abs(row["accuracy"] - study["accuracy"]),
+            (row for row in others if row["verdict"] != "undecided"), key=lambda row: -abs(float(row["change"]))
         )
-        which = listed([f"{_named(row)} ({row['accuracy']:.2f})" for row in apart], most=8) if apart else ""
+        which = listed([f"{_named(row)} ({_changed(row)})" for row in apart], most=8) if apart else ""
         clauses.append(
             f"{on} {len(apart) or 'none'} of {len(others)} alternatives {'is' if len(apart) == 1 else 'are'} told apart"
-            f" from the study's own {said(study)} with {model}" + (f": {which}" if apart else "")
+            f" from the study's own {study['accuracy']:.2f} with {model}" + (f": {which}" if apart else "")
         )
     for other, accuracy in paper.items():
         if (other, "random") in own:
             holding = [row for row in rows if (row["model"], row["split"]) == (other, "random") and row["paper"]]
             clauses.append(
-                f"the paper's {accuracy:.3f} with {other} lies within the random split's interval of "
-                + (listed([_named(row) for row in holding], most=8) if holding else "no alternative, nor of the study")
+                f"the paper's {accuracy:.3f} with {other} lies where one specimen and one split would, under "
+                + (listed([_named(row) for row in holding], most=8) if holding else "no alternative, nor the study")
             )
     return sentence(clauses)
+
+
+def _changed(row: Row) -> str:
+    return f"{row['change']:+.2f}, {row['change_low']:+.2f} to {row['change_high']:+.2f}".replace("-", "−")
 
 
 def _named(row: Row) -> str:

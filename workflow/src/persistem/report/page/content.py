@@ -21,6 +21,7 @@ STATUS = {
     "reproduced": ("good", "✓"),
     "not reproduced": ("bad", "✗"),
     "depends on": ("mixed", "◐"),
+    "undecided": ("plain", "~"),
     "not in this study": ("plain", "–"),
 }
 #: Most rows in a table of a figure's numbers; the figure's own JSON has them all.
