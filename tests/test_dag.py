@@ -131,6 +131,7 @@ VALUES = {
     "evaluation.describing.sizes": [32],
     "evaluation.describing.bands": [{"narrow": 0.3}],
     "evaluation.describing.images": {"images-16": {"bins": 16, "sigma": 1.0}},
+    "evaluation.describing.contrast": 0.08,
     "evaluation.rows": [{"name": "moments", "task": "absolute", "blocks": [["moments"]], "main": True}],
     "evaluation.C": [3.0],
     "evaluation.models": ["LR"],

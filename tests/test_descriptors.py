@@ -221,6 +221,35 @@ def test_crops_of_a_micrograph_come_in_order_and_in_units_of_its_mean():
     )
 
 
+def test_crops_of_one_contrast_before_counting_have_the_noise_of_that_contrast():
+    """Counted crops of the stated contrast: variance of the pattern plus that of the counts."""
+    image = fields(4).reshape(2, 2, 48, 48).swapaxes(1, 2).reshape(96, 96)
+    image[:, 48:] = 1 + 0.3 * (image[:, 48:] - 1)
+    dose, contrast = 4e4, 0.1  # 400 electrons a pixel of 0.1 Å
+    detector = Detector(dose=dose)
+    exact = descriptors.exact_crops(7 * image, PIXEL, detector, 48)
+    np.testing.assert_allclose(descriptors.contrasts(exact), [0.1, 0.03, 0.1, 0.03], rtol=0.03)
+    counted = descriptors.counted_with(exact, contrast, PIXEL, detector)
+    np.testing.assert_allclose(counted.std(axis=(1, 2)), np.hypot(contrast, 1 / np.sqrt(400)), rtol=0.03)
+    np.testing.assert_allclose(counted.mean(axis=(1, 2)), 1, atol=0.005)
+    for crop, pattern in zip(counted, exact, strict=True):
+        assert np.corrcoef(crop.ravel(), pattern.ravel())[0, 1] > 0.85
+    own = descriptors.counted_with(exact[:1].repeat(4, 0), descriptors.contrasts(exact), PIXEL, detector)
+    np.testing.assert_allclose(own.std(axis=(1, 2)), np.hypot([0.1, 0.03, 0.1, 0.03], 0.05), rtol=0.03)
+
+
+def test_with_a_dose_every_block_without_contrast_is_described_twice():
+    image = fields(4).reshape(2, 2, 48, 48).swapaxes(1, 2).reshape(96, 96)
+    noisy = WHOLE.model_copy(update={"detector": Detector(dose=4e4)})
+    names = ["contrast", "moments", "absolute histogram", "spectrum"]
+    assert describe_micrograph(image, PIXEL, WHOLE, 48, names).keys() == set(names)
+    made = describe_micrograph(image, PIXEL, noisy, 48, names)
+    assert made.keys() == {*names, "equalised moments", "equalised spectrum"}
+    weak = describe_micrograph(1 + 0.3 * (image - 1), PIXEL, noisy, 48, names)
+    apart = {name: float(np.abs(weak[name].mean(0) - made[name].mean(0)).max()) for name in made}
+    assert apart["spectrum"] > 0.5 > 0.1 > apart["equalised spectrum"]
+
+
 def broken(**at):
     image = fields(1, 96)[0]
     for value in at.values():

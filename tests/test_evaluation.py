@@ -296,8 +296,9 @@ def swept(root: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def points(result: dict[str, Any], row: str, training: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = of(result["curves"], row=row, training=training)["points"]
+def points(result: dict[str, Any], row: str, training: str, task: str = "") -> list[dict[str, Any]]:
+    task = task or next(of["task"] for of in SWEPT if of["name"] == row)
+    found: list[dict[str, Any]] = of(result["curves"], row=row, training=training, task=task)["points"]
     return found
 
 
@@ -336,10 +337,11 @@ def test_a_wave_is_imaged_once_for_conditions_that_share_the_lens(images, tmp_pa
     made, reasons = describe_conditions(sweep(conditions), tmp_path)
     assert len(images) == 2 * 8 == len(set(images))
     assert [len(of) for of in made] == [8, 8, 8] and reasons == [None] * 3
-    contrast = {r["specimen"]: float(b["contrast"].mean()) for r, b in made[0]}
+    contrast = {r["specimen"]: float(b["absolute"]["contrast"].mean()) for r, b in made[0]}
     for record, found in made[1]:
-        assert float(found["contrast"].mean()) == pytest.approx(contrast[record["specimen"]], abs=0.05)
-        assert found.keys() == {"contrast", "spectrum"}  # only what the representatives need
+        assert float(found["absolute"]["contrast"].mean()) == pytest.approx(contrast[record["specimen"]], abs=0.05)
+        # only what the representatives need
+        assert found["absolute"].keys() == {"contrast"} and found["contrast removed"].keys() == {"spectrum"}
 
 
 def test_the_order_of_conditions_and_waves_changes_no_number(images, tmp_path):
@@ -354,7 +356,9 @@ def test_the_order_of_conditions_and_waves_changes_no_number(images, tmp_path):
 def test_a_condition_that_cannot_be_described_has_a_reason_and_no_number(images, tmp_path):
     low, coarse = condition(1.0, Detector(dose=1.0)), condition(7, Detector(binning=7))
     result = swept(tmp_path, sweep([condition(None), low, coarse, condition(64, size=48)]))
-    for curve in result["curves"]:
+    alone = points(result, "spectrum", "same", "contrast alone")
+    assert [p["accuracy"] for p in alone] == [None] * 4 and "no counting noise" in alone[0]["reason"]
+    for curve in result["curves"][:4]:
         known, few, odd, other = curve["points"]
         assert known["accuracy"] is not None and known["reason"] is None
         for point, why in ((few, "too few"), (odd, "multiple")):
@@ -402,6 +406,57 @@ def test_seeds_that_share_a_stack_leave_together(images, tmp_path):
     for curve in alone["curves"]:
         for point in curve["points"]:
             assert point["accuracy"] is None and "left out" in point["reason"]
+
+
+#: Electrons per Å²; a pixel of 0.1 Å counts a hundredth of them.
+COUNTED = [None, 1e4, 2e3]
+
+
+def noisy_sweep(
+    root: Path, monkeypatch: pytest.MonkeyPatch, contrast: tuple[float, float], width: tuple[float, float]
+) -> dict[str, Any]:
+    """A sweep of the dose for states whose smooth random patterns have some contrast and width (px), by state."""
+    from scipy.ndimage import gaussian_filter
+
+    def intensity(path: Path, imaging: Imaging, defocus: float) -> np.ndarray:
+        name, seed = Path(path).stem.split("-s")
+        state = STATES.index(name)
+        noise = np.random.default_rng([int(seed), state]).normal(size=(96, 96))
+        pattern = gaussian_filter(noise, width[state], mode="wrap")
+        return 1 + contrast[state] * pattern / pattern.std()
+
+    monkeypatch.setattr("persistem.imaging.micrographs.intensity", intensity)
+    seeds = [[k] for k in range(1, 7)]
+    return swept(root, sweep([condition(d, Detector(dose=d), seeds=seeds) for d in COUNTED]))
+
+
+def test_contrast_that_is_removed_does_not_come_back_through_the_noise(monkeypatch, tmp_path):
+    """States that differ by contrast alone are at chance at every dose; the control says what they would be told by."""
+    result = noisy_sweep(tmp_path, monkeypatch, contrast=(0.06, 0.12), width=(1.5, 1.5))
+    wide = 4 * 0.5 / np.sqrt(2 * 6 * 9)
+    for training in ("base", "same"):
+        removed = [p["accuracy"] for p in points(result, "spectrum", training)]
+        assert removed == pytest.approx([0.5] * len(COUNTED), abs=wide), training
+    alone = [p["accuracy"] for p in points(result, "spectrum", "same", "contrast alone")]
+    assert alone[0] is None and min(alone[1:]) > 0.8
+    assert min(p["accuracy"] for p in points(result, "standard deviation", "same")[:2]) > 0.95
+
+
+def test_patterns_of_equal_contrast_are_told_through_the_noise_and_contrast_alone_tells_nothing(monkeypatch, tmp_path):
+    result = noisy_sweep(tmp_path, monkeypatch, contrast=(0.1, 0.1), width=(1.5, 2.0))
+    removed = [p["accuracy"] for p in points(result, "spectrum", "same")]
+    assert min(removed[:2]) > 0.85
+    alone = [p["accuracy"] for p in points(result, "spectrum", "same", "contrast alone")]
+    # crops of either state have a spread of contrasts
+    assert alone[1:] == pytest.approx([0.5] * 2, abs=0.2)
+
+
+@pytest.mark.parametrize("task", ["contrast removed", "absolute"])
+def test_an_evaluation_with_noise_takes_the_equalised_blocks_where_contrast_is_removed(task):
+    X = {name: np.zeros((1, 2)) for name in ("moments", "texture", "equalised moments", "equalised texture")}
+    (row,) = available([NOISE | {"task": task}], X)
+    before = "equalised " if task == "contrast removed" else ""
+    assert row["blocks"] == [[f"{before}moments"], [f"{before}texture"]]
 
 
 @pytest.mark.slow

@@ -302,6 +302,12 @@ def descriptors(_):
     )
     only = [name for name in blocks_of(describing) if not name.startswith("surrogate")]
     made = describe_micrograph(texture(128), 0.05, describing, 64, only)
+    counting = describing.model_copy(update={"detector": Detector(dose=1e5)})
+    made |= {
+        name: block
+        for name, block in describe_micrograph(texture(128), 0.05, counting, 64, ["moments", "spectrum"]).items()
+        if name.startswith("equalised")
+    }
     return {name: moments(block) for name, block in sorted(made.items())}
 
 

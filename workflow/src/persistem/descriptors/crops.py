@@ -8,6 +8,10 @@ diagrams of a surrogate with the crop's power spectrum and random phases, which 
 All blocks but ``contrast`` and those called absolute describe the crop standardised by its own mean and standard
 deviation. The diagram of the absolute crop is the standardised crop's, times the standard deviation and moved by the
 mean. So ``contrast``, the logarithm of the deviation, is what absolute intensities add about contrast.
+
+That holds without counting noise alone. Standardising a noisy crop leaves in it the share of noise, which tells its
+contrast. So where a detector counts, blocks without contrast come from crops that had one contrast before they were
+counted; their names begin with ``EQUALISED``. The blocks of the crop as it is remain for absolute intensities.
 """
 
 from __future__ import annotations
@@ -31,9 +35,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.descriptors.topology import Diagrams
+    from persistem.study import Detector
 
 #: Bump when this stage's results change for the same study.
 VERSION = 1
+#: Bump when only results with counting noise change.
+COUNTING = 1
 
 WINDOW = 4.0  # SD about the mean: histograms and persistence images
 ABSOLUTE = (0.0, 2.0)  # times the micrograph's mean intensity: histograms and persistence images of absolute crops
@@ -49,12 +56,18 @@ OTHERS = (
     "texture",
 )
 SURROGATE = "surrogate "
+EQUALISED = "equalised "
 
 
 def blocks_of(describing: Describing) -> list[str]:
-    """The names of all blocks of crops of the first size."""
+    """The names of all blocks of crops of the first size, without those of crops equalised before counting."""
     images = [f"{scale}{name}" for name in describing.images for scale in ("", "absolute ")]
     return [*OTHERS, *PERSISTENCE, *images, *(SURROGATE + name for name in PERSISTENCE)]
+
+
+def sees_contrast(block: str) -> bool:
+    """Whether a block knows the contrast of a crop that has no noise."""
+    return block == "contrast" or block.startswith("absolute ")
 
 
 def describe_crops(
@@ -87,14 +100,7 @@ def describe_crops(
     if only is None:
         wanted -= {SURROGATE + name for name in PERSISTENCE}
     values = np.asarray(crops, dtype=float)
-    mean, deviation = values.mean(axis=(1, 2)), values.std(axis=(1, 2))
-    for k in range(len(values)):
-        if not np.isfinite(deviation[k]) or deviation[k] < FLAT:
-            raise PersistemError(
-                f"crop {k} is constant or not finite (standard deviation {deviation[k]:.3g} of the micrograph's mean);"
-                " a crop needs contrast to be described"
-            )
-    standardised = (values - mean[:, None, None]) / deviation[:, None, None]
+    standardised, mean, deviation = _standardised(values)
     blocks = _plain(values, standardised, pixel_size, wanted)
     images = [name for name in wanted if name.removeprefix("absolute ") in describing.images]
     if images or wanted & set(PERSISTENCE):
@@ -105,6 +111,18 @@ def describe_crops(
         diagrams = [diagrams_of(surrogate(crop), pixel_size, describing.bands) for crop in standardised]
         blocks |= {SURROGATE + k: v for k, v in persistence_blocks(diagrams, pixel_size, describing.bands).items()}
     return {name: np.asarray(block, np.float32) for name, block in blocks.items() if name in wanted}
+
+
+def _standardised(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Crops (n, size, size) by their own mean and standard deviation, and both (n,)."""
+    mean, deviation = values.mean(axis=(1, 2)), values.std(axis=(1, 2))
+    for k in range(len(values)):
+        if not np.isfinite(deviation[k]) or deviation[k] < FLAT:
+            raise PersistemError(
+                f"crop {k} is constant or not finite (standard deviation {deviation[k]:.3g} of the micrograph's mean);"
+                " a crop needs contrast to be described"
+            )
+    return (values - mean[:, None, None]) / deviation[:, None, None], mean, deviation
 
 
 def _plain(
@@ -203,17 +221,72 @@ def describe_micrograph(
     """Blocks of the crops of a micrograph (rows, columns) as ``describing.detector`` records it.
 
     ``size`` is the side of a crop in pixels of the micrograph; crops do not overlap and come in the order of
-    ``crops.positions``. Raises PersistemError as ``describe_crops``, ``crops.check_detector`` and ``detected`` do.
+    ``crops.positions``. With counting noise, every block that sees no contrast is also made of the crops equalised
+    before counting, as ``EQUALISED`` and its name. Raises PersistemError as ``describe_crops``,
+    ``crops.check_detector`` and ``detected`` do.
     """
-    tiling = Crops(size=size, stride=size)
-    binning = describing.detector.binning
-    check_detector(describing.detector, tiling, intensity.shape, pixel_size)
+    detector = describing.detector
+    coarse = pixel_size * detector.binning
+    recorded = recorded_crops(intensity, pixel_size, detector, size)
+    blocks = describe_crops(recorded, coarse, describing, only)
+    if detector.dose is not None:
+        exact = exact_crops(intensity, pixel_size, detector, size)
+        equalised = counted_with(exact, describing.contrast, coarse, detector)
+        unseen = [name for name in blocks if not sees_contrast(name)]
+        blocks |= {EQUALISED + k: v for k, v in describe_crops(equalised, coarse, describing, unseen).items()}
+    return blocks
+
+
+def recorded_crops(intensity: NDArray[Any], pixel_size: float, detector: Detector, size: int) -> NDArray[np.float64]:
+    """Crops (n, side, side) of a micrograph as a detector records it, in units of the recorded image's mean.
+
+    ``size`` and ``pixel_size`` (Å) are before the detector's binning. Raises PersistemError if the detector does not
+    fit, if the mean intensity is not a finite number above 0, or if no electron is counted.
+    """
+    check_detector(detector, Crops(size=size, stride=size), intensity.shape, pixel_size)
     mean = np.mean(intensity)
     if not (np.isfinite(mean) and mean > 0):
         raise PersistemError(f"the micrograph's mean intensity is {mean:g}; contrast refers to a finite one above 0")
-    image = detected(intensity, pixel_size, describing.detector)
+    image = detected(intensity, pixel_size, detector)
     image = image / image.mean()
-    side = size // binning
+    side = size // detector.binning
     corners = positions(image.shape, Crops(size=side, stride=side))
-    crops = np.stack([image[row : row + side, column : column + side] for row, column in corners])
-    return describe_crops(crops, pixel_size * binning, describing, only)
+    return np.stack([image[row : row + side, column : column + side] for row, column in corners])
+
+
+def exact_crops(intensity: NDArray[Any], pixel_size: float, detector: Detector, size: int) -> NDArray[np.float64]:
+    """Crops as a detector's pixels see them, before they count; else as ``recorded_crops``."""
+    pixels = detector.model_copy(update={"dose": None, "mtf": None, "low_pass": None})
+    return recorded_crops(intensity, pixel_size, pixels, size)
+
+
+def contrasts(exact: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation over mean of each of the crops (n, side, side): (n,)."""
+    return np.asarray(exact.std(axis=(1, 2)) / exact.mean(axis=(1, 2)))
+
+
+def counted_with(
+    exact: NDArray[np.float64], contrast: float | NDArray[np.float64], pixel_size: float, detector: Detector
+) -> NDArray[np.float64]:
+    """Crops of a given contrast, each counted by itself, with a mean intensity of 1 before.
+
+    Parameters
+    ----------
+    exact
+        (n, side, side), from ``exact_crops``
+    contrast
+        standard deviation over mean that crops get before they are counted, one for all or (n,)
+    pixel_size
+        Å, of the detector's pixels
+    detector
+        dose, transfer and filter; the binning has been done
+
+    Raises
+    ------
+    PersistemError
+        if a crop is constant.
+    """
+    patterns, *_ = _standardised(exact)
+    scaled = 1 + np.broadcast_to(contrast, len(patterns))[:, None, None] * patterns
+    counting = detector.model_copy(update={"binning": 1})
+    return np.stack([detected(crop, pixel_size, counting) for crop in scaled])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from persistem.descriptors.crops import EQUALISED
 from persistem.descriptors.files import read_descriptors
 from persistem.errors import PersistemError
 from persistem.learning.validation import Candidate, CropLabels
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+
+#: The task of rows that must not see contrast.
+REMOVED = "contrast removed"
+#: The task of the control whose states share their patterns and differ by contrast; only counting noise asks for it.
+ALONE = "contrast alone"
 
 
 class Described(NamedTuple):
@@ -99,5 +105,15 @@ def representative(row: dict[str, Any], C: Sequence[float], models: Sequence[str
 
 
 def available(rows: Sequence[dict[str, Any]], X: dict[str, NDArray[np.float32]]) -> list[dict[str, Any]]:
-    """The rows whose blocks have been described."""
-    return [row for row in rows if all(name in X for blocks in row["blocks"] for name in blocks)]
+    """The rows whose blocks have been described.
+
+    A row without contrast gets the blocks of crops equalised before counting where there are some: standardising after
+    it leaves the share of noise, which tells the contrast.
+    """
+    named = [row | {"blocks": [[_seen(n, row, X) for n in blocks] for blocks in row["blocks"]]} for row in rows]
+    return [row for row in named if all(name in X for blocks in row["blocks"] for name in blocks)]
+
+
+def _seen(name: str, row: dict[str, Any], X: dict[str, NDArray[np.float32]]) -> str:
+    """The block that a row sees where its candidates name another."""
+    return EQUALISED + name if row["task"] == REMOVED and EQUALISED + name in X else name

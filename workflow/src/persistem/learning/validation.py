@@ -77,13 +77,19 @@ class Outcome(NamedTuple):
 
 
 def nested(
-    X: Blocks, crops: CropLabels, rows: Mapping[str, Sequence[Candidate]], training: str, jobs: int = 1
+    X: Blocks,
+    crops: CropLabels,
+    rows: Mapping[str, Sequence[Candidate]],
+    training: str,
+    jobs: int = 1,
+    train: NDArray[np.bool_] | None = None,
 ) -> dict[str, Outcome]:
     """Each row's outcome if inner folds choose among its candidates: the first of those with the best accuracy.
 
     ``X`` holds blocks of features (crops, length) by name; ``training`` is pooled, one model for all defoci, or
     per-defocus, one for each. Inner accuracy is averaged over the inner seeds with equal weight. A model trained
-    without seeds i and j serves as inner fold j of outer fold i and as inner fold i of outer fold j. The number of
+    without seeds i and j serves as inner fold j of outer fold i and as inner fold i of outer fold j. ``train`` (crops,)
+    marks the crops that may train, choose and calibrate, by default all; the others are only judged. The number of
     processes, ``jobs``, does not change the result. Raises PersistemError if the input does not fit together, or if
     there are fewer than three seeds of every state.
     """
@@ -95,7 +101,7 @@ def nested(
     if len(seeds) < 3:
         raise PersistemError(f"nested cross-validation needs at least three seeds; there are {_listed(seeds)}")
     folds = [*combinations(seeds, 2), *((s,) for s in seeds)]
-    splits = {left: without(crops, left, training) for left in folds}
+    splits = {left: without(crops, left, training, train) for left in folds}
     of_features: dict[tuple[str, ...], list[Candidate]] = {}
     for c in candidates:
         of_features.setdefault(c.features, []).append(c)
@@ -109,7 +115,7 @@ def nested(
         for (features, left), by_candidate in zip(tasks, done, strict=True)
         for c, decided in zip(of_features[features], by_candidate, strict=True)
     }
-    return {name: _chosen(crops, list(choices), seeds, splits, scores) for name, choices in rows.items()}
+    return {name: _chosen(crops, list(choices), seeds, splits, scores, train) for name, choices in rows.items()}
 
 
 def fixed(
@@ -217,9 +223,11 @@ def _chosen(
     seeds: list[int],
     splits: dict[tuple[int, ...], Split],
     scores: dict[tuple[Candidate, tuple[int, ...]], Array],
+    train: NDArray[np.bool_] | None,
 ) -> Outcome:
     """For each seed, choose the candidate that is best on all the others, decide on the seed, and calibrate."""
     states = crops.y.max() + 1
+    may = np.ones(len(crops.y), bool) if train is None else train
     outcome = Outcome(np.zeros((len(crops.y), states)), np.zeros(len(crops.y), int), {})
     for outer in seeds:
         inner: dict[Candidate, tuple[Array, Labels]] = {}
@@ -229,7 +237,7 @@ def _chosen(
             for other in (s for s in seeds if s != outer):
                 pair = (min(outer, other), max(outer, other))
                 test = splits[pair].test
-                of_other = crops.seed[test] == other
+                of_other = (crops.seed[test] == other) & may[test]
                 decided, y = scores[c, pair][of_other], crops.y[test][of_other]
                 known.append(decided)
                 labels.append(y)

@@ -12,6 +12,7 @@ from persistem.evaluation.curves import calibration
 from persistem.learning.classifiers import LEAVES, ROUNDS
 from persistem.learning.intervals import seed_means, summary
 from persistem.learning.validation import tabulate
+from persistem.model import contrasts
 from persistem.model.unlike import STATISTICS, Distribution
 from persistem.store.files import read_json
 from persistem.study.checks import MINIMUM_SEEDS
@@ -46,8 +47,9 @@ def facts(
     """The card as plain values.
 
     Each line of ``accuracy`` is ``by`` all, state, defocus (Å), dose (e/Å²; null without noise) or thickness (Å), with
-    the ``value`` of it. ``pairs`` are any two states (``_pairs``). With too few seeds ``accuracy``, ``pairs``,
-    ``calibration`` and ``abstained`` are empty, and ``assessed`` says so.
+    the ``value`` of it. ``pairs`` are any two states (``_pairs``), ``contrast`` is of ``contrasts.assessed``. With too
+    few seeds ``accuracy``, ``pairs``, ``contrast``, ``calibration`` and ``abstained`` are empty, and ``assessed`` says
+    so.
     """
     sources, seeds = settings["sources"], assessment["seeds"]
     assessed = seeds >= MINIMUM_SEEDS
@@ -58,6 +60,7 @@ def facts(
         for state in settings["states"]
     }
     densities = _densities(sources, settings["states"], root)
+    contrast = contrasts.assessed(assessment, training, asked, settings["states"])
     return {
         "states": settings["states"],
         "trained_on": {
@@ -69,6 +72,7 @@ def facts(
             "defoci_A": sorted({float(s["defocus"]) for s in sources}),
             "defocus_convention": f"{settings['imaging']['defocus_sign']}, zero at the {_plane(settings)}",
             "doses_e_A2": list(asked.doses),
+            "contrast": list(asked.contrast),
             "mtf_at_nyquist": asked.mtf,
             "thicknesses_A": sorted({float(s["thickness"]) for s in sources}),
             "sampling_A": asked.windows.sampling,
@@ -89,6 +93,7 @@ def facts(
         "assessed": f"leave-seed-out over {folds}" if assessed else few,
         "accuracy": _accuracy(assessment["nested"], training, settings["states"]) if assessed else [],
         "pairs": _pairs(assessment["nested"], training, settings["states"]) if assessed else [],
+        "contrast": contrast,
         "chosen_without": _choices(assessment),
         "calibration": _calibration(assessment, training),
         "unlike": {
@@ -99,12 +104,17 @@ def facts(
             "blocks": list(distribution.scaling),
         },
         "abstained": _abstained(assessment),
-        "limits": limits(settings, asked, classifier, densities, seeds),
+        "limits": limits(settings, asked, classifier, densities, seeds, contrast),
     }
 
 
 def limits(
-    settings: dict[str, Any], asked: ModelSettings, classifier: Classifier, densities: dict[str, float], seeds: int
+    settings: dict[str, Any],
+    asked: ModelSettings,
+    classifier: Classifier,
+    densities: dict[str, float],
+    seeds: int,
+    contrast: list[dict[str, Any]],
 ) -> list[str]:
     """What the model cannot do, in sentences."""
     listed = ", ".join(f"{state} {value:.2f}" for state, value in densities.items())
@@ -121,7 +131,6 @@ def limits(
             f"Density differs between the states ({listed} g/cm³), and with it contrast and spectrum: part of what"
             " tells the states apart is how dense they are, not how they are arranged."
         )
-    uses = "uses the contrast" if "contrast" in classifier.lengths else "does not use the contrast"
     noise = "and with counting noise that the detector's transfer damps as it damps the signal"
     if all(dose is None for dose in asked.doses):
         noise = "and without counting noise, which every image has"
@@ -135,8 +144,9 @@ def limits(
         f" inelastic scattering, {noise}.",
         "The contrast of real images is often several times lower than that of simulated ones (Hÿtch & Stobbs,"
         " Ultramicroscopy 53 (1994) 191), much of it by the detector's modulation transfer (Thust, Phys. Rev. Lett. 102"
-        f" (2009) 220801). This classifier {uses}; whether a window is unlike the training is judged by its contrast"
-        " too. On real images distrust both.",
+        f" (2009) 220801). This classifier {contrasts.use(asked, classifier)}; whether a window is unlike the training"
+        " is judged by its contrast too. On real images distrust both.",
+        *([contrasts.sentence(contrast, asked)] if contrast else []),
         "Every specimen was seen along the z axis of its cell alone: a crystal in another orientation is another"
         " pattern.",
         f"Trained on {settings['material']} alone. Windows of another material or state are put to one of"
@@ -165,6 +175,7 @@ def text(card: dict[str, Any]) -> str:
         "Energy spread (eV)": f"{lens['energy_spread']:g}",
         "Defoci (Å)": f"{_numbers(trained['defoci_A'])} ({trained['defocus_convention']})",
         "Doses (e/Å²)": doses,
+        "Contrast, times the simulated": contrasts.span(trained["contrast"]),
         "Modulation transfer at Nyquist": "1"
         if trained["mtf_at_nyquist"] is None
         else f"{trained['mtf_at_nyquist']:g}",
@@ -197,6 +208,7 @@ def text(card: dict[str, Any]) -> str:
             f"| {' and '.join(pair['states'])} | {pair['accuracy']:.3f} | {_interval(pair, 'ci')} |"
             for pair in card["pairs"]
         ]
+        lines += contrasts.lines(card["contrast"], card["states"])
         choices = "; ".join(f"without seed {seed}: {label}" for seed, label in card["chosen_without"].items())
         calibration, abstained = card["calibration"], card["abstained"]
         lines += [

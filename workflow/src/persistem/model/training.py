@@ -22,6 +22,7 @@ from persistem.imaging.detector import binning, detected
 from persistem.imaging.micrographs import read_micrograph
 from persistem.imaging.optics import underfocus
 from persistem.learning.classifiers import TREES, classifier
+from persistem.learning.intervals import seed_means
 from persistem.learning.models import decisions
 from persistem.learning.rows import stack
 from persistem.learning.validation import Candidate, CropLabels, checked, nested, without
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
     from persistem.model.unlike import Distribution
 
     Blocks = dict[str, NDArray[Any]]
+    #: Dose (e/Å², None without noise) and factor of the contrast of an image.
+    Shot = tuple[float | None, float]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 3
+VERSION = 4
 
 #: The blocks that say whether a window is like the training, whichever blocks tell the states apart. Persistence is not
 #: among them: the tails of its block, where a level holds a pair in one window of a hundred, would drown all else. With
@@ -56,13 +59,29 @@ CAMERAS = tuple(product((0.5, 1.0, 1.1), (1.0, 0.7, 0.5, 0.35, 0.25)))
 VACUA = 6
 #: Dose of vacuum (e/Å²) for a model that has no noise.
 DOSE = 400.0
+#: Factors of the contrast at which a model is assessed, beside the ends of the range that it is trained at.
+FACTORS = (0.5, 0.67, 0.85, 1.0, 1.18, 1.5)
+#: Its multiples, modulo 1, fill an interval evenly, however many they are.
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class Probes(NamedTuple):
+    """Windows that do not train: the same micrographs with their contrast times each of several factors.
+
+    Blocks (windows, length), what the windows show, the ``factor`` of each, and the ``dose`` (e/Å²) of all.
+    """
+
+    X: Blocks
+    crops: CropLabels
+    factor: NDArray[np.float64]
+    dose: float | None
 
 
 class Training(NamedTuple):
     """The windows of a training: blocks (windows, length), what they show, and how they were taken.
 
     ``dose`` in e/Å², infinite without noise, and ``thickness`` in Å have one entry per window. ``noise`` has the
-    ``JUDGED`` blocks of windows that show only the counting noise of vacuum.
+    ``JUDGED`` blocks of windows that show only the counting noise of vacuum. ``probes`` need three seeds or more.
     """
 
     X: Blocks
@@ -70,6 +89,7 @@ class Training(NamedTuple):
     dose: NDArray[np.float64]
     thickness: NDArray[np.float64]
     noise: Blocks
+    probes: Probes | None = None
 
 
 def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
@@ -120,7 +140,12 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
 
 
 def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: int = 1) -> Training:
-    """The valid windows of every micrograph at every dose, in a fixed order."""
+    """The valid windows of every micrograph at every dose, in a fixed order.
+
+    The contrast of an image of a real specimen is known less well than its shape. So the noise-free intensities of each
+    image that trains are scaled about their mean before they are counted, by a factor of its own in the range of
+    ``asked.contrast``; the same one for all states that share seed, thickness and defocus.
+    """
     from joblib import Parallel, delayed
 
     states = settings["states"]
@@ -129,20 +154,60 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
     )
     seen = {block for candidate in asked.candidates for block in candidate}
     blocks = [block for block in (*JUDGED, "persistence") if block in seen or block in JUDGED]
-    done = Parallel(n_jobs=jobs)(delayed(_described)(root / s["path"], asked, blocks) for s in ordered)
-    micrographs = [
-        (s, dose, blocks_of) for s, by_dose in zip(ordered, done, strict=True) for dose, blocks_of in by_dose
-    ]
-    stacked = stack(((s["state"], s["seeds"][0], s["defocus"], blocks_of) for s, _, blocks_of in micrographs), states)
-    counts = [len(next(iter(blocks_of.values()))) for *_, blocks_of in micrographs]
-    doses = [np.inf if dose is None else dose for _, dose, _ in micrographs]
-    return Training(
-        stacked.X,
-        stacked.crops,
-        np.repeat(np.asarray(doses, float), counts),
-        np.repeat([float(s["thickness"]) for s, *_ in micrographs], counts),
-        noise_alone(asked),
+    shots = [_shots(source, ordered, asked) for source in ordered]
+    probed = _probed(ordered, asked)
+    done = Parallel(n_jobs=jobs)(
+        delayed(_described)(root / s["path"], asked, blocks, trained + probed[k])
+        for k, (s, trained) in enumerate(zip(ordered, shots, strict=True))
     )
+    known, probes = (
+        [(s, shot, of) for s, shots_of in zip(ordered, done, strict=True) for shot, of in shots_of[part]]
+        for part in (slice(len(asked.doses)), slice(len(asked.doses), None))
+    )
+    X, crops, shot_of = _stacked(known, states)
+    thickness = np.array([s["thickness"] for s, *_ in known], float)[crops.micrograph]
+    doses = np.array([np.inf if dose is None else dose for dose, _ in shot_of], float)
+    training = Training(X, crops, doses, thickness, noise_alone(asked))
+    if not probes:
+        return training
+    X, crops, shot_of = _stacked(probes, states)
+    return training._replace(probes=Probes(X, crops, np.array([factor for _, factor in shot_of]), _lowest(asked)))
+
+
+def _stacked(
+    images: list[tuple[dict[str, Any], Shot, Blocks]], states: list[str]
+) -> tuple[Blocks, CropLabels, list[Shot]]:
+    """Blocks and labels of the windows of images, and the dose and factor of each window."""
+    stacked = stack(((s["state"], s["seeds"][0], s["defocus"], of) for s, _, of in images), states)
+    return stacked.X, stacked.crops, [images[k][1] for k in stacked.crops.micrograph]
+
+
+def _shots(source: dict[str, Any], sources: list[dict[str, Any]], asked: ModelSettings) -> list[Shot]:
+    """The doses at which a micrograph trains, each with the factor of its contrast."""
+    low, high = asked.contrast
+    conditions = sorted({(s["seeds"][0], s["thickness"], s["defocus"]) for s in sources})
+    first = conditions.index((source["seeds"][0], source["thickness"], source["defocus"])) * len(asked.doses)
+    return [(dose, low * (high / low) ** ((first + k + 0.5) * GOLDEN % 1)) for k, dose in enumerate(asked.doses)]
+
+
+def _probed(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[Shot]]:
+    """For each source, the lowest dose with every factor if it is the one that is probed of its state and seed.
+
+    Seeds take turns with thicknesses and defoci.
+    """
+    seeds = sorted({s["seeds"][0] for s in sources})
+    of: dict[tuple[str, int], list[int]] = {}
+    for k, source in enumerate(sources):
+        of.setdefault((source["state"], source["seeds"][0]), []).append(k)
+    fewest = min(sum(state == one for one, _ in of) for state, _ in of)
+    chosen = {places[seeds.index(seed) % len(places)] for (_, seed), places in of.items()}
+    every = [(_lowest(asked), factor) for factor in sorted({*FACTORS, *asked.contrast})]
+    return [every if fewest >= MINIMUM_SEEDS and k in chosen else [] for k in range(len(sources))]
+
+
+def _lowest(asked: ModelSettings) -> float | None:
+    """The lowest dose of a model, e/Å²; None if it has no noise."""
+    return min((dose for dose in asked.doses if dose is not None), default=None)
 
 
 def noise_alone(asked: ModelSettings) -> Blocks:
@@ -168,22 +233,29 @@ def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classi
     """The classifier, the distribution of the training, and how good both are on unseen seeds.
 
     The assessment has ``seeds``, the smallest number that a state has; ``chosen``, the candidate; and with three seeds
-    or more ``nested`` (outcome of nested cross-validation) and ``abstained`` (share of unseen windows, by seed). With
-    fewer, the first candidate is taken, and probabilities and thresholds come from the training windows. Raises
-    PersistemError if windows do not fit together or a state has none.
+    or more ``nested`` (outcome of nested cross-validation), ``abstained`` (share of unseen windows, by seed), and for
+    the probes ``predicted`` and ``probes_abstained`` (windows,). With fewer, the first candidate is taken, and
+    probabilities and thresholds come from the training windows. Raises PersistemError if windows do not fit together or
+    a state has none.
     """
     from threadpoolctl import threadpool_limits
 
-    X, crops = training.X, training.crops
+    X, crops, probes = training.X, training.crops, training.probes
+    count = len(crops.y)
     candidates = [Candidate(tuple(blocks), TREES, c) for blocks in asked.candidates for c in sorted(asked.C)]
     X = X | checked(X, crops, candidates, "pooled")
     seeds = min(len(np.unique(crops.seed[crops.y == label])) for label in np.unique(crops.y))
     assessed = seeds >= MINIMUM_SEEDS
     assessment: dict[str, Any] = {"seeds": seeds, "chosen": candidates[0]}
     if assessed:
-        outcome = nested(X, crops, {"model": candidates}, "pooled", jobs)["model"]
+        # windows that train, and after them those that only probe
+        judged_too, labels = (X, crops) if probes is None else _joined(X, crops, probes)
+        trains = np.arange(len(labels.y)) < count
+        outcome = nested(judged_too, labels, {"model": candidates}, "pooled", jobs, trains)["model"]
         # a map shows the most probable state
-        assessment["nested"] = outcome._replace(predicted=outcome.probability.argmax(axis=1))
+        predicted = outcome.probability.argmax(axis=1)
+        assessment["nested"] = outcome._replace(probability=outcome.probability[:count], predicted=predicted[:count])
+        assessment["predicted"] = predicted[count:]
         assessment["chosen"], scores = chosen(X, crops, candidates, jobs)
     with threadpool_limits(1):
         features = assessment["chosen"].features
@@ -194,13 +266,25 @@ def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classi
         judged = {name: X[name] for name in JUDGED}
         distribution = unlike.distribution(judged, training.noise)
         if assessed:
-            left_out = unlike.left_out(judged, training.noise, crops.seed, len(distribution.variances))
-            distances = np.concatenate([unseen for left, (_, unseen) in left_out.items() if len(left) == 1])
-            assessment["abstained"] = dict(unlike.abstained(left_out, crops.seed, asked.outside))
+            every = {name: judged_too[name] for name in JUDGED}
+            left_out = unlike.left_out(every, training.noise, labels.seed, len(distribution.variances), trains)
+            alone = [of for left, of in left_out.items() if len(left) == 1]
+            distances = np.concatenate([unseen[trains[rows]] for rows, unseen in alone])
+            beyond = unlike.abstained(left_out, labels.seed, asked.outside, trains)
+            assessment["abstained"] = seed_means(beyond, labels.seed, trains)
+            assessment["probes_abstained"] = beyond[count:]
         else:
             distances = distribution.distances(judged)
     thresholds = unlike.thresholds(distances, asked.outside)
     return fitted, replace(distribution, thresholds=thresholds), assessment
+
+
+def _joined(X: Blocks, crops: CropLabels, probes: Probes) -> tuple[Blocks, CropLabels]:
+    """Windows that train and windows that probe, one after the other."""
+    after = probes.crops.micrograph + crops.micrograph.max() + 1
+    pairs = zip(crops[:4], (*probes.crops[:3], after), strict=True)
+    labels = CropLabels(*(np.concatenate(pair) for pair in pairs), crops.states)
+    return {name: np.concatenate([X[name], probes.X[name]]) for name in X}, labels
 
 
 def chosen(
@@ -229,34 +313,38 @@ def chosen(
 
 
 def as_trained(
-    intensity: NDArray[Any], pixel_size: float, asked: ModelSettings, dose: float | None
+    intensity: NDArray[Any], pixel_size: float, asked: ModelSettings, dose: float | None, factor: float = 1.0
 ) -> NDArray[np.float32]:
     """What the model's detector records of an intensity (rows, columns) with pixels of ``pixel_size`` Å.
 
-    Whole simulated pixels are binned to about the sampling of the windows, then resampled to it.
+    The intensity is first scaled about its mean by ``factor``. Whole simulated pixels are binned to about the sampling
+    of the windows, then resampled to it.
     """
     sampling = asked.windows.sampling
     count = binning(pixel_size, sampling)
     rows, columns = (side - side % count for side in intensity.shape)
     # mtf is stated at the Nyquist frequency of the model's pixels; the detector's differ a little from them
     mtf = None if asked.mtf is None else asked.mtf ** ((sampling / (count * pixel_size)) ** 2)
-    image = detected(intensity[:rows, :columns], pixel_size, Detector(binning=count, dose=dose, mtf=mtf))
+    mean = intensity.mean()
+    scaled = mean + factor * (intensity[:rows, :columns] - mean)
+    image = detected(scaled, pixel_size, Detector(binning=count, dose=dose, mtf=mtf))
     return windows.resample(image, count * pixel_size, sampling)
 
 
-def _described(path: Path, asked: ModelSettings, blocks: list[str]) -> list[tuple[float | None, Blocks]]:
-    """Blocks (windows, length) of the valid windows of one micrograph at each dose."""
+def _described(path: Path, asked: ModelSettings, blocks: list[str], shots: list[Shot]) -> list[tuple[Shot, Blocks]]:
+    """Blocks (windows, length) of the valid windows of one micrograph at each dose and factor of the contrast."""
     intensity, about = read_micrograph(path)
     wanted = asked.windows
     step = windows.step(wanted, asked.stride)
-    by_dose: list[tuple[float | None, Blocks]] = []
-    for dose in asked.doses:
+    done: list[tuple[Shot, Blocks]] = []
+    for dose, factor in shots:
         try:
-            image = as_trained(intensity, about["pixel_size_A"], asked, dose)
+            image = as_trained(intensity, about["pixel_size_A"], asked, dose, factor)
             description = windows.describe_windows(image, wanted, step, blocks)
         except PersistemError as error:
             raise PersistemError(f"{path}: {error}") from error
         if not description.valid.any():
             raise PersistemError(f"{path}: no window of {wanted.size:g} Å is valid; its micrograph is constant")
-        by_dose.append((dose, {name: block[description.valid] for name, block in description.blocks.items()}))
-    return by_dose
+        of = {name: block[description.valid] for name, block in description.blocks.items()}
+        done.append(((dose, factor), of))
+    return done

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -173,35 +173,39 @@ def thresholds(distances: Array, outside: float) -> Array:
 
 
 def left_out(
-    blocks: Blocks, noise: Blocks, seed: NDArray[Any], rank: int
+    blocks: Blocks, noise: Blocks, seed: NDArray[Any], rank: int, train: NDArray[np.bool_]
 ) -> dict[tuple[int, ...], tuple[NDArray[np.intp], Array]]:
     """For every seed and pair of seeds: which windows they have, and how far these are from the windows of all others.
 
-    Needs three seeds or more.
+    ``train`` (windows,) marks those that the others may be. Needs three seeds or more.
     """
     seeds = np.unique(seed).tolist()
     distances = {}
     for left in [*((s,) for s in seeds), *combinations(seeds, 2)]:
         test = np.isin(seed, left)
-        others = distribution({name: block[~test] for name, block in blocks.items()}, noise, rank)
+        others = distribution({name: block[~test & train] for name, block in blocks.items()}, noise, rank)
         distances[left] = np.flatnonzero(test), others.distances({name: block[test] for name, block in blocks.items()})
     return distances
 
 
 def abstained(
-    of: Mapping[tuple[int, ...], tuple[NDArray[np.intp], Array]], seed: NDArray[Any], outside: float
-) -> Sequence[tuple[int, float]]:
-    """Each seed, and the share of its windows beyond thresholds that it had no part in.
+    of: Mapping[tuple[int, ...], tuple[NDArray[np.intp], Array]],
+    seed: NDArray[Any],
+    outside: float,
+    train: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Whether each window is beyond thresholds that its seed had no part in.
 
-    Every other seed sets them, seen from the training without both seeds; ``of`` is the result of ``left_out``.
+    Every other seed's windows that ``train`` set them, seen from the training without both seeds; ``of`` is the result
+    of ``left_out``.
     """
     seeds = np.unique(seed).tolist()
-    shares = []
+    beyond = np.zeros(len(seed), bool)
     for seed_left in seeds:
         other_distances = []
         for other in (s for s in seeds if s != seed_left):
             rows, distances = of[min(seed_left, other), max(seed_left, other)]
-            other_distances.append(distances[seed[rows] == other])
-        ratios = of[seed_left,][1] / thresholds(np.concatenate(other_distances), outside)
-        shares.append((int(seed_left), float((ratios.max(axis=1) > 1).mean())))
-    return shares
+            other_distances.append(distances[(seed[rows] == other) & train[rows]])
+        rows, distances = of[seed_left,]
+        beyond[rows] = (distances / thresholds(np.concatenate(other_distances), outside)).max(axis=1) > 1
+    return beyond

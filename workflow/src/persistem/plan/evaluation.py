@@ -136,7 +136,7 @@ class _Planning:
                 {
                     "value": value,
                     "imaging": part(plan.study.imaging, micrographs.KEYS),
-                    "describing": part(describing, ("detector", "bands", "images")),
+                    "describing": part(describing, ("detector", "bands", "images", "contrast")),
                     "size": describing.sizes[0],
                     "defocus": described.evaluation.focus,
                     "waves": [record | {"path": _path(plan, "exit_waves", record)} for record in records(plan)],
@@ -151,7 +151,9 @@ class _Planning:
             self._check_seeds([(w["state"], group[w["seeds"][0]]) for w in condition["waves"]], where)
         settings = self.common | {"sweep": sweep.name, "base": sweep.base, "rows": rows, "conditions": conditions}
         # a sweep images and describes crops itself
-        versions = {"images": micrographs.VERSION, "descriptors": descriptors.VERSION} | _describing() | _classifying()
+        versions = {"images": micrographs.VERSION, "descriptors": descriptors.VERSION} | _classifying()
+        for condition in conditions:
+            versions |= _describing(condition["describing"])
         return paths.path("sweeps", self.plan.add("sweeps", sweeps.VERSION, settings, **versions))
 
     def multiverse(self) -> list[dict[str, Any]]:
@@ -230,7 +232,7 @@ class _Planning:
             name = record["specimen"]
             image = plan.digest("micrographs", name)
             settings = {"defoci": list(plan.defoci.values()), "describing": describing}
-            digest = self.plan.add("descriptors", descriptors.VERSION, settings, image, **_describing())
+            digest = self.plan.add("descriptors", descriptors.VERSION, settings, image, **_describing(describing))
             path = paths.path("descriptors", digest, name)
             described.append(record | {"path": path, "summary": plan.summary(name)})
         return described
@@ -244,9 +246,10 @@ class _Planning:
         ]
 
 
-def _describing() -> dict[str, int]:
-    """Versions in the digest of descriptors, which cut crops and make persistence images themselves."""
-    return {"crops": crops.VERSION, "persistence_images": persistence_images.VERSION}
+def _describing(describing: dict[str, Any]) -> dict[str, int]:
+    """Versions in the digest of descriptors, which cut crops, count and make persistence images themselves."""
+    counting = {} if describing["detector"]["dose"] is None else {"counting": descriptors.COUNTING}
+    return {"crops": crops.VERSION, "persistence_images": persistence_images.VERSION} | counting
 
 
 def _classifying() -> dict[str, int]:

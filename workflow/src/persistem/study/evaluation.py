@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -51,6 +51,8 @@ class Mesh(Section):
 class Describing(Section):
     """From a micrograph to the descriptors of its crops."""
 
+    later: ClassVar[tuple[str, ...]] = ("contrast",)
+
     detector: Detector = Field(Detector(binning=2), description="the detector; 0.1 Å a pixel by default")
     sizes: tuple[Annotated[Whole, Field(ge=16)], ...] = assumed(
         (256, 512, 1024),
@@ -82,6 +84,14 @@ class Describing(Section):
         "persistence images among the descriptors",
         source="assumption: the default recipe's mesh and coarser ones, with and without weight",
     )
+    contrast: Real = assumed(
+        0.09,
+        "with a dose: standard deviation over mean that crops get before they are counted, where contrast is removed;"
+        " standardising noisy crops would leave the share of noise, which tells their contrast",
+        reason="crops of liquid GaN have 0.08, of amorphous GaN 0.10, in focus, 50 Å thick",
+        gt=0,
+        lt=1,
+    )
 
     _once = field_validator("sizes")(once("size"))
 
@@ -91,7 +101,10 @@ class Row(Section):
 
     name: str = given(..., "what the line is called", source=OURS, min_length=1)
     task: Literal["absolute", "contrast removed"] = given(
-        ..., "absolute intensities, or every crop standardised by its own mean and standard deviation", source=OURS
+        ...,
+        "absolute intensities, or every crop standardised by its own mean and standard deviation, with a dose also"
+        " before it is counted",
+        source=OURS,
     )
     blocks: tuple[tuple[str, ...], ...] = given(
         ..., "candidates: descriptors side by side, see persistem.descriptors.crops", source=OURS, min_length=1

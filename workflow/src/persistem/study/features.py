@@ -48,9 +48,11 @@ class Window(Section):
 
 
 class Standardised(Section):
-    """Each crop by its own mean and standard deviation: contrast, and with it density, is removed."""
+    """Each crop by its own mean and standard deviation, which removes contrast, and with it density, but from noise."""
 
-    method: Literal["standardised"] = Field("standardised", description="contrast removed")
+    method: Literal["standardised"] = Field(
+        "standardised", description="contrast removed; with a dose, noise still tells how strong the signal was"
+    )
     half_width: Real = assumed(
         4.0, "window about the mean", unit="SD", reason="6e-5 of a normal image lies outside", gt=0
     )

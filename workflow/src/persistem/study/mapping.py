@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glob import glob, has_magic
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -82,6 +82,11 @@ class ModelSettings(Section):
         reason="from ideal to what a material stands",
         min_length=1,
     )
+    contrast: tuple[Annotated[Real, Field(gt=0)], Annotated[Real, Field(gt=0)]] = assumed(
+        (0.67, 1.5),
+        "range of the factor that scales the contrast of images that train, before electrons are counted",
+        reason="real images have another contrast than simulated ones (Hÿtch & Stobbs 1994)",
+    )
     mtf: Real | None = given(
         None, "modulation transfer at the Nyquist frequency of `windows.sampling`; null: 1", source=OURS, gt=0, le=1
     )
@@ -115,6 +120,8 @@ class ModelSettings(Section):
 
     @model_validator(mode="after")
     def _steps(self) -> ModelSettings:
+        if self.contrast[0] > self.contrast[1]:
+            raise ValueError(f"contrast = {list(self.contrast)}: the lower end of the range comes first")
         if self.step < self.windows.sampling:
             raise ValueError(
                 f"step = {self.step:g} Å: at least a pixel of windows.sampling, {self.windows.sampling:g} Å"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem.learning.rows import ALONE
 from persistem.report.figures.baselines import (
     INTERVALS,
     MAIN,
@@ -40,11 +41,13 @@ ABOUT = (
     " Maps: the same for the defocus, trained at one and tested at another."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 3
+VERSION = 4
 
 COLUMNS, MAPS = 4, 3
 #: Positive values that span more than this factor get a logarithmic axis.
 SPAN = 15
+#: The look of the control, which has no interval: it would hide those of the rows.
+CONTROL: dict[str, Any] = {"color": "0.45", "lw": 0.9, "ls": ":", "marker": "+", "ms": 5}
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -83,11 +86,11 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
             axes.set_axis_off()
         for line in cells:
             line[0].set_ylabel("Accuracy")
-        _legend(parts[0], names)
+        _legend(parts[0], names, _control(sweeps, names))
     if matrices:
         _maps(parts[-1], matrices, chance or 0.0)
 
-    finding = sentence([_worst(sweeps, names), _elsewhere(matrices)])
+    finding = sentence([_worst(sweeps, names), _alone(sweeps, names), _elsewhere(matrices)])
     without = [f"{s['title']}, {_value(p['value'], s)}: {p['reason']}" for s in sweeps for p in _missing(s)]
     caption = f"{finding} {INTERVALS}."
     if without:
@@ -110,6 +113,16 @@ def _rows_of(curves: Sequence[Row]) -> dict[str, str]:
         name: {curve["task"] for curve in main if curve["row"] == name} for name in in_order(c["row"] for c in main)
     }
     return {name: next(task for task in reversed(TASKS) if task in tested) for name, tested in tasks.items()}
+
+
+def _control(sweeps: Sequence[Sweep], names: dict[str, str]) -> str | None:
+    """The first of the rows that has a control of contrast alone."""
+    tested = {curve["row"] for sweep in sweeps for curve in sweep["curves"] if curve["task"] == ALONE}
+    return next((name for name in (*MAIN, *names) if name in names and name in tested), None)
+
+
+def _controls(sweep: Sweep, name: str | None) -> list[Row]:
+    return [curve for curve in sweep["curves"] if (curve["row"], curve["task"]) == (name, ALONE)]
 
 
 def _missing(sweep: Sweep) -> list[Row]:
@@ -171,6 +184,9 @@ def _panel(axes: Axes, sweep: Sweep, names: dict[str, str]) -> None:
                 point = curve["points"][k]
                 bar: dict[str, Any] = {"ms": 2.8, "mew": 0.7, "elinewidth": 0.5, "ecolor": (colour, 0.5), "ls": ""}
                 axes.errorbar(places[k], point["accuracy"], error(point), **bar, **style)
+    for curve in _controls(sweep, _control([sweep], names)):
+        known = [k for k in ordered if curve["points"][k]["accuracy"] is not None]
+        axes.plot([places[k] for k in known], [curve["points"][k]["accuracy"] for k in known], **CONTROL)
     for point in _missing(sweep):
         k = sweep["values"].index(point["value"])
         axes.plot(places[k], 0.07, "x", color="0.3", ms=4, transform=axes.get_xaxis_transform(), clip_on=False)
@@ -200,7 +216,7 @@ def _ticks(axes: Axes, sweep: Sweep, scale: str, places: list[float]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _legend(figure: Any, names: dict[str, str]) -> None:
+def _legend(figure: Any, names: dict[str, str], control: str | None) -> None:
     from matplotlib.lines import Line2D
 
     several = len(set(names.values())) > 1
@@ -212,6 +228,8 @@ def _legend(figure: Any, names: dict[str, str]) -> None:
         Line2D([], [], color="0.3", ls=(0, (3, 1.5)), marker="o", mfc="white", ms=3.5, label="trained at base")
     )
     handles.append(Line2D([], [], color="0.3", marker="o", ms=3.5, label="trained at the condition"))
+    if control is not None:
+        handles.append(Line2D([], [], **CONTROL, label=f"{control}, {ALONE}"))
     columns = len(handles) if len(handles) < 5 and not several else 3
     title = None if several else f"with {TASKS[next(iter(names.values()))]}"
     figure.legend(handles=handles, title=title, title_fontsize=7, loc="outside lower center", ncols=columns)
@@ -272,6 +290,30 @@ def _worst(sweeps: Sequence[Sweep], names: dict[str, str]) -> str:
                    "undecided": "recovers nothing beyond the intervals"}[compare(same, point)]  # fmt: skip
         clauses.append(f"training at that condition {verdict}, with {said(same)}")
     return "; ".join(clauses)
+
+
+def _alone(sweeps: Sequence[Sweep], names: dict[str, str]) -> str:
+    """What contrast alone would tell through the noise where it tells most, and what is told there without it."""
+    name = _control(sweeps, names)
+    told = [
+        (point, sweep, k)
+        for sweep in sweeps
+        for curve in _controls(sweep, name)
+        for k, point in enumerate(curve["points"])
+        if point["accuracy"] is not None
+    ]
+    if not told:
+        return ""
+    most, sweep, k = max(told, key=lambda of: of[0]["accuracy"])
+    without = next(
+        curve["points"][k]
+        for curve in sweep["curves"]
+        if (curve["row"], curve["task"], curve["training"]) == (name, names[str(name)], "same")
+    )
+    return (
+        f"contrast alone, seen through the noise of {sweep['title']}, {_value(most['value'], sweep)}, would give {name}"
+        f" {said(most)}; with the contrast removed before counting it has {said(without)} there"
+    )
 
 
 def _elsewhere(matrices: Sequence[dict[str, Any]]) -> str:

@@ -1,0 +1,98 @@
+"""What becomes of a model where the contrast is another than that of its simulations, measured and in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem.learning.intervals import seed_means, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from persistem.model.classifier import Classifier
+    from persistem.model.training import Training
+    from persistem.study import ModelSettings
+
+
+def assessed(
+    assessment: dict[str, Any], training: Training, asked: ModelSettings, states: list[str]
+) -> list[dict[str, Any]]:
+    """What a model says of windows of unseen seeds at each factor of their contrast; empty if it was not assessed.
+
+    ``accuracy`` is that of all windows and ``states`` that of each state's, whether or not the model abstains;
+    ``abstained`` is the share of windows that it abstains on, ``wrong`` the share that it gives a wrong state;
+    ``trained`` says whether the factor is in the range of the training. Seeds have equal weight.
+    """
+    probes = training.probes
+    if probes is None or "predicted" not in assessment:
+        return []
+    y, seed = probes.crops.y, probes.crops.seed
+    right, beyond = assessment["predicted"] == y, assessment["probes_abstained"]
+    low, high = asked.contrast
+    rows = []
+    for factor in np.unique(probes.factor).tolist():
+        shown = probes.factor == factor
+        row = {"factor": factor, "trained": low <= factor <= high, "dose_e_A2": probes.dose}
+        row |= summary("accuracy", "ci", seed_means(right, seed, shown))
+        row["states"] = {state: _mean(seed_means(right, seed, shown & (y == k))) for k, state in enumerate(states)}
+        row |= {"abstained": _mean(seed_means(beyond, seed, shown))}
+        row |= {"wrong": _mean(seed_means(~right & ~beyond, seed, shown)), "n_test": int(shown.sum())}
+        rows.append(row)
+    return rows
+
+
+def lines(rows: list[dict[str, Any]], states: list[str]) -> list[str]:
+    """The table of a card, in Markdown."""
+    if not rows:
+        return []
+    dose = rows[0]["dose_e_A2"]
+    at = "without noise" if dose is None else f"at {dose:g} e/Å²"
+    head = ["contrast, times the simulated", "windows", "95 %", *states, "abstains", "wrong, not abstaining"]
+    table = ["", f"Other contrasts, {at}, one micrograph of every state and seed:", ""]
+    table += [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+    for row in rows:
+        low, high = row["ci_low"], row["ci_high"]
+        interval = "" if low is None else f"{low:.3f} to {high:.3f}"
+        numbers = (row["accuracy"], *(row["states"][state] for state in states), row["abstained"], row["wrong"])
+        first, *others = (f"{number:.3f}" for number in numbers)
+        factor = f"{row['factor']:g}" + ("" if row["trained"] else " (not trained)")
+        table.append(f"| {' | '.join([factor, first, interval, *others])} |")
+    return table
+
+
+def use(asked: ModelSettings, classifier: Classifier) -> str:
+    """What a classifier knows of the contrast, as a predicate."""
+    if "contrast" in classifier.lengths:
+        return "uses the contrast"
+    if any(dose is not None for dose in asked.doses):
+        return "sees the contrast through the counting noise, which hides less of a stronger image"
+    return "does not use the contrast"
+
+
+def sentence(rows: list[dict[str, Any]], asked: ModelSettings) -> str:
+    """How right a model is at the contrasts that it was trained at, and what it does beyond."""
+    low, high = asked.contrast
+    known = "the simulated contrast" if low == high == 1 else f"contrasts of {span(asked.contrast)} times the simulated"
+    within = [row["accuracy"] for row in rows if row["trained"]]
+    beyond = [row for row in rows if not row["trained"]]
+    said = f"Trained at {known}; there {span(within, '.2f')} of the windows of unseen seeds are right."
+    if beyond:
+        worst = max(beyond, key=lambda row: row["wrong"])
+        abstained = span([row["abstained"] for row in beyond], ".0%")
+        said += (
+            f" Beyond, it abstains on {abstained} of them; where the contrast is {worst['factor']:g} times the"
+            f" simulated, {worst['wrong']:.0%} get a wrong state."
+        )
+    return said
+
+
+def span(values: Sequence[float], form: str = "g") -> str:
+    """The least and the largest of some values, or the one that both are."""
+    low, high = f"{min(values):{form}}", f"{max(values):{form}}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _mean(means: dict[int, float]) -> float:
+    return round(sum(means.values()) / len(means), 6)
