@@ -225,6 +225,13 @@ def _tables(study: Path) -> list[str]:
     for column, title, digits in (("temperature_K", "T, K", 0), ("pressure_GPa", "P, GPa", 3)):
         if column in specimens:
             shown[title] = specimens[column].map(f"{{:.{digits}f}}".format)
+    checks = pd.read_csv(study / "tables/state_checks.csv").set_index("specimen").loc[specimens.specimen]
+    shown["cavities, %"] = (100 * checks.cavities).map("{:.1f}".format).tolist()
+    for column in checks.columns.drop(["state", "cavities"]):
+        scale, digits = (100, 1) if column.endswith(" molecules") else (1, 2)
+        title = f"{column.removesuffix(' molecules')}, %" if scale == 100 else column
+        numbers = (scale * checks[column]).map(f"{{:.{digits}f}}".format)
+        shown[title] = numbers.where(checks[column].notna(), "").tolist()
     wide = accuracy_wide(study / "tables/accuracy.csv")
     for column in ("jobs", "wall_s", "CPU_s", "memory_MB"):
         if column in timings:
@@ -233,8 +240,10 @@ def _tables(study: Path) -> list[str]:
         "## The accuracy of every recipe, degree and classifier",
         EXPLANATION.replace("\n", " "),
         fold(f"All {len(wide)} rows", markdown(wide)),
-        "## The density, temperature and pressure of every specimen",
-        "Temperature and pressure are means over the last fifth of the trajectory.",
+        "## The density, temperature, pressure and structure of every specimen",
+        "Temperature and pressure are means over the last fifth of the trajectory. Cavities: the share of the volume"
+        " that is farther than 2.5 Å from every atom. Ga around N: the mean number in the first shell. N-N: the share of"
+        " N atoms that are bonded to their own kind as in a molecule, closer than 1.30 Å.",
         fold(f"All {len(specimens)} specimens", markdown(pd.DataFrame(shown))),
         "## The time and memory of every stage",
         "As Snakemake's benchmarks have it: jobs, wall and CPU time (s), largest resident memory (MB).",
