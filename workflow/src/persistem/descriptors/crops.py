@@ -6,7 +6,7 @@ what persistence must be compared with: contrast, moments, histogram, annular av
 diagrams of a surrogate with the crop's power spectrum and random phases, which has no structure beyond the spectrum.
 
 All blocks but ``contrast`` and those called absolute describe the crop standardised by its own mean and standard
-deviation. The diagram of the absolute crop is the standardised crop's, times the standard deviation and moved by the
+deviation. What is counted is counted per nm². The diagram of the absolute crop is the standardised crop's, times the standard deviation and moved by the
 mean. So ``contrast``, the logarithm of the deviation, is what absolute intensities add about contrast.
 """
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.descriptors.spectra import spectrum_features
-from persistem.descriptors.topology import FILTRATIONS, PERSISTENCE, diagrams_of, persistence_blocks, surrogate
+from persistem.descriptors.topology import FILTRATIONS, PERSISTENCE, area_of, diagrams_of, persistence_blocks, surrogate
 from persistem.errors import PersistemError
 from persistem.imaging.crops import check_detector, positions
 from persistem.imaging.detector import detected
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from persistem.descriptors.topology import Diagrams
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 WINDOW = 4.0  # SD about the mean: histograms and persistence images
 ABSOLUTE = (0.0, 2.0)  # times the micrograph's mean intensity: histograms and persistence images of absolute crops
@@ -87,6 +87,7 @@ def describe_crops(
     if only is None:
         wanted -= {SURROGATE + name for name in PERSISTENCE}
     values = np.asarray(crops, dtype=float)
+    side = values.shape[-1] * pixel_size
     mean, deviation = values.mean(axis=(1, 2)), values.std(axis=(1, 2))
     for k in range(len(values)):
         if not np.isfinite(deviation[k]) or deviation[k] < FLAT:
@@ -99,11 +100,14 @@ def describe_crops(
     images = [name for name in wanted if name.removeprefix("absolute ") in describing.images]
     if images or wanted & set(PERSISTENCE):
         diagrams = [diagrams_of(crop, pixel_size, describing.bands) for crop in standardised]
-        blocks |= persistence_blocks(diagrams, pixel_size, describing.bands)
-        blocks |= _images(diagrams, mean, deviation, images, describing)
+        blocks |= persistence_blocks(diagrams, pixel_size, describing.bands, side)
+        # a persistence image adds up pairs; per nm² it does not depend on the size of the crop
+        made = _images(diagrams, mean, deviation, images, describing)
+        blocks |= {name: image / area_of(side) for name, image in made.items()}
     if any(name.startswith(SURROGATE) for name in wanted):
         diagrams = [diagrams_of(surrogate(crop), pixel_size, describing.bands) for crop in standardised]
-        blocks |= {SURROGATE + k: v for k, v in persistence_blocks(diagrams, pixel_size, describing.bands).items()}
+        made = persistence_blocks(diagrams, pixel_size, describing.bands, side)
+        blocks |= {SURROGATE + k: v for k, v in made.items()}
     return {name: np.asarray(block, np.float32) for name, block in blocks.items() if name in wanted}
 
 
