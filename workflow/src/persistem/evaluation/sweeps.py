@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Blocks = dict[str, NDArray[np.float32]]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 
 def sweep_file(settings: dict[str, Any], root: Path, out: Path) -> None:
@@ -45,7 +45,8 @@ def sweep_file(settings: dict[str, Any], root: Path, out: Path) -> None:
         folder that paths are relative to
     out
         ``curves`` with ``training``: base, models trained at the base condition, or same, models trained at the
-        condition itself; both on other seeds. A condition without a number has a ``reason``
+        condition itself; both on other seeds. A point also has the share of the crops that are ``called`` each state. A
+        condition without a number has a ``reason``
 
     Raises
     ------
@@ -142,7 +143,7 @@ def _points(
     points = []
     for k, tested in enumerate(conditions):
         point: dict[str, Any] = {"value": settings["conditions"][k]["value"], "accuracy": None}
-        point |= {"ci_low": None, "ci_high": None, "n_test": 0, "reason": reasons[k]}
+        point |= {"ci_low": None, "ci_high": None, "n_test": 0, "called": None, "reason": reasons[k]}
         if tested is not None and base is not None:
             try:
                 if training == "base" and not math.isclose(sides[k], sides[settings["base"]]):
@@ -162,7 +163,10 @@ def _check_carries_over(candidate: Candidate) -> None:
 
 
 def _accuracy(tested: Described, trained: Described, candidate: Candidate) -> dict[str, Any]:
-    """Accuracy on seeds that the training left out, whether it was on the same crops or on others."""
+    """Accuracy on seeds that the training left out, whether it was on the same crops or on others; and what was called.
+
+    An accuracy of chance is either guesswork or one answer for all: ``called`` tells them apart.
+    """
     X, crops = tested.X, tested.crops
     train = np.ones(len(crops.y), bool)
     if trained is not tested:
@@ -177,7 +181,7 @@ def _accuracy(tested: Described, trained: Described, candidate: Candidate) -> di
             np.concatenate(pair) for pair in zip(trained.crops[:4], (*crops[:3], after), strict=True)
         )
         crops = CropLabels(y, seed, defocus, micrograph, crops.states)
-    correct = fixed(X, crops, candidate, "pooled", train) == crops.y
-    counted = slice(len(correct) - len(tested.crops.y), None)
-    values = seed_means(correct[counted], tested.crops.seed)
-    return summary("accuracy", "ci", values) | {"n_test": len(tested.crops.y)}
+    predicted = fixed(X, crops, candidate, "pooled", train)[-len(tested.crops.y) :]
+    values = seed_means(predicted == tested.crops.y, tested.crops.seed)
+    called = {tested.crops.name(k): float((predicted == k).mean()) for k in range(int(crops.y.max()) + 1)}
+    return summary("accuracy", "ci", values) | {"n_test": len(tested.crops.y), "called": called}
