@@ -227,8 +227,8 @@ def test_baselines_begin_with_what_persistence_adds_to_plain_measures(tmp_path: 
     said = finding(baselines, tmp_path, evaluation=found)
     assert said.startswith(
         "With contrast removed, measures without persistence together give 0.89 (0.87 to 0.91), more than persistence"
-        " and spectrum with 0.76 (0.74 to 0.78), and with persistence added 0.89 (0.87 to 0.91), a difference of +0.003; "
-        "persistence alone gives 0.70"
+        " and spectrum with 0.76 (0.74 to 0.78), and all together, persistence included, 0.89 (0.87 to 0.91), not told"
+        " apart from them (+0.003); persistence alone gives 0.70"
     )
     # with the values of each seed: the interval of the differences, not the difference of intervals
     shifts = {"1": 0.01, "2": -0.02, "3": 0.01}
@@ -242,7 +242,7 @@ def test_baselines_begin_with_what_persistence_adds_to_plain_measures(tmp_path: 
         if row["row"] == "all together":
             row["accuracy"] = float(np.mean(list(row["by_seed"].values())))
     said = finding(baselines, tmp_path, evaluation=found)
-    text = f"a difference of {0.003 - 0.04 / 3:+.3f} ({ends[0]:+.3f} to {ends[1]:+.3f})"
+    text = f"not told apart from them ({0.003 - 0.04 / 3:+.3f}, {ends[0]:+.3f} to {ends[1]:+.3f})"
     assert text.replace("-", "\N{MINUS SIGN}") in said
 
 

@@ -231,7 +231,9 @@ def state_checks(folder):
     molecules = [value["molecules"] for value in checks["contacts"].values()]
     shells = [value["mean"] for value in checks["coordination"].values()]
     voids = [checks["cavities"], *shells, *molecules]
-    return {"checks": numbers, "voids": voids} | {name: moments(values) for name, values in checks["rdf"]["pairs"].items()}
+    return {"checks": numbers, "voids": voids} | {
+        name: moments(values) for name, values in checks["rdf"]["pairs"].items()
+    }
 
 
 def diagram(folder, name="specimen"):

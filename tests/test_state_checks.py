@@ -119,7 +119,7 @@ def test_what_a_single_atom_leaves_is_the_cell_without_a_sphere(tilt: float) -> 
 
 
 def test_a_planted_hole_has_its_volume() -> None:
-    """In a dense lattice, a sphere without atoms of radius r is a cavity of radius r - 2.5 Å, up to the lattice's step."""
+    """A sphere of radius r without atoms in a dense lattice is a cavity of radius r - 2.5 Å, up to its step."""
     atoms = bulk("N", "sc", a=0.7).repeat(20)
     centre = atoms.cell.lengths() / 2 + [7, 0.2, 0]  # across the boundary
     _, away = get_distances(atoms.positions, [centre], atoms.cell, pbc=True)

@@ -6,8 +6,9 @@ what persistence must be compared with: contrast, moments, histogram, annular av
 diagrams of a surrogate with the crop's power spectrum and random phases, which has no structure beyond the spectrum.
 
 All blocks but ``contrast`` and those called absolute describe the crop standardised by its own mean and standard
-deviation. What is counted is counted per nm². The diagram of the absolute crop is the standardised crop's, times the standard deviation and moved by the
-mean. So ``contrast``, the logarithm of the deviation, is what absolute intensities add about contrast.
+deviation. The diagram of the absolute crop is the standardised crop's, times the standard deviation and moved by the
+mean. So ``contrast``, the logarithm of the deviation, is what absolute intensities add about contrast. Pairs are
+counted per nm².
 """
 
 from __future__ import annotations

@@ -93,7 +93,9 @@ def persistence_blocks(
     return {
         "statistics": np.array([np.concatenate([statistics(*part) for part in parts(crop)]) for crop in diagrams]),
         "betti": np.array([np.concatenate([betti_curve(*part) for part in parts(crop)]) for crop in diagrams]),
-        "islands": np.array([np.concatenate([islands(pairs, pixel_size, side) for pairs in crop[0]]) for crop in diagrams]),
+        "islands": np.array(
+            [np.concatenate([islands(pairs, pixel_size, side) for pairs in crop[0]]) for crop in diagrams]
+        ),
     }
 
 
@@ -103,12 +105,12 @@ def area_of(side: float) -> float:
 
 
 def statistics(pairs: NDArray[Any], window: float, area: float) -> NDArray[Any]:
-    """Seventeen numbers of a diagram (n, 5) in a band's window (SD), of a crop of ``area`` (nm²): persistence statistics.
+    """Persistence statistics: seventeen numbers of a diagram (n, 5) in a band's window (SD) and the crop's area (nm²).
 
     Logarithms of how many pairs per nm² live longer than each share ``COUNTED`` of the window; mean, standard
     deviation, quartiles and ninth decile of the lifetimes, in windows; mean and standard deviation of births and of
-    deaths; and persistence entropy (Atienza et al., Pattern Recognit. 107 (2020) 107509), which for n equal lifetimes is
-    log n, less the logarithm of the area. Fewer than two pairs give zeros.
+    deaths; and persistence entropy (Atienza et al., Pattern Recognit. 107 (2020) 107509), which is log n for n equal
+    lifetimes, less the logarithm of the area. Fewer than two pairs give zeros.
     """
     if len(pairs) < 2:
         return np.zeros(len(COUNTED) + 11)
@@ -121,7 +123,7 @@ def statistics(pairs: NDArray[Any], window: float, area: float) -> NDArray[Any]:
 
 
 def betti_curve(pairs: NDArray[Any], window: float, area: float) -> NDArray[Any]:
-    """Square roots of the number of islands or rings per nm² at each of ``LEVELS`` levels, of a crop of ``area`` (nm²).
+    """Square roots of the number of islands or rings per nm² at each of ``LEVELS`` levels; ``area``: the crop's, nm².
 
     The root evens out the scatter of counts. Levels lie evenly between -window and +window (SD).
     """
@@ -136,8 +138,8 @@ def islands(pairs: NDArray[Any], pixel_size: float, side: float) -> NDArray[Any]
     """How far apart islands are born: square roots of the density of islands in rings around an island.
 
     The number of pairs in a ring is divided by the ring's radius, the number of other islands, and the share of such
-    pairs of which both ends are in a crop of ``side`` (Å). For each lifetime of ``ISLANDS`` there are ``RINGS`` rings up to
-    ``REACH`` (Å); fewer than three islands give zeros.
+    pairs of which both ends are in a crop of ``side`` (Å). For each lifetime of ``ISLANDS`` there are ``RINGS`` rings
+    up to ``REACH`` (Å); fewer than three islands give zeros.
     """
     from scipy.spatial.distance import pdist
 

@@ -57,8 +57,9 @@ def state_checks_file(settings: dict[str, Any], root: Path, out: Path) -> None:
 
     Keys of the result: the specimen's own; ``atoms``; ``density_g_cm3``; ``rdf`` (``r_A`` and, for each pair of
     ``pairs``, g(r)); ``msd_A2``; ``lindemann`` and ``on_site``, if the reference is a crystal; ``contacts``;
-    ``coordination``; ``cavities``, the share of the volume; ``drift``, ``equilibrated``, ``thermo`` and ``warnings``. Keys that need a reference or a thermo series are null
-    without it. Raises PersistemError for files that cannot be read or do not belong together.
+    ``coordination``; ``cavities``, a share of the volume; ``drift``, ``equilibrated``, ``thermo`` and ``warnings``.
+    Keys that need a reference or a thermo series are null without it. Raises PersistemError for files that cannot be
+    read or do not belong together.
     """
     path = Path(root) / settings["structure"]
     atoms = read_structure(path)

@@ -164,7 +164,7 @@ def _difference(one: Row, other: Row) -> str:
     mean = f"{one['accuracy'] - other['accuracy']:+.3f}"
     first, second = one.get("by_seed") or {}, other.get("by_seed") or {}
     ends = interval([first[seed] - second[seed] for seed in first]) if first and first.keys() == second.keys() else ()
-    text = mean if None in ends or not ends else f"{mean} ({ends[0]:+.3f} to {ends[1]:+.3f})"
+    text = mean if None in ends or not ends else f"{mean}, {ends[0]:+.3f} to {ends[1]:+.3f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -284,7 +284,8 @@ def _finding(rows: Sequence[Row]) -> str:
         first = f"measures without persistence together give {said(without)}"
         if both:
             first += f", {VERDICTS[compare(without, both)]} persistence and spectrum with {said(both)}"
-        clauses.insert(0, f"{first}, and with persistence added {said(whole)}, a difference of {_difference(whole, without)}")
+        verdict = f"{VERDICTS[compare(whole, without)]} them ({_difference(whole, without)})"
+        clauses.insert(0, f"{first}, and all together, persistence included, {said(whole)}, {verdict}")
     elif whole:
         clauses.append(f"all together give {said(whole)}")
     clauses[0] = f"with {TASKS[task]}, {clauses[0]}"

@@ -294,4 +294,5 @@ def _elsewhere(matrices: Sequence[dict[str, Any]]) -> str:
     if "one_state" not in first:
         return f"{what} and {other:.2f} at the others"
     one = np.nanmean(np.array(first["one_state"], float)[~own])
-    return f"{what} and {other:.2f} at the others, where {math.floor(100 * one)} % of the crops get one and the same state"
+    same = f"{math.floor(100 * one)} % of the crops get one and the same state"
+    return f"{what} and {other:.2f} at the others, where {same}"
