@@ -48,6 +48,7 @@ VALUES = {
     "md.density": 5.0,
     "md.temperature_damping": 50.0,
     "md.pressure_damping": 500.0,
+    "md.pchain": 0,
     "md.segment_steps": 100,
     "md.thermo_every": 10,
     "md.ranks": 2,
@@ -423,6 +424,19 @@ def test_settings_that_came_later_leave_the_digests_of_results_as_they_were():
         assert not set(digests("micrographs", **later)) & set(images)
     assert not set(digests("exit_waves", tilt=[0.0, 1.0])) & set(waves)
     assert not set(digests("micrographs", tilt=[0.0, 1.0])) & set(images)
+
+
+def test_finished_specimens_keep_their_digests():
+    """Hours of molecular dynamics: those of the paper's protocol, hot and after RT."""
+    from persistem.plan.plan import Plan
+    from persistem.study.load import make_study
+
+    def digests(**md):
+        return list(Plan(make_study({"md": md})).steps["specimens"])
+
+    finished = ["7d81a02c3e20", "8591c1ebde30"]
+    assert digests() == digests(pchain=3) == finished
+    assert not set(digests(pchain=0)) & set(finished)
 
 
 def test_a_stage_receives_later_settings_where_they_differ_from_the_default():

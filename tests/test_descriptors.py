@@ -88,13 +88,13 @@ def test_a_surrogate_has_the_spectrum_mean_and_deviation_and_nothing_else(side):
 
 def test_statistics_of_a_diagram_by_hand():
     pairs = np.array([[0, 2.0, 1.0, 0, 0], [0, 3.0, 0.0, 0, 0]])
-    counts, rest = np.split(topology.statistics(pairs, 10.0), [len(topology.COUNTED)])
+    counts, rest = np.split(topology.statistics(pairs, 10.0, 1.0), [len(topology.COUNTED)])
     # lifetimes are 0.1 and 0.3 of the window
     np.testing.assert_allclose(counts, np.log1p([2, 2, 1, 1, 0, 0]))
     shares = np.array([0.25, 0.75])
     expected = [0.2, 0.1, 0.15, 0.2, 0.25, 0.28, 2.5, 0.5, 0.5, 0.5, -(shares * np.log(shares)).sum()]
     np.testing.assert_allclose(rest, expected)
-    assert not topology.statistics(pairs[:1], 10.0).any()
+    assert not topology.statistics(pairs[:1], 10.0, 1.0).any()
 
 
 @pytest.mark.parametrize(("sign", "filtration"), [(1, 0), (-1, 1)])
@@ -103,7 +103,7 @@ def test_islands_are_counted_between_their_saddles_and_their_tops(sign, filtrati
     crop = (image - image.mean()) / image.std()
     ((*both,),) = diagrams_of(crop, PIXEL, [Band()])
     pairs = both[filtration]
-    alive = topology.betti_curve(of_degree(pairs, 0), 4.5) ** 2
+    alive = topology.betti_curve(of_degree(pairs, 0), 4.5, 1.0) ** 2
     levels = np.linspace(-4.5, 4.5, topology.LEVELS)
     top = np.abs(crop).max()
     saddle = sign * crop[8, 16]
@@ -122,21 +122,46 @@ def test_islands_on_a_lattice_are_its_spacing_apart():
     pairs = diagrams_of(crop, PIXEL, [Band()])[0][0]
     born = of_degree(pairs, 0, 1.0)
     assert {tuple(place) for place in born[:, 3:].astype(int)} < {tuple(place) for place in LATTICE}
-    rings = topology.islands(pairs, PIXEL)[-topology.RINGS :]
+    rings = topology.islands(pairs, PIXEL, 6.4)[-topology.RINGS :]
     width = topology.REACH / topology.RINGS
     assert rings.argmax() == int(1.6 / width)  # 16 px
     assert not rings[: int(1.6 / width)].any()
-    assert not topology.islands(pairs[:0], PIXEL).any()
+    assert not topology.islands(pairs[:0], PIXEL, 6.4).any()
 
 
 def test_distances_of_three_islands_in_a_row_by_hand():
     """Two of 1.1 Å and one of 2.2 Å, in rings of 0.25 Å; one of the islands is short-lived."""
     pairs = np.array([[0, 2.0, 0.0, 5, 0], [0, 2.0, 0.0, 5, 11], [0, 2.0, 1.5, 5, 22], [1, 2.0, 0.0, 9, 9]])
-    short, long = np.split(topology.islands(pairs, PIXEL), 2)
+    short, long = np.split(topology.islands(pairs, PIXEL, 1e9), 2)
     expected = np.zeros(topology.RINGS)
-    expected[[4, 8]] = np.sqrt([2 / 4.5 / 3, 1 / 8.5 / 3])
+    expected[[4, 8]] = np.sqrt([2 / 4.5 / 2, 1 / 8.5 / 2])
     np.testing.assert_allclose(short, expected)
     assert not long.any()
+
+
+def test_the_share_of_steps_that_stay_in_a_square_is_that_of_random_ones():
+    rng = np.random.default_rng(0)
+    start, angle = rng.random((200_000, 2)), rng.uniform(0, 2 * np.pi, 200_000)
+    for length in (0.1, 0.5, 1.0):
+        end = start + length * np.column_stack([np.cos(angle), np.sin(angle)])
+        stays = ((end >= 0) & (end <= 1)).all(axis=1).mean()
+        assert topology.within(np.array([5 * length]), 5.0)[0] == pytest.approx(stays, abs=0.005)
+
+
+def test_one_texture_has_the_same_descriptors_at_two_sizes():
+    """In crops of four times the area counts were four times as large: beyond the scatter of the small crops."""
+    pixel, side = 0.2, 128
+    texture = np.sinh(10 * (fields(8, side) - 1))
+    texture = 1 + 0.1 * texture / texture.std(axis=(1, 2), keepdims=True)
+    small = texture.reshape(8, 2, side // 2, 2, side // 2).swapaxes(2, 3).reshape(-1, side // 2, side // 2)
+    describing = WHOLE.model_copy(update={"bands": (Band(), Band(narrow=0.6, window=2.4))})
+    names = [*topology.PERSISTENCE, *describing.images]
+    few, many = (describe_crops(crops, pixel, describing, names) for crops in (texture, small))
+    for name in names:
+        scatter = many[name].std(axis=0)
+        varies = scatter > 0.05 * scatter.max()
+        shift = np.abs(few[name].mean(axis=0) - many[name].mean(axis=0))[varies] / scatter[varies]
+        assert np.median(shift) < 0.6 and np.quantile(shift, 0.9) < 1.3, (name, np.quantile(shift, [0.5, 0.9]))
 
 
 def test_diagrams_are_those_of_the_8_bit_stage_but_for_rounding():

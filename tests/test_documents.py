@@ -191,3 +191,25 @@ def test_every_wing_has_a_row_and_a_place_in_the_picture():
     assert re.findall(r"^\| `(\w+)`", section, re.M) == wings
     drawn = text_of("docs/figures/wings.svg")
     assert all(f">{wing}<" in drawn for wing in wings), "run `python docs/figures/wings.py`"
+
+
+def quoted(page, *forms):
+    """What the first group says of the first form that a page has."""
+    return next(found[1] for form in forms if (found := re.search(form, page)))
+
+
+def test_the_readme_quotes_the_record_of_what_persistence_adds():
+    """The first paragraph that speaks of persistence says what measures without it reach, in the record's numbers."""
+    record = text_of("docs/evaluation.md").partition("## Persistence beside")[2].partition("<details>")[0]
+    # the second form of each is that of the record of 2026-11-22
+    number, verdict = r"(\d\.\d\d)", "(more than|less than|not told apart from)"
+    without = quoted(record, f"without persistence together give {number}", f"all but persistence with {number}")
+    both = quoted(record, f"persistence and spectrum with {number}", f"Both together give {number}")
+    every = quoted(record, rf"persistence included, {number}", f"All together give {number}")
+    said = quoted(record, rf"persistence included, [^,]*, {verdict}", rf"All together give [^,]*, {verdict}")
+    first = next(block for block in prose("README.md").split("\n\n") if "persisten" in block.replace("PersisTEM", ""))
+    sentence = " ".join(first.split())
+    assert f"simpler measures get {without} of the crops of unseen seeds right" in sentence
+    assert f"persistence and spectrum {both}, and persistence beside all simpler measures {every}, " in sentence
+    assert ("no difference beyond the scatter" in sentence) == (said == "not told apart from")
+    assert ("nothing beyond the scatter" in text_of("docs/README.md")) == (said == "not told apart from")

@@ -330,6 +330,14 @@ def test_models_of_the_base_fail_where_models_of_the_condition_do_not(images, tm
     assert base[2]["accuracy"] < 0.02 and same[2]["accuracy"] > 0.98
     assert {p["n_test"] for p in base + same} == {8 * 9}
     assert all(p["ci_low"] <= p["accuracy"] <= p["ci_high"] for p in base + same)
+    assert base[0]["called"] == pytest.approx({"amorphous": 0.5, "liquid": 0.5}, abs=0.02)
+
+
+def test_an_accuracy_of_one_half_says_whether_it_is_guesswork_or_one_answer(images, tmp_path):
+    """All contrasts half as large: models of the base call every crop the state of lower contrast."""
+    conditions = [condition(0), condition(1, Detector(mtf=0.02))]
+    point = points(swept(tmp_path, sweep(conditions)), "standard deviation", "base")[1]
+    assert point["accuracy"] == 0.5 and point["called"] == {"amorphous": 1.0, "liquid": 0.0}
 
 
 def test_a_wave_is_imaged_once_for_conditions_that_share_the_lens(images, tmp_path):
@@ -364,6 +372,7 @@ def test_a_condition_that_cannot_be_described_has_a_reason_and_no_number(images,
         for point, why in ((few, "too few"), (odd, "multiple")):
             assert why in point["reason"] and "\n" not in point["reason"]
             assert (point["accuracy"], point["ci_low"], point["ci_high"], point["n_test"]) == (None, None, None, 0)
+            assert point["called"] is None
         # rings of a spectrum are others in other crops
         refused = (curve["row"], curve["training"]) == ("spectrum", "base")
         assert (other["accuracy"] is None) == refused == (other["reason"] is not None)

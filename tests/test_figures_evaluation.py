@@ -233,6 +233,30 @@ def test_baselines_say_which_of_persistence_and_spectrum_is_better(tmp_path: Pat
     assert "not told apart from the spectrum" in finding(baselines, tmp_path, evaluation=an_evaluation(None))
 
 
+def test_baselines_begin_with_what_persistence_adds_to_plain_measures(tmp_path: Path) -> None:
+    found = an_evaluation(all_but_persistence=0.89, all_together=0.893)
+    said = finding(baselines, tmp_path, evaluation=found)
+    assert said.startswith(
+        "With contrast removed, measures without persistence together give 0.89 (0.87 to 0.91), more than persistence"
+        " and spectrum with 0.76 (0.74 to 0.78), and all together, persistence included, 0.89 (0.87 to 0.91), not told"
+        " apart from them (+0.003); persistence alone gives 0.70"
+    )
+    # with the values of each seed: the interval of the differences, not the difference of intervals
+    shifts = {"1": 0.01, "2": -0.02, "3": 0.01}
+    for row in found["rows"]:
+        if row["row"] in ("all but persistence", "all together"):
+            less = 0.02 if row["row"] == "all together" else 0.0
+            row["by_seed"] = {seed: row["accuracy"] + shift - less * (shift > 0) for seed, shift in shifts.items()}
+    half = 4.302653 * np.std([0.02, 0.0, 0.02], ddof=1) / 3**0.5
+    ends = [0.003 - 0.04 / 3 - half, 0.003 - 0.04 / 3 + half]
+    for row in found["rows"]:
+        if row["row"] == "all together":
+            row["accuracy"] = float(np.mean(list(row["by_seed"].values())))
+    said = finding(baselines, tmp_path, evaluation=found)
+    text = f"not told apart from them ({0.003 - 0.04 / 3:+.3f}, {ends[0]:+.3f} to {ends[1]:+.3f})"
+    assert text.replace("-", "\N{MINUS SIGN}") in said
+
+
 def test_baselines_draw_the_crops_of_the_paper_with_their_votes(tmp_path: Path) -> None:
     result = drawn(baselines, tmp_path, evaluation=an_evaluation())
     assert len(result.numbers["rows"]) == 3 * (len(ABSOLUTE) + len(REMOVED))
@@ -383,6 +407,11 @@ def test_robustness_finds_the_worst_condition_and_what_training_there_recovers(t
     assert "∞" in words(result.figure) and len(result.numbers["defocus_matrix"]) == 3
     # nine defoci, 0.9 at its own
     assert "trained at one defocus gives 0.90 on average there and 0." in said
+    for share, words_ in ((1.0, "every crop"), (0.997, "99 % of the crops")):
+        point = sweeps[0]["curves"][0]["points"][-1]
+        point["called"] = {"amorphous": 1 - share, "liquid": share}
+        said = finding(robustness, tmp_path, sweeps=sweeps)
+        assert f"becomes 0.55 (0.53 to 0.57), where it calls {words_} liquid; training" in said
     kept = finding(robustness, tmp_path, sweeps=[a_sweep(drop=0.3, same=0.3)])
     assert "recovers nothing beyond the intervals" in kept
     assert "loses at no condition beyond the intervals" in finding(robustness, tmp_path, sweeps=[a_sweep(drop=0.01)])

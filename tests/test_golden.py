@@ -228,7 +228,12 @@ def state_checks(folder):
     checks = json.loads((folder / "checks.json").read_text())
     contacts = [value["per_atom"] for value in checks["contacts"].values()]
     numbers = [checks["density_g_cm3"], checks["msd_A2"], checks["lindemann"], checks["on_site"], *contacts]
-    return {"checks": numbers} | {name: moments(values) for name, values in checks["rdf"]["pairs"].items()}
+    molecules = [value["molecules"] for value in checks["contacts"].values()]
+    shells = [value["mean"] for value in checks["coordination"].values()]
+    voids = [checks["cavities"], *shells, *molecules]
+    return {"checks": numbers, "voids": voids} | {
+        name: moments(values) for name, values in checks["rdf"]["pairs"].items()
+    }
 
 
 def diagram(folder, name="specimen"):

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from persistem.errors import PersistemError
 from persistem.specimens import md, segments
+from persistem.specimens.simulation import hold
 from persistem.specimens.structures import crystal_of, density, potential_path, read_structure
 from persistem.study import Material, MolecularDynamics, Potential, RoomTemperature
 from support.waiting import until
@@ -288,6 +290,15 @@ def test_fixed_density_holds_it(tmp_path):
     out = heated(tmp_path, barostat="none", density=5.0)
     rows = segments.read_thermo(out / "thermo.csv")
     assert {round(row["density_g_cm3"], 6) for row in rows} == {5.0}
+
+
+@pytest.mark.parametrize(("changes", "end"), [({}, "pchain 3"), ({"pchain": 0}, "pchain 0")])
+def test_the_barostats_own_chain_is_the_studys(changes, end):
+    said = []
+    hold(SimpleNamespace(command=said.append), protocol(**changes), 6000, treated=False)
+    assert said == [f"fix heat all npt temp 6000 6000 0.1 iso 0.0 0.0 1.0 {end}"]
+    hold(SimpleNamespace(command=said.append), protocol(barostat="none", **changes), 6000, treated=True)
+    assert said[1] == "fix rt all nvt temp 6000 6000 0.1"
 
 
 @pytest.mark.slow

@@ -138,7 +138,7 @@ def test_the_papers_own_study_differs_nowhere(study):
 
 def test_state_checks_and_warnings_of_each_specimen(page):
     text = page.within["specimens"]
-    for value in ("T6000-rt1-s01", "3.535", "0.006", "2.389", "0.084", "246.10"):
+    for value in ("T6000-rt1-s01", "3.535", "0.006", "2.389", "0.084", "246.10", "5.8", "2.91", "8.8 %"):
         assert value in text
     assert "Warning: not equilibrated: the density still falls" in text
     curves = page.data["checks"][0]["curves"]

@@ -1,6 +1,7 @@
 """The layout of the records: what is on the surface of a page, and what is behind a fold."""
 
-from persistem.publication.record import bullets, cut, fold, headline, paper_table, picture
+from persistem.publication.record import _tables, bullets, cut, fold, headline, paper_table, picture
+from persistem.report.tables import checked, write_rows
 
 LONG = "Islands of a crop, Fig. 4 of the paper (Haufe et al., 2014). " + "A sentence that says more about it. " * 12
 
@@ -62,6 +63,30 @@ def test_an_accuracy_is_judged_by_one_specimen_and_never_beside_unseen_seeds():
     (line,) = paper_table([random, unseen]).to_dict("records")
     assert line["here, random"] == "0.720 [0.60, 0.84]: agrees"
     assert line["here, leave-seed-out"] == "0.720 [0.71, 0.73]"
+
+
+def test_the_table_of_specimens_has_cavities_and_coordination(tmp_path):
+    (tmp_path / "tables").mkdir()
+    empty = dict.fromkeys(("features", "degrees", "model", "split", "training", "foci"), "all")
+    rows = {
+        "timings": [{"stage": "md", "jobs": 1}],
+        "accuracy": [empty | {"training": "pooled", "accuracy": 0.5, "ci_low": "", "ci_high": ""}],
+        "specimens": [{"specimen": name, "state": "liquid", "density_g_cm3": 2.6} for name in ("a", "b")],
+        "state_checks": checked(
+            [
+                {"specimen": "b", "state": "liquid", "cavities": 0.1058, "contacts": {}, "coordination": {}},
+                {"specimen": "a", "state": "liquid", "cavities": 0.0562}
+                | {"contacts": {"N-N": {"per_atom": 0.09, "molecules": 0.0851}}}
+                | {"coordination": {"Ga around N": {"cutoff_A": 2.7, "mean": 2.89}}},
+            ]
+        ),
+    }
+    for name, table in rows.items():
+        write_rows(tmp_path / f"tables/{name}.csv", table)
+    page = "\n".join(_tables(tmp_path))
+    assert "| specimen | state | density, g/cm³ | cavities, % | Ga around N | N-N, % |" in page
+    assert "| a | liquid | 2.600 | 5.6 | 2.89 | 8.5 |" in page
+    assert "| b | liquid | 2.600 | 10.6 |  |  |" in page
 
 
 def test_a_list_begins_with_a_capital_and_ends_with_a_point():

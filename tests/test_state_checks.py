@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.geometry import get_distances
 from ase.neighborlist import neighbor_list
 from persistem.errors import PersistemError
 from persistem.specimens import state_checks
@@ -76,13 +77,56 @@ def test_shells_of_a_crystal() -> None:
 def test_contacts_are_between_atoms_of_one_element() -> None:
     atoms = wurtzite()
     before = state_checks.pair_distances(atoms, ["Ga", "N"], 4.0)
-    assert state_checks.contacts(atoms, "N", before["N", "N"]) == {"cutoff_A": 1.704, "per_atom": 0}
+    found = state_checks.contacts(atoms, "N", before["N", "N"])
+    assert found == {"cutoff_A": 1.704, "per_atom": 0, "molecule_A": 1.3007, "molecules": 0}
     assert state_checks.contacts(atoms, "Ga", before["Ga", "Ga"])["per_atom"] == 0
     nitrogen = [k for k, s in enumerate(atoms.get_chemical_symbols()) if s == "N"]
     atoms.positions[nitrogen[0]] = atoms.positions[nitrogen[1]] + [0, 0, 1.1]  # a molecule of N2
     after = state_checks.pair_distances(atoms, ["Ga", "N"], 4.0)
     assert state_checks.contacts(atoms, "N", after["N", "N"])["per_atom"] == pytest.approx(2 / len(nitrogen), abs=1e-6)
+    molecules = state_checks.contacts(atoms, "N", after["N", "N"])["molecules"]
+    assert molecules == pytest.approx(2 / len(nitrogen), abs=1e-6)
     assert state_checks.contacts(bulk("Si", cubic=True), "Si", np.full(32, 2.35))["per_atom"] == 4
+
+
+def test_an_atom_of_a_chain_of_three_counts_once() -> None:
+    chain = Atoms("N4", [[1, 1, 1], [2.1, 1, 1], [3.2, 1, 1], [1, 5, 1]], cell=[9, 9, 9], pbc=True)
+    distances = state_checks.pair_distances(chain, ["N"], 4.0)["N", "N"]
+    assert state_checks.contacts(chain, "N", distances)["molecules"] == 0.75
+    chain.positions[3] = [8.8, 1, 1]  # bonded across the boundary: 1.2 Å from the first
+    distances = state_checks.pair_distances(chain, ["N"], 4.0)["N", "N"]
+    assert state_checks.contacts(chain, "N", distances)["molecules"] == 1
+
+
+def test_wurtzite_has_four_neighbours_and_no_cavity() -> None:
+    atoms = wurtzite()
+    shells = state_checks.coordination(atoms, state_checks.pair_distances(atoms, ["Ga", "N"], 4.0))
+    assert {name: found["mean"] for name, found in shells.items()} == {"N around Ga": 4, "Ga around N": 4}
+    assert state_checks.cavities(atoms, probes=100_000) == 0
+
+
+def test_the_means_are_each_elements_own() -> None:
+    atoms = bulk("CaF2", "fluorite", a=5.46, cubic=True).repeat(2)
+    shells = state_checks.coordination(atoms, state_checks.pair_distances(atoms, ["Ca", "F"], 4.0))
+    assert {name: found["mean"] for name, found in shells.items()} == {"F around Ca": 8, "Ca around F": 4}
+
+
+@pytest.mark.parametrize("tilt", [0.0, -4.0])
+def test_what_a_single_atom_leaves_is_the_cell_without_a_sphere(tilt: float) -> None:
+    atoms = Atoms("N", [[7.9, 0.1, 4]], cell=[[8, 0, 0], [tilt, 9, 0], [0, 0, 8]], pbc=True)
+    expected = 1 - 4 / 3 * np.pi * 2.5**3 / atoms.get_volume()
+    assert state_checks.cavities(atoms, probes=100_000) == pytest.approx(expected, abs=0.001)
+
+
+def test_a_planted_hole_has_its_volume() -> None:
+    """A sphere of radius r without atoms in a dense lattice is a cavity of radius r - 2.5 Å, up to its step."""
+    atoms = bulk("N", "sc", a=0.7).repeat(20)
+    centre = atoms.cell.lengths() / 2 + [7, 0.2, 0]  # across the boundary
+    _, away = get_distances(atoms.positions, [centre], atoms.cell, pbc=True)
+    del atoms[(away[:, 0] < 5).nonzero()[0].tolist()]
+    found = state_checks.cavities(atoms, probes=100_000) * atoms.get_volume()
+    least, most = (4 / 3 * np.pi * (radius - 2.5) ** 3 for radius in (5, 5.2))
+    assert least * 0.99 < found < most
 
 
 @pytest.mark.parametrize("stretch", [1.0, 1.2])
@@ -224,7 +268,10 @@ def test_a_structure_of_ones_own_has_neither_reference_nor_series(tmp_path: Path
         assert result[key] is None
     assert result["warnings"] == []
     assert list(result["rdf"]["pairs"]) == ["Si-Si"]
-    assert result["contacts"] == {"Si-Si": {"cutoff_A": pytest.approx(2.664), "per_atom": 4}}
+    assert result["contacts"]["Si-Si"] == {
+        "cutoff_A": pytest.approx(2.664), "per_atom": 4, "molecule_A": pytest.approx(2.0335), "molecules": 0,
+    }  # fmt: skip
+    assert result["coordination"] == {}
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -429,6 +429,11 @@ def test_the_defocus_matrix_shows_where_the_contrast_inverts() -> None:
     matrix = np.array(found["accuracy"])
     assert matrix[0, 0] == matrix[2, 2] == 1.0 and matrix[0, 2] == matrix[2, 0] == 0.0
     assert (np.abs(matrix[:, 1] - 0.5) < 0.35).all()
+    # wrong throughout is not one answer for all; a model without a signal at its defocus guesses
+    one = np.array(found["one_state"])
+    assert one[0, 0] == one[0, 2] == 0.5 and (one[:, 1] >= 0.5).all()
+    always = defocus_matrix({"signal": np.abs(x)[:, None] * (crops.defocus > 0)[:, None] + x[:, None]}, crops, SIGNAL)
+    assert always["one_state"][0][2] == always["accuracy"][0][0] == 1.0
     # a seed without a defocus counts at the others
     lacking = chosen_rows(crops, (crops.seed > 1) | (crops.defocus < 50))
     kept = x[(crops.seed > 1) | (crops.defocus < 50), None]

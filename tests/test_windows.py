@@ -224,6 +224,19 @@ def test_a_window_holds_what_its_pairs_add():
     np.testing.assert_allclose(added, described[1, 2], rtol=1e-4, atol=1e-4)
 
 
+def test_one_texture_has_the_same_persistence_in_windows_of_two_sizes():
+    image = grain((250, 250))
+    small, large = (
+        describe_windows(image, PLAIN.model_copy(update={"size": size}), 25, ["persistence"]).blocks["persistence"]
+        for size in (5.0, 10.0)
+    )
+    few, many = (found.reshape(-1, found.shape[-1]) for found in (large, small))
+    seen = many.mean(axis=0) > 0.05 * many.mean(axis=0).max()
+    shift = np.abs(few.mean(axis=0) - many.mean(axis=0))[seen] / many.std(axis=0)[seen]
+    assert seen.sum() > 10 and shift.max() < 1 and np.median(shift) < 0.3
+    assert few.sum(axis=1).mean() == pytest.approx(many.sum(axis=1).mean(), rel=0.05)
+
+
 def test_pairs_say_of_which_diagram_they_are():
     image = grain()
     found = pair_table(image, WINDOWS)

@@ -55,6 +55,8 @@ def write_study(root: Path) -> dict:
     check = {"density_g_cm3": 3.535, "msd_A2": 246.1, "lindemann": None, "thermo": thermo}
     check |= {"rdf": {"r_A": [0.5, 1.5, 2.5], "pairs": {"Ga-Ga": [0, 1.25, 1]}}}
     check |= {"contacts": {"Ga-Ga": {"cutoff_A": 2.93, "per_atom": 2.389}, "N-N": {"cutoff_A": 1.7, "per_atom": 0.084}}}
+    check["contacts"]["N-N"] |= {"molecule_A": 1.3007, "molecules": 0.0875}
+    check |= {"cavities": 0.0583, "coordination": {"Ga around N": {"cutoff_A": 2.702, "mean": 2.912}}}
     write_json(root / "check.json", check | {"warnings": ["not equilibrated: the density still falls"]})
     write_json(root / "summary.json", {"atoms": 2000, "temperature_K": 300.2, "pressure_GPa": 0.0061})
     lines = ["features,degrees,model,split,training,foci,accuracy,ci_low,ci_high,n_test,n_splits,by_seed"]

@@ -12,6 +12,8 @@ mean. So ``contrast``, the logarithm of the deviation, is what absolute intensit
 That holds without counting noise alone. Standardising a noisy crop leaves in it the share of noise, which tells its
 contrast. So where a detector counts, blocks without contrast come from crops that had one contrast before they were
 counted; their names begin with ``EQUALISED``. The blocks of the crop as it is remain for absolute intensities.
+
+Pairs are counted per nm².
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.descriptors.spectra import spectrum_features
-from persistem.descriptors.topology import FILTRATIONS, PERSISTENCE, diagrams_of, persistence_blocks, surrogate
+from persistem.descriptors.topology import FILTRATIONS, PERSISTENCE, area_of, diagrams_of, persistence_blocks, surrogate
 from persistem.errors import PersistemError
 from persistem.imaging.crops import check_detector, positions
 from persistem.imaging.detector import detected
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from persistem.study import Detector
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 #: Bump when only results with counting noise change.
 COUNTING = 1
 
@@ -101,15 +103,19 @@ def describe_crops(
         wanted -= {SURROGATE + name for name in PERSISTENCE}
     values = np.asarray(crops, dtype=float)
     standardised, mean, deviation = _standardised(values)
+    side = values.shape[-1] * pixel_size
     blocks = _plain(values, standardised, pixel_size, wanted)
     images = [name for name in wanted if name.removeprefix("absolute ") in describing.images]
     if images or wanted & set(PERSISTENCE):
         diagrams = [diagrams_of(crop, pixel_size, describing.bands) for crop in standardised]
-        blocks |= persistence_blocks(diagrams, pixel_size, describing.bands)
-        blocks |= _images(diagrams, mean, deviation, images, describing)
+        blocks |= persistence_blocks(diagrams, pixel_size, describing.bands, side)
+        # a persistence image adds up pairs; per nm² it does not depend on the size of the crop
+        made = _images(diagrams, mean, deviation, images, describing)
+        blocks |= {name: image / area_of(side) for name, image in made.items()}
     if any(name.startswith(SURROGATE) for name in wanted):
         diagrams = [diagrams_of(surrogate(crop), pixel_size, describing.bands) for crop in standardised]
-        blocks |= {SURROGATE + k: v for k, v in persistence_blocks(diagrams, pixel_size, describing.bands).items()}
+        made = persistence_blocks(diagrams, pixel_size, describing.bands, side)
+        blocks |= {SURROGATE + k: v for k, v in made.items()}
     return {name: np.asarray(block, np.float32) for name, block in blocks.items() if name in wanted}
 
 

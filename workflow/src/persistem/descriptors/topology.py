@@ -1,4 +1,8 @@
-"""Numbers from the persistence diagrams of a crop and of its bands; and a surrogate without topology of its own."""
+"""Numbers from the persistence diagrams of a crop and of its bands; and a surrogate without topology of its own.
+
+What is counted is counted per nm², so that crops of one texture have the same numbers whatever their size, but for the
+scatter and for the pairs that end at the crop's edge.
+"""
 
 from __future__ import annotations
 
@@ -70,60 +74,77 @@ def _diagram(image: NDArray[Any], filtration: str, step: int) -> NDArray[np.floa
     return table
 
 
-def persistence_blocks(diagrams: list[Diagrams], pixel_size: float, bands: Iterable[Band]) -> dict[str, NDArray[Any]]:
-    """The blocks of ``PERSISTENCE``, (crops, length) by name, from diagrams of crops; ``pixel_size`` in Å."""
-    windows = [band.window for band in bands]
+def persistence_blocks(
+    diagrams: list[Diagrams], pixel_size: float, bands: Iterable[Band], side: float
+) -> dict[str, NDArray[Any]]:
+    """The blocks of ``PERSISTENCE``, (crops, length) by name, from diagrams of crops.
 
-    def parts(bands: Diagrams) -> Iterator[tuple[NDArray[Any], float]]:
+    ``pixel_size`` and ``side``, the crop's, are in Å.
+    """
+    windows = [band.window for band in bands]
+    area = area_of(side)
+
+    def parts(bands: Diagrams) -> Iterator[tuple[NDArray[Any], float, float]]:
         for filtrations, window in zip(bands, windows, strict=True):
             for pairs in filtrations:
                 for degree in (0, 1):
-                    yield pairs[pairs[:, 0] == degree], window
+                    yield pairs[pairs[:, 0] == degree], window, area
 
     return {
         "statistics": np.array([np.concatenate([statistics(*part) for part in parts(crop)]) for crop in diagrams]),
         "betti": np.array([np.concatenate([betti_curve(*part) for part in parts(crop)]) for crop in diagrams]),
-        "islands": np.array([np.concatenate([islands(pairs, pixel_size) for pairs in crop[0]]) for crop in diagrams]),
+        "islands": np.array(
+            [np.concatenate([islands(pairs, pixel_size, side) for pairs in crop[0]]) for crop in diagrams]
+        ),
     }
 
 
-def statistics(pairs: NDArray[Any], window: float) -> NDArray[Any]:
-    """Seventeen numbers of a diagram (n, 5) in a band's window (SD): persistence statistics.
+def area_of(side: float) -> float:
+    """The area (nm²) of a square crop whose side is in Å."""
+    return (side / 10) ** 2
 
-    Logarithms of how many pairs live longer than each share ``COUNTED`` of the window; mean, standard deviation,
-    quartiles and ninth decile of the lifetimes, in windows; mean and standard deviation of births and of deaths; and
-    persistence entropy (Atienza et al., Pattern Recognit. 107 (2020) 107509). Fewer than two pairs give zeros.
+
+def statistics(pairs: NDArray[Any], window: float, area: float) -> NDArray[Any]:
+    """Persistence statistics: seventeen numbers of a diagram (n, 5) in a band's window (SD) and the crop's area (nm²).
+
+    Logarithms of how many pairs per nm² live longer than each share ``COUNTED`` of the window; mean, standard
+    deviation, quartiles and ninth decile of the lifetimes, in windows; mean and standard deviation of births and of
+    deaths; and persistence entropy (Atienza et al., Pattern Recognit. 107 (2020) 107509), which is log n for n equal
+    lifetimes, less the logarithm of the area. Fewer than two pairs give zeros.
     """
     if len(pairs) < 2:
         return np.zeros(len(COUNTED) + 11)
     lifetime = np.abs(pairs[:, 1] - pairs[:, 2]) / window
-    counts = np.log1p([(lifetime > share).sum() for share in COUNTED])
+    counts = np.log1p([(lifetime > share).sum() / area for share in COUNTED])
     share = lifetime / lifetime.sum()
     spread = [lifetime.mean(), lifetime.std(), *np.quantile(lifetime, [0.25, 0.5, 0.75, 0.9])]
     levels = [f(pairs[:, k]) for k in (1, 2) for f in (np.mean, np.std)]
-    return np.concatenate([counts, spread, levels, [-(share * np.log(share)).sum()]])
+    return np.concatenate([counts, spread, levels, [-(share * np.log(share * area)).sum()]])
 
 
-def betti_curve(pairs: NDArray[Any], window: float) -> NDArray[Any]:
-    """Square roots of the number of islands or rings at each of ``LEVELS`` levels.
+def betti_curve(pairs: NDArray[Any], window: float, area: float) -> NDArray[Any]:
+    """Square roots of the number of islands or rings per nm² at each of ``LEVELS`` levels; ``area``: the crop's, nm².
 
     The root evens out the scatter of counts. Levels lie evenly between -window and +window (SD).
     """
     levels = np.linspace(-window, window, LEVELS)
     low, high = np.sort(np.minimum(pairs[:, 1], pairs[:, 2])), np.sort(np.maximum(pairs[:, 1], pairs[:, 2]))
-    curve: NDArray[Any] = np.sqrt(np.searchsorted(low, levels, "right") - np.searchsorted(high, levels, "right"))
+    alive = np.searchsorted(low, levels, "right") - np.searchsorted(high, levels, "right")
+    curve: NDArray[Any] = np.sqrt(alive / area)
     return curve
 
 
-def islands(pairs: NDArray[Any], pixel_size: float) -> NDArray[Any]:
-    """How far apart islands are born: square roots of their pairs per ring of distances, over radius and islands.
+def islands(pairs: NDArray[Any], pixel_size: float, side: float) -> NDArray[Any]:
+    """How far apart islands are born: square roots of the density of islands in rings around an island.
 
-    The number of pairs in a ring is divided by the ring's radius and the number of islands. For each lifetime of
-    ``ISLANDS`` there are ``RINGS`` rings up to ``REACH`` (Å); fewer than three islands give zeros.
+    The number of pairs in a ring is divided by the ring's radius, the number of other islands, and the share of such
+    pairs of which both ends are in a crop of ``side`` (Å). For each lifetime of ``ISLANDS`` there are ``RINGS`` rings
+    up to ``REACH`` (Å); fewer than three islands give zeros.
     """
     from scipy.spatial.distance import pdist
 
     lifetime = np.abs(pairs[:, 1] - pairs[:, 2])
+    radii = (np.arange(RINGS) + 0.5) * (REACH / RINGS)
     curves = []
     for shortest in ISLANDS:
         places = pairs[(pairs[:, 0] == 0) & (lifetime > shortest), 3:] * pixel_size
@@ -131,5 +152,16 @@ def islands(pairs: NDArray[Any], pixel_size: float) -> NDArray[Any]:
             curves.append(np.zeros(RINGS))
             continue
         counts = np.histogram(pdist(places), np.linspace(0, REACH, RINGS + 1))[0]
-        curves.append(np.sqrt(counts / (np.arange(RINGS) + 0.5) / len(places)))
+        curves.append(np.sqrt(counts / (np.arange(RINGS) + 0.5) / (len(places) - 1) / within(radii, side)))
     return np.concatenate(curves)
+
+
+def within(distance: NDArray[Any], side: float) -> NDArray[Any]:
+    """The share of the steps of a length that begin in a square and end in it, over all directions.
+
+    The isotropised set covariance of a square over its area (Stoyan, Kendall & Mecke, Stochastic Geometry and its
+    Applications, 1995, sect. 6.1), which holds up to the side; longer steps count as one of that length.
+    """
+    ratio = np.minimum(distance / side, 1.0)
+    share: NDArray[Any] = 1 - 4 / np.pi * ratio + ratio**2 / np.pi
+    return share

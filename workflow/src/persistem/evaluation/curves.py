@@ -99,7 +99,10 @@ def learning_curve(
 
 
 def defocus_matrix(X: Blocks, crops: CropLabels, candidate: Candidate, jobs: int = 1) -> dict[str, Any]:
-    """Accuracy on unseen seeds when trained at one defocus and tested at another: ``accuracy``[trained][tested]."""
+    """Accuracy on unseen seeds when trained at one defocus and tested at another: ``accuracy``[trained][tested].
+
+    ``one_state``[trained][tested] is the share of the crops that get the state that is called most often there.
+    """
     from joblib import Parallel, delayed
 
     blocks = checked(X, crops, [candidate], "per-defocus")
@@ -107,12 +110,18 @@ def defocus_matrix(X: Blocks, crops: CropLabels, candidate: Candidate, jobs: int
     seeds = np.unique(crops.seed).tolist()
     tasks = [without(crops, (seed,), "pooled", crops.defocus == trained) for trained in defoci for seed in seeds]
     done = Parallel(n_jobs=jobs)(delayed(decisions)(blocks, crops, split, [candidate], "pooled") for split in tasks)
-    right = np.zeros((len(defoci), len(crops.y)), bool)
+    called = np.zeros((len(defoci), len(crops.y)), int)
     for k, (split, scores) in enumerate(zip(tasks, done, strict=True)):
-        right[k // len(seeds), split.test] = scores[0, 0].argmax(axis=1) == crops.y[split.test]
-    means = [[seed_means(hits, crops.seed, crops.defocus == tested) for tested in defoci] for hits in right]
+        called[k // len(seeds), split.test] = scores[0, 0].argmax(axis=1)
+    at = [crops.defocus == tested for tested in defoci]
+    means = [[seed_means(found == crops.y, crops.seed, selected) for selected in at] for found in called]
     matrix = [[float(np.mean(list(by_seed.values()))) for by_seed in row] for row in means]
-    return {"defoci": defoci, "accuracy": np.round(matrix, 6).tolist()}
+    most = [[float(np.bincount(found[selected]).max() / selected.sum()) for selected in at] for found in called]
+    return {
+        "defoci": defoci,
+        "accuracy": np.round(matrix, 6).tolist(),
+        "one_state": np.round(most, 6).tolist(),
+    }
 
 
 def calibration(outcome: Outcome, crops: CropLabels, bins: int = 10) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from persistem.learning.rows import Described
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 
 def evaluation_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:

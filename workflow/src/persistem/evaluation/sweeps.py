@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     ByTask = dict[str, Blocks]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 
 def sweep_file(settings: dict[str, Any], root: Path, out: Path) -> None:
@@ -58,8 +58,9 @@ def sweep_file(settings: dict[str, Any], root: Path, out: Path) -> None:
         folder that paths are relative to
     out
         ``curves`` with ``training``: base, models trained at the base condition, or same, models trained at the
-        condition itself; both on other seeds. A condition without a number has a ``reason``. With counting noise, rows
-        without contrast have another curve of the task ``ALONE``
+        condition itself; both on other seeds. A point also has the share of the crops that are ``called`` each state. A
+        condition without a number has a ``reason``. With counting noise, rows without contrast have another curve, of
+        the task ``ALONE``
 
     Raises
     ------
@@ -211,7 +212,7 @@ def _points(
     points = []
     for k, condition in enumerate(conditions):
         point: dict[str, Any] = {"value": settings["conditions"][k]["value"], "accuracy": None}
-        point |= {"ci_low": None, "ci_high": None, "n_test": 0, "reason": reasons[k]}
+        point |= {"ci_low": None, "ci_high": None, "n_test": 0, "called": None, "reason": reasons[k]}
         tested = condition.get(row["task"])
         trained = base if training == "base" else tested
         if tested is not None and trained is not None:
@@ -235,7 +236,10 @@ def _check_carries_over(candidate: Candidate) -> None:
 
 
 def _accuracy(tested: Described, trained: Described, candidate: Candidate) -> dict[str, Any]:
-    """Accuracy on seeds that the training left out, whether it was on the same crops or on others."""
+    """Accuracy on seeds that the training left out, whether it was on the same crops or on others; and what was called.
+
+    An accuracy of chance is either guesswork or one answer for all: ``called`` tells them apart.
+    """
     X, crops = tested.X, tested.crops
     train = np.ones(len(crops.y), bool)
     if trained is not tested:
@@ -250,7 +254,7 @@ def _accuracy(tested: Described, trained: Described, candidate: Candidate) -> di
             np.concatenate(pair) for pair in zip(trained.crops[:4], (*crops[:3], after), strict=True)
         )
         crops = CropLabels(y, seed, defocus, micrograph, crops.states)
-    correct = fixed(X, crops, candidate, "pooled", train) == crops.y
-    counted = slice(len(correct) - len(tested.crops.y), None)
-    values = seed_means(correct[counted], tested.crops.seed)
-    return summary("accuracy", "ci", values) | {"n_test": len(tested.crops.y)}
+    predicted = fixed(X, crops, candidate, "pooled", train)[-len(tested.crops.y) :]
+    values = seed_means(predicted == tested.crops.y, tested.crops.seed)
+    called = {tested.crops.name(k): float((predicted == k).mean()) for k in range(int(crops.y.max()) + 1)}
+    return summary("accuracy", "ci", values) | {"n_test": len(tested.crops.y), "called": called}

@@ -34,7 +34,8 @@ def focal_sigma(imaging: Imaging) -> float:
     """Standard deviation (Å) of the focus that the energy spread causes.
 
     Classically σ = Cc σ_E / E, from a focal length that follows the electron's momentum; relativistically times
-    (1 + E/mc²) / (1 + E/2mc²). σ_E is the energy spread's FWHM / 2.3548.
+    (1 + E/mc²) / (1 + E/2mc²) (Reimer & Kohl, Transmission Electron Microscopy, 2008). σ_E is the energy spread's
+    FWHM / 2.3548.
     """
     energy = imaging.voltage * 1e3
     sigma = imaging.Cc * ANGSTROM_PER_MM * imaging.energy_spread / FWHM_PER_SIGMA / energy

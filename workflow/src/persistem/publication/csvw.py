@@ -49,6 +49,8 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "status": ("whether the study reproduces it", "", "string"),
     "evidence": ("the numbers that decide", "", "string"),
     "depends_on": ("what it depends on, where it holds in some cases", "", "string"),
+    # state_checks.csv, whose other columns are named after the elements
+    "cavities": ("share of the volume that is farther than 2.5 Å from every atom", "1", "number"),
     # timings.csv, and index.csv
     "stage": ("stage of the pipeline", "", "string"),
     "jobs": ("number of jobs", "1", "integer"),
@@ -78,7 +80,18 @@ def metadata(name: str, table: bytes, flat: dict[str, str]) -> bytes:
     return (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode()
 
 
+def _of_elements(name: str) -> tuple[str, str, str]:
+    """A column of ``state_checks.csv`` that is named after elements; nothing of another."""
+    if " around " in name:
+        others, _, centre = name.partition(" around ")
+        return f"mean number of {others} atoms in the first shell around {centre}", "1", "number"
+    if name.endswith(" molecules"):
+        element = name.partition("-")[0]
+        return f"share of {element} atoms bonded to their own kind as in a molecule", "1", "number"
+    return "", "", "string"
+
+
 def _column(name: str) -> dict[str, str]:
-    about, unit, datatype = COLUMNS.get(name, ("", "", "string"))
+    about, unit, datatype = COLUMNS.get(name) or _of_elements(name)
     column = {"name": name, "titles": name, "datatype": datatype}
     return column | ({"dc:description": about} if about else {}) | ({"schema:unitText": unit} if unit else {})

@@ -171,6 +171,8 @@ def evaluation(study: Path, figures: dict[str, dict[str, Any]], about: dict[str,
     parts = [
         f"# What the accuracy means: the study `{study.name}`, {about['date']}",
         "\n".join(findings),
+        "States that are simulated at zero pressure differ in density, as much as the size of the cell and the length"
+        " of the run have it ([assumptions.md](assumptions.md#molecular-dynamics)). So equal density comes first.",
         "In brackets 95 % over MD seeds. Everything is evaluated by MD seeds: a seed's specimens, of all states and at"
         " all defoci, train or are tested together. Where the paper is silent: [assumptions.md](assumptions.md).",
         made(study, about, "report"),
@@ -224,7 +226,7 @@ def _tables(study: Path) -> list[str]:
 
     timings = pd.DataFrame(read_rows(study / "tables/timings.csv"))
     specimens = pd.read_csv(study / "tables/specimens.csv")
-    shown = {
+    shown: dict[str, Any] = {
         "specimen": specimens.specimen,
         "state": specimens.state.fillna(""),
         "density, g/cm³": specimens.density_g_cm3.map("{:.3f}".format),
@@ -232,6 +234,12 @@ def _tables(study: Path) -> list[str]:
     for column, title, digits in (("temperature_K", "T, K", 0), ("pressure_GPa", "P, GPa", 3)):
         if column in specimens:
             shown[title] = specimens[column].map(f"{{:.{digits}f}}".format)
+    checks = pd.read_csv(study / "tables/state_checks.csv").set_index("specimen").reindex(specimens.specimen)
+    for column in checks.columns.drop("state"):
+        share = " around " not in column
+        numbers = (100 * checks[column]).map("{:.1f}".format) if share else checks[column].map("{:.2f}".format)
+        title = f"{column.removesuffix(' molecules')}, %" if share else column
+        shown[title] = numbers.where(checks[column].notna(), "").tolist()
     wide = accuracy_wide(study / "tables/accuracy.csv")
     for column in ("jobs", "wall_s", "CPU_s", "memory_MB"):
         if column in timings:
@@ -240,8 +248,10 @@ def _tables(study: Path) -> list[str]:
         "## The accuracy of every recipe, degree and classifier",
         EXPLANATION.replace("\n", " "),
         fold(f"All {len(wide)} rows", markdown(wide)),
-        "## The density, temperature and pressure of every specimen",
-        "Temperature and pressure are means over the last fifth of the trajectory.",
+        "## The density, temperature, pressure and structure of every specimen",
+        "Temperature and pressure are means over the last fifth of the trajectory. Cavities: the share of the volume"
+        " that is farther than 2.5 Å from every atom. A around B: the mean number of A in the first shell of B. A-A:"
+        " the share of A that is bonded to its own kind as in a molecule (N-N: closer than 1.30 Å).",
         fold(f"All {len(specimens)} specimens", markdown(pd.DataFrame(shown))),
         "## The time and memory of every stage",
         "As Snakemake's benchmarks have it: jobs, wall and CPU time (s), largest resident memory (MB).",

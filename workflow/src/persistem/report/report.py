@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from persistem.report import claims, page, paper
-from persistem.report.tables import read_accuracy, timings, write_rows
+from persistem.report.tables import checked, read_accuracy, timings, write_rows
 from persistem.store.environment import versions
 from persistem.store.files import atomic, read_json
 
 
 def write_report(settings: dict[str, Any], root: Path, out: Path) -> None:
-    """Write the page ``out`` and, beside it, ``paper.csv``, ``claims.csv``, ``timings.csv`` and ``about.json``.
+    """Write the page ``out`` and, beside it, ``paper.csv``, ``claims.csv``, ``state_checks.csv``, ``timings.csv`` and
+    ``about.json``.
 
     ``settings`` come from ``plan_report``; the files they name are relative to ``root``.
     Raises PersistemError if one of them cannot be read.
@@ -34,6 +35,7 @@ def write_report(settings: dict[str, Any], root: Path, out: Path) -> None:
     for name, rows in {
         "paper": results["comparison"],
         "claims": results["claims"],
+        "state_checks": checked(checks),
         "timings": results["timings"],
     }.items():
         write_rows(Path(out).with_name(f"{name}.csv"), rows)

@@ -92,6 +92,21 @@ def timings(root: Path, digests: dict[str, list[str]], specimens: list[str]) -> 
     return rows
 
 
+def checked(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each state check: specimen, state, share of cavities, and of each pair of elements what was counted.
+
+    Columns of pairs are empty where a specimen does not have the elements.
+    """
+    rows: list[dict[str, Any]] = []
+    for check in checks:
+        row = {key: check.get(key) for key in ("specimen", "state", "cavities")}
+        row |= {shell: found["mean"] for shell, found in (check.get("coordination") or {}).items()}
+        row |= {f"{pair} molecules": found.get("molecules") for pair, found in (check.get("contacts") or {}).items()}
+        rows.append(row)
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return [dict.fromkeys(columns) | row for row in rows]
+
+
 def markdown(table: pd.DataFrame) -> str:
     """A table in Markdown."""
     cells = [[cell.replace("|", "\\|") for cell in line] for line in table.astype(str).values.tolist()]

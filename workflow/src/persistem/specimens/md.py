@@ -39,6 +39,7 @@ KEYS = (
     "density",
     "temperature_damping",
     "pressure_damping",
+    "pchain",
     "segment_steps",
     "thermo_every",
     "ranks",

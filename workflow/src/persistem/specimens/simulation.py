@@ -88,7 +88,7 @@ def hold(lmp: Any, md: MolecularDynamics, temperature: float, treated: bool) -> 
     ensemble += f" {md.temperature_damping / 1000}"
     if md.barostat != "none":
         pressure = md.pressure * BAR_PER_GPA
-        ensemble += f" {md.barostat} {pressure} {pressure} {md.pressure_damping / 1000}"
+        ensemble += f" {md.barostat} {pressure} {pressure} {md.pressure_damping / 1000} pchain {md.pchain}"
     lmp.command(f"fix {'rt' if treated else 'heat'} all {ensemble}")
 
 

@@ -1,4 +1,4 @@
-"""Checks whether a specimen is in the state it is taken for: structure, displacements, bonds, end of the run."""
+"""Checks whether a specimen is in the state it is taken for: structure, displacements, bonds, voids, end of the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 #: Largest distance and width of a bin of g(r), in Å.
 LARGEST, BIN = 10.0, 0.05
@@ -34,6 +34,16 @@ LARGEST, BIN = 10.0, 0.05
 #: has such a multiple, but not every one such a minimum: in a GaN crystal the first shell of N-N or Ga-Ga is the second
 #: neighbours, and heat brings some Ga-Ga below the cutoff (0.7 for each Ga at 1000 K, 0.01 at 300 K).
 CONTACT = 1.2
+#: Two atoms of different elements are in each other's first shell below this multiple of the sum of their covalent
+#: radii: 2.70 Å for Ga-N, in the gap of amorphous GaN's g(r) (2.3 to 3.0 Å) and near its minimum in the liquid's (2.9).
+SHELL = 1.4
+#: Atoms of one element are bonded as in a molecule below this multiple of twice its covalent radius: 1.30 Å for N-N,
+#: between N2 (1.10 Å) and a single bond (1.45 Å).
+MOLECULE = 0.916
+#: A point farther than this from every atom (Å) is in a cavity; in wurtzite GaN no point is farther than 2.1 Å.
+CAVITY = 2.5
+#: Points that the cell is probed at: the share of cavities of a melt of 27,840 atoms is then within 0.001.
+PROBES = 250_000
 #: Most samples to keep of the thermo series, and fewest that show whether a run has come to rest.
 SAMPLES, FEWEST = 200, 8
 #: Changes that count, between the third and the last quarter of a run or from the target: density and temperature
@@ -47,8 +57,9 @@ def state_checks_file(settings: dict[str, Any], root: Path, out: Path) -> None:
 
     Keys of the result: the specimen's own; ``atoms``; ``density_g_cm3``; ``rdf`` (``r_A`` and, for each pair of
     ``pairs``, g(r)); ``msd_A2``; ``lindemann`` and ``on_site``, if the reference is a crystal; ``contacts``;
-    ``drift``, ``equilibrated``, ``thermo`` and ``warnings``. Keys that need a reference or a thermo series are null
-    without it. Raises PersistemError for files that cannot be read or do not belong together.
+    ``coordination``; ``cavities``, a share of the volume; ``drift``, ``equilibrated``, ``thermo`` and ``warnings``.
+    Keys that need a reference or a thermo series are null without it. Raises PersistemError for files that cannot be
+    read or do not belong together.
     """
     path = Path(root) / settings["structure"]
     atoms = read_structure(path)
@@ -65,6 +76,8 @@ def state_checks_file(settings: dict[str, Any], root: Path, out: Path) -> None:
     result["rdf"] = {"r_A": np.round((edges[1:] + edges[:-1]) / 2, 5).tolist(), "pairs": pairs}
     result |= _displacements(atoms, settings.get("reference"), Path(root), path)
     result["contacts"] = {f"{a}-{a}": contacts(atoms, a, distances[a, a]) for a in species}
+    result["coordination"] = coordination(atoms, distances)
+    result["cavities"] = round(cavities(atoms), 6)
     result |= {"drift": None, "equilibrated": None, "thermo": None, "warnings": []}
     if settings.get("thermo"):
         rows = _thermo(Path(root) / settings["thermo"], settings["timestep_fs"])
@@ -132,12 +145,67 @@ def rdf(atoms: Atoms, pair: tuple[str, str], distances: Array, edges: Array) -> 
 
 
 def contacts(atoms: Atoms, element: str, distances: Array) -> dict[str, float]:
-    """Bonds between atoms of one element: the cutoff in Å, and neighbours within it per atom of that element."""
+    """Bonds between atoms of one element: the cutoff in Å, and neighbours within it per atom of that element.
+
+    ``molecules`` is the share of its atoms with a neighbour of their kind as near as in a molecule, ``molecule_A``.
+    """
+    cutoff, molecule = (scale * _radii(element, element) for scale in (CONTACT, MOLECULE))
+    count = atoms.get_chemical_symbols().count(element)
+    return {
+        "cutoff_A": round(cutoff, 4),
+        "per_atom": round(float((distances < cutoff).sum()) / count, 6),
+        "molecule_A": round(molecule, 4),
+        "molecules": round(float(np.mean(_nearest_of_kind(atoms, element, molecule) < molecule)), 6),
+    }
+
+
+def coordination(atoms: Atoms, distances: dict[tuple[str, str], Array]) -> dict[str, dict[str, float]]:
+    """The mean number of atoms of another element in the first shell, e.g. of ``Ga around N``, and its radius in Å.
+
+    ``distances`` are those of ``pair_distances``.
+    """
+    symbols = atoms.get_chemical_symbols()
+    found = {}
+    for (a, b), between in distances.items():
+        if a != b:
+            cutoff = SHELL * _radii(a, b)
+            pairs = float((between < cutoff).sum())
+            for centre, others in ((a, b), (b, a)):
+                mean = round(pairs / symbols.count(centre), 6)
+                found[f"{others} around {centre}"] = {"cutoff_A": round(cutoff, 4), "mean": mean}
+    return found
+
+
+def cavities(atoms: Atoms, beyond: float = CAVITY, probes: int = PROBES) -> float:
+    """The share of a periodic cell's volume that is farther than ``beyond`` (Å) from every atom.
+
+    It is probed at about ``probes`` points on a regular grid.
+    """
+    from scipy.spatial import cKDTree
+
+    spacing = (atoms.get_volume() / probes) ** (1 / 3)
+    counts = [max(round(length / spacing), 1) for length in atoms.cell.lengths()]
+    axes = [(np.arange(count) + 0.5) / count for count in counts]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3) @ atoms.cell.array
+    nearest, _ = cKDTree(_with_images(atoms, beyond)[0]).query(points, distance_upper_bound=beyond)
+    return float(np.isinf(nearest).mean())
+
+
+def _radii(a: str, b: str) -> float:
+    """The sum of the covalent radii of two elements, Å."""
     from ase.data import atomic_numbers, covalent_radii
 
-    cutoff = CONTACT * 2 * float(covalent_radii[atomic_numbers[element]])
-    count = atoms.get_chemical_symbols().count(element)
-    return {"cutoff_A": round(cutoff, 4), "per_atom": round(float((distances < cutoff).sum()) / count, 6)}
+    return float(covalent_radii[atomic_numbers[a]] + covalent_radii[atomic_numbers[b]])
+
+
+def _nearest_of_kind(atoms: Atoms, element: str, largest: float) -> Array:
+    """Distance (Å) of each atom of an element to the nearest other one, images included; inf beyond ``largest``."""
+    from scipy.spatial import cKDTree
+
+    positions, image, owner = _with_images(atoms, largest)
+    of_kind = np.array(atoms.get_chemical_symbols())[owner] == element
+    nearest, _ = cKDTree(positions[of_kind]).query(positions[of_kind & (image == 0)], 2, distance_upper_bound=largest)
+    return np.asarray(nearest[:, 1])
 
 
 def displacements(atoms: Atoms, reference: Atoms) -> Array:

@@ -236,7 +236,7 @@ STAGES = (
         "specimens.state_checks",
         rules=("state_checks",),
         verbs=("state-checks",),
-        does="check whether a specimen is in the state that it is taken for: g(r), displacements, contacts, drift",
+        does="check whether a specimen is in the state that it is taken for: g(r), displacements, bonds, voids, drift",
         function="state_checks_file",
         cost=Cost(2, 250, 0.1),
     ),

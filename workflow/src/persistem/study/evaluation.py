@@ -136,7 +136,7 @@ ROWS = (
     Row(name="persistence", task="absolute", blocks=_with(("contrast",)), main=True),
     Row(name="persistence + spectrum", task="absolute", blocks=_with(("contrast", "spectrum"))),
     Row(name="all but persistence", task="absolute", blocks=((*PLAIN, "contrast", "absolute histogram"),)),
-    Row(name="all together", task="absolute", blocks=_with((*PLAIN, "contrast"))),
+    Row(name="all together", task="absolute", blocks=_with((*PLAIN, "contrast", "absolute histogram"))),
     Row(name="skewness, kurtosis", task="contrast removed", blocks=(("moments",),)),
     Row(name="histogram", task="contrast removed", blocks=(("histogram",),)),
     Row(name="texture", task="contrast removed", blocks=(("texture",),)),
@@ -150,7 +150,7 @@ ROWS = (
     Row(name="persistence", task="contrast removed", blocks=PERSISTENCE, main=True),
     Row(name="persistence + spectrum", task="contrast removed", blocks=_with(("spectrum",)), main=True),
     Row(name="all but persistence", task="contrast removed", blocks=((*PLAIN, "histogram"),)),
-    Row(name="all together", task="contrast removed", blocks=_with(PLAIN)),
+    Row(name="all together", task="contrast removed", blocks=_with((*PLAIN, "histogram"))),
 )
 
 

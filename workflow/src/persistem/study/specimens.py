@@ -125,6 +125,9 @@ class RoomTemperature(Section):
 class MolecularDynamics(Section):
     """LAMMPS: heating of the crystal, and the RT treatment that continues from the heated state."""
 
+    #: At its default pchain is what LAMMPS does when it is not told, so specimens made before stay as they are.
+    later: ClassVar[tuple[str, ...]] = ("pchain",)
+
     series: tuple[Series, ...] = given(
         (
             Series(temperatures=(6000,), seeds=(1, 2, 3)),
@@ -156,6 +159,13 @@ class MolecularDynamics(Section):
     )
     pressure_damping: Real = assumed(
         1000.0, "damping time of the barostat", unit="fs", reason="default of pyiron", ge=50, le=1e6
+    )
+    pchain: Whole = assumed(
+        3,
+        "thermostats in the chain on the barostat itself (LAMMPS fix npt, pchain); 0 leaves the barostat undamped",
+        reason="default of LAMMPS; it decides how fast a liquid above its boiling point expands (docs/assumptions.md)",
+        ge=0,
+        le=20,
     )
     rt: RoomTemperature = Field(RoomTemperature(), description="the RT treatment")
     segment_steps: Whole = assumed(

@@ -12,8 +12,9 @@ from types import ModuleType
 
 #: The paper's figures, by the names in files and verbs.
 FIGURES = tuple(f"figure-{k}" for k in range(1, 9))
-#: Figures of a study with an evaluation: what the accuracy means.
-EVALUATION_FIGURES = ("leak", "baselines", "curves", "calibration", "multiverse", "controls", "robustness")
+#: Figures of a study with an evaluation: what the accuracy means. Equal density, a control, comes first: how much the
+#: states differ in density is decided by how large a cell is simulated and for how long.
+EVALUATION_FIGURES = ("controls", "leak", "baselines", "curves", "calibration", "multiverse", "robustness")
 #: Figures of a study with composites: what the maps of its model are worth.
 TRIAL_FIGURES = ("composites",)
 

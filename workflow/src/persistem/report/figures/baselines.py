@@ -31,7 +31,7 @@ ABOUT = (
     " persistence only, and dismisses the spectrum by eye."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 3
+VERSION = 4
 
 #: The two tasks: whether the contrast of a crop counts.
 TASKS = {"absolute": "contrast left in", "contrast removed": "contrast removed"}
@@ -159,6 +159,15 @@ def compare(one: Row, other: Row) -> str:
     return "below" if ends[1] < ends[2] else "undecided"
 
 
+def _difference(one: Row, other: Row) -> str:
+    """How much more accurate one row is than another, with the interval of the differences seed by seed."""
+    mean = f"{one['accuracy'] - other['accuracy']:+.3f}"
+    first, second = one.get("by_seed") or {}, other.get("by_seed") or {}
+    ends = interval([first[seed] - second[seed] for seed in first]) if first and first.keys() == second.keys() else ()
+    text = mean if None in ends or not ends else f"{mean}, {ends[0]:+.3f} to {ends[1]:+.3f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 def listed(words: Sequence[str], most: int = 3) -> str:
     """Words with commas and an *and*; after the first few the others are only counted."""
     words = [*words[:most], f"{len(words) - most} more"] if len(words) > most + 1 else list(words)
@@ -248,7 +257,10 @@ def _test(test: Row) -> str:
 
 
 def _finding(rows: Sequence[Row]) -> str:
-    """Persistence against the spectrum, both together, and the standard deviation, over all foci."""
+    """What measures reach without persistence and with it; persistence against the spectrum; the standard deviation.
+
+    Over all foci. What persistence adds comes first: it is what the method is worth.
+    """
     by_row = {(r["task"], r["row"]): r for r in rows if r["foci"] == "all" and r["training"] == "per-defocus"}
     by_row = by_row or {(r["task"], r["row"]): r for r in rows if r["foci"] == "all"}
     task = next((t for t in reversed(TASKS) if (t, "persistence") in by_row), None)
@@ -256,7 +268,8 @@ def _finding(rows: Sequence[Row]) -> str:
         return sentence([f"{name} ({t}) gives {said(row)}" for (t, name), row in by_row.items()][:3] or ["no row"])
     alone, spectrum, both = (by_row.get((task, name)) for name in MAIN[:3])
     assert alone is not None
-    clauses = [f"with {TASKS[task]}, persistence alone gives {said(alone)}"]
+    whole, without = (by_row.get((task, name)) for name in TOGETHER)
+    clauses = [f"persistence alone gives {said(alone)}"]
     if spectrum:
         clauses[0] += f", {VERDICTS[compare(alone, spectrum)]} the spectrum alone with {said(spectrum)}"
     if both:
@@ -267,10 +280,15 @@ def _finding(rows: Sequence[Row]) -> str:
         }
         gain = [f"{words} {' and '.join(names)}" for words, names in named.items() if names]
         clauses.append(f"both together give {said(both)}, {', '.join(gain)}")
-    if whole := by_row.get((task, TOGETHER[0])):
+    if whole and without:
+        first = f"measures without persistence together give {said(without)}"
+        if both:
+            first += f", {VERDICTS[compare(without, both)]} persistence and spectrum with {said(both)}"
+        verdict = f"{VERDICTS[compare(whole, without)]} them ({_difference(whole, without)})"
+        clauses.insert(0, f"{first}, and all together, persistence included, {said(whole)}, {verdict}")
+    elif whole:
         clauses.append(f"all together give {said(whole)}")
-        if without := by_row.get((task, TOGETHER[1])):
-            clauses[-1] += f", {VERDICTS[compare(whole, without)]} all but persistence with {said(without)}"
+    clauses[0] = f"with {TASKS[task]}, {clauses[0]}"
     others = {name: row for (t, name), row in by_row.items() if t == task and name not in (*MAIN, *TOGETHER)}
     if others:
         clauses.append(

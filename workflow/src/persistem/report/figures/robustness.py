@@ -283,6 +283,7 @@ def _worst(sweeps: Sequence[Sweep], names: dict[str, str]) -> str:
     }[compare(point, start)]
     clauses = [
         f"trained at the base, {name} ({TASKS[names[str(name)]]}) {verb} at {at}: {said(start)} becomes {said(point)}"
+        f"{_called(point)}"
     ]
     if lost > 0 and same is not None and same["accuracy"] is not None:
         back = same["accuracy"] - point["accuracy"]
@@ -316,6 +317,14 @@ def _alone(sweeps: Sequence[Sweep], names: dict[str, str]) -> str:
     )
 
 
+def _called(point: Row) -> str:
+    """What an accuracy is made of: the state that most crops are called, and how many of them."""
+    if not point.get("called"):
+        return ""
+    state, share = max(point["called"].items(), key=lambda item: item[1])
+    return f", where it calls {'every crop' if share == 1 else f'{math.floor(100 * share)} % of the crops'} {state}"
+
+
 def _elsewhere(matrices: Sequence[dict[str, Any]]) -> str:
     """What the first map says of models tested at another defocus than they were trained at."""
     if not matrices:
@@ -324,4 +333,8 @@ def _elsewhere(matrices: Sequence[dict[str, Any]]) -> str:
     own = np.eye(len(accuracy), dtype=bool)
     same, other = np.nanmean(accuracy[own]), np.nanmean(accuracy[~own])
     what = f"{first['row']} ({TASKS[first['task']]}) trained at one defocus gives {same:.2f} on average there"
-    return f"{what} and {other:.2f} at the others"
+    if "one_state" not in first:
+        return f"{what} and {other:.2f} at the others"
+    one = np.nanmean(np.array(first["one_state"], float)[~own])
+    same = f"{math.floor(100 * one)} % of the crops get one and the same state"
+    return f"{what} and {other:.2f} at the others, where {same}"

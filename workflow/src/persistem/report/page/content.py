@@ -145,7 +145,7 @@ def plain(value: Any) -> str:
 
 
 def checks(specimens: list[dict[str, Any]], root: Path) -> dict[str, Any]:
-    """The specimens' state checks, a row each, and the pairs of elements whose contacts were counted."""
+    """The specimens' state checks, a row each, and the pairs and shells of elements that were counted."""
     rows = []
     for record in specimens:
         check = read_json(root / record["check"]) if record.get("check") else {}
@@ -162,13 +162,17 @@ def checks(specimens: list[dict[str, Any]], root: Path) -> dict[str, Any]:
                 "pressure": summary.get("pressure_GPa"),
                 "msd": check.get("msd_A2"),
                 "lindemann": check.get("lindemann"),
+                "cavities": check.get("cavities"),
                 "contacts": check.get("contacts") or {},
+                "coordination": check.get("coordination") or {},
                 "warnings": check.get("warnings") or [],
                 "checked": bool(check),
             }
         )
     pairs = {pair: contact.get("cutoff_A") for row in rows for pair, contact in row["contacts"].items()}
-    return {"rows": rows, "pairs": pairs}
+    shells = {shell: found["cutoff_A"] for row in rows for shell, found in row["coordination"].items()}
+    near = {pair: found.get("molecule_A") for row in rows for pair, found in row["contacts"].items()}
+    return {"rows": rows, "pairs": pairs, "shells": shells, "near": near}
 
 
 def parameters(study: dict[str, Any]) -> list[dict[str, Any]]:
