@@ -31,6 +31,7 @@ from persistem.model.trees import trees_of
 from persistem.store.digests import digest_of
 from persistem.study import Detector, ModelSettings
 from persistem.study.checks import MINIMUM_SEEDS
+from persistem.study.mapping import BLOCKS
 from persistem.study.settings import section
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
         settings["sources"], key=lambda s: (s["seeds"], states.index(s["state"]), s["thickness"], s["defocus"])
     )
     seen = {block for candidate in asked.candidates for block in candidate}
-    blocks = [block for block in (*JUDGED, "persistence") if block in seen or block in JUDGED]
+    blocks = [block for block in BLOCKS if block in seen or block in JUDGED]
     done = Parallel(n_jobs=jobs)(delayed(_described)(root / s["path"], asked, blocks) for s in ordered)
     micrographs = [
         (s, dose, blocks_of) for s, by_dose in zip(ordered, done, strict=True) for dose, blocks_of in by_dose

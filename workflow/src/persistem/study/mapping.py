@@ -11,8 +11,9 @@ from persistem.store.files import is_file
 from persistem.study.evaluation import Band
 from persistem.study.fields import OURS, Flag, Real, Section, Whole, assumed, given, once
 
-#: Blocks of features that can describe a window.
-BLOCKS = ("contrast", "spectrum", "persistence")
+#: Blocks of features that can describe a window; the last three are what persistence must be compared with.
+BLOCKS = ("contrast", "spectrum", "persistence", "low-passed", "moments", "texture")
+Block = Literal["contrast", "spectrum", "persistence", "low-passed", "moments", "texture"]
 #: Words that maps use for windows besides the states.
 RESERVED = ("abstain", "abstained", "vacuum", "confidence")
 
@@ -86,7 +87,7 @@ class ModelSettings(Section):
         None, "modulation transfer at the Nyquist frequency of `windows.sampling`; null: 1", source=OURS, gt=0, le=1
     )
     thicknesses: tuple[Real, ...] = given((), "thicknesses trained at; none: imaging.thickness", unit="Å", source=OURS)
-    candidates: tuple[tuple[Literal["contrast", "spectrum", "persistence"], ...], ...] = given(
+    candidates: tuple[tuple[Block, ...], ...] = given(
         (("persistence",), ("spectrum",), ("persistence", "spectrum"), ("contrast", "persistence", "spectrum")),
         "blocks of features that inner folds choose from",
         source=OURS,
