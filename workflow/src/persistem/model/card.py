@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,7 @@ def facts(
             "doses_e_A2": list(asked.doses),
             "mtf_at_nyquist": asked.mtf,
             "thicknesses_A": sorted({float(s["thickness"]) for s in sources}),
+            "spread": [spread.model_dump(mode="json") for spread in asked.spread],
             "sampling_A": asked.windows.sampling,
             "window_A": asked.windows.size,
             "micrographs": len(sources) * len(asked.doses),
@@ -137,8 +139,8 @@ def limits(
         " Ultramicroscopy 53 (1994) 191), much of it by the detector's modulation transfer (Thust, Phys. Rev. Lett. 102"
         f" (2009) 220801). This classifier {uses}; whether a window is unlike the training is judged by its contrast"
         " too. On real images distrust both.",
-        "Every specimen was seen along the z axis of its cell alone: a crystal in another orientation is another"
-        " pattern.",
+        f"Every specimen was seen along the z axis of its cell{_tilted(asked)}: a crystal in another orientation is"
+        " another pattern.",
         f"Trained on {settings['material']} alone. Windows of another material or state are put to one of"
         f" {', '.join(settings['states'])}, unless they are so unlike that the model abstains.",
         f"A window is {asked.windows.size:g} Å wide: where two states meet it holds both, and smaller regions are not"
@@ -169,6 +171,7 @@ def text(card: dict[str, Any]) -> str:
         if trained["mtf_at_nyquist"] is None
         else f"{trained['mtf_at_nyquist']:g}",
         "Thicknesses (Å)": _numbers(trained["thicknesses_A"]),
+        **({"Also": "; ".join(map(_further, trained["spread"]))} if trained["spread"] else {}),
         "Sampling (Å)": f"{trained['sampling_A']:g}",
         "Window (Å)": f"{trained['window_A']:g}",
         "Micrographs": str(trained["micrographs"]),
@@ -280,6 +283,17 @@ def _densities(sources: list[dict[str, Any]], states: list[str], root: Path) -> 
 
 def _plane(settings: dict[str, Any]) -> str:
     return "slab's centre" if settings["imaging"]["defocus_origin"] == "centre" else "slab's exit face"
+
+
+def _further(spread: dict[str, Any]) -> str:
+    """A further condition in which a state was trained, in words."""
+    return f"{spread['state']}: {', '.join(f'{key} = {value}' for key, value in spread['settings'].items())}"
+
+
+def _tilted(asked: ModelSettings) -> str:
+    """How far from the axis specimens were seen at most, by the tilts (mrad) of further conditions."""
+    tilts = [math.hypot(*tilt) for spread in asked.spread if (tilt := spread.settings.get("imaging.tilt"))]
+    return f" and within {math.degrees(max(tilts) / 1000):.1f}° of it" if tilts else " alone"
 
 
 def _count(number: int, what: str) -> str:
