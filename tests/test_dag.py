@@ -120,8 +120,9 @@ VALUES = {
     "model.step": 2.0,
     "map_with": "bundle",
     "truth.field": 120.0,
-    "truth.defocus": 25.0,
-    "truth.dose": 800.0,
+    "truth.defoci": [25.0],
+    "truth.doses": [800.0],
+    "truth.baselines": ["texture"],
     "truth.splices": [{"name": "halves", "states": ["amorphous", "liquid"], "seeds": [1]}],
     "truth.melts": [{"name": "melt", "states": ["liquid", "amorphous"], "seeds": [7]}],
     "truth.strangers": [{"name": "gold", "crystal": {"formula": "Au", "structure": "fcc", "a": 4.08}}],
@@ -230,7 +231,7 @@ def any_device(monkeypatch):
 #: The first setting of each row of the table that runs other rules than the rows before.
 DISTINCT = list({(frozenset(ROWS[key]), frozenset(REPORT_ROWS[key])): key for key in reversed(VALUES)}.values())
 #: One of each part of the pipeline.
-FEW = ("material.crystal", "imaging.voltage", "learning.C", "figures.crop", "evaluation.rows", "truth.dose")
+FEW = ("material.crystal", "imaging.voltage", "learning.C", "figures.crop", "evaluation.rows", "truth.doses")
 
 
 @pytest.mark.parametrize("key", [key if key in FEW else pytest.param(key, marks=pytest.mark.slow) for key in VALUES])

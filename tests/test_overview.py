@@ -20,7 +20,7 @@ from persistem.study.members import states_of
 from support.studies import ROOT
 
 STATES = ["crystal", "amorphous", "liquid"]
-FEATURES = ("chosen", "local standard deviation", "local spectrum")
+FEATURES = ("chosen", "plain measures", "local spectrum")
 
 
 def test_the_accuracy_of_two_states_is_of_their_windows_alone():

@@ -46,9 +46,16 @@ class ModelPlan:
         """Every file of the bundle."""
         return [str(Path(self.index).with_name(name)) for name in bundle.FILES] if self.index else []
 
-    def of(self, plan: Plan, asked: ModelSettings) -> str:
-        """Add the step of another model, trained from the same micrographs; return the index of its bundle."""
-        return paths.path("models", _trained(plan, self.settings | {"model": part(asked, TRAINED)}))
+    def of(self, plan: Plan, asked: ModelSettings, defocus: float | None = None) -> str:
+        """Add the step of another model, trained from the same micrographs; return the index of its bundle.
+
+        With a ``defocus`` it is trained from those that are nearest to it alone.
+        """
+        sources = self.settings["sources"]
+        if defocus is not None:
+            nearest = min((source["defocus"] for source in sources), key=lambda value: abs(value - defocus))
+            sources = [source for source in sources if source["defocus"] == nearest]
+        return paths.path("models", _trained(plan, self.settings | {"model": part(asked, TRAINED), "sources": sources}))
 
 
 def plan_model(plan: Plan) -> ModelPlan:

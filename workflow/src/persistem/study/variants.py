@@ -75,6 +75,22 @@ def one_state(study: Study, state: str, where: str) -> Study:
     return _of(_changed(study, own, where), [s for s in specimens_of(study) if s.state == state], where)
 
 
+def specimen_alone(study: Study, changes: Mapping[str, Any], where: str) -> Study:
+    """A study of one specimen, which ``md.series`` among the changes makes; it is the only state.
+
+    Raises PersistemError unless ``md.series`` makes exactly one.
+    """
+    series = changes.get("md.series")
+    if not isinstance(series, list) or len(series) != 1 or not isinstance(series[0], Mapping):
+        raise PersistemError(f"{where}: needs md.series with one series, of one temperature, seed and rt")
+    made = [series[0].get(key) for key in ("temperatures", "seeds", "rt")]
+    each = [values[0] for values in made if isinstance(values, list) and len(values) == 1]
+    if len(each) < len(made):
+        raise PersistemError(f"{where}: md.series: needs one temperature, one seed and one rt; there are {made}")
+    alone = {"states": {"alone": {"temperature": each[0], "rt": each[2]}}}
+    return variant(study, {**FURTHER, **changes, **alone}, where)
+
+
 def _of(study: Study, chosen: Iterable[Specimen], where: str) -> Study:
     """A study of these specimens."""
     update: dict[str, Any]

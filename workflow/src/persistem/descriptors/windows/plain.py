@@ -65,4 +65,5 @@ def _smoothed(cuts: Array, sampling: float) -> Iterator[Array]:
 
 def _standardised(cuts: Array) -> Array:
     deviation = cuts.std(axis=(1, 2), keepdims=True)
-    return (cuts - cuts.mean(axis=(1, 2), keepdims=True)) / np.where(deviation > 0, deviation, 1)
+    standardised: Array = (cuts - cuts.mean(axis=(1, 2), keepdims=True)) / np.where(deviation > 0, deviation, 1)
+    return standardised
