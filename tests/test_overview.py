@@ -133,6 +133,12 @@ def test_what_a_full_study_reached_is_what_its_record_says():
     assert f"model of {', '.join(full['states'])}" in text
 
 
+def test_readme_says_what_the_maps_of_the_full_study_are_worth():
+    says = " ".join((ROOT / "README.md").read_text().split())
+    for kind in json.loads(overview.FULL_STUDY.read_text()).get("maps", []):
+        assert f"{kind['mean']:.2f} for {' | '.join(kind['states'])}" in says
+
+
 def shown_in_readme():
     """The lines that README shows as the demo's last."""
     (block,) = re.findall(r"```\n(Core minutes.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

@@ -72,7 +72,7 @@ def record_maps(study: Path, docs: Path, full: Path) -> None:
     with atomic(docs / "maps.md") as part:
         part.write_text("\n\n".join(parts).rstrip() + "\n")
     with atomic(full) as part:
-        part.write_text(json.dumps(_reached(study), indent=1) + "\n")
+        part.write_text(json.dumps(_reached(study) | {"maps": _overlaps(numbers["worth"])}, indent=1) + "\n")
 
 
 def _reached(study: Path) -> dict[str, Any]:
@@ -87,6 +87,18 @@ def _reached(study: Path) -> dict[str, Any]:
         "size_A": card["trained_on"]["window_A"],
         "accuracy": round(right, 3),
     }
+
+
+def _overlaps(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How far maps of each kind of composite overlap with the truth, with the interval."""
+    return [
+        {"states": kind["states"], "kind": kind["kind"], "composites": kind["composites"]}
+        | {
+            key: None if value is None else round(value, 3)
+            for key, value in kind["features"][CHOSEN]["overlap"].items()
+        }
+        for kind in kinds
+    ]
 
 
 def _beside(kinds: list[dict[str, Any]]) -> Any:
