@@ -328,9 +328,34 @@ def test_a_composite_is_written_with_its_layout(tmp_path):
 def test_a_stranger_fills_the_field_with_its_own_density(tmp_path):
     gold = {"formula": "Au", "structure": "fcc", "a": 4.08, "cubic": True}
     imaging = {"field": 40.8, "thickness": 20.4, "pixels": 80, "margin": 0.0}
-    making.make({"imaging": imaging, "crystal": gold}, tmp_path, tmp_path / "out")
+    making.make({"imaging": imaging, "stranger": {"crystal": gold}}, tmp_path, tmp_path / "out")
     assert density(read_structure(tmp_path / "out" / "structure.extxyz")) == pytest.approx(19.3, rel=0.01)
     assert not (tmp_path / "out" / "layout.json").exists()
+
+
+def test_a_stranger_is_seen_along_its_direction_strained_and_as_warm_as_asked(tmp_path):
+    def made(**how):
+        crystal = {"formula": "GaN", "structure": "wurtzite", "a": 3.19, "c": 5.189}
+        imaging = {"field": 40.0, "thickness": 30.0, "pixels": 80, "margin": 0.0}
+        making.make({"imaging": imaging, "stranger": {"crystal": crystal} | how}, tmp_path, tmp_path / "out")
+        return read_structure(tmp_path / "out" / "structure.extxyz")
+
+    def period(atoms, length):
+        """Share of the atoms, all but near the end, below which another lies ``length`` Å along the beam."""
+        places = atoms.positions
+        upper = places[places[:, 2] > length + 1]
+        near = (np.abs(upper[:, None] - [0, 0, length] - places[None]) < 0.01).all(axis=2)
+        return near.any(axis=1).mean()
+
+    usual, along_a = made(), made(along=[1, 0, 0])
+    assert period(usual, 5.189) == period(along_a, 3.19) == 1.0
+    assert period(usual, 3.19) == period(along_a, 5.189) == 0.0
+    assert density(along_a) == pytest.approx(density(usual), rel=0.02)
+    assert density(made(strain=[0.05, 0.02])) == pytest.approx(density(usual) / (1.05 * 1.02), rel=0.02)
+    warm = made(displacement=0.1)
+    moved = warm.positions - usual.positions
+    assert moved.std(axis=0) == pytest.approx([0.1] * 3, rel=0.05)
+    assert (made(displacement=0.1).positions == warm.positions).all()
 
 
 RECTANGULAR = Material(

@@ -70,6 +70,7 @@ VALUES = {
     "imaging.coma": 200.0,
     "imaging.coma_angle": 30.0,
     "imaging.tilt": [5.0, 0.0],
+    "imaging.strain": [0.01, 0.0],
     "imaging.Cc": 1.0,
     "imaging.energy_spread": 0.3,
     "imaging.focal_spread": "relativistic",
@@ -116,11 +117,13 @@ VALUES = {
     "model.C": [3.0],
     "model.outside": 0.05,
     "model.thicknesses": [6.0],
+    "model.spread": [{"state": "amorphous", "settings": {"imaging.tilt": [20.0, 0.0]}}],
     "model.step": 2.0,
     "map_with": "bundle",
     "truth.field": 120.0,
-    "truth.defocus": 25.0,
-    "truth.dose": 800.0,
+    "truth.defoci": [25.0],
+    "truth.doses": [800.0],
+    "truth.baselines": ["texture"],
     "truth.splices": [{"name": "halves", "states": ["amorphous", "liquid"], "seeds": [1]}],
     "truth.melts": [{"name": "melt", "states": ["liquid", "amorphous"], "seeds": [7]}],
     "truth.strangers": [{"name": "gold", "crystal": {"formula": "Au", "structure": "fcc", "a": 4.08}}],
@@ -230,7 +233,7 @@ def any_device(monkeypatch):
 #: The first setting of each row of the table that runs other rules than the rows before.
 DISTINCT = list({(frozenset(ROWS[key]), frozenset(REPORT_ROWS[key])): key for key in reversed(VALUES)}.values())
 #: One of each part of the pipeline.
-FEW = ("material.crystal", "imaging.voltage", "learning.C", "figures.crop", "evaluation.rows", "truth.dose")
+FEW = ("material.crystal", "imaging.voltage", "learning.C", "figures.crop", "evaluation.rows", "truth.doses")
 
 
 @pytest.mark.parametrize("key", [key if key in FEW else pytest.param(key, marks=pytest.mark.slow) for key in VALUES])

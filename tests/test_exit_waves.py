@@ -214,6 +214,16 @@ def test_a_tilted_specimen_is_one_sheared_towards_its_entrance(tmp_path: Path, s
     assert np.allclose(wave_of(sheared, settings, tmp_path), tilted, atol=1e-4)
 
 
+def test_a_strained_specimen_is_one_stretched_before_its_slab_is_cut(tmp_path: Path) -> None:
+    places = np.random.default_rng(4).uniform(0, 16, (60, 3))
+    specimen = Atoms("Ga60", places, cell=[16.0] * 3, pbc=True)
+    strained = wave_of(specimen, imaging(margin=0.0).model_copy(update={"strain": (0.1, -0.05)}), tmp_path)
+    stretched = specimen.copy()
+    stretched.set_cell([17.6, 15.2, 16.0], scale_atoms=True)
+    assert np.allclose(wave_of(stretched, imaging(margin=0.0), tmp_path), strained, atol=1e-5)
+    assert np.abs(wave_of(specimen, imaging(margin=0.0), tmp_path) - strained).max() > 0.5
+
+
 def test_x_is_the_first_axis(tmp_path: Path) -> None:
     wave = wave_of(Atoms("Ga", [[10.0, 8.5, 8.0]], cell=[16.0] * 3, pbc=True), imaging(margin=0.0), tmp_path)
     peak = np.unravel_index(np.argmax(np.abs(np.angle(wave))), wave.shape)

@@ -753,7 +753,7 @@ def test_the_card_says_what_there_is_to_say(model):
 
 def test_the_card_of_a_model_without_doses_does_not_speak_of_counts(model):
     settings = {"sources": [{"thickness": 30.0}], "preparation": "single", "material": "GaN", "states": STATES}
-    asked = SimpleNamespace(doses=(None,), windows=model.windows)
+    asked = SimpleNamespace(doses=(None,), windows=model.windows, spread=())
     text = " ".join(card.limits(settings, asked, model.classifier, {"liquid": 3.5, "crystal": 3.5}, 4))
     assert "without counting noise" in text and "with counting noise that" not in text
 
@@ -872,6 +872,24 @@ def test_the_model_starts_at_the_micrographs_and_is_part_of_all(resolve, finishe
         assert resolve(changed(MODELLED, key, value)).rules == {"training", "publish_model"}
     assert resolve(changed(MODELLED, "model.thicknesses", [10.0])).rules == {"training", "publish_model"}
     assert not resolve(TINY).jobs
+
+
+def test_a_state_trains_in_further_conditions_and_the_others_do_not():
+    tilted = {"state": "amorphous", "settings": {"imaging.tilt": [30.0, 40.0], "imaging.defoci": [0]}}
+    hot = {"state": "amorphous", "settings": {"states.amorphous": {"temperature": 4000, "rt": False}}}
+    study = changed(TINY, "md.series", [*TINY["md"]["series"], {"temperatures": [4000], "seeds": [2], "rt": [False]}])
+    plan = Plan(make_study(changed(study, "model", {"windows": {"size": 4.0}, "stride": 4.0, "spread": [tilted, hot]})))
+    (digest,) = plan.steps["models"]
+    sources = plan.settings("models", digest)["sources"]
+    of = {(s["state"], s["specimen"], s["defocus"], s["path"].split("/")[2]) for s in sources}
+    assert len(of) == len(sources) == 8 + 2 + 2
+    assert sum(s["specimen"] == "T4000-rt0-s02" for s in sources) == 2
+    assert {s["state"] for s in sources if s["specimen"].startswith("T4000")} == {"amorphous"}
+    assert {tuple(step.settings.get("tilt", ())) for step in plan.steps["exit_waves"].values()} == {(), (30.0, 40.0)}
+    assert card._tilted(plan.study.model) == " and within 2.9° of it"
+    with pytest.raises(PersistemError, match=r"model.spread\[0\]: state = 'solid': the study has amorphous, liquid"):
+        wrong = {"state": "solid", "settings": {"imaging.tilt": [1.0, 0.0]}}
+        Plan(make_study(changed(TINY, "model", {"windows": {"size": 4.0}, "stride": 4.0, "spread": [wrong]})))
 
 
 def test_a_study_without_a_model_has_nothing_to_make_of_it(resolve):

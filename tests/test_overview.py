@@ -20,7 +20,7 @@ from persistem.study.members import states_of
 from support.studies import ROOT
 
 STATES = ["crystal", "amorphous", "liquid"]
-FEATURES = ("chosen", "local standard deviation", "local spectrum")
+FEATURES = ("chosen", "plain measures", "local spectrum")
 
 
 def test_the_accuracy_of_two_states_is_of_their_windows_alone():
@@ -131,6 +131,12 @@ def test_what_a_full_study_reached_is_what_its_record_says():
     assert f"the study `{full['study']}`, {full['date']}" in text
     assert f"| all |  | {full['accuracy']:.3f} |" in text and f"| Window (Å) | {full['size_A']:g} |" in text
     assert f"model of {', '.join(full['states'])}" in text
+
+
+def test_readme_says_what_the_maps_of_the_full_study_are_worth():
+    says = " ".join((ROOT / "README.md").read_text().split())
+    for kind in json.loads(overview.FULL_STUDY.read_text()).get("maps", []):
+        assert f"{kind['mean']:.2f} for {' | '.join(kind['states'])}" in says
 
 
 def shown_in_readme():

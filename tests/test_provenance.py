@@ -55,7 +55,7 @@ def test_another_evaluation_model_or_trial_is_another_digest():
     digests.add(plan_of(changed(whole | {"name": "whole"}, "evaluation.permutations", 7)).study_digest)
     trial = yaml.safe_load((ROOT / "config/trial.yaml").read_text()) | {"name": "trial"}
     digests |= {plan_of(one).study_digest for one in (trial, changed(trial, "model.stride", 5.0))}
-    digests.add(plan_of(changed(trial, "truth.dose", 123.0)).study_digest)
+    digests.add(plan_of(changed(trial, "truth.doses", [123.0])).study_digest)
     assert len(digests) == 5
 
 

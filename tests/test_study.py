@@ -174,7 +174,7 @@ def test_a_wrong_value_is_refused_in_one_message(key, value, says):
         ({"features": {"a": {"detector": {"dose": 0}}}}, "features.a.detector.dose", "greater than 0"),
         ({"features": {"a": {"detector": {"mtf": 1.1}}}}, "features.a.detector.mtf", "less than or equal to 1"),
         ({"features": {"a": {"detector": {"binning": 65}}}}, "features.a.detector.binning", "equal to 64"),
-        ({"imaging": {"tilt": [0.0, 18.0]}}, "imaging.tilt", "less than or equal to 17.5"),
+        ({"imaging": {"tilt": [0.0, 71.0]}}, "imaging.tilt", "less than or equal to 70"),
         (
             {"structures": [{"path": "no.xyz", "state": s, "seed": 1} for s in "aba"]},
             "structures",

@@ -173,8 +173,8 @@ CHOOSING, REPORTED = TRIAL["truth"]["splices"]
     ("changes", "named"),
     [
         ({"truth.field": 15.0}, "truth.field"),
-        ({"truth.defocus": 1e308}, "truth.defocus"),
-        ({"truth.defocus": 0.01}, "truth.defocus"),
+        ({"truth.defoci": [1e308]}, "truth.defoci"),
+        ({"truth.defoci": [0.01]}, "truth.defoci"),
         ({"truth.field": 20.0}, "truth.sizes"),
         ({"truth.splices": [CHOOSING], "truth.melts": []}, "truth.splices"),
         ({"truth.splices": [REPORTED | {"vacuum": [20.0, 10.0]}]}, r"truth.splices[0].vacuum"),

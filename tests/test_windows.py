@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from persistem.descriptors.windows import describe_windows, pair_table, pairs, resample, side, step, strips
+from persistem.descriptors.windows import (
+    describe_windows,
+    lengths,
+    pair_table,
+    pairs,
+    resample,
+    side,
+    step,
+    strips,
+)
 from persistem.descriptors.windows.local import normalised
+from persistem.descriptors.windows.plain import LENGTHS, SMOOTH
 from persistem.descriptors.windows.sums import entries, length
 from persistem.errors import PersistemError
 from persistem.study import Band, Windows
@@ -262,3 +272,30 @@ def test_the_local_mean_is_that_about_the_pixel(size):
     np.testing.assert_allclose(normalised(image[::-1, ::-1], size), normalised(image, size)[::-1, ::-1], atol=1e-4)
     slope = np.broadcast_to(np.arange(90.0), (80, 90))
     assert abs(normalised(slope, size)[40, 40:50]).max() < 1e-6, "a slope is its own local mean"
+
+
+def test_plain_measures_are_those_of_the_window_by_itself():
+    from scipy.stats import kurtosis, skew
+
+    image = (1 + 0.1 * np.random.default_rng(3).gamma(2, size=(150, 150))).astype(np.float32)
+    found = describe_windows(image, WINDOWS, 40, list(LENGTHS)).blocks
+    assert {name: block.shape[2] for name, block in found.items()} == LENGTHS
+    assert lengths(WINDOWS).items() >= LENGTHS.items()
+    size = side(WINDOWS)
+    window = image[40 : 40 + size, :size].astype(float)
+    smooth = [window, *(gaussian_filter(window, width / WINDOWS.sampling) for width in SMOOTH)]
+    assert found["low-passed"][1, 0] == pytest.approx([np.log(s.std() / window.mean()) for s in smooth[1:]], abs=1e-5)
+    moments = [moment(s, axis=None) for s in smooth for moment in (skew, kurtosis)]
+    assert found["moments"][1, 0] == pytest.approx(moments, abs=1e-4)
+    assert found["texture"][1, 0].reshape(3, 10).sum(axis=1) == pytest.approx([1, 1, 1])
+
+
+def test_a_low_pass_finds_contrast_that_noise_hides():
+    # waves of 4 Å, in one half twice as strong, under noise that is several times as strong
+    across = np.arange(300) * WINDOWS.sampling
+    strength = np.repeat([0.05, 0.1], 150)
+    noise = np.random.default_rng(1).normal(scale=0.3, size=(300, 300))
+    image = (1 + strength[:, None] * np.sin(2 * np.pi * across / 4)[None] + noise).astype(np.float32)
+    found = describe_windows(image, WINDOWS, 75, ["contrast", "low-passed"]).blocks
+    risen = {name: (block[-1, -1] - block[0, 0]).max() for name, block in found.items()}
+    assert risen["contrast"] < 0.03 and risen["low-passed"] > 0.15

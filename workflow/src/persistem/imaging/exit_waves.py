@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 VERSION = 1
 
 #: The fields of the study's ``imaging`` that this stage reads.
-KEYS = ("field", "thickness", "pixels", "slice_thickness", "margin", "parametrization", "tilt", "voltage")
+KEYS = ("field", "thickness", "pixels", "slice_thickness", "margin", "parametrization", "tilt", "strain", "voltage")
 
 HEAVIEST = 103  # the last element of both parametrizations
 
@@ -40,7 +40,7 @@ def exit_wave(structure: Path, imaging: Imaging, out: Path, device: str = "cpu")
 
     A small tilt (mrad) of the specimen shears the wave's path through it, in the propagator between slices (Ishizuka,
     Acta Cryst. A 38 (1982) 773): seen at the exit face, an atom d before it is shifted by d tan(tilt) along x and y.
-    The beam stays on the axis of the lens.
+    The beam stays on the axis of the lens. A strained specimen is stretched along x and y before the slab is cut.
 
     A file of several frames gives an ensemble of waves, shape (frame, x, y).
 
@@ -90,6 +90,9 @@ def simulated_with(wave: Path) -> dict[str, Any]:
 
 def _slab(atoms: Atoms, imaging: Imaging, structure: Path) -> Atoms:
     """The part of a specimen that the beam goes through; raises as ``exit_wave``."""
+    if any(imaging.strain):
+        stretch = 1 + np.array([*imaging.strain, 0.0])
+        atoms.set_cell(atoms.cell.array * stretch, scale_atoms=True)
     check_fits(atoms.cell.array, imaging, str(structure))
     width = grid(imaging).width
     slab = cut(atoms, np.array([width, width, imaging.thickness]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,7 @@ def facts(
             "contrast": list(asked.contrast),
             "mtf_at_nyquist": asked.mtf,
             "thicknesses_A": sorted({float(s["thickness"]) for s in sources}),
+            "spread": [spread.model_dump(mode="json") for spread in asked.spread],
             "sampling_A": asked.windows.sampling,
             "window_A": asked.windows.size,
             "micrographs": len(sources) * len(asked.doses),
@@ -147,8 +149,8 @@ def limits(
         f" (2009) 220801). This classifier {contrasts.use(asked, classifier)}; whether a window is unlike the training"
         " is judged by its contrast too. On real images distrust both.",
         *([contrasts.sentence(contrast, asked)] if contrast else []),
-        "Every specimen was seen along the z axis of its cell alone: a crystal in another orientation is another"
-        " pattern.",
+        f"Every specimen was seen along the z axis of its cell{_tilted(asked)}: a crystal in another orientation is"
+        " another pattern.",
         f"Trained on {settings['material']} alone. Windows of another material or state are put to one of"
         f" {', '.join(settings['states'])}, unless they are so unlike that the model abstains.",
         f"A window is {asked.windows.size:g} Å wide: where two states meet it holds both, and smaller regions are not"
@@ -180,6 +182,7 @@ def text(card: dict[str, Any]) -> str:
         if trained["mtf_at_nyquist"] is None
         else f"{trained['mtf_at_nyquist']:g}",
         "Thicknesses (Å)": _numbers(trained["thicknesses_A"]),
+        **({"Also": "; ".join(map(_further, trained["spread"]))} if trained["spread"] else {}),
         "Sampling (Å)": f"{trained['sampling_A']:g}",
         "Window (Å)": f"{trained['window_A']:g}",
         "Micrographs": str(trained["micrographs"]),
@@ -292,6 +295,17 @@ def _densities(sources: list[dict[str, Any]], states: list[str], root: Path) -> 
 
 def _plane(settings: dict[str, Any]) -> str:
     return "slab's centre" if settings["imaging"]["defocus_origin"] == "centre" else "slab's exit face"
+
+
+def _further(spread: dict[str, Any]) -> str:
+    """A further condition in which a state was trained, in words."""
+    return f"{spread['state']}: {', '.join(f'{key} = {value}' for key, value in spread['settings'].items())}"
+
+
+def _tilted(asked: ModelSettings) -> str:
+    """How far from the axis specimens were seen at most, by the tilts (mrad) of further conditions."""
+    tilts = [math.hypot(*tilt) for spread in asked.spread if (tilt := spread.settings.get("imaging.tilt"))]
+    return f" and within {math.degrees(max(tilts) / 1000):.1f}° of it" if tilts else " alone"
 
 
 def _count(number: int, what: str) -> str:

@@ -32,6 +32,7 @@ from persistem.model.trees import trees_of
 from persistem.store.digests import digest_of
 from persistem.study import Detector, ModelSettings
 from persistem.study.checks import MINIMUM_SEEDS
+from persistem.study.mapping import BLOCKS
 from persistem.study.settings import section
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
         settings["sources"], key=lambda s: (s["seeds"], states.index(s["state"]), s["thickness"], s["defocus"])
     )
     seen = {block for candidate in asked.candidates for block in candidate}
-    blocks = [block for block in (*JUDGED, "persistence") if block in seen or block in JUDGED]
+    blocks = [block for block in BLOCKS if block in seen or block in JUDGED]
     shots = [_shots(source, ordered, asked) for source in ordered]
     probed = _probed(ordered, asked)
     done = Parallel(n_jobs=jobs)(

@@ -16,7 +16,7 @@ from persistem.store import paths
 from persistem.study import ModelSettings
 from persistem.study.fields import part
 from persistem.study.members import states_of
-from persistem.study.variants import plain, variant
+from persistem.study.variants import FURTHER, one_state, plain, variant
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
@@ -46,9 +46,16 @@ class ModelPlan:
         """Every file of the bundle."""
         return [str(Path(self.index).with_name(name)) for name in bundle.FILES] if self.index else []
 
-    def of(self, plan: Plan, asked: ModelSettings) -> str:
-        """Add the step of another model, trained from the same micrographs; return the index of its bundle."""
-        return paths.path("models", _trained(plan, self.settings | {"model": part(asked, TRAINED)}))
+    def of(self, plan: Plan, asked: ModelSettings, defocus: float | None = None) -> str:
+        """Add the step of another model, trained from the same micrographs; return the index of its bundle.
+
+        With a ``defocus`` it is trained from those that are nearest to it alone.
+        """
+        sources = self.settings["sources"]
+        if defocus is not None:
+            nearest = min((source["defocus"] for source in sources), key=lambda value: abs(value - defocus))
+            sources = [source for source in sources if source["defocus"] == nearest]
+        return paths.path("models", _trained(plan, self.settings | {"model": part(asked, TRAINED), "sources": sources}))
 
 
 def plan_model(plan: Plan) -> ModelPlan:
@@ -63,7 +70,7 @@ def plan_model(plan: Plan) -> ModelPlan:
         "imaging": part(study.imaging, MICROSCOPE),
         "material": _material(study),
         "preparation": study.preparation.method,
-        "sources": [source for thin in _thicknesses(plan) for source in _sources(thin, kept)],
+        "sources": [source for each in [*_thicknesses(plan), *_spread(plan)] for source in _sources(each, kept)],
     }
     return ModelPlan(_trained(plan, settings), settings)
 
@@ -86,6 +93,17 @@ def _thicknesses(plan: Plan) -> list[Plan]:
             plans.append(plan)
             continue
         plans.append(plan.variant(variant(study, {"imaging.thickness": thickness}, f"model.thicknesses[{k}]")))
+    return plans
+
+
+def _spread(plan: Plan) -> list[Plan]:
+    """A plan for each further condition, of the specimens of one state."""
+    assert plan.study.model is not None
+    plans = []
+    for k, spread in enumerate(plan.study.model.spread):
+        where = f"model.spread[{k}]"
+        other = variant(plan.study, FURTHER | spread.settings, where)
+        plans.append(plan.variant(one_state(other, spread.state, where)))
     return plans
 
 

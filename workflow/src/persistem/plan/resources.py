@@ -134,10 +134,12 @@ def _composite(settings: dict[str, Any]) -> Work:
 
 
 def _truth(settings: dict[str, Any]) -> Work:
-    """A map of each composite, and one of vacuum, at the sampling of the model's windows."""
+    """A map of each micrograph at each dose, at the sampling of the model's windows; diagrams are most of it."""
     side = settings["imaging"]["field"] / settings["asked"]["windows"]["sampling"]
-    pixels = side**2 * (len(settings["composites"]) + 1)
-    return Work(1.5 + 2.2e-5 * pixels, 450 + 3e-4 * pixels, 0.2)
+    maps = len(settings["doses"]) * (1 + sum(len(composite["micrographs"]) for composite in settings["composites"]))
+    topological = any("persistence" in blocks for blocks in settings["asked"]["candidates"])
+    seconds = (2.2e-5 if topological else 6e-6) * side**2 * maps
+    return Work(1.5 + seconds, 450 + 6e-4 * side**2, 0.05 * maps)
 
 
 def _atoms(material: dict[str, Any]) -> int:

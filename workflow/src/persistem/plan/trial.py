@@ -6,6 +6,7 @@ The same stages image composites as image the study's specimens, in a larger fie
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from persistem.maps import mapping
 from persistem.plan.evaluation import records
 from persistem.plan.model import TRAINED
 from persistem.report import overview as overview_stage
+from persistem.report.figures.worth import CHOSEN
 from persistem.specimens import md
 from persistem.specimens.layout import Halves
 from persistem.specimens.structures import potential_path
@@ -24,22 +26,24 @@ from persistem.store.digests import content
 from persistem.store.stages import MODEL, TABLES, TRIAL
 from persistem.study.fields import part
 from persistem.study.members import states_of
+from persistem.study.variants import specimen_alone
 from persistem.trial import making, melted, splice, trial
 from persistem.trial.imaging import enlarged
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
-    from persistem.study import Melt, ModelSettings, Splice, Trial
+    from persistem.study import Melt, ModelSettings, Splice, Stranger, Trial
 
-#: Features of the models: chosen by the inner folds; or, for comparison, only the local standard deviation or only the
-#: local spectrum.
-FEATURES: dict[str, tuple[str, ...] | None] = {
-    "chosen": None,
-    "local standard deviation": ("contrast",),
-    "local spectrum": ("spectrum",),
+#: What inner folds choose from in the models of simpler measures.
+CANDIDATES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "plain measures": (("contrast", "low-passed", "moments"), ("contrast", "low-passed", "moments", "spectrum")),
+    "low-passed SD": (("low-passed",),),
+    "texture": (("texture",), ("contrast", "texture")),
+    "local spectrum": (("spectrum",),),
+    "local SD": (("contrast",),),
 }
-
-
+#: The measure that is told defocus and dose: it has a model for each.
+TOLD = "low-passed SD"
 #: The stages that an overview stands on; an evaluation or a report may run after it.
 STANDS_ON = (*paths.of_part(TABLES), *paths.of_part(MODEL), *paths.of_part(TRIAL))
 
@@ -66,23 +70,18 @@ def plan_trial(plan: Plan) -> TrialPlan:
         return TrialPlan()
     planning = _Planning(plan, asked)
     shown = planning.composites()
-    own = model.windows.size
-    by_size = {own: [planning.judged(model, own, features, shown) for features in FEATURES]}
+    own = planning.own(model, shown)
     # of other sizes the overview knows nothing
-    overview = planning.overview(by_size[own], shown)
-    for size in sorted({*asked.sizes} - {own}):
-        by_size[size] = [planning.judged(model, size, features, shown) for features in FEATURES]
-    judged = [record for size in sorted(by_size) for record in by_size[size]]
-    defoci = {paths.defocus_id(asked.defocus): asked.defocus}
-    return TrialPlan(judged, shown, overview, defoci)
+    overview = planning.overview(own, shown)
+    others = [planning.sized(model, size, shown) for size in sorted({*asked.sizes} - {model.windows.size})]
+    return TrialPlan([*own, *others], shown, overview, {paths.defocus_id(d): d for d in asked.defoci})
 
 
 def trial_figures(plan: Plan) -> dict[str, dict[str, Any]]:
     """What the figure of the composites is drawn from; empty if the study has none."""
     if plan.study.truth is None or plan.study.model is None:
         return {}
-    about = {"states": states_of(plan.study), "dose": plan.study.truth.dose, "defocus": plan.study.truth.defocus}
-    about["size"] = plan.study.model.windows.size
+    about = {"states": states_of(plan.study), "size": plan.study.model.windows.size}
     return {"composites": about | {"judged": plan.trial.judged, "composites": plan.trial.composites}}
 
 
@@ -92,6 +91,11 @@ def pictures(plan: Plan) -> dict[str, str]:
         return {}
     drawn = [Path(plan.report.figures["composites"]).with_suffix(suffix) for suffix in paths.FIGURE_SUFFIXES]
     return {str(path): paths.study_file(plan.study.name, f"truth/{path.name}") for path in drawn}
+
+
+def _of(asked: Splice | Melt) -> dict[str, Any]:
+    """What a composite is of."""
+    return {"states": list(asked.states), "seeds": list(asked.seeds)}
 
 
 class _Planning:
@@ -107,49 +111,76 @@ class _Planning:
         self.records = records(plan)
 
     def composites(self) -> list[dict[str, Any]]:
-        """Every composite and stranger: name, kind, states, structure and micrograph."""
+        """Every composite and stranger: name, kind, states, seeds, structure and micrographs."""
         composites = [
-            self._imaged(asked.name, "splice", asked.states, self._spliced(k, asked)) | {"chooses": asked.chooses}
+            self._imaged(asked.name, "splice", self._spliced(k, asked)) | _of(asked) | {"chooses": asked.chooses}
             for k, asked in enumerate(self.asked.splices)
         ]
-        for melt in self.asked.melts:
-            composites.append(self._imaged(melt.name, "melt", melt.states, self._molten(melt)))
-        for stranger in self.asked.strangers:
-            crystal = {"crystal": stranger.crystal.model_dump(mode="json")}
-            composites.append(self._imaged(stranger.name, "stranger", (), crystal))
+        composites += [self._imaged(melt.name, "melt", self._molten(melt)) | _of(melt) for melt in self.asked.melts]
+        composites += [self._stranger(k, stranger) for k, stranger in enumerate(self.asked.strangers)]
         return [{"chooses": False} | composite for composite in composites]
 
-    def judged(self, model: ModelSettings, size: float, features: str, shown: list[dict[str, Any]]) -> dict[str, Any]:
-        """What a model's maps are worth, with windows of one size and some features."""
-        update: dict[str, Any] = {"windows": model.windows.model_copy(update={"size": size})}
-        if alone := FEATURES[features]:
-            update["candidates"] = (alone,)
-        asked = model.model_copy(update=update)
+    def judged(
+        self,
+        model: ModelSettings,
+        features: str,
+        shown: list[dict[str, Any]],
+        defoci: tuple[float, ...],
+        doses: tuple[float, ...],
+        trained_at: float | None = None,
+    ) -> dict[str, Any]:
+        """What the maps of a model are worth, tried at ``defoci`` and ``doses``; trained at all defoci, or at one."""
+        composites = [
+            {key: value for key, value in composite.items() if key != "chooses"}
+            | {"micrographs": [view for view in composite["micrographs"] if view["defocus"] in defoci]}
+            for composite in shown
+        ]
         settings = {
-            "model": self.plan.model.of(self.plan, asked),
-            "asked": part(asked, TRAINED),
+            "model": self.plan.model.of(self.plan, model, trained_at),
+            "asked": part(model, TRAINED),
             "states": states_of(self.study),
-            "composites": [{key: value for key, value in composite.items() if key != "chooses"} for composite in shown],
+            "composites": composites,
             "imaging": part(self.imaging, ("field", "pixels", "voltage")),
-            "dose": self.asked.dose,
-            "defocus": underfocus(self.asked.defocus, self.imaging.defocus_sign),
+            "doses": list(doses),
             "step": model.step,
         }
         digest = self.plan.add("truth", trial.VERSION, settings, maps=mapping.VERSION)
-        return {"size": size, "features": features, "path": paths.path("truth", digest)}
+        return {"size": model.windows.size, "features": features, "path": paths.path("truth", digest)}
+
+    def own(self, model: ModelSettings, shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What maps of the model and of simpler measures are worth; of what is told defocus and dose, one for each."""
+        defoci, doses = self.asked.defoci, self.asked.doses
+        found = [self.judged(model, CHOSEN, shown, defoci, doses)]
+        for name in self.asked.baselines:
+            plain = model.model_copy(update={"candidates": CANDIDATES[name]})
+            if name != TOLD:
+                found.append(self.judged(plain, name, shown, defoci, doses))
+                continue
+            for defocus, dose in product(defoci, doses):
+                one = plain.model_copy(update={"doses": (dose,)})
+                found.append(self.judged(one, name, shown, (defocus,), (dose,), trained_at=defocus))
+        return found
+
+    def sized(self, model: ModelSettings, size: float, shown: list[dict[str, Any]]) -> dict[str, Any]:
+        """What maps with windows of another size are worth on the composites, in the first condition."""
+        other = model.model_copy(update={"windows": model.windows.model_copy(update={"size": size})})
+        composites = [composite for composite in shown if composite["states"]]
+        return self.judged(other, CHOSEN, composites, self.asked.defoci[:1], self.asked.doses[:1])
 
     def overview(self, judged: list[dict[str, Any]], shown: list[dict[str, Any]]) -> str:
         """What the models of the study's own windows found; the path of the page."""
         known = [composite for composite in shown if composite["states"]]
+        # of what has a model for each condition, the one in the first
+        first = {record["features"]: record for record in reversed(judged)}
         settings = {
             "name": self.study.name,
             "states": states_of(self.study),
-            "judged": judged,
+            "judged": [first[features] for features in dict.fromkeys(record["features"] for record in judged)],
             # what chose the window is not reported, unless there is nothing else
             "composites": [one for one in known if not one["chooses"]] or known,
             "samples": [self._sample(state) for state in states_of(self.study)],
-            "dose": self.asked.dose,
-            "defocus": self.asked.defocus,
+            "dose": self.asked.doses[0],
+            "defocus": self.asked.defoci[0],
             "specimens": [*self.plan.specimens, *(composite["name"] for composite in shown)],
             # their jobs have ended before the page says what ran
             "tables": [*self.plan.files("learning"), *map(self.plan.summary, self.plan.specimens)],
@@ -168,17 +199,41 @@ class _Planning:
             "summaries": [self.plan.summary(s.name) for s in specimens],
         }
 
-    def _imaged(self, name: str, kind: str, states: tuple[str, ...], made_of: dict[str, Any]) -> dict[str, Any]:
-        """A composite and its micrograph, made by the stages that image the specimens."""
+    def _imaged(self, name: str, kind: str, made_of: dict[str, Any]) -> dict[str, Any]:
+        """A composite and its micrographs, made by the stages that image the specimens."""
         structure = self.plan.add("composites", making.VERSION, self.of_field | made_of, splice=splice.VERSION)
         _, image = self.plan.add_images(self.imaging, structure)
         return {
             "name": name,
             "kind": kind,
-            "states": list(states),
             "structure": paths.path("composites", structure, name),
-            "micrograph": paths.path("micrographs", image, name, paths.defocus_id(self.asked.defocus)),
+            "micrographs": self._views(image, name),
         }
+
+    def _views(self, image: str, name: str) -> list[dict[str, Any]]:
+        """The micrographs under a digest, one for each defocus."""
+        return [
+            {
+                "defocus": defocus,
+                "underfocus": underfocus(defocus, self.imaging.defocus_sign),
+                "path": paths.path("micrographs", image, name, paths.defocus_id(defocus)),
+            }
+            for defocus in self.asked.defoci
+        ]
+
+    def _stranger(self, k: int, asked: Stranger) -> dict[str, Any]:
+        """A crystal that fills the field, or a specimen of another study, imaged in the same field."""
+        about: dict[str, Any] = {"states": [], "state": asked.state}
+        if asked.settings is None:
+            crystal = {"stranger": part(asked, ("crystal", "along", "strain", "displacement"))}
+            return self._imaged(asked.name, "stranger", crystal) | about
+        where = f"truth.strangers[{k}].settings"
+        field = {f"imaging.{key}": getattr(self.imaging, key) for key in ("field", "pixels", "margin")}
+        field |= {"imaging.defoci": list(self.asked.defoci)}
+        other = self.plan.variant(specimen_alone(self.study, field | asked.settings, where))
+        (alone,) = other.classified
+        views = self._views(other.digest("micrographs", alone.name), alone.name)
+        return {"name": asked.name, "kind": "stranger", "micrographs": views} | about
 
     def _spliced(self, k: int, asked: Splice) -> dict[str, Any]:
         """The end states of a splice, as they are imaged, and its layout."""

@@ -105,6 +105,9 @@ def check_trial(study: Study) -> None:
                 f"truth.melts[{k}].seeds = {list(melt.seeds)}: the model is trained on specimens of seed {known[0]}; a"
                 f" trial needs others than {sorted(training)}"
             )
+    for k, stranger in enumerate(asked.strangers):
+        if stranger.state is not None and stranger.state not in states:
+            raise ValueError(f"truth.strangers[{k}].state = {stranger.state!r}: one of {', '.join(states)}, or null")
     field = min(study.imaging.field, asked.field)
     if study.model.windows.size > asked.field:
         raise ValueError(

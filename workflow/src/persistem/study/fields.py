@@ -28,10 +28,10 @@ def assumed(default: Any, description: str, *, reason: str, unit: str = "", **li
     return given(default, description, unit=unit, source=f"assumption: {reason}", **limits)
 
 
-def once(what: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+def once(what: str) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
     """A check that nothing is listed twice."""
 
-    def check(value: tuple[str, ...]) -> tuple[str, ...]:
+    def check(value: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(value)) < len(value):
             raise ValueError(f"a {what} is listed twice")
         return value

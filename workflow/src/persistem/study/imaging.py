@@ -8,7 +8,9 @@ from pydantic import Field, field_validator
 
 from persistem.study.fields import OURS, Real, Section, Whole, assumed, given
 
-Tilt = Annotated[Real, Field(ge=-17.5, le=17.5)]
+#: To 4°, where the shear that stands for a tilt is 0.25 % longer than the specimen's projection.
+Tilt = Annotated[Real, Field(ge=-70, le=70)]
+Stretch = Annotated[Real, Field(ge=-0.2, le=0.2)]
 
 
 def named(defocus: float) -> float:
@@ -21,7 +23,7 @@ def named(defocus: float) -> float:
 class Imaging(Section):
     """Multislice and the microscope."""
 
-    later: ClassVar[tuple[str, ...]] = ("astigmatism", "astigmatism_angle", "coma", "coma_angle", "tilt")
+    later: ClassVar[tuple[str, ...]] = ("astigmatism", "astigmatism_angle", "coma", "coma_angle", "tilt", "strain")
 
     field: Real = given(50.0, "side of the square field of view", unit="Å", gt=0)
     thickness: Real = given(50.0, "thickness of the slab along the beam", unit="Å", gt=0)
@@ -42,6 +44,9 @@ class Imaging(Section):
         "tilt of the specimen: per Å of depth before the exit face, atoms appear moved by it along x and y",
         unit="mrad",
         source=OURS,
+    )
+    strain: tuple[Stretch, Stretch] = given(
+        (0.0, 0.0), "strain of the specimen along x and y, by which it is stretched before its slab is cut", source=OURS
     )
     voltage: Real = assumed(
         200.0, "accelerating voltage", unit="kV", reason="not stated; a Cs-corrected TEM", ge=10, le=3000

@@ -9,10 +9,11 @@ from pydantic import Field, field_validator, model_validator
 
 from persistem.store.files import is_file
 from persistem.study.evaluation import Band
-from persistem.study.fields import OURS, Flag, Real, Section, Whole, assumed, given, once
+from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given, once
 
-#: Blocks of features that can describe a window.
-BLOCKS = ("contrast", "spectrum", "persistence")
+#: Blocks of features that can describe a window; the last three are what persistence must be compared with.
+BLOCKS = ("contrast", "spectrum", "persistence", "low-passed", "moments", "texture")
+Block = Literal["contrast", "spectrum", "persistence", "low-passed", "moments", "texture"]
 #: Words that maps use for windows besides the states.
 RESERVED = ("abstain", "abstained", "vacuum", "confidence")
 
@@ -70,8 +71,19 @@ class Windows(Section):
         return self
 
 
+class Spread(Section):
+    """A state's specimens once more, in another condition, so that a model knows more of the state than one."""
+
+    state: Name = given(..., "the state whose specimens these are", source=OURS)
+    settings: dict[str, Any] = given(
+        ..., "dotted keys of the study and the values that differ: imaging.tilt, imaging.strain, states", source=OURS
+    )
+
+
 class ModelSettings(Section):
     """A model of the study's states for the study's microscope: what `persistem map` needs."""
+
+    later: ClassVar[tuple[str, ...]] = ("spread",)
 
     windows: Windows = Field(Windows(), description="windows and their description")
     stride: Real = assumed(6.25, "distance of the windows that train", unit="Å", reason="half a window", gt=0)
@@ -91,7 +103,12 @@ class ModelSettings(Section):
         None, "modulation transfer at the Nyquist frequency of `windows.sampling`; null: 1", source=OURS, gt=0, le=1
     )
     thicknesses: tuple[Real, ...] = given((), "thicknesses trained at; none: imaging.thickness", unit="Å", source=OURS)
-    candidates: tuple[tuple[Literal["contrast", "spectrum", "persistence"], ...], ...] = given(
+    spread: tuple[Spread, ...] = given(
+        (),
+        "further conditions in which a state trains, e.g. crystals that are tilted, strained or at another temperature",
+        source=OURS,
+    )
+    candidates: tuple[tuple[Block, ...], ...] = given(
         (("persistence",), ("spectrum",), ("persistence", "spectrum"), ("contrast", "persistence", "spectrum")),
         "blocks of features that inner folds choose from",
         source=OURS,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given
-from persistem.study.imaging import named
+from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given, once
+from persistem.study.imaging import Stretch, named
 from persistem.study.specimens import Crystal
 
 Seed = Annotated[Whole, Field(ge=1, le=9999)]
+Positive = Annotated[Real, Field(gt=0)]
+#: Simpler measures that a model is compared with, the weakest last.
+Baseline = Literal["plain measures", "low-passed SD", "texture", "local spectrum", "local SD"]
+BASELINES: tuple[str, ...] = get_args(Baseline)
 
 
 class Splice(Section):
@@ -54,24 +58,59 @@ class Melt(Section):
 
 
 class Stranger(Section):
-    """A crystal of a material that no model was trained on."""
+    """Matter that no model was trained on, or a state in a condition that none was: a crystal, or made by MD."""
 
     name: Name = given(..., "what it is called", source=OURS)
-    crystal: Crystal = Field(..., description="its unit cell, seen along z; stated as a whole")
+    state: Name | None = given(
+        None, "the state of the study that it is, so that being called that is right", source=OURS
+    )
+    crystal: Crystal | None = Field(None, description="unit cell of a crystal that fills the field; stated as a whole")
+    along: tuple[Whole, Whole, Whole] = given(
+        (0, 0, 1), "direction of the beam through the crystal, in the vectors of its cell", source=OURS
+    )
+    strain: tuple[Stretch, Stretch] = given((0.0, 0.0), "strain of the crystal along x and y", source=OURS)
+    displacement: Real = given(
+        0.0, "displacement of its atoms by heat, root mean square along each axis", unit="Å", source=OURS, ge=0, le=1
+    )
+    settings: dict[str, Any] | None = given(
+        None,
+        "instead of a crystal: dotted keys of the study and the values that differ, whose md.series makes one specimen",
+        source=OURS,
+    )
+
+    @model_validator(mode="after")
+    def _made(self) -> Stranger:
+        if (self.crystal is None) == (self.settings is None):
+            raise ValueError(f"{self.name!r}: needs either crystal or settings")
+        if self.along == (0, 0, 0):
+            raise ValueError(f"{self.name!r}: along = [0, 0, 0] is no direction")
+        return self
 
 
 class Trial(Section):
     """What the maps of the study's model are worth where the truth is known."""
 
     field: Real = assumed(150.0, "side of the field of view", unit="Å", reason="several windows on each side", gt=0)
-    defocus: Annotated[Real, AfterValidator(named)] = assumed(0.0, "defocus", unit="Å", reason="in focus")
-    dose: Real = assumed(400.0, "electron dose", unit="e/Å²", reason="what a material stands", gt=0)
+    defoci: tuple[Annotated[Real, AfterValidator(named)], ...] = assumed(
+        (0.0,), "defoci; the first is drawn, and compares windows", unit="Å", reason="in focus", min_length=1
+    )
+    doses: tuple[Positive, ...] = assumed(
+        (400.0,), "electron doses, each at each defocus", unit="e/Å²", reason="what a material stands", min_length=1
+    )
+    baselines: tuple[Baseline, ...] = given(
+        BASELINES,
+        "simpler measures to compare with, from the seeds that the model is trained on; `low-passed SD` is told defocus"
+        " and dose",
+        source=OURS,
+    )
     splices: tuple[Splice, ...] = given((), "composites of end states", source=OURS)
     melts: tuple[Melt, ...] = given((), "composites by molecular dynamics", source=OURS)
-    strangers: tuple[Stranger, ...] = given((), "materials never trained", source=OURS)
-    sizes: tuple[Annotated[Real, Field(gt=0)], ...] = given(
+    strangers: tuple[Stranger, ...] = given((), "matter and conditions never trained", source=OURS)
+    sizes: tuple[Positive, ...] = given(
         (), "sides of windows to compare, beside model.windows.size", unit="Å", source=OURS
     )
+
+    _once = field_validator("defoci", "doses", "baselines")(once("value"))
 
     @model_validator(mode="after")
     def _names(self) -> Trial:

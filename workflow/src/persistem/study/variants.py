@@ -10,10 +10,11 @@ from pydantic import TypeAdapter
 
 from persistem.errors import PersistemError
 from persistem.study.load import make_study
-from persistem.study.members import specimens_of
+from persistem.study.members import specimens_of, states_of
 
 if TYPE_CHECKING:
     from persistem.study import Study
+    from persistem.study.members import Specimen
 
 #: What a variant shares with its study: how it runs, its name and figures, the user's structures and micrographs.
 FIXED = ("run", "name", "figures", "structures", "micrographs", "map_with")
@@ -43,9 +44,13 @@ def _changed(study: Study, changes: Mapping[str, Any], where: str) -> Study:
         raise PersistemError(f"{where}: {'; '.join(problems)}") from error
 
 
+#: What asks for more than specimens and their micrographs.
+FURTHER: dict[str, Any] = {"evaluation": None, "model": None, "truth": None}
+
+
 def plain(study: Study, where: str) -> Study:
     """The study's classified specimens and how they are imaged, without evaluation, model and trial."""
-    return with_seeds(variant(study, {"evaluation": None, "model": None, "truth": None}, where), (), where)
+    return with_seeds(variant(study, FURTHER, where), (), where)
 
 
 def with_seeds(study: Study, seeds: Iterable[int], where: str) -> Study:
@@ -59,7 +64,35 @@ def with_seeds(study: Study, seeds: Iterable[int], where: str) -> Study:
     missing = sorted(set(wanted) - set(known))
     if missing:
         raise PersistemError(f"{where}: seeds = {missing}: the study's states have seeds {known}")
-    chosen = [s for s in classified if s.seed in wanted]
+    return _of(study, [s for s in classified if s.seed in wanted], where)
+
+
+def one_state(study: Study, state: str, where: str) -> Study:
+    """A study of the specimens of one state alone. Raises PersistemError if there is no such state."""
+    if state not in states_of(study):
+        raise PersistemError(f"{where}: state = {state!r}: the study has {', '.join(states_of(study))}")
+    own = {} if study.structures else {"states": {state: study.states[state].model_dump(mode="json")}}
+    return _of(_changed(study, own, where), [s for s in specimens_of(study) if s.state == state], where)
+
+
+def specimen_alone(study: Study, changes: Mapping[str, Any], where: str) -> Study:
+    """A study of one specimen, which ``md.series`` among the changes makes; it is the only state.
+
+    Raises PersistemError unless ``md.series`` makes exactly one.
+    """
+    series = changes.get("md.series")
+    if not isinstance(series, list) or len(series) != 1 or not isinstance(series[0], Mapping):
+        raise PersistemError(f"{where}: needs md.series with one series, of one temperature, seed and rt")
+    made = [series[0].get(key) for key in ("temperatures", "seeds", "rt")]
+    each = [values[0] for values in made if isinstance(values, list) and len(values) == 1]
+    if len(each) < len(made):
+        raise PersistemError(f"{where}: md.series: needs one temperature, one seed and one rt; there are {made}")
+    alone = {"states": {"alone": {"temperature": each[0], "rt": each[2]}}}
+    return variant(study, {**FURTHER, **changes, **alone}, where)
+
+
+def _of(study: Study, chosen: Iterable[Specimen], where: str) -> Study:
+    """A study of these specimens."""
     update: dict[str, Any]
     if study.structures:
         update = {"structures": [s.structure.model_dump(mode="json") for s in chosen if s.structure]}

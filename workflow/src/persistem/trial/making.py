@@ -22,8 +22,10 @@ from persistem.trial.splice import splice, stacked
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from persistem.study import Imaging
+    from persistem.study import Imaging, Stranger
 
+#: Of the displacements by heat.
+SEED = 1
 #: Bump when this stage's results change for the same study.
 VERSION = 1
 
@@ -35,7 +37,7 @@ def make(settings: dict[str, Any], root: Path, out: Path) -> None:
     ----------
     settings
         ``imaging`` of the field; for a splice ``layout`` and ``states``, two lists of structures; or ``melts``, a list
-        of half-melted structures; or ``crystal``, for a stranger
+        of half-melted structures; or ``stranger``, what ``study.Stranger`` says of a crystal
     root
         folder that paths are relative to
 
@@ -56,7 +58,7 @@ def make(settings: dict[str, Any], root: Path, out: Path) -> None:
         halves = melted.halves(melts, imaging)
         atoms = stacked(melts, imaging)
     else:
-        atoms = _filling(section(study.Crystal, settings["crystal"]), imaging)
+        atoms = _filling(section(study.Stranger, {"name": "stranger"} | settings["stranger"]), imaging)
     facts = {"dropped": int(atoms.info.pop("dropped", 0))}
     write_structure(out / "structure.extxyz", atoms)
     if halves:
@@ -65,11 +67,23 @@ def make(settings: dict[str, Any], root: Path, out: Path) -> None:
     write_summary(out / "summary.json", atoms, **facts)
 
 
-def _filling(crystal: Any, imaging: Imaging) -> Atoms:
-    """A crystal that fills the field, seen along z. Raises PersistemError if ASE cannot build it."""
+def _filling(stranger: Stranger, imaging: Imaging) -> Atoms:
+    """A crystal that fills the field. Raises PersistemError if ASE cannot build it.
+
+    Its direction ``along`` points along z. Heat moves each atom by itself (Einstein's model), normally distributed and
+    drawn from a constant seed. The field's edges do not match the crystal's period.
+    """
+    crystal = stranger.crystal
+    assert crystal is not None
     try:
         cell = crystal_cell(crystal)
     except Exception as error:
         raise PersistemError(f"crystal {crystal.formula}: ASE cannot build it ({error})") from error
+    cell.rotate(np.array(stranger.along, float) @ cell.cell.array, "z", rotate_cell=True)
+    if any(stranger.strain):
+        cell.set_cell(cell.cell.array * (1 + np.array([*stranger.strain, 0.0])), scale_atoms=True)
     width = grid(imaging).width
-    return cut(cell, np.array([width, width, imaging.thickness]))
+    atoms = cut(cell, np.array([width, width, imaging.thickness]))
+    if stranger.displacement:
+        atoms.positions += np.random.default_rng(SEED).normal(scale=stranger.displacement, size=(len(atoms), 3))
+    return atoms

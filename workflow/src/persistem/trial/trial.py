@@ -1,4 +1,4 @@
-"""What a model's maps are worth on composites whose regions are known, on vacuum and on materials never trained."""
+"""What a model's maps are worth on composites whose regions are known, on vacuum and on matter never trained."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from persistem.study.settings import section
 from persistem.trial import scores as truth
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 2
+VERSION = 3
 
 #: Name of the empty micrograph.
 EMPTY = "vacuum"
@@ -42,12 +44,15 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
     ----------
     settings
         ``model``, path of a bundle's index, and ``asked``, its training settings; ``states`` of the study;
-        ``composites``, each with name, kind, states (left and right), structure and micrograph; ``imaging`` of their
-        field; ``dose`` (e/Å²), ``defocus`` (Å, underfocus positive) and ``step`` (Å) of the map
+        ``composites``, each with name, kind, states (left and right; of a stranger none), ``seeds`` of the composites,
+        ``state`` of a stranger that is one, structure, and ``micrographs``, one for each defocus (``defocus`` as the
+        study counts it and ``underfocus``, Å; ``path``); ``imaging`` of their field; ``doses`` (e/Å²), each of which
+        every micrograph gets, and ``step`` (Å) of the maps
     root
         folder that paths are relative to
     out
-        JSON with the scores of each; beside it, with the suffix .npz, the states of the windows of each
+        JSON with a score for each micrograph and dose; beside it, with the suffix .npz, the states of the windows of
+        each under the name that the score has as ``map``
     jobs
         processes; they do not change the result
 
@@ -61,40 +66,44 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
     pixel_size = imaging.field / imaging.pixels
     scores: list[dict[str, Any]] = []
     states_of_windows: dict[str, Any] = {}
-    for composite in (*settings["composites"], {"name": EMPTY, "kind": EMPTY, "states": []}):
+    for composite, view in _views(settings["composites"]):
         intensity: Array = np.ones((imaging.pixels, imaging.pixels))
-        if "micrograph" in composite:
-            intensity, _ = read_micrograph(root / composite["micrograph"])
-        counted = as_trained(intensity, pixel_size, asked, settings["dose"])
-        image = Image(
-            path=Path(composite["name"]),
-            frame=None,
-            title=composite["name"],
-            pixels=counted,
-            pixel_size=asked.windows.sampling,
-            voltage=imaging.voltage,
-            defocus=settings["defocus"],
-            facts={},
-        )
-        map_of_composite = map_image(image, model, settings["step"], jobs)
-        states_of_windows[composite["name"]] = map_of_composite.state.astype(np.int8)
-        record = {key: composite[key] for key in ("name", "kind", "states")}
-        record |= {
-            "shares": map_of_composite.shares,
-            "origin_A": list(map_of_composite.origin),
-            "warnings": map_of_composite.facts["warnings"],
-        }
-        if composite["states"]:
-            # the study's labels of the layout's 0, 1 and vacuum
-            labels = np.array([*(settings["states"].index(state) for state in composite["states"]), -1], np.int8)
-            mask = labels[read_layout(root / composite["structure"]).mask(imaging)]
-            record |= score(map_of_composite, mask, pixel_size)
-        scores.append(record)
-        print(f"{composite['name']}: {record.get('overlap', map_of_composite.shares)}", flush=True)
-    card = {key: model.card[key] for key in ("classifier", "accuracy", "pairs", "assessed", "trained_on")}
+        if composite["kind"] != EMPTY:
+            intensity, _ = read_micrograph(root / view["path"])
+        for dose in settings["doses"]:
+            image = Image(
+                path=Path(composite["name"]),
+                frame=None,
+                title=composite["name"],
+                pixels=as_trained(intensity, pixel_size, asked, dose),
+                pixel_size=asked.windows.sampling,
+                voltage=imaging.voltage,
+                defocus=view["underfocus"],
+                facts={},
+            )
+            found = map_image(image, model, settings["step"], jobs)
+            name = f"{composite['name']} {view['defocus']:g} {dose:g}"
+            record = {key: composite.get(key) for key in ("name", "kind", "states", "seeds", "state")}
+            record |= {
+                "defocus": view["defocus"],
+                "dose": dose,
+                "map": name,
+                "shares": found.shares,
+                "origin_A": list(found.origin),
+                "warnings": found.facts["warnings"],
+            }
+            if composite["states"]:
+                # the study's labels of the layout's 0, 1 and vacuum
+                labels = np.array([*(settings["states"].index(state) for state in composite["states"]), -1], np.int8)
+                mask = labels[read_layout(root / composite["structure"]).mask(imaging)]
+                record |= score(found, mask, pixel_size)
+            states_of_windows[name] = found.state.astype(np.int8)
+            scores.append(record)
+            print(f"{name}: {record.get('overlap', found.shares)}", flush=True)
+    card = {key: model.card[key] for key in ("classifier", "accuracy", "pairs", "assessed", "trained_on", "unlike")}
     result = {
         "size_A": model.windows.size,
-        "step_A": map_of_composite.step,
+        "step_A": found.step,
         "states": settings["states"],
         "scores": scores,
     }
@@ -102,6 +111,14 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
         np.savez_compressed(file, **states_of_windows)
     with atomic(out) as part:
         part.write_text(json.dumps(result | {"card": card}, indent=1) + "\n")
+
+
+def _views(composites: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every composite with each of its micrographs, and vacuum at the first of the defoci, which it does not show."""
+    for composite in composites:
+        for view in composite["micrographs"]:
+            yield composite, view
+    yield {"name": EMPTY, "kind": EMPTY, "states": []}, composites[0]["micrographs"][0]
 
 
 def score(found: Map, mask: Array, pixel_size: float) -> dict[str, Any]:

@@ -10,17 +10,19 @@ import numpy as np
 from persistem.descriptors.spectra import Rings
 from persistem.descriptors.windows.local import FLAT
 from persistem.descriptors.windows.pairs import PAIR, rows_of_tiles
+from persistem.descriptors.windows.plain import LENGTHS, plain
 from persistem.descriptors.windows.spectrum import ring_count, rings_of, spectra
 from persistem.descriptors.windows.sums import length as pair_numbers
 from persistem.descriptors.windows.sums import window_sums
 from persistem.errors import PersistemError
-from persistem.study.mapping import BLOCKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.study import Windows
 
+#: The blocks that are made unless others are asked for.
+USUAL = ("contrast", "spectrum", "persistence")
 #: Rows of windows that are described at a time.
 ROWS = 8
 #: Pixels of the windows that are in memory at a time.
@@ -52,14 +54,15 @@ def step(windows: Windows, stride: float) -> int:
 
 def lengths(windows: Windows) -> dict[str, int]:
     """How many numbers each block of a window has."""
-    return {"contrast": 1, "spectrum": ring_count(windows, side(windows)), "persistence": pair_numbers(windows)}
+    spectrum, persistence = ring_count(windows, side(windows)), pair_numbers(windows)
+    return {"contrast": 1, "spectrum": spectrum, "persistence": persistence} | LENGTHS
 
 
 def describe_windows(
     image: NDArray[np.float32],
     windows: Windows,
     step: int,
-    only: Iterable[str] = BLOCKS,
+    only: Iterable[str] = USUAL,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Description:
@@ -74,7 +77,7 @@ def strips(
     image: NDArray[np.float32],
     windows: Windows,
     step: int,
-    only: Iterable[str] = BLOCKS,
+    only: Iterable[str] = USUAL,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
     pairs: Callable[[NDArray[np.void]], None] | None = None,
@@ -89,7 +92,7 @@ def strips(
         the windows, and their distance in pixels
     only
         the blocks to make: contrast, log(SD / mean), 0 where the mean is not positive; spectrum, see
-        ``spectrum.spectra``; persistence, see ``sums.window_sums``
+        ``spectrum.spectra``; persistence, see ``sums.window_sums``; low-passed, moments and texture, see ``plain``
     jobs
         number of processes; it does not change the result
     progress
@@ -126,7 +129,9 @@ def strips(
         ready = min(max((bottom - size) // step + 1, 0), shape[0])
         while done < ready:
             count = min(ROWS, ready - done)
-            parts = [_plain(image[row * step :][:size], size, step, wanted, over) for row in range(done, done + count)]
+            parts = [
+                _direct(image[row * step :][:size], windows, step, wanted, over) for row in range(done, done + count)
+            ]
             blocks = {name: np.stack([part[0][name] for part in parts]) for name in parts[0][0]}
             if persistence:
                 blocks["persistence"] = window_sums(near, windows, size, step, done, (count, shape[1]))
@@ -137,12 +142,14 @@ def strips(
                 progress(done, shape[0])
 
 
-def _plain(
-    line: NDArray[np.float32], size: int, step: int, wanted: set[str], over: Rings
+def _direct(
+    line: NDArray[np.float32], windows: Windows, step: int, wanted: set[str], over: Rings
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.bool_], NDArray[np.float64]]:
     """Blocks that need no diagrams of a row of windows, (columns, length), which windows are valid, and their means."""
+    size = side(windows)
     cuts = np.lib.stride_tricks.sliding_window_view(line, size, axis=1)[:, ::step].swapaxes(0, 1)
-    blocks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ("contrast", "spectrum") if name in wanted}
+    direct = ("contrast", "spectrum", *LENGTHS)
+    blocks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in direct if name in wanted}
     valid, means = [], []
     few = max(PIXELS // size**2, 1)
     for k in range(0, len(cuts), few):
@@ -157,6 +164,8 @@ def _plain(
             blocks["contrast"].append(np.log(ratio)[:, None].astype(np.float32))
         if "spectrum" in blocks:
             blocks["spectrum"].append(spectra(cut, over))
+        for name in wanted & LENGTHS.keys():
+            blocks[name].append(plain(name, cut, windows.sampling))
     return (
         {name: np.concatenate(parts) for name, parts in blocks.items()},
         np.concatenate(valid),

@@ -39,7 +39,7 @@ def read_shown(path: Path) -> Shown:
 
 
 def score(model: Found, name: str) -> Found:
-    """The score of a composite, by its name, in the scores of a trial."""
+    """The score of a composite, by its name, in the scores of a trial: that of the first defocus and dose."""
     return next(scored for scored in model["scores"] if scored["name"] == name)
 
 
@@ -60,7 +60,7 @@ def mapped(axis: Axes, model: Found, name: str, pixel_size: float, root: Path) -
     npz = (root / model["path"]).with_suffix(".npz")
     seals.check(npz)
     with np.load(npz) as maps:
-        state = maps[name]
+        state = maps[score(model, name)["map"]]
     first = np.array(score(model, name)["origin_A"]) / pixel_size - 0.5
     last = first + model["step_A"] / pixel_size * (np.array(state.shape) - 1)
     half = model["step_A"] / pixel_size / 2

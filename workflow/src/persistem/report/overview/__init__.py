@@ -13,7 +13,7 @@ from persistem.store import paths
 from persistem.store.files import atomic
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 
 def write_overview(settings: dict[str, Any], root: Path, out: Path) -> None:
@@ -23,7 +23,7 @@ def write_overview(settings: dict[str, Any], root: Path, out: Path) -> None:
     ----------
     settings
         ``name`` and ``states`` of the study; ``judged``, features and path of the scores of each model; ``composites``
-        to show: name, kind, states, structure and micrograph; ``samples``, one for each state: specimen, state, path of
+        to show: name, kind, states, structure, micrographs; ``samples``, one for each state: specimen, state, path of
         a micrograph, and ``summaries`` of all its specimens; ``dose`` (e/Å²) and ``defocus`` (Å) of the composites;
         ``timed``, digests by stage, and ``specimens`` of the study; ``tables``, files that all of these jobs lead to
     root

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from persistem.report.figures.composites import CHOSEN
 from persistem.report.figures.regions import score
+from persistem.report.figures.worth import CHOSEN
 from persistem.report.tables import timings
 from persistem.store.files import read_json
 
@@ -16,7 +16,7 @@ from persistem.store.files import read_json
 #: are. Chance is ``CHANCE``.
 TOLD, HARDLY, CHANCE = 0.95, 0.75, 0.5
 #: Names of simpler features where there is little room.
-SHORT = {"local standard deviation": "local SD", "local spectrum": "spectrum"}
+SHORT = {"plain measures": "plain", "local spectrum": "spectrum"}
 #: A pressure that is worth a word, GPa.
 PRESSURE = 1.0
 #: Characters in a line of text.

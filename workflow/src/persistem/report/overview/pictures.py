@@ -18,7 +18,7 @@ def composite(settings: dict[str, Any], shown: dict[str, Any], found: dict[str, 
     """The micrograph of a composite, which state is where in it, and the map of the chosen model."""
     import matplotlib.pyplot as plt
 
-    states, micrograph = settings["states"], regions.read_shown(root / shown["micrograph"])
+    states, micrograph = settings["states"], regions.read_shown(root / shown["micrographs"][0]["path"])
     with style():
         figure, axes = plt.subplots(1, 3, figsize=(PAGE, PAGE / 3 + 0.5))
         for axis, title in zip(axes, ("micrograph", "truth", "map"), strict=True):
