@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from persistem.commands.cli import main
 from persistem.commands.maps import names, option
 from persistem.errors import PersistemError
 from persistem.maps import Map, files, map_image, mapping, write
+from persistem.maps.inspecting import described
+from persistem.maps.mapping import objections
 from persistem.maps.overlay import STRONGEST, blend, draw
 from persistem.maps.regions import regions
 from persistem.model.classifier import REASONS, Verdict
@@ -566,6 +569,42 @@ def test_what_the_model_cannot_judge_is_refused(image, change, step, said):
     with pytest.raises(PersistemError, match=said) as refused:
         map_image(replace(image, **change), Model(), step)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("made", ["broadcast", "holes"])
+def test_a_micrograph_too_large_is_refused_before_anything_is_made_of_it(image, made, tmp_path):
+    side, told = 20_000, []
+    pixels = np.broadcast_to(np.float32(1), (side, side))
+    if made == "holes":
+        pixels = np.memmap(tmp_path / "pixels", np.uint16, "w+", shape=(side, side))
+    large = replace(image, pixels=pixels)
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(PersistemError) as refused:
+        map_image(large, Model(), STEP, progress=lambda *done: told.append(done))
+    said = str(refused.value)
+    assert said.startswith(
+        "half.tif: too large to be mapped at once, 20000 x 20000 px at the model's sampling of 0.2 Å"
+    )
+    assert "up to 16000 x 16000 can be" in said and "cut it into parts" in said and "\n" not in said
+    assert not told and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start < 2**16  # KiB
+    assert said.removeprefix("half.tif: too") in " ".join(described([large], Model(), False, option)[0].split())
+    # what counts is how much is shown: finer pixels make it no larger
+    assert not objections(replace(large, pixel_size=SAMPLING / 4), Model())
+    assert "12800 x 12800 of its own" in str(objections(replace(large, pixel_size=SAMPLING * 1.25), Model())[0])
+    fits = replace(image, pixels=np.broadcast_to(np.float32(1), (8_000, 32_000)))
+    assert not objections(fits, Model())
+
+
+def test_more_windows_than_can_be_held_are_refused(image, monkeypatch):
+    monkeypatch.setattr(mapping, "MOST_WINDOWS", 1000)
+    with pytest.raises(PersistemError, match=r"half.tif: step = 1 Å: makes \d+ windows; up to 1000 can be mapped"):
+        map_image(image, Model(), 1.0)
+
+
+def test_progress_is_told_from_the_start(image):
+    told = []
+    map_image(image, Model(), STEP, progress=lambda done, of: told.append(done / of))
+    assert told[0] == 0 and told[-1] == 1 and told == sorted(told)
 
 
 def test_a_voltage_within_a_percent_is_the_models(image, found):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import struct
 import tempfile
@@ -257,6 +258,67 @@ def test_a_jpeg_of_many_passes_is_refused(tmp_path):
     last = whole.rindex(b"\xff\xda")
     (tmp_path / "a.jpg").write_bytes(whole[:last] + whole[last:-2] * 200 + whole[-2:])
     assert "passes" in refused(tmp_path / "a.jpg")
+
+
+def in_tiff(path: Path, packed: bytes, compression: int) -> Path:
+    """A TIFF whose one strip, of 24 x 32 px, is these bytes."""
+    tifffile.imwrite(path, (PIXELS >> 8).astype(np.uint8))
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        tags = file.pages[0].tags
+        for code, value in ((259, compression), (273, len(data)), (279, len(packed))):
+            struct.pack_into({3: "<H", 4: "<I"}[int(tags[code].dtype)], data, tags[code].valueoffset, value)
+    path.write_bytes(data + packed)
+    return path
+
+
+@pytest.mark.parametrize("side", [33, 16_000])
+def test_a_jpeg_larger_than_its_strip_is_refused(tmp_path, side):
+    picture = BytesIO()
+    Pillow.fromarray((PIXELS >> 8).astype(np.uint8)).save(picture, "JPEG", quality=100)
+    whole = bytearray(picture.getvalue())
+    image = read(in_tiff(tmp_path / "a.tif", bytes(whole), 7))[0]
+    assert np.abs(image.pixels.astype(int) - (PIXELS >> 8)).mean() < 2
+    struct.pack_into(">2H", whole, whole.index(b"\xff\xc0") + 5, side, side)
+    for before in (b"\xff\xd8", b"\xff\xd8\xff\xff\xff"):  # markers may have more than one FF before them
+        fill = before + bytes(whole[2 if len(before) == 2 else 3 :])
+        assert f"a JPEG of {side} x {side}" in refused(in_tiff(tmp_path / "a.tif", fill, 7))
+
+
+@pytest.mark.parametrize("side", [16_384, 65_520])
+def test_a_tile_larger_than_any_image_of_the_file_is_refused(tmp_path, side):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, (PIXELS >> 8).astype(np.uint8), tile=(32, 32), compression="zlib")
+    assert read(path)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        for code in (322, 323):
+            tag = file.pages[0].tags[code]
+            struct.pack_into({3: "<H", 4: "<I"}[int(tag.dtype)], data, tag.valueoffset, side)
+    path.write_bytes(data)
+    said = refused(path)
+    assert "more than 64 times" in said or "up to 20000" in said
+
+
+@pytest.mark.parametrize(("codec", "number"), [("jpeg2k", 34712), ("jpegxl", 50002), ("webp", 50001), ("png", 34933)])
+def test_codecs_that_unpack_what_they_like_are_refused(tmp_path, codec, number):
+    import imagecodecs
+
+    inner = getattr(imagecodecs, f"{codec}_encode")(np.zeros((2000, 3000, 3), np.uint8))
+    assert "compressed as" in refused(in_tiff(tmp_path / "a.tif", inner, number))
+
+
+def test_a_strip_that_goes_on_is_unpacked_to_its_end_only(tmp_path):
+    import imagecodecs
+
+    for codec, number in (("zlib", 8), ("zstd", 50000), ("lzma", 34925)):
+        path = in_tiff(tmp_path / "a.tif", getattr(imagecodecs, f"{codec}_encode")(bytes(range(256)) * 2**18), number)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        try:
+            assert read(path)[0].pixels.shape == PIXELS.shape
+        except PersistemError as error:
+            assert "\n" not in str(error)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**14  # KiB
 
 
 def test_a_stack_that_is_unpacked_needs_one_file(tmp_path, monkeypatch):

@@ -3,14 +3,18 @@
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import yaml
+from persistem.commands.cli import main
 from persistem.errors import PersistemError
 from persistem.model.bundle import FILES
 from persistem.plan.plan import Plan
@@ -20,6 +24,7 @@ from persistem.store.files import atomic, read_json, refuse_links, replaced_fold
 from persistem.store.temporary import scratch, temporary
 from persistem.store.unused import unused
 from persistem.study.load import make_study
+from support.models import blobs
 from support.studies import ROOT, TINY, changed
 from support.waiting import until
 
@@ -35,16 +40,20 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"} | {
 
 def lay_modules(folder):
     """Modules named like libraries, each of which leaves a mark where it is imported."""
-    for name in ("yaml", "numpy", "skops", "ase", "pydantic", "lammps", "mpi4py", "cupy", "joblib", "platform"):
-        (folder / f"{name}.py").write_text(
-            f"open({str(folder / 'imported')!r}, 'a').write({name!r})\nraise SystemExit(9)"
-        )
+    for name in (
+        "yaml", "numpy", "skops", "ase", "pydantic", "lammps", "mpi4py", "cupy", "joblib", "platform", "scipy",
+        "sklearn", "rsciio", "h5py", "tifffile", "imagecodecs", "homcloud", "cv2", "PIL", "matplotlib", "dask",
+        "Cython", "json",
+    ):  # fmt: skip
+        module = f"open({str(folder / 'imported')!r}, 'a').write({name!r})\nraise SystemExit(9)"
+        (folder / f"{name}.py").write_text(module)
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "__init__.py").write_text(module)
 
 
-def run(folder, *command, status=0):
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=600
-    )
+def run(folder, *command, status=0, python=sys.executable):
+    command = [*([python] if python else ()), *map(str, command)]
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert done.returncode == status, (done.stdout + done.stderr)[-3000:]
     return done.stdout + done.stderr
 
@@ -56,6 +65,60 @@ def test_verbs_and_ranks_import_nothing_from_the_working_folder(start, tmp_path)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(TINY))
     assert "study 'tiny'" in run(tmp_path, *start, "check", "study.yaml")
     assert not (tmp_path / "imported").exists()
+
+
+@pytest.fixture
+def film(tmp_path, written):
+    """A folder with a micrograph, a model for it, and modules and settings that nobody asked for."""
+    shutil.copytree(written, tmp_path / "model")
+    tifffile.imwrite(tmp_path / "film.tif", blobs(2.6, np.random.default_rng(0)).astype(np.float32))
+    lay_modules(tmp_path)
+    return tmp_path
+
+
+GIVEN = ("--pixel-size", 0.2, "--voltage", 200, "--defocus", -50)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param([Path(sys.executable).with_name("persistem")], marks=pytest.mark.slow),
+        pytest.param([sys.executable, "-m", "persistem"], marks=[pytest.mark.slow, pytest.mark.thorough]),
+    ],
+)
+def test_a_micrograph_is_mapped_without_what_lies_beside_it(start, film):
+    os.mkfifo(film / "matplotlibrc")
+    mapped = run(film, *start, "map", "film.tif", "--model", "model", "--out", "out", "--jobs", 2, *GIVEN, python=None)
+    assert "amorphous" in mapped and (film / "out/film/map.html").is_file()
+    (film / "study.yaml").write_text(yaml.safe_dump(TINY))
+    assert "not finished" in run(film, *start, "archive", "study.yaml", "a.zip", python=None, status=1)
+    assert "neither" in run(film, *start, "verify", ".", python=None, status=1)
+    assert not (film / "imported").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"savefig.facecolor: red\nfont.size: 30\naxes.titlecolor: nonsense", b"\xff\xfe\0"]
+)
+def test_pictures_do_not_depend_on_settings_in_the_folder(content, tmp_path, monkeypatch):
+    (tmp_path / "matplotlibrc").write_bytes(content)
+    code = (
+        "import sys\nfrom persistem.commands.cli import main\nmain(['verify', 'none'])\n"
+        "from persistem.report.figures.drawing import style\nimport matplotlib\n"
+        "with style(): print(matplotlib.rcParams['savefig.facecolor'], matplotlib.rcParams['font.size'])"
+    )
+    said = run(tmp_path, "-P", "-c", code)
+    assert "auto 8" in said and "nonsense" not in said and "Traceback" not in said
+
+
+def test_pictures_do_not_depend_on_settings_of_the_caller():
+    import matplotlib
+    from persistem.report.figures.drawing import STYLE, style
+
+    with matplotlib.rc_context({"savefig.facecolor": "red", "lines.linewidth": 9}):
+        with style():
+            assert matplotlib.rcParams["savefig.facecolor"] == "auto"
+            assert matplotlib.rcParams["lines.linewidth"] == STYLE["lines.linewidth"]
+        assert matplotlib.rcParams["lines.linewidth"] == 9
 
 
 @pytest.mark.slow
@@ -207,7 +270,13 @@ def test_an_entry_of_a_run_is_not_written_through_a_link(tmp_path, victim):
         runs.begin(tmp_path, "one", ["a"], [])
 
 
-# files that never end
+# files that never end, or are none
+
+
+def test_a_table_that_is_none_is_said_in_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["accuracy", "none"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("kind", ["device", "pipe", "folder", "large", "deep"])
@@ -273,6 +342,24 @@ def test_a_folder_left_by_a_kill_is_unused(sleeping, tmp_path):
     until(lambda: [one.bytes for one in unused(tmp_path)] == [1000])
     unused(tmp_path, remove=True)
     assert not folder.exists() and elsewhere.exists()
+
+
+def test_what_a_kill_left_beside_a_folder_is_gone_when_it_is_made_again(sleeping, tmp_path):
+    process, _ = sleeping
+    out, name = tmp_path / "maps/film", f".{platform.node()}-{process.pid}.0123abcd.film"
+    kept = [f"{name}.part.txt", f"{name}-2.part", f".elsewhere-{process.pid}.0123abcd.film.part", ".notes-1.film.part"]
+    for other in (f"{name}.part", f"{name}.old", *kept):
+        (out.parent / other).mkdir(parents=True)
+    (out.parent / f".{platform.node()}-{process.pid}.89abcdef.film.part").symlink_to(tmp_path)
+    with replaced_folder(out):
+        pass
+    assert (out.parent / f"{name}.part").exists(), "its process still writes it"
+    process.kill()
+    process.wait(60)
+    with replaced_folder(out):
+        assert (out.parent / f"{name}.old").exists(), "until there is another"
+    assert not list(out.parent.glob(f"{name}.part")) and not list(out.parent.glob(f"{name}.old"))
+    assert all((out.parent / other).exists() for other in kept) and tmp_path.exists()
 
 
 def test_a_folder_is_gone_after_its_block(monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import chdir
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["PYTHONSAFEPATH"] = "1"  # processes that the verb starts import nothing from the working folder either
     options = vars(_parser().parse_args(arguments))
     verb = options.pop("verb")
+    _pass_by_matplotlibrc()
     try:
         for path in _inputs(options):
             seals.check(path)
@@ -33,6 +35,16 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
     return 0
+
+
+def _pass_by_matplotlibrc() -> None:
+    """Import Matplotlib elsewhere if the working folder has settings for it.
+
+    It reads them when it is imported, whatever they are; no variable tells it not to.
+    """
+    if os.path.lexists("matplotlibrc"):
+        with chdir(Path(__file__).parent):
+            import matplotlib  # noqa: F401
 
 
 def _inputs(options: dict[str, Any]) -> list[Path]:

@@ -46,6 +46,11 @@ LEAST = 1e-4
 DARKER = 0.25
 #: Shares below this are rounding.
 SOME = 1e-9
+#: Most pixels at the model's sampling. A million take about 3.5 s of the processor, so that more than these would take
+#: two cores over 10 minutes (benchmarks/map.py).
+MOST_PIXELS = 16_000**2
+#: Most windows. Each takes some hundred bytes, however near they lie.
+MOST_WINDOWS = 4_000_000
 #: A resampled micrograph of more bytes than this goes to temporary files.
 IN_MEMORY = 64_000_000
 
@@ -109,7 +114,7 @@ def map_image(
     jobs
         processes
     progress
-        called with how much is done, and of how much
+        called with how much is done, and of how much; first before anything is
     force
         map also where the image's values contradict what its file states
 
@@ -133,8 +138,13 @@ def map_image(
         raise refusal(str(image.path), against)
     name = name_of(image)
     stride, side = windows.step(model.windows, step), windows.side(model.windows)
+    shape = tuple((size - side) // stride + 1 for size in _shape(image, model))
+    if math.prod(shape) > MOST_WINDOWS:
+        raise PersistemError(f"{name}: ", Setting("step"), f" = {step:g} Å: makes {math.prod(shape)} windows; up to"
+                             f" {MOST_WINDOWS} can be mapped, so choose a larger one")  # fmt: skip
+    if progress:
+        progress(0, 1)
     with _resampled(image, sampling) as pixels:
-        shape = tuple((size - side) // stride + 1 for size in pixels.shape)
         probability = np.empty((*shape, len(model.states)), dtype=np.float32)
         reason = np.empty(shape, dtype=np.uint8)
         vacuum = np.empty(shape, dtype=np.float32)
@@ -310,7 +320,7 @@ def objections(image: Image, model: Model, force: bool = False) -> list[Clause]:
     """Why a model cannot map an image: all clauses, to follow its name; none if it can.
 
     A quantity is not known, or with ``force`` no obstacle, contradicts the file; the voltage is not the model's; the
-    pixels are too coarse or too fine for the model; the image is smaller than a window.
+    pixels are too coarse or too fine for the model; the image is smaller than a window, or too large.
     """
     found = obstacles(image, force)
     if image.voltage is not None and abs(image.voltage / model.voltage - 1) > VOLTAGE_TOLERANCE:
@@ -323,12 +333,33 @@ def objections(image: Image, model: Model, force: bool = False) -> list[Clause]:
             windows.check_pixel_size(image.pixel_size, model.windows.sampling)
         except PersistemError as error:
             found.append(error.args)
-        shape = windows.resampled_shape(image.pixels.shape, image.pixel_size, model.windows.sampling)
+        shape = _shape(image, model)
+        if math.prod(shape) > MOST_PIXELS:
+            found.append((_too_large(image, model, shape),))
         if min(shape) < windows.side(model.windows):
             height, width = (size * image.pixel_size / 10 for size in image.pixels.shape)
             found.append((f"{width:.3g} x {height:.3g} nm is smaller than a window of the model,"
                           f" {model.windows.size / 10:g} nm wide",))  # fmt: skip
     return found
+
+
+def _shape(image: Image, model: Model) -> tuple[int, ...]:
+    """The shape of an image at the model's sampling."""
+    assert image.pixel_size is not None
+    return windows.resampled_shape(image.pixels.shape, image.pixel_size, model.windows.sampling)
+
+
+def _too_large(image: Image, model: Model, shape: tuple[int, ...]) -> str:
+    """The clause on an image of more than ``MOST_PIXELS``, of this ``shape`` at the model's sampling."""
+    assert image.pixel_size is not None
+    rows, columns = shape
+    sampling, side = model.windows.sampling, math.isqrt(MOST_PIXELS)
+    own = int(side * sampling / image.pixel_size)
+    return (
+        f"too large to be mapped at once, {columns} x {rows} px at the model's sampling of {sampling:g} Å; up to"
+        f" {side} x {side} can be, {own} x {own} of its own pixels: cut it into parts, or use a model with a coarser"
+        " windows.sampling"
+    )
 
 
 def cautions(image: Image, model: Model | None = None) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from persistem.imaging.micrographs import as_written, read_micrograph
 from persistem.imaging.optics import underfocus
-from persistem.reading import ome, tiff_pages
+from persistem.reading import jpeg, ome, tiff_pages
 from persistem.reading.found import BadImage, Found, angstrom, kilovolts, mapped, number, search
 from persistem.reading.pixels import coloured, countable, fits, held, unpacks
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 #: Values of Compression; JPEG's decoder turns YCbCr into RGB.
 NOT_PACKED, JPEG = 1, 7
+#: Those that are unpacked no further than a strip or tile is long: fax, LZW, JPEG (see jpeg.py), Deflate, PackBits,
+#: LZMA, Zstandard. Other codecs, such as JPEG 2000, allocate what their own header declares.
+PACKED = (2, 3, 4, 5, JPEG, 8, 32773, 32946, 34925, 50000)
 #: Values of ExtraSamples that say that a channel is the opacity.
 OPACITY = (1, 2)
 #: What is said of a micrograph of ours whose pixels are not those that were written.
@@ -89,6 +92,9 @@ def _check(path: Path, series: Any) -> None:
     rgb = channels >= 3 and (kind == RGB or (kind == YCBCR and int(page.compression) == JPEG))
     if not (grey or rgb or (kind == PALETTE and channels == 1)):
         raise BadImage(f"an image of {channels} channels that are neither grey nor RGB, but a micrograph is grey")
+    if int(page.compression) not in (NOT_PACKED, *PACKED):
+        name = str(getattr(page.compression, "name", page.compression)).replace("_", " ")
+        raise BadImage(f"compressed as {name}; save it without compression, or with LZW or Deflate")
     if series.dtype is None:
         raise BadImage("holds pixels of a type that numpy does not have")
     shape = tuple(length for length, code in zip(series.shape, series.axes, strict=True) if code != "S")
@@ -99,6 +105,8 @@ def _check(path: Path, series: Any) -> None:
         held(shape, series.dtype)
     packed = int(page.compression) != NOT_PACKED or page.bitspersample != 8 * series.dtype.itemsize
     fits(shape, np.dtype((np.void, channels * series.dtype.itemsize)), size, compressed=packed)
+    if page.is_tiled:  # a tile may be larger than the image
+        fits((page.tilelength, page.tilewidth), np.dtype((np.void, channels * series.dtype.itemsize)), size, True)
     if series.dataoffset is not None:
         fits(shape, series.dtype, size - series.dataoffset, compressed=packed)
         return
@@ -108,8 +116,21 @@ def _check(path: Path, series: Any) -> None:
         segments = list(zip(page_of_stack.dataoffsets, page_of_stack.databytecounts, strict=True))
         if not segments or any(count <= 0 or start <= 0 or start + count > size for start, count in segments):
             raise BadImage("truncated or corrupted: pixels lie beyond the end of the file")
+        if int(page.compression) == JPEG:
+            _check_jpeg(path, page_of_stack, segments)
         if not packed and sum(count for _, count in segments) < page_of_stack.size * page_of_stack.dtype.itemsize:
             raise BadImage("truncated or corrupted: there are fewer pixels than declared")
+
+
+def _check_jpeg(path: Path, page: Any, segments: list[tuple[int, int]]) -> None:
+    """Raise BadImage if a strip or tile holds a JPEG larger than itself."""
+    rows = min(page.rowsperstrip, page.imagelength)
+    size = (page.tilelength, page.tilewidth) if page.is_tiled else (rows, page.imagewidth)
+    jpeg.check(page.jpegtables or b"", *size)
+    with open(path, "rb") as file:
+        for start, count in segments:
+            file.seek(start)
+            jpeg.check(file.read(count), *size)
 
 
 def _pixels(series: Any) -> NDArray[Any]:

@@ -28,7 +28,7 @@ EXPLANATION = (
 
 def accuracy_text(table: Path) -> str:
     """An accuracy table for the terminal: models pooled over defoci, all foci and in focus."""
-    study = Path(table).parents[1]
+    study = Path(table).parent.parent
     places = [
         f"every row, per defocus and with n: {table}",
         f"densities: {study}/tables/specimens.csv; settings: {study}/study.yaml; every file: {study}/index.csv",

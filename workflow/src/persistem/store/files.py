@@ -14,7 +14,7 @@ from typing import Any
 from persistem.errors import PersistemError
 from persistem.store import seals
 from persistem.store.bounded import read_text
-from persistem.store.temporary import replacing, temporary
+from persistem.store.temporary import left_of, replacing, temporary
 
 
 @contextmanager
@@ -33,8 +33,8 @@ def atomic(path: Path) -> Iterator[Path]:
 def replaced_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; seal it and rename it to ``path`` if the block ends without an error.
 
-    It replaces what is there; the caller decides whether it may. What is there stays if the new folder cannot take its
-    place. Raises OSError as ``atomic`` does.
+    It replaces what is there, and what a killed process left of the same; the caller decides whether it may. What is
+    there stays if the new folder cannot take its place. Raises OSError as ``atomic`` does.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +45,8 @@ def replaced_folder(path: Path) -> Iterator[Path]:
             yield part
             seals.seal(part, path)
             _swap(part, path, old)
+            for left in left_of(path):
+                _remove(left)
     finally:
         if old.exists() and not path.exists():
             os.replace(old, path)

@@ -7,6 +7,7 @@ So names are random, and files are made anew or not at all.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import secrets
 import signal
@@ -29,6 +30,24 @@ SCRATCH = re.compile(r"persistem-(?P<node>[^/]+)-(?P<pid>\d+)-\w+")
 def temporary(path: Path) -> Path:
     """A path beside ``path`` that nobody can foresee: two writers of one file cannot mix their bytes."""
     return path.with_name(f".{process()}.{secrets.token_hex(4)}.{path.name}")
+
+
+def left_of(path: Path) -> list[Path]:
+    """Folders beside ``path`` that a process of this node, now gone, was writing to replace it, or had moved away."""
+    name = re.compile(rf"\.{re.escape(platform.node())}-(\d+)\.[0-9a-f]{{8}}\.{re.escape(path.name)}\.(part|old)")
+    found = [(other, match) for other in path.parent.iterdir() if (match := name.fullmatch(other.name))]
+    return [other for other, match in found if not lives(int(match[1])) and other.is_dir() and not other.is_symlink()]
+
+
+def lives(pid: int) -> bool:
+    """Whether there is a process of this number on this node."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's process
+        pass
+    return True
 
 
 @contextmanager

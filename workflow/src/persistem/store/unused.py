@@ -21,7 +21,7 @@ from pathlib import Path
 
 from persistem.errors import PersistemError
 from persistem.store import paths, runs
-from persistem.store.temporary import SCRATCH, TEMPORARY
+from persistem.store.temporary import SCRATCH, TEMPORARY, lives
 
 DIGEST = re.compile("[0-9a-f]{12}")
 #: Age, s, after which a temporary file of another node counts as left over: its process cannot be asked.
@@ -176,7 +176,7 @@ def _is_temporary(path: Path) -> bool:
 def _is_gone(match: re.Match[str], path: Path) -> bool:
     node, pid = match["node"], int(match["pid"])
     if node == platform.node():
-        return not _lives(pid)
+        return not lives(pid)
     with suppress(FileNotFoundError):
         return time.time() - path.lstat().st_mtime > DAY
     return False
@@ -187,16 +187,6 @@ def _is_mine(path: Path) -> bool:
         return path.lstat().st_uid == os.getuid()
     except FileNotFoundError:
         return False
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's process
-        pass
-    return True
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,9 +56,13 @@ def rows_of_tiles(
     rows, columns = (range(0, side, TILE) for side in image.shape)
     done, total = 0, len(rows) * len(columns)
     with Parallel(n_jobs=jobs, return_as="generator", max_nbytes=None) as parallel:
+        # all rows in one go: the other processes find the pairs of the next while this one is used
+        found = parallel(
+            delayed(_tile_pairs)(*_tile(image, top, left, windows), windows) for top in rows for left in columns
+        )
         for top in rows:
             tables = []
-            for pairs in parallel(delayed(_tile_pairs)(*_tile(image, top, left, windows), windows) for left in columns):
+            for pairs in islice(found, len(columns)):
                 tables.append(pairs)
                 done += 1
                 if progress:

@@ -88,11 +88,13 @@ class Drawing:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib in the shared style, without a display."""
+    """Matplotlib in the shared style, without a display and without anybody's own settings."""
     import matplotlib
 
     matplotlib.use("Agg")
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
         yield
 
 
