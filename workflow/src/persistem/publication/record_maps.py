@@ -114,7 +114,7 @@ def _beside(kinds: list[dict[str, Any]]) -> Any:
         for kind in kinds:
             of = kind["features"][name]
             line[label(kind)] = spread(of["overlap"])
-            line[f"ahead of it, {' | '.join(kind['states'])}"] = spread(of["ahead"]) if "ahead" in of else ""
+            line[f"the model ahead, {' | '.join(kind['states'])}"] = spread(of["ahead"]) if "ahead" in of else ""
         lines.append(line)
     return _escaped(pd.DataFrame(lines))
 

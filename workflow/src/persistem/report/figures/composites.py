@@ -140,7 +140,8 @@ def _beside(axis: Axes, kinds: Sequence[Found]) -> None:
             axis.plot(value["mean"], at, "o", ms=3, color=colour)
             if value["low"] is not None:
                 axis.plot([value["low"], value["high"]], [at, at], color=colour, lw=1)
-    axis.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1.02), xlabel="intersection over union")
+    shown = ["the model" if name == CHOSEN else name for name in names]
+    axis.set(yticks=range(len(names)), yticklabels=shown, xlim=(0, 1.02), xlabel="intersection over union")
     axis.tick_params(axis="y", labelsize=6)
     axis.invert_yaxis()
 
