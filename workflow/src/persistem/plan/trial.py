@@ -157,7 +157,8 @@ class _Planning:
                 found.append(self.judged(plain, name, shown, defoci, doses))
                 continue
             for defocus, dose in product(defoci, doses):
-                one = plain.model_copy(update={"doses": (dose,)})
+                # a colleague who measures the SD knows how strong the contrast of the simulation is
+                one = plain.model_copy(update={"doses": (dose,), "contrast": (1.0, 1.0)})
                 found.append(self.judged(one, name, shown, (defocus,), (dose,), trained_at=defocus))
         return found
 
