@@ -467,6 +467,9 @@ def test_the_report_has_the_paper_beside_the_study_on_one_page(reported):
     paper, claims = pd.read_csv(tables / "paper.csv"), pd.read_csv(tables / "claims.csv")
     assert len(paper) == 2 * len(ACCURACIES)  # two splits
     assert claims.id.tolist() == [claim["id"] for claim in CLAIMS]
+    checks = pd.read_csv(tables / "state_checks.csv")
+    assert set(checks.specimen) == set(pd.read_csv(tables / "specimens.csv").specimen)
+    assert checks.columns.tolist()[2:4] == ["cavities", "N around Ga"] and checks.notna().all()["cavities"]
     accuracy = pd.read_csv(tables / "accuracy.csv", dtype=str)
     rows = accuracy[(accuracy.features == "paper") & (accuracy.training == "pooled")]
     for row in paper.astype(str).itertuples():
