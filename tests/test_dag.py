@@ -113,6 +113,7 @@ VALUES = {
     "model.stride": 3.0,
     "model.doses": [800.0],
     "model.mtf": 0.5,
+    "model.contrast": [0.8, 1.2],
     "model.candidates": [["spectrum"]],
     "model.C": [3.0],
     "model.outside": 0.05,

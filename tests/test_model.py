@@ -28,9 +28,9 @@ from persistem.imaging.micrographs import _write as write_micrograph
 from persistem.learning.classifiers import classifier
 from persistem.learning.models import block_scaled, probabilities
 from persistem.learning.validation import CropLabels
-from persistem.model import bundle, card, skops_files, unlike
+from persistem.model import bundle, card, contrasts, skops_files, unlike
 from persistem.model.classifier import Model, calibrated, calibrator
-from persistem.model.training import Training, fit, noise_alone, train
+from persistem.model.training import Probes, Training, described, fit, noise_alone, train
 from persistem.model.trees import Trees, trees_of
 from persistem.model.unlike import Distribution
 from persistem.plan.plan import Plan
@@ -753,9 +753,118 @@ def test_the_card_says_what_there_is_to_say(model):
 
 def test_the_card_of_a_model_without_doses_does_not_speak_of_counts(model):
     settings = {"sources": [{"thickness": 30.0}], "preparation": "single", "material": "GaN", "states": STATES}
-    asked = SimpleNamespace(doses=(None,), windows=model.windows, spread=())
-    text = " ".join(card.limits(settings, asked, model.classifier, {"liquid": 3.5, "crystal": 3.5}, 4))
+    asked = SimpleNamespace(doses=(None,), windows=model.windows, spread=(), contrast=(1.0, 1.0))
+    text = " ".join(card.limits(settings, asked, model.classifier, {"liquid": 3.5, "crystal": 3.5}, 4, []))
     assert "without counting noise" in text and "with counting noise that" not in text
+
+
+@pytest.mark.parametrize(
+    ("doses", "blocks", "said"),
+    [
+        ((None,), ["persistence"], "does not use the contrast"),
+        ((None, 400.0), ["persistence"], "sees the contrast through the counting noise"),
+        ((None,), ["contrast", "spectrum"], "uses the contrast"),
+    ],
+)
+def test_a_card_says_whether_the_classifier_knows_the_contrast(doses, blocks, said):
+    assert contrasts.use(SimpleNamespace(doses=doses), SimpleNamespace(lengths=dict.fromkeys(blocks, 1))).startswith(
+        said
+    )
+
+
+# other contrasts
+
+
+def contrast_study(root: Path, of: tuple[float, float], **asked) -> tuple[dict, study.ModelSettings]:
+    """Micrographs of three seeds whose states have the same patterns, as far as seeds do, and another contrast."""
+    sources = []
+    for seed in (1, 2, 3):
+        for k, state in enumerate(STATES[:2]):
+            path = f"{state}{seed}.tif"
+            image = 1 + 10 * of[k] * (blobs(2.2, np.random.default_rng([seed, k])) - 1)
+            write_micrograph(root / path, image, {"pixel_size_A": 0.2})
+            record = {"state": state, "seeds": [seed], "thickness": 30.0, "defocus": 0.0}
+            sources.append(record | {"specimen": path, "path": path})
+    wanted = {"windows": {"size": 6.4}, "stride": 3.2, "doses": [2000.0], "candidates": [["spectrum"]]}
+    return {"states": STATES[:2], "sources": sources}, study.ModelSettings(**(wanted | asked))
+
+
+def by_contrast(root: Path, contrast: tuple[float, float], trained_at: tuple[float, float]) -> dict[float, dict]:
+    """The rows of a card about other contrasts, by factor."""
+    settings, asked = contrast_study(root, contrast, contrast=trained_at)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("persistem.descriptors.windows.lengths", windows.description.lengths)
+        training = described(settings, asked, root)
+        _, _, assessment = fitted(training, asked)
+    rows = contrasts.assessed(assessment, training, asked, settings["states"])
+    return {row["factor"]: row for row in rows}
+
+
+def test_a_model_that_only_knows_contrast_through_noise_takes_a_stronger_image_for_the_stronger_state(tmp_path):
+    """States that differ by contrast alone; blocks that are standardised after the noise tell them, and err with it."""
+    rows = by_contrast(tmp_path, (0.06, 0.12), (1.0, 1.0))
+    assert rows[1.0]["accuracy"] > 0.8 and rows[1.0]["trained"] and not rows[1.5]["trained"]
+    weak, strong = STATES[:2]
+    assert rows[0.5]["states"][weak] > 0.95 and rows[0.5]["states"][strong] < 0.3
+    assert rows[1.5]["states"][strong] > 0.95 and rows[1.5]["states"][weak] < 0.5
+    assert {row["dose_e_A2"] for row in rows.values()} == {2000.0}
+    # trained at contrasts that hold both, it knows how little it knows
+    wide = by_contrast(tmp_path, (0.06, 0.12), (0.25, 4.0))
+    assert {0.25, 4.0} < wide.keys() and all(row["trained"] for row in wide.values())
+    assert wide[1.0]["accuracy"] < 0.8
+
+
+def test_every_image_has_a_contrast_of_its_own_in_the_range_and_the_states_have_the_same(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("persistem.model.training.as_trained", lambda *args: seen.append(args[3:]) or args[0])
+    settings, asked = contrast_study(tmp_path, (0.1, 0.1), doses=[1600.0, 400.0], contrast=[0.5, 2.0])
+    monkeypatch.setattr("persistem.descriptors.windows.lengths", windows.description.lengths)
+    training = described(settings, asked, tmp_path)
+    assert len(training.crops.y) == 6 * 2 * 49  # as many windows as without a range
+    by_state = {state: [] for state in STATES[:2]}
+    for k in range(6):
+        shots, probes = seen[9 * k : 9 * k + 2], seen[9 * k + 2 : 9 * k + 9]
+        by_state[STATES[k % 2]] += [factor for _, factor in shots]
+        assert [dose for dose, _ in shots] == [1600.0, 400.0]
+        assert probes == [(400.0, factor) for factor in (0.5, 0.67, 0.85, 1.0, 1.18, 1.5, 2.0)]
+    assert by_state["amorphous"] == by_state["liquid"]
+    factors = np.sort(np.log2(by_state["liquid"]))
+    assert factors[0] >= -1 and factors[-1] <= 1 and np.diff(factors).max() < 0.7  # six over two octaves
+
+
+def test_windows_that_only_probe_change_nothing_of_the_model():
+    training = windows_of(2, 3, 1.0)
+    half = np.arange(len(training.crops.y)) % 2 == 0
+    X = {name: block[half] for name, block in training.X.items()}
+    crops = CropLabels(*(of[half] for of in training.crops[:4]), training.crops.states)
+    known = training._replace(X=X, crops=crops, dose=training.dose[half], thickness=training.thickness[half])
+    asked = study.ModelSettings(candidates=[["persistence"]])
+    other = CropLabels(*(of[~half] for of in training.crops[:4]), training.crops.states)
+    probes = Probes({name: block[~half] for name, block in training.X.items()}, other, np.ones((~half).sum()), 400.0)
+    _, near, alone = fitted(known, asked)
+    _, both_near, both = fitted(known._replace(probes=probes), asked)
+    assert np.array_equal(alone["nested"].probability, both["nested"].probability)
+    assert np.array_equal(near.thresholds, both_near.thresholds) and alone["abstained"] == both["abstained"]
+    assert len(both["predicted"]) == len(both["probes_abstained"]) == (~half).sum()
+    assert 0.5 < (both["predicted"] == other.y).mean() < 1
+
+
+def test_the_card_tabulates_other_contrasts_and_says_what_they_do(tmp_path):
+    rows = [
+        {"factor": f, "trained": f >= 0.67, "dose_e_A2": 400.0, "accuracy": a, "ci_low": a - 0.05, "ci_high": a + 0.05}
+        | {"states": {"amorphous": a, "liquid": a}, "abstained": 1 - a, "wrong": 0.25, "n_test": 9}
+        for f, a in ((0.5, 0.4), (0.67, 0.8), (1.0, 0.9))
+    ]
+    table = "\n".join(contrasts.lines(rows, STATES[:2]))
+    assert "at 400 e/Å²" in table and "| 0.5 (not trained) | 0.400 | 0.350 to 0.450 | 0.400 | 0.400 | 0.600 |" in table
+    assert contrasts.sentence(rows, SimpleNamespace(contrast=(0.67, 1.5))) == (
+        "Trained at contrasts of 0.67 to 1.5 times the simulated; there 0.80 to 0.90 of the windows of unseen seeds are"
+        " right. Beyond, it abstains on 60% of them; where the contrast is 0.5 times the simulated, 25% get a wrong"
+        " state."
+    )
+    inside = contrasts.sentence(rows[1:], SimpleNamespace(contrast=(1.0, 1.0)))
+    assert inside.startswith("Trained at the simulated contrast;") and "Beyond" not in inside
+    assert contrasts.lines([], STATES) == []
 
 
 # from micrographs to the bundle, and on to what the model says of others
@@ -847,6 +956,8 @@ def test_detector_pixels_are_never_coarser_than_the_model_takes(pixel_size, coun
         ("model.doses", [None, None], "model.doses"),
         ("model.doses", [0.0], "model.doses = .0.0.: all have to be above 0"),
         ("model.C", [1.0, 1.0], "model.C"),
+        ("model.contrast", [1.5, 0.5], "contrast = .1.5, 0.5.: the lower end of the range comes first"),
+        ("model.contrast", [0.0, 1.0], "model.contrast"),
         ("model.candidates", [[]], "model.candidates.0. = ..: needs one block"),
         ("model.candidates", [["spectrum"], ["spectrum", "spectrum"]], "model.candidates.1."),
         ("states", {"amorphous": {"temperature": 6000, "rt": True}}, "model: needs two states"),

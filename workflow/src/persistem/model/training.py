@@ -284,7 +284,8 @@ def _joined(X: Blocks, crops: CropLabels, probes: Probes) -> tuple[Blocks, CropL
     """Windows that train and windows that probe, one after the other."""
     after = probes.crops.micrograph + crops.micrograph.max() + 1
     pairs = zip(crops[:4], (*probes.crops[:3], after), strict=True)
-    labels = CropLabels(*(np.concatenate(pair) for pair in pairs), crops.states)
+    y, seed, defocus, micrograph = (np.concatenate(pair) for pair in pairs)
+    labels = CropLabels(y, seed, defocus, micrograph, crops.states)
     return {name: np.concatenate([X[name], probes.X[name]]) for name in X}, labels
 
 
