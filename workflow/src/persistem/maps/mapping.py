@@ -46,8 +46,8 @@ LEAST = 1e-4
 DARKER = 0.25
 #: Shares below this are rounding.
 SOME = 1e-9
-#: Most pixels at the model's sampling. A million take about 3.5 s of the processor, so that more than these would take
-#: two cores over 10 minutes (benchmarks/map.py).
+#: Most pixels at the model's sampling. A million take 3.1 to 3.6 s of the processor (benchmarks/map.py), so these take
+#: two cores about 7 minutes; 20000 x 20000 would take over 10.
 MOST_PIXELS = 16_000**2
 #: Most windows. Each takes some hundred bytes, however near they lie.
 MOST_WINDOWS = 4_000_000
