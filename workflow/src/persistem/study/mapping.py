@@ -85,7 +85,7 @@ class ModelSettings(Section):
     contrast: tuple[Annotated[Real, Field(gt=0)], Annotated[Real, Field(gt=0)]] = assumed(
         (0.85, 1.18),
         "range of the factor that scales the contrast of images that train, before electrons are counted",
-        reason="real images have another contrast than simulated ones; a wider range costs accuracy where it is the same",
+        reason="real images have another contrast than simulated ones; a wider range costs accuracy at theirs",
     )
     mtf: Real | None = given(
         None, "modulation transfer at the Nyquist frequency of `windows.sampling`; null: 1", source=OURS, gt=0, le=1
