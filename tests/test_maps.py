@@ -595,6 +595,16 @@ def test_a_micrograph_too_large_is_refused_before_anything_is_made_of_it(image, 
     assert not objections(fits, Model())
 
 
+@pytest.mark.parametrize("letter", ["x", "é", "\udcff"])
+def test_the_map_of_a_long_name_can_be_written(letter, found, image, tmp_path):
+    name = letter * (250 // len(os.fsencode(letter)))
+    folders = names([tmp_path / f"{name}.tif", tmp_path / f"{name}.dm4"])
+    assert len(set(folders.values())) == 2
+    for folder in folders.values():
+        write(found, image, Model(), tmp_path / folder)
+        assert (tmp_path / folder / "map.json").is_file()
+
+
 def test_more_windows_than_can_be_held_are_refused(image, monkeypatch):
     monkeypatch.setattr(mapping, "MOST_WINDOWS", 1000)
     with pytest.raises(PersistemError, match=r"half.tif: step = 1 Å: makes \d+ windows; up to 1000 can be mapped"):
