@@ -193,8 +193,8 @@ def micrograph_id(file: str, taken: Collection[str]) -> str:
 def map_name(file: Path, folder: bool = False) -> str:
     """The name of a file's map: its stem, on demand with the name of its folder before it.
 
-    A name of dots alone, such as ``..tif`` has, would be a folder above; then it is what follows them. Of a long name it is
-    the first ``LONGEST`` bytes: a file being written has a longer one, and file systems allow 255.
+    A name of dots alone, such as ``..tif`` has, would be a folder above; then it is what follows them. Of a long name
+    it is the first ``LONGEST`` bytes: a file being written has a longer one, and file systems allow 255.
     """
     stem = file.stem if file.stem.strip(".") else file.name.strip(".") or "image"
     parent = file.parent.name.strip(".")
