@@ -30,6 +30,7 @@ from persistem.maps.regions import regions
 from persistem.model.classifier import REASONS, Verdict
 from persistem.reading import Image
 from persistem.reading.asked import Stated
+from persistem.reading.pixels import in_file
 from persistem.report.figures.drawing import COLOURS
 from persistem.study import Windows
 from support.micrographs import write_hspy, write_velox
@@ -265,6 +266,17 @@ def test_a_large_micrograph_passes_through_a_temporary_file(image, found, monkey
     assert seen and not [*tmp_path.iterdir()]
     np.testing.assert_array_equal(again.probability, found.probability)
     np.testing.assert_array_equal(again.reason, found.reason)
+
+
+def test_a_large_micrograph_is_not_kept_in_memory_to_see_how_bright_it_is(tmp_path):
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    with open(tmp_path / "pixels", "xb+") as file:
+        pixels = in_file(file, (4000, 4000), np.float32)
+    before = resident()
+    assert mapping.brightest(pixels, 50) == 0
+    assert resident() - before < pixels.nbytes / 4
 
 
 def test_the_facts_say_what_the_map_is_of(found):
