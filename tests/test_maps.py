@@ -30,6 +30,7 @@ from persistem.maps.regions import regions
 from persistem.model.classifier import REASONS, Verdict
 from persistem.reading import Image
 from persistem.reading.asked import Stated
+from persistem.reading.pixels import in_file
 from persistem.report.figures.drawing import COLOURS
 from persistem.study import Windows
 from support.micrographs import write_hspy, write_velox
@@ -265,6 +266,17 @@ def test_a_large_micrograph_passes_through_a_temporary_file(image, found, monkey
     assert seen and not [*tmp_path.iterdir()]
     np.testing.assert_array_equal(again.probability, found.probability)
     np.testing.assert_array_equal(again.reason, found.reason)
+
+
+def test_a_large_micrograph_is_not_kept_in_memory_to_see_how_bright_it_is(tmp_path):
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    with open(tmp_path / "pixels", "xb+") as file:
+        pixels = in_file(file, (4000, 4000), np.float32)
+    before = resident()
+    assert mapping.brightest(pixels, 50) == 0
+    assert resident() - before < pixels.nbytes / 4
 
 
 def test_the_facts_say_what_the_map_is_of(found):
@@ -593,6 +605,16 @@ def test_a_micrograph_too_large_is_refused_before_anything_is_made_of_it(image, 
     assert "12800 x 12800 of its own" in str(objections(replace(large, pixel_size=SAMPLING * 1.25), Model())[0])
     fits = replace(image, pixels=np.broadcast_to(np.float32(1), (8_000, 32_000)))
     assert not objections(fits, Model())
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\udcff"])
+def test_the_map_of_a_long_name_can_be_written(letter, found, image, tmp_path):
+    name = letter * (250 // len(os.fsencode(letter)))
+    folders = names([tmp_path / f"{name}.tif", tmp_path / f"{name}.dm4"])
+    assert len(set(folders.values())) == 2
+    for folder in folders.values():
+        write(found, image, Model(), tmp_path / folder)
+        assert (tmp_path / folder / "map.json").is_file()
 
 
 def test_more_windows_than_can_be_held_are_refused(image, monkeypatch):

@@ -228,10 +228,13 @@ def together(
 
 def brightest(pixels: NDArray[np.float32], side: int) -> float:
     """How bright an image (rows, columns) gets: what one in a hundred squares of ``side`` pixels exceeds on average."""
-    columns = pixels.shape[1] // side * side
-    strips = (pixels[top : top + side, :columns] for top in range(0, pixels.shape[0] - side + 1, side))
+    columns, means_of = pixels.shape[1] // side * side, []
     with np.errstate(invalid="ignore"):  # pixels may be infinite
-        means = np.concatenate([strip.reshape(side, -1, side).mean(axis=(0, 2), dtype=float) for strip in strips])
+        for top in range(0, pixels.shape[0] - side + 1, side):
+            strip = pixels[top : top + side, :columns].reshape(side, -1, side)
+            means_of.append(strip.mean(axis=(0, 2), dtype=float))
+            windows.forget(pixels)
+    means = np.concatenate(means_of)
     means = means[np.isfinite(means)]
     return float(np.quantile(means, 0.99)) if means.size else math.nan
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 from persistem.store import stages
 
 RESULTS = "results"
+#: Most bytes of the name of a map's folder.
+LONGEST = 150
 
 #: Suffixes of a figure: caption and numbers, pixels, vectors. Tables that the report writes beside itself.
 FIGURE_SUFFIXES = (".json", ".png", ".pdf")
@@ -190,11 +193,15 @@ def micrograph_id(file: str, taken: Collection[str]) -> str:
 def map_name(file: Path, folder: bool = False) -> str:
     """The name of a file's map: its stem, on demand with the name of its folder before it.
 
-    A name of dots alone, such as ``..tif`` has, would be a folder above; then it is what follows them.
+    A name of dots alone, such as ``..tif`` has, would be a folder above; then it is what follows them. Of a long name
+    it is the first ``LONGEST`` bytes: a file being written has a longer one, and file systems allow 255.
     """
     stem = file.stem if file.stem.strip(".") else file.name.strip(".") or "image"
     parent = file.parent.name.strip(".")
-    return f"{parent}-{stem}" if folder and parent else stem
+    name = f"{parent}-{stem}" if folder and parent else stem
+    while len(os.fsencode(name)) > LONGEST:
+        name = name[:-1]
+    return name
 
 
 def free(name: str, taken: Collection[str]) -> str:
