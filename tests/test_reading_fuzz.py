@@ -35,7 +35,8 @@ def little_memory() -> Iterator[None]:
 def test_damaged_files_are_read_or_refused(
     tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     path = tmp_path / name
     SEEDS[name](path)
     whole = path.read_bytes()

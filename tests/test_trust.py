@@ -90,8 +90,6 @@ def test_a_micrograph_is_mapped_without_what_lies_beside_it(start, film):
     os.mkfifo(film / "matplotlibrc")
     mapped = run(film, *start, "map", "film.tif", "--model", "model", "--out", "out", "--jobs", 2, *GIVEN, python=None)
     assert "amorphous" in mapped and (film / "out/film/map.html").is_file()
-    (film / "study.yaml").write_text(yaml.safe_dump(TINY))
-    assert "not finished" in run(film, *start, "archive", "study.yaml", "a.zip", python=None, status=1)
     assert "neither" in run(film, *start, "verify", ".", python=None, status=1)
     assert not (film / "imported").exists()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem.descriptors.windows import forget
 from persistem.maps.mapping import Map, readable
 from persistem.reading.asked import differences
 from persistem.report.figures.drawing import COLOURS, COLUMN, DPI, PAGE, scale_bar, signed, state_patches, style
@@ -106,6 +107,7 @@ def _shown(pixels: NDArray[Any], pixel_size: float) -> tuple[NDArray[np.float64]
     for row in range(rows):
         strip = np.asarray(pixels[row * factors[0] : (row + 1) * factors[0], : columns * factors[1]], dtype=np.float64)
         small[row] = strip.reshape(factors[0], columns, factors[1]).mean(axis=(0, 2))
+        forget(pixels)
     low, high = np.percentile(small, RANGE)
     return ((small - low) / ((high - low) or 1.0)).clip(0, 1), pixel_size * factor
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.descriptors.windows import side
+from persistem.descriptors.windows import forget, side
 from persistem.maps.detail import FINE, MIDDLE, quantised, thinning
 from persistem.maps.overlay import HATCHING, RANGE, STRONGEST
 from persistem.maps.regions import regions
@@ -147,6 +147,7 @@ def picture(image: Image, sampling: float) -> tuple[bytes, float]:
     for row in range(rows):
         strip = np.asarray(image.pixels[row * factor :][:factor, : columns * factor], dtype=np.float64)
         small[row] = strip.reshape(factor, columns, factor).mean(axis=(0, 2))
+        forget(image.pixels)
     finite = np.isfinite(small)
     low, high = np.percentile(small[finite], RANGE) if finite.any() else (0.0, 1.0)
     small[~finite] = low
