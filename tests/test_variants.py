@@ -597,7 +597,7 @@ def test_the_workflow_resolves_each_part_of_the_extended_study(target, resolve):
     assert jobs[target] == 1
     expected = {
         "evaluation": {"descriptors": 16, "evaluate": 1, "learning": None, "sweep": None},
-        "multiverse": {"learning": 23, "descriptors": None},
+        "multiverse": {"learning": 24, "descriptors": None},
         "controlled": {"controls": 1, "descriptors": 16 + 16 + 8 + 6 + 6, "preparation": 12},
         "robustness": {"sweep": 10, "micrograph": None, "exit_wave": 16 * 4 + 16},
     }[target]
