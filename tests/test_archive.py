@@ -267,6 +267,18 @@ def test_a_results_folder_is_verified_by_its_seals(copy, capsys):
     assert (copy / name).exists()  # only a reader sets it aside
 
 
+def test_a_results_folder_says_what_has_no_seal_and_never_passes_without_any(copy, tmp_path, capsys):
+    assert "not checked" not in said(capsys, 0, "verify", copy)
+    name = str(Path(PLAN.files("diagrams")[0]).parent / "other.pdgm")
+    (copy / name).write_bytes(b"slipped in")
+    (copy / "results/seals/elsewhere.json").write_text('{"sha256": 5}')
+    assert f"as they are not sealed results: results/elsewhere, {name}" in said(capsys, 0, "verify", copy)
+    (tmp_path / "results/seals").mkdir(parents=True)
+    assert "nothing can be verified" in said(capsys, 1, "verify", tmp_path)
+    (tmp_path / "results/seals/elsewhere.json").write_text('{"sha256": 5}')
+    assert "nothing can be verified" in said(capsys, 1, "verify", tmp_path)
+
+
 def test_another_folder_is_refused(tmp_path, capsys):
     assert "neither an unpacked archive" in said(capsys, 1, "verify", tmp_path)
 

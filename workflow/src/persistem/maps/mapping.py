@@ -296,8 +296,8 @@ def _sha256(path: Path, *status: int) -> str:
 
 
 def readable(text: str) -> str:
-    """Text that every file can hold and a terminal shows without acting on it; it may not be valid Unicode."""
-    return printable(text.encode("utf-8", "replace").decode().replace("\0", ""))
+    """Text in one line that every file can hold and a terminal shows without acting on it; perhaps no valid Unicode."""
+    return printable(text.encode("utf-8", "replace").decode().replace("\0", "")).replace("\n", "\\n")
 
 
 def _readable(value: Any) -> Any:

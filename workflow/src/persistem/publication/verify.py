@@ -73,14 +73,35 @@ def verify(folder: Path) -> str:
 
 def _of_results(folder: Path) -> str:
     """Check the files of a results folder against their seals; files that were removed are only counted."""
-    sealed = list(seals.every(folder))
+    names = list(seals.every(folder))
+    sealed = [name for name in names if paths.sealed(Path(name))]
+    if not sealed:
+        raise PersistemError(f"{folder}: results/seals has no seal of a result, so that nothing can be verified")
     present = [path for path in sealed if (folder / path).exists()]
     damaged = [path for path in present if not seals.intact(folder / path)]
     text = f"{folder}: {len(present) - len(damaged)} of {len(sealed)} sealed results are what was written"
     text += f"; {len(sealed) - len(present)} are not there any more" if len(present) < len(sealed) else ""
+    if others := sorted({*names} - {*sealed}) + _unsealed(folder, {*sealed}):
+        text += f"; not checked, as they are not sealed results: {_some(others)}"
     if damaged:
         raise PersistemError(f"{text}; damaged: {', '.join(damaged)}")
     return text
+
+
+def _unsealed(folder: Path, sealed: set[str]) -> list[str]:
+    """The files of stages that have no seal and lie in no folder that has one; hidden ones are locks and stamps."""
+    found = []
+    for stage in paths.STAGES:
+        for file in sorted((folder / paths.RESULTS / stage).glob("*/**/[!.]*")):
+            name = PurePosixPath(file.relative_to(folder))
+            if not file.is_dir() and not any(str(place) in sealed for place in (name, *name.parents)):
+                found.append(str(name))
+    return found
+
+
+def _some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:SAID]) + (f" and {len(names) - SAID} more" if len(names) > SAID else "")
 
 
 def _of_archive(folder: Path) -> str:
@@ -110,8 +131,7 @@ def _of_archive(folder: Path) -> str:
     if rest := len([seal for seal in index["seals"] if not (folder / seal["path"]).exists()]):
         counts.append(f"{rest} results are not there to compare")
     if others := list(_unlisted(folder, {*sums, MANIFEST}, {seal["path"] for seal in index["seals"]})):
-        more = f" and {len(others) - SAID} more" if len(others) > SAID else ""
-        counts.append(f"not in {MANIFEST}, so not checked: {', '.join(others[:SAID])}{more}")
+        counts.append(f"not in {MANIFEST}, so not checked: {_some(others)}")
     text = f"{folder}: {'; '.join(counts)}"
     if bad:
         raise PersistemError(f"{text}; missing or damaged: {', '.join(bad)}")
