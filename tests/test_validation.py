@@ -337,6 +337,17 @@ def test_intervals_cover_a_planted_accuracy(seeds: int) -> None:
     assert covered(lambda n: rng.binomial(1, 0.95, n), 0.95, seeds) >= 0.95
 
 
+@pytest.mark.parametrize(("n", "p"), [(3, 0.25), (8, 2**-7)])
+def test_equal_differences_have_the_p_of_the_sign_test(n: int, p: float) -> None:
+    from scipy.stats import binomtest
+
+    assert change([0.5] * n) == (0.5, None, None, p) and p == pytest.approx(binomtest(n, n).pvalue)
+    assert change([-0.5] * n).p == p and change([0.0] * n).p is None
+    # splits of a seed are no further seeds, and seeds of both signs tell nothing
+    assert change_within([[0.5, 0.5]] * n, 0.25).p == p
+    assert change_within([[0.5, 0.5], *[[-0.1, -0.1]] * (n - 1)], 0.25).p is None
+
+
 # permutations
 
 

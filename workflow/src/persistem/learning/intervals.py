@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MINIMUM_GROUPS = 3
 #: The share of intervals that hold the mean.
 LEVEL = 0.95
+#: Values that differ by less are equal, up to rounding.
+EQUAL = 1e-12
 #: What has to be known of every interval over seeds.
 DEPENDENT = "the models of two seeds share most of their training, so these intervals are approximate"
 
@@ -72,7 +74,7 @@ def summary(name: str, ends: str, means: Mapping[int, float], most: float = 1.0)
 class Change(NamedTuple):
     """A mean difference, its 95 % interval, and the two-sided p of there being none.
 
-    All but the mean are None where nothing says how differences scatter.
+    The interval is None where nothing says how differences scatter, and so is p unless all have one sign.
     """
 
     mean: float
@@ -84,12 +86,20 @@ class Change(NamedTuple):
 def change(differences: Sequence[float] | Array) -> Change:
     """Student's paired t-test of one difference per seed, so on specimens that nobody has seen.
 
-    What two accuracies of one seed share (its specimens, its crops) is gone from their difference.
+    What two accuracies of one seed share (its specimens, its crops) is gone from their difference. Equal differences
+    have no scatter, and get the p of the sign test.
     """
     values = np.asarray(differences, float)
     if len(values) < MINIMUM_GROUPS:
         return Change(float(values.mean()), None, None, None)
-    return _tested(float(values.mean()), float(values.std(ddof=1)) / np.sqrt(len(values)), len(values) - 1)
+    error = float(values.std(ddof=1)) / np.sqrt(len(values))
+    return _tested(float(values.mean()), error, len(values) - 1, values)
+
+
+def told(values: Sequence[float], threshold: float = 0.0) -> bool | None:
+    """Whether the mean of values, one per seed, lies above a threshold; None if p is not below 0.05, see ``change``."""
+    found = change(np.asarray(values, float) - threshold) if len(values) else Change(0.0, None, None, None)
+    return None if found.p is None or found.p >= 1 - LEVEL else found.mean > 0
 
 
 def change_within(differences: Sequence[Sequence[float]] | Array, test_fraction: float) -> Change:
@@ -103,14 +113,16 @@ def change_within(differences: Sequence[Sequence[float]] | Array, test_fraction:
     if splits < 2:
         return Change(float(values.mean()), None, None, None)
     variance = float(values.var(axis=1, ddof=1).mean()) / seeds * (1 / splits + test_fraction / (1 - test_fraction))
-    return _tested(float(values.mean()), np.sqrt(variance), seeds * (splits - 1))
+    return _tested(float(values.mean()), np.sqrt(variance), seeds * (splits - 1), values.mean(axis=1))
 
 
-def _tested(mean: float, error: float, freedom: int) -> Change:
+def _tested(mean: float, error: float, freedom: int, seeds: Array) -> Change:
+    """Student's t-test; without scatter the sign test of the ``seeds``' differences, if all have one sign."""
     from scipy.special import stdtr, stdtrit
 
-    if error < 1e-12:  # equal differences, up to rounding
-        return Change(mean, None, None, None)
+    if error < EQUAL:
+        one_sign = bool((seeds > EQUAL).all() or (seeds < -EQUAL).all())
+        return Change(mean, None, None, 2.0 ** (1 - len(seeds)) if one_sign else None)
     half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
     return Change(mean, mean - half, mean + half, 2 * float(stdtr(freedom, -abs(mean) / error)))
 
