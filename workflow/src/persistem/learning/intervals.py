@@ -86,6 +86,11 @@ class Change(NamedTuple):
     high: float | None
     p: float | None
 
+    @property
+    def above(self) -> bool | None:
+        """Whether the difference is above 0, or below; None unless p is below 0.05."""
+        return None if self.p is None or self.p >= 1 - LEVEL else self.mean > 0
+
 
 def change(differences: Sequence[float] | Array) -> Change:
     """Student's paired t-test of one difference per seed, so on specimens that nobody has seen.
@@ -101,9 +106,8 @@ def change(differences: Sequence[float] | Array) -> Change:
 
 
 def told(values: Sequence[float], threshold: float = 0.0) -> bool | None:
-    """Whether the mean of values, one per seed, lies above a threshold; None if p is not below 0.05, see ``change``."""
-    found = change(np.asarray(values, float) - threshold) if len(values) else Change(0.0, None, None, None)
-    return None if found.p is None or found.p >= 1 - LEVEL else found.mean > 0
+    """Whether the mean of values, one per seed, lies above a threshold; None where ``change`` does not tell."""
+    return change(np.asarray(values, float) - threshold).above if len(values) else None
 
 
 def change_within(differences: Sequence[Sequence[float]] | Array, test_fraction: float) -> Change:
@@ -122,11 +126,18 @@ def change_within(differences: Sequence[Sequence[float]] | Array, test_fraction:
 
 def _tested(mean: float, error: float, freedom: int, seeds: Array) -> Change:
     """Student's t-test; without scatter the sign test of the ``seeds``' differences, if all have one sign."""
-    from scipy.special import stdtr, stdtrit
-
     if error < EQUAL:
         one_sign = bool((seeds > EQUAL).all() or (seeds < -EQUAL).all())
         return Change(mean, None, None, 2.0 ** (1 - len(seeds)) if one_sign else None)
+    return students(mean, error, freedom)
+
+
+def students(mean: float, error: float, freedom: int) -> Change:
+    """Student's t-test of a mean difference with this standard error; only the mean without any error."""
+    from scipy.special import stdtr, stdtrit
+
+    if error < EQUAL:
+        return Change(mean, None, None, None)
     half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
     return Change(mean, mean - half, mean + half, 2 * float(stdtr(freedom, -abs(mean) / error)))
 

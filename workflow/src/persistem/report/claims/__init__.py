@@ -1,8 +1,8 @@
 """What the paper says in words, decided by the numbers of a study.
 
 A claim is split into *cases*: the same comparison for each model, split, temperature and so on. A case is as the paper
-says, or against it, if the 95 % interval over seeds of what is compared tells, in pairs of the same seed where there
-are any; else it is undecided. The claim is
+says, or against it, if at least three seeds tell at 95 % (Student's t, or the sign test where all are equal), in pairs
+of the same seed where there are any; else it is undecided. The claim is
 
 - "reproduced" if every case is as the paper states,
 - "not reproduced" if every case is against it,

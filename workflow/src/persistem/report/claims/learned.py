@@ -8,6 +8,7 @@ from itertools import pairwise, product
 from statistics import fmean
 from typing import Any
 
+from persistem.learning.intervals import told
 from persistem.report.claims.cases import (
     AMORPHOUS,
     LIQUID,
@@ -23,7 +24,6 @@ from persistem.report.claims.cases import (
     none,
     span,
     superlevel,
-    told,
 )
 from persistem.report.paper import STATES, number
 
