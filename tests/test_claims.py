@@ -468,7 +468,7 @@ def test_the_seed_that_chose_the_region_is_no_proof() -> None:
     shown["counts"] = [row for row in shown["counts"] if row["seed"] == 1]
     row = row_of(study, "optimal-volumes")
     assert row["status"] == "undecided"
-    assert "of seed 1, in which it is judged. The interval over seeds does not decide." in row["evidence"]
+    assert "of seed 1, in which it is judged. These seeds do not decide it." in row["evidence"]
     shown["around"]["state"] = "liquid"
     assert row_of(study, "optimal-volumes")["status"] == "not in this study"
     shown["around"] = None
@@ -497,7 +497,7 @@ def test_what_seeds_scatter_more_than_is_undecided() -> None:
     # islands that differ by 1 % where seeds differ by 1 %
     scale("figure-4", "islands", "mean_area_A2", amorphous, 0.605)(study)
     row = row_of(study, "islands-larger")
-    assert row["status"] == "undecided" and row["evidence"].endswith("The interval over seeds does not decide.")
+    assert row["status"] == "undecided" and row["evidence"].endswith("These seeds do not decide it.")
 
 
 def test_claims_that_are_told_in_one_case_alone_are_neither_reproduced_nor_not() -> None:
@@ -535,6 +535,14 @@ def test_an_interval_over_seeds_decides() -> None:
     assert side([0.0, 0.0], 0.9) is False and side([0.95, 0.96], 0.9) is None
     # the scatter of one pair decides nothing, that of three specimens does
     assert more([3.0], [1.0], [[1.0, 1.001]]) is None and more([3.0], [1.0], [[1.0, 1.001, 1.002]]) is True
+
+
+def test_weights_of_one_classifier_are_undecided_for_want_of_scatter() -> None:
+    study = as_the_paper_says()
+    study["numbers"]["figure-6"]["distance"] = study["numbers"]["figure-6"]["distance"][:1]
+    row = row_of(study, "weights-farther")
+    assert row["status"] == "undecided"
+    assert row["evidence"].endswith("so nothing says how it scatters, which leaves it undecided.")
 
 
 def test_regions_of_weights_and_of_patterns_may_differ() -> None:

@@ -87,7 +87,7 @@ def weights_farther(facts: Facts) -> Verdict:
         return none("needs weights of models trained on superlevel diagrams")
     return cases, (
         f"Mean lifetime weighted by |w| in grey levels, amorphous and liquid: {'; '.join(evidence)}; each of one"
-        " classifier that was trained on all seeds, so nothing says how it scatters."
+        " classifier that was trained on all seeds, so nothing says how it scatters, which leaves it undecided."
     )
 
 
