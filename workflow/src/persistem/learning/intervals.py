@@ -1,6 +1,7 @@
 """Averages over MD seeds of equal weight, and their intervals: a new sample is a new seed, not a new crop.
 
-There is one kind of interval of a mean, Student's t over seeds; ``prediction`` is of one further specimen instead. In
+There is one kind of interval of a mean, Student's t over seeds; ``prediction`` is of one further specimen instead, and
+what accuracy tables hold of the random split are percentiles over its repetitions, see ``accuracy.accuracy_table``. In
 leave-seed-out the models of two seeds share most of their training, so the seeds' values are not independent and no
 interval is exact (Bengio & Grandvalet, J. Mach. Learn. Res. 5 (2004) 1089): ``DEPENDENT`` says so wherever an interval
 stands.
