@@ -257,6 +257,28 @@ def test_baselines_begin_with_what_persistence_adds_to_plain_measures(tmp_path: 
     assert text.replace("-", "\N{MINUS SIGN}") in said
 
 
+def test_a_loss_that_all_seeds_share_exactly_is_decided_by_its_sign(tmp_path: Path) -> None:
+    one, other = ({"accuracy": of, "by_seed": {str(k): of for k in range(8)}} for of in (1.0, 0.5))
+    assert (baselines.compare(one, other), baselines.compare(other, one)) == ("above", "below")
+    few = [row | {"by_seed": {str(k): row["accuracy"] for k in range(3)}} for row in (one, other)]
+    assert baselines.compare(*few) == "undecided"  # of three seeds one in four agrees in the sign by chance
+    found = some_controls()
+    row, task = TESTED[0]
+    for control, value in zip(found["controls"], (1.0, 0.5), strict=False):
+        for item in control["rows"]:
+            if (item["row"], item["task"]) == (row, task):
+                item |= {"accuracy": value, "by_seed": {seed: value for seed in item["by_seed"]}}
+    result = controls_of(tmp_path, found)
+    (change,) = (c for c in result.numbers["changes"] if c["change"] == -0.5)
+    assert change["p"] is not None and (change["low"], change["smallest"]) == (None, None)
+    # the collapse is the larger loss of two, although the other has an interval
+    small, large = a_sweep(drop=0.1), a_sweep("tilt", [0, 1], "tilt (mrad)")
+    for curve in large["curves"]:
+        for point, value in zip(curve["points"], (1.0, 0.5), strict=True):
+            point |= {"accuracy": value, "by_seed": {str(k): value for k in range(8)}}
+    assert "loses most at Tilt, 1: 1.00" in finding(robustness, tmp_path, sweeps=[small, large])
+
+
 def test_baselines_draw_the_crops_of_the_paper_with_their_votes(tmp_path: Path) -> None:
     result = drawn(baselines, tmp_path, evaluation=an_evaluation())
     assert len(result.numbers["rows"]) == 3 * (len(ABSOLUTE) + len(REMOVED))

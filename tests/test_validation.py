@@ -320,6 +320,14 @@ def test_perfect_seeds_bound_the_mean(n: int) -> None:
     assert summary("accuracy", "ci", dict.fromkeys(range(n), 1.0))["ci_high"] == 1.0
 
 
+def test_an_interval_does_not_shrink_where_one_of_many_perfect_seeds_errs() -> None:
+    (all_low, _), (low, high) = (interval([*[1.0] * 7, last], 0.0, 1.0) for last in (1.0, 0.995))
+    assert all_low is not None and low == pytest.approx(all_low) and high == 1.0
+    assert interval([*[0.0] * 7, 0.005], 0.0, 1.0) == (0.0, pytest.approx(1 - all_low))
+    # one perfect seed of many changes nothing
+    assert interval([0.8, 0.85, 0.9, 1.0], 0.0, 1.0) == (interval([0.8, 0.85, 0.9, 1.0])[0], 1.0)
+
+
 def covered(draw: Any, mean: float, seeds: int, times: int = 4000) -> float:
     """The share of intervals over ``seeds`` values that hold their ``mean``; none counts as holding it."""
     ends = (interval(draw(seeds), 0.0, 1.0) for _ in range(times))
@@ -333,8 +341,21 @@ def test_intervals_cover_a_planted_accuracy(seeds: int) -> None:
     # accuracies of 36 windows; of an accuracy near 1, skewed, the interval is too narrow, and it says so
     assert covered(lambda n: rng.binomial(36, 0.7, n) / 36, 0.7, seeds) > 0.93
     assert covered(lambda n: rng.beta(19, 1, n), 0.95, seeds) > 0.85
+    # most seeds are perfect, a few nearly so, and rarely one fails altogether: its loss is most of what is lost
+    assert covered(lambda n: rng.choice([1.0, 0.99, 0.0], n, p=[0.9, 0.07, 0.03]), 0.9693, seeds) >= 0.95
     # seeds that fail altogether, one in twenty: the bound holds them
     assert covered(lambda n: rng.binomial(1, 0.95, n), 0.95, seeds) >= 0.95
+
+
+@pytest.mark.parametrize(("n", "p"), [(3, 0.25), (8, 2**-7)])
+def test_equal_differences_have_the_p_of_the_sign_test(n: int, p: float) -> None:
+    from scipy.stats import binomtest
+
+    assert change([0.5] * n) == (0.5, None, None, p) and p == pytest.approx(binomtest(n, n).pvalue)
+    assert change([-0.5] * n).p == p and change([0.0] * n).p is None
+    # splits of a seed are no further seeds, and seeds of both signs tell nothing
+    assert change_within([[0.5, 0.5]] * n, 0.25).p == p
+    assert change_within([[0.5, 0.5], *[[-0.1, -0.1]] * (n - 1)], 0.25).p is None
 
 
 # permutations

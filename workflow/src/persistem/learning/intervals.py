@@ -1,6 +1,7 @@
 """Averages over MD seeds of equal weight, and their intervals: a new sample is a new seed, not a new crop.
 
-There is one kind of interval of a mean, Student's t over seeds; ``prediction`` is of one further specimen instead. In
+There is one kind of interval of a mean, Student's t over seeds; ``prediction`` is of one further specimen instead, and
+what accuracy tables hold of the random split are percentiles over its repetitions, see ``accuracy.accuracy_table``. In
 leave-seed-out the models of two seeds share most of their training, so the seeds' values are not independent and no
 interval is exact (Bengio & Grandvalet, J. Mach. Learn. Res. 5 (2004) 1089): ``DEPENDENT`` says so wherever an interval
 stands.
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 MINIMUM_GROUPS = 3
 #: The share of intervals that hold the mean.
 LEVEL = 0.95
+#: Values that differ by less are equal, up to rounding.
+EQUAL = 1e-12
 #: What has to be known of every interval over seeds.
 DEPENDENT = "the models of two seeds share most of their training, so these intervals are approximate"
 
@@ -34,7 +37,8 @@ def interval(
 
     None below three seeds, and where all seeds agree, since nothing then says how seeds scatter. Only if all lie at an
     end of the range is there a bound: a mean of values in [0, 1] that is below 0.05^(1/n) shows n ones in at most one
-    case of twenty, whatever the distribution.
+    case of twenty, whatever the distribution. Where most seeds lie at an end, the scatter of the few others says hardly
+    more, and the interval reaches at least to that bound.
     """
     from scipy.special import stdtrit
 
@@ -43,11 +47,14 @@ def interval(
     if n < MINIMUM_GROUPS:
         return None, None
     mean, spread = float(values.mean()), float(values.std(ddof=1))
-    if np.ptp(values) == 0:
-        width = (most - least) * (1 - (1 - LEVEL) ** (1 / n))
-        return (most - width, most) if mean == most else (least, least + width) if mean == least else (None, None)
     half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * spread / np.sqrt(n)
-    return max(mean - half, least), min(mean + half, most)
+    low, high = max(mean - half, least), min(mean + half, most)
+    bound = 1 - (1 - LEVEL) ** (1 / n)  # of the range
+    if np.sum(values == most) > n / 2:
+        return min(low, most - bound * (most - least)), high
+    if np.sum(values == least) > n / 2:
+        return low, max(high, least + bound * (most - least))
+    return (None, None) if np.ptp(values) == 0 else (low, high)
 
 
 def seed_means(values: NDArray[Any], seed: Labels, selected: NDArray[np.bool_] | None = None) -> dict[int, float]:
@@ -72,7 +79,7 @@ def summary(name: str, ends: str, means: Mapping[int, float], most: float = 1.0)
 class Change(NamedTuple):
     """A mean difference, its 95 % interval, and the two-sided p of there being none.
 
-    All but the mean are None where nothing says how differences scatter.
+    The interval is None where nothing says how differences scatter, and so is p unless all have one sign.
     """
 
     mean: float
@@ -80,16 +87,28 @@ class Change(NamedTuple):
     high: float | None
     p: float | None
 
+    @property
+    def above(self) -> bool | None:
+        """Whether the difference is above 0, or below; None unless p is below 0.05."""
+        return None if self.p is None or self.p >= 1 - LEVEL else self.mean > 0
+
 
 def change(differences: Sequence[float] | Array) -> Change:
     """Student's paired t-test of one difference per seed, so on specimens that nobody has seen.
 
-    What two accuracies of one seed share (its specimens, its crops) is gone from their difference.
+    What two accuracies of one seed share (its specimens, its crops) is gone from their difference. Equal differences
+    have no scatter, and get the p of the sign test.
     """
     values = np.asarray(differences, float)
     if len(values) < MINIMUM_GROUPS:
         return Change(float(values.mean()), None, None, None)
-    return _tested(float(values.mean()), float(values.std(ddof=1)) / np.sqrt(len(values)), len(values) - 1)
+    error = float(values.std(ddof=1)) / np.sqrt(len(values))
+    return _tested(float(values.mean()), error, len(values) - 1, values)
+
+
+def told(values: Sequence[float], threshold: float = 0.0) -> bool | None:
+    """Whether the mean of values, one per seed, lies above a threshold; None where ``change`` does not tell."""
+    return change(np.asarray(values, float) - threshold).above if len(values) else None
 
 
 def change_within(differences: Sequence[Sequence[float]] | Array, test_fraction: float) -> Change:
@@ -103,13 +122,22 @@ def change_within(differences: Sequence[Sequence[float]] | Array, test_fraction:
     if splits < 2:
         return Change(float(values.mean()), None, None, None)
     variance = float(values.var(axis=1, ddof=1).mean()) / seeds * (1 / splits + test_fraction / (1 - test_fraction))
-    return _tested(float(values.mean()), np.sqrt(variance), seeds * (splits - 1))
+    return _tested(float(values.mean()), np.sqrt(variance), seeds * (splits - 1), values.mean(axis=1))
 
 
-def _tested(mean: float, error: float, freedom: int) -> Change:
+def _tested(mean: float, error: float, freedom: int, seeds: Array) -> Change:
+    """Student's t-test; without scatter the sign test of the ``seeds``' differences, if all have one sign."""
+    if error < EQUAL:
+        one_sign = bool((seeds > EQUAL).all() or (seeds < -EQUAL).all())
+        return Change(mean, None, None, 2.0 ** (1 - len(seeds)) if one_sign else None)
+    return students(mean, error, freedom)
+
+
+def students(mean: float, error: float, freedom: int) -> Change:
+    """Student's t-test of a mean difference with this standard error; only the mean without any error."""
     from scipy.special import stdtr, stdtrit
 
-    if error < 1e-12:  # equal differences, up to rounding
+    if error < EQUAL:
         return Change(mean, None, None, None)
     half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
     return Change(mean, mean - half, mean + half, 2 * float(stdtr(freedom, -abs(mean) / error)))

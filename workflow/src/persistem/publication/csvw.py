@@ -19,8 +19,16 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "training": ("whether a model is trained on all defoci or on one", "", "string"),
     "foci": ("defoci that the accuracy is of", "", "string"),
     "accuracy": ("share of the test crops that are classified correctly", "1", "number"),
-    "ci_low": ("lower end of the interval of our accuracy", "1", "number"),
-    "ci_high": ("upper end of the interval of our accuracy", "1", "number"),
+    "ci_low": (
+        "lower end of the 95 % interval over seeds; random split: 2.5 percentile of the repetitions",
+        "1",
+        "number",
+    ),
+    "ci_high": (
+        "upper end of the 95 % interval over seeds; random split: 97.5 percentile of the repetitions",
+        "1",
+        "number",
+    ),
     "n_test": ("test crops of a split", "1", "number"),
     "n_splits": ("splits that the accuracy is the mean of", "1", "number"),
     "by_seed": ("accuracy of each split, by the seed that is tested", "1", "string"),

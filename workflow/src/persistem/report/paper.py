@@ -162,8 +162,9 @@ def comparison(
 
     ``accuracy`` are rows of ``accuracy.csv`` of any recipes. Rows of ``recipe`` with one model for all foci, as in the
     paper, are used. A row has model, degrees, foci, split, ``paper``, ``ours`` (None if the study has none, as one of
-    other ``states``), the interval of our mean as ``ci_low`` and ``ci_high``, and, of the random split, ``one_low`` and
-    ``one_high``: ``intervals.prediction``, of one specimen pair and one split, which is what the paper states.
+    other ``states``), ``ci_low`` and ``ci_high`` (the 95 % interval of our mean over seeds; of the random split the
+    percentiles over repetitions), and, of the random split, ``one_low`` and ``one_high``: ``intervals.prediction``, of
+    one specimen pair and one split, which is what the paper states.
 
     ``agreement`` is "agrees" if this interval holds the paper's value and not chance; "undecided" if it holds both;
     "higher" or "lower" (ours) if it does not hold the paper's; "no interval"; or "not in this study". Beside

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import log
-from statistics import fmean, stdev, variance
+from statistics import fmean, variance
 from typing import Any, NamedTuple
 
 from persistem.learning.accuracy import read_by_seed
-from persistem.learning.intervals import LEVEL
+from persistem.learning.intervals import EQUAL, MINIMUM_GROUPS, students, told
+from persistem.model.contrasts import span as spanned
 from persistem.report.paper import STATES, number
 
 AMORPHOUS, LIQUID = STATES
@@ -66,10 +67,7 @@ def listed(names: Iterable[str]) -> str:
 
 def span(values: list[float], form: str) -> str:
     """The smallest and largest of some values."""
-    if not values:
-        return "nowhere"
-    low, high = (f"{value:{form}}" for value in (min(values), max(values)))
-    return low if low == high else f"{low} to {high}"
+    return spanned(values, form) if values else "nowhere"
 
 
 def by_temperature(rows: Iterable[Row], key: str, rt: bool = False) -> dict[int, list[float]]:
@@ -93,26 +91,13 @@ def by_seed(rows: Iterable[Row], key: str) -> dict[Any, tuple[float, float]]:
     return {seed: (fmean(by_state[AMORPHOUS]), fmean(by_state[LIQUID])) for seed, by_state in both.items()}
 
 
-def told(values: Sequence[float], threshold: float = 0.0) -> bool | None:
-    """Whether the mean of values, one per seed, lies above a threshold, if its 95 % interval (Student's t) tells; or
-    None.
-
-    One value tells nothing, and two equal ones no more.
-    """
-    from scipy.special import stdtrit
-
-    n = len(values)
-    spread = stdev(values) if n > 1 else 0.0
-    if n < 2 or (n == 2 and not spread):
-        return None
-    half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * spread / n**0.5
-    above = fmean(values) - threshold
-    return None if abs(above) <= half else above > 0
-
-
 def side(values: Sequence[float], threshold: float) -> bool | None:
-    """The same of a threshold with a margin, far from what specimens have: one specimen is judged by it alone."""
-    return values[0] > threshold if len(values) == 1 else told(values, threshold)
+    """Whether specimens lie above a threshold with a margin, far from what specimens have.
+
+    ``intervals.told`` decides; specimens without scatter, as a single one, are judged by the threshold alone.
+    """
+    decided = told(values, threshold)
+    return values[0] > threshold if decided is None and max(values) - min(values) < EQUAL else decided
 
 
 def more(these: Sequence[float], those: Sequence[float], groups: Iterable[Sequence[float]]) -> bool | None:
@@ -121,18 +106,15 @@ def more(these: Sequence[float], those: Sequence[float], groups: Iterable[Sequen
     A single specimen is taken to scatter, in proportion, as those of the ``groups`` that have several: an analysis of
     variance of the logarithms, with one variance for all groups.
     """
-    from scipy.special import stdtrit
-
     if min(*these, *those) <= 0:
         return None
     several = [[log(value) for value in group] for group in groups if len(group) > 1 and min(group) > 0]
     freedom = sum(len(group) - 1 for group in several)
-    if not freedom:
+    if freedom < MINIMUM_GROUPS - 1:
         return None
     pooled = sum((len(group) - 1) * variance(group) for group in several) / freedom
-    half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * (pooled * (1 / len(these) + 1 / len(those))) ** 0.5
-    above = fmean(map(log, these)) - fmean(map(log, those))
-    return None if abs(above) <= half else above > 0
+    error = (pooled * (1 / len(these) + 1 / len(those))) ** 0.5
+    return students(fmean(map(log, these)) - fmean(map(log, those)), error, freedom).above
 
 
 def index(a: float, b: float) -> float:

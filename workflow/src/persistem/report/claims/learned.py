@@ -8,6 +8,7 @@ from itertools import pairwise, product
 from statistics import fmean
 from typing import Any
 
+from persistem.learning.intervals import told
 from persistem.report.claims.cases import (
     AMORPHOUS,
     LIQUID,
@@ -23,7 +24,6 @@ from persistem.report.claims.cases import (
     none,
     span,
     superlevel,
-    told,
 )
 from persistem.report.paper import STATES, number
 
@@ -87,7 +87,7 @@ def weights_farther(facts: Facts) -> Verdict:
         return none("needs weights of models trained on superlevel diagrams")
     return cases, (
         f"Mean lifetime weighted by |w| in grey levels, amorphous and liquid: {'; '.join(evidence)}; each of one"
-        " classifier that was trained on all seeds, so nothing says how it scatters."
+        " classifier that was trained on all seeds, so nothing says how it scatters, which leaves it undecided."
     )
 
 

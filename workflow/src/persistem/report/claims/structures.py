@@ -8,7 +8,7 @@ from math import inf
 from statistics import fmean
 
 from persistem.learning.accuracy import read_by_seed
-from persistem.learning.intervals import interval
+from persistem.learning.intervals import interval, told
 from persistem.report.claims.cases import (
     AMORPHOUS,
     Case,
@@ -25,7 +25,6 @@ from persistem.report.claims.cases import (
     none,
     side,
     span,
-    told,
 )
 from persistem.report.paper import number
 

@@ -9,7 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
-from persistem.learning.intervals import DEPENDENT, interval
+from persistem.learning.intervals import DEPENDENT, change, told
 from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 from persistem.store.files import read_json
 
@@ -142,15 +142,11 @@ def said(item: Row, of: str = "accuracy", interval: str = "ci") -> str:
 def compare(one: Row, other: Row) -> str:
     """``above`` or ``below`` if two accuracies differ by more than seeds scatter, else ``undecided``.
 
-    If both come from the same seeds, the interval of their differences seed by seed decides; else the two intervals
-    must not overlap.
+    If both come from the same seeds, their differences seed by seed decide (``intervals.told``); else the two
+    intervals must not overlap.
     """
-    first, second = one.get("by_seed") or {}, other.get("by_seed") or {}
-    if first and first.keys() == second.keys():
-        low, high = interval([first[seed] - second[seed] for seed in first])
-        if low is None or high is None:
-            return "undecided"
-        return "above" if low > 0 else "below" if high < 0 else "undecided"
+    if pairs := differences(one, other):
+        return {True: "above", False: "below", None: "undecided"}[told(pairs)]
     ends = [item[end] for item in (one, other) for end in ("ci_low", "ci_high")]
     if any(end is None for end in ends):
         return "undecided"
@@ -159,12 +155,18 @@ def compare(one: Row, other: Row) -> str:
     return "below" if ends[1] < ends[2] else "undecided"
 
 
+def differences(one: Row, other: Row) -> list[float]:
+    """The first accuracy less the second, seed by seed; none unless both have the same seeds."""
+    first, second = one.get("by_seed") or {}, other.get("by_seed") or {}
+    return [first[seed] - second[seed] for seed in first] if first.keys() == second.keys() else []
+
+
 def _difference(one: Row, other: Row) -> str:
     """How much more accurate one row is than another, with the interval of the differences seed by seed."""
-    mean = f"{one['accuracy'] - other['accuracy']:+.3f}"
-    first, second = one.get("by_seed") or {}, other.get("by_seed") or {}
-    ends = interval([first[seed] - second[seed] for seed in first]) if first and first.keys() == second.keys() else ()
-    text = mean if None in ends or not ends else f"{mean}, {ends[0]:+.3f} to {ends[1]:+.3f}"
+    text = f"{one['accuracy'] - other['accuracy']:+.3f}"
+    pairs = differences(one, other)
+    if pairs and (found := change(pairs)).low is not None:
+        text += f", {found.low:+.3f} to {found.high:+.3f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

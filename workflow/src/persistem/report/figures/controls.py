@@ -14,6 +14,7 @@ from persistem.report.figures.baselines import (
     MAIN,
     TASKS,
     Row,
+    differences,
     error,
     evaluation,
     in_order,
@@ -52,7 +53,8 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     ``finding``, ``controls`` (name, densities in g/cm³, rows), ``changes`` from the first control of the same seeds and
     ``chance``, the named rows of each control against chance, with ``p`` corrected over the rows of the control. A
     change of a named row has its interval, ``p`` corrected over all of them, ``verdict``, and ``smallest``, the change
-    that so many seeds that scatter so would have shown with 80 % power; in others these are None.
+    that so many seeds that scatter so would have shown with 80 % power; in others these are None. Equal changes of all
+    seeds have no interval and no ``smallest``.
     """
     import matplotlib.pyplot as plt
 
@@ -154,8 +156,8 @@ def _changes(controls: Sequence[Mapping[str, Any]], tested: Container[tuple[str,
             before = reference.get((tuple(control["seeds"]), row["task"], row["row"]))
             if before is None or before is row:
                 continue
-            differences = _differences(row, before) if (row["row"], row["task"]) in tested else []
-            found = change(differences) if differences else Change(row["accuracy"] - before["accuracy"], *[None] * 3)
+            pairs = differences(row, before) if (row["row"], row["task"]) in tested else []
+            found = change(pairs) if pairs else Change(row["accuracy"] - before["accuracy"], *[None] * 3)
             changes.append(
                 {"control": control["name"], "seeds": len(control["seeds"]), "row": row["row"], "task": row["task"]}
                 | {"change": round(found.mean, 4), "low": found.low, "high": found.high, "p": found.p}
@@ -167,16 +169,10 @@ def _changes(controls: Sequence[Mapping[str, Any]], tested: Container[tuple[str,
         if item["named"]:
             told = p is not None and p < ALPHA
             item |= {"p": p, "verdict": ("above" if item["change"] > 0 else "below") if told else "undecided"}
-        if p is not None:
-            differences = _differences(item["after"], item["before"])
-            item["smallest"] = round(smallest_shown(stdev(differences), len(differences), tests), 4)
+        if item["low"] is not None:
+            pairs = differences(item["after"], item["before"])
+            item["smallest"] = round(smallest_shown(stdev(pairs), len(pairs), tests), 4)
     return changes
-
-
-def _differences(row: Row, before: Row) -> list[float]:
-    """Row minus the same row before, seed by seed; none unless both have the same seeds."""
-    after, first = row.get("by_seed") or {}, before.get("by_seed") or {}
-    return [after[seed] - first[seed] for seed in after] if after.keys() == first.keys() else []
 
 
 def _chances(controls: Sequence[Mapping[str, Any]], tested: Container[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -267,6 +263,8 @@ def _row(change: Mapping[str, Any]) -> str:
 
 
 def _ends(change: Mapping[str, Any]) -> str:
-    by, low, high = (f"{change[key]:+.2f}".replace("-", "−") for key in ("change", "low", "high"))
+    by = f"{change['change']:+.2f}"
+    # equal changes of all seeds have no interval
+    by += "" if change["low"] is None else f", {change['low']:+.2f} to {change['high']:+.2f}"
     before, after = (change[key]["accuracy"] for key in ("before", "after"))
-    return f"{before:.2f} to {after:.2f} (change {by}, {low} to {high}, {_p(change['p'])})"
+    return f"{before:.2f} to {after:.2f} (change {by.replace('-', '−')}, {_p(change['p'])})"

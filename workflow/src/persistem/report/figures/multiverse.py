@@ -237,7 +237,8 @@ def _finding(rows: Sequence[Row], own: Mapping[tuple[str, str], Row], model: str
 
 
 def _changed(row: Row) -> str:
-    return f"{row['change']:+.2f}, {row['change_low']:+.2f} to {row['change_high']:+.2f}".replace("-", "−")
+    ends = "" if row["change_low"] is None else f", {row['change_low']:+.2f} to {row['change_high']:+.2f}"
+    return f"{row['change']:+.2f}{ends}".replace("-", "−")
 
 
 def _named(row: Row) -> str:
