@@ -30,7 +30,7 @@ from persistem.learning.models import block_scaled, probabilities
 from persistem.learning.validation import CropLabels
 from persistem.model import bundle, card, contrasts, skops_files, unlike
 from persistem.model.classifier import Model, calibrated, calibrator
-from persistem.model.training import Probes, Training, described, fit, noise_alone, train
+from persistem.model.training import Probes, Training, _probed, described, fit, noise_alone, train
 from persistem.model.trees import Trees, trees_of
 from persistem.model.unlike import Distribution
 from persistem.plan.plan import Plan
@@ -832,6 +832,25 @@ def test_every_image_has_a_contrast_of_its_own_in_the_range_and_the_states_have_
     assert factors[0] >= -1 and factors[-1] <= 1 and np.diff(factors).max() < 0.7  # six over two octaves
 
 
+def test_all_states_of_a_seed_are_probed_in_one_condition_and_the_seeds_cover_the_defoci():
+    """A state with further conditions has more micrographs, and its probes must not lie elsewhere for that."""
+    sources = [
+        {"state": state, "seeds": [seed], "thickness": 30.0, "defocus": defocus} | further
+        for seed in (1, 2, 3, 4, 5)
+        for state in STATES[:2]
+        for defocus in (-25.0, -13.0, 0.0, 13.0, 25.0)
+        for further in (({}, {"spread": True}) if state == STATES[1] and defocus in (-25.0, 0.0) else ({},))
+    ]
+    probed = _probed(sources, study.ModelSettings(doses=[400.0]))
+    chosen = [source for source, shots in zip(sources, probed, strict=True) if shots]
+    assert not any("spread" in source for source in chosen)
+    defoci = {state: [s["defocus"] for s in chosen if s["state"] == state] for state in STATES[:2]}
+    assert defoci["amorphous"] == defoci["liquid"] == [-25.0, -13.0, 0.0, 13.0, 25.0]
+    few = [source for source in sources if source["seeds"][0] < 4]
+    probed = _probed(few, study.ModelSettings(doses=[400.0]))
+    assert {s["defocus"] for s, shots in zip(few, probed, strict=True) if shots} == {-25.0, -13.0, 13.0}
+
+
 def test_windows_that_only_probe_change_nothing_of_the_model():
     training = windows_of(2, 3, 1.0)
     half = np.arange(len(training.crops.y)) % 2 == 0
@@ -995,6 +1014,7 @@ def test_a_state_trains_in_further_conditions_and_the_others_do_not():
     of = {(s["state"], s["specimen"], s["defocus"], s["path"].split("/")[2]) for s in sources}
     assert len(of) == len(sources) == 8 + 2 + 2
     assert sum(s["specimen"] == "T4000-rt0-s02" for s in sources) == 2
+    assert [s.get("spread", False) for s in sources] == [False] * 8 + [True] * 4
     assert {s["state"] for s in sources if s["specimen"].startswith("T4000")} == {"amorphous"}
     assert {tuple(step.settings.get("tilt", ())) for step in plan.steps["exit_waves"].values()} == {(), (30.0, 40.0)}
     assert card._tilted(plan.study.model) == " and within 2.9° of it"
