@@ -764,6 +764,7 @@ def test_the_card_of_a_model_without_doses_does_not_speak_of_counts(model):
         ((None,), ["persistence"], "does not use the contrast"),
         ((None, 400.0), ["persistence"], "sees the contrast through the counting noise"),
         ((None,), ["contrast", "spectrum"], "uses the contrast"),
+        ((None, 400.0), ["low-passed"], "uses the contrast"),
     ],
 )
 def test_a_card_says_whether_the_classifier_knows_the_contrast(doses, blocks, said):
@@ -878,7 +879,8 @@ def test_the_card_tabulates_other_contrasts_and_says_what_they_do(tmp_path):
     assert "at 400 e/Å²" in table and "| 0.5 (not trained) | 0.400 | 0.350 to 0.450 | 0.400 | 0.400 | 0.600 |" in table
     assert contrasts.sentence(rows, SimpleNamespace(contrast=(0.67, 1.5))) == (
         "Trained at contrasts of 0.67 to 1.5 times the simulated; there 0.80 to 0.90 of the windows of unseen seeds are"
-        " right. Beyond, it abstains on 60% of them; where the contrast is 0.5 times the simulated, 25% get a wrong"
+        " right, tried on one micrograph of every state and seed at the lowest dose, 400 e/Å²."
+        " Beyond, it abstains on 60% of them; where the contrast is 0.5 times the simulated, 25% get a wrong"
         " state."
     )
     inside = contrasts.sentence(rows[1:], SimpleNamespace(contrast=(1.0, 1.0)))
