@@ -16,13 +16,15 @@ from persistem.imaging.micrographs import intensity
 from persistem.maps import Map
 from persistem.specimens.layout import VACUUM, Halves, read_layout
 from persistem.specimens.slabs import grid
-from persistem.specimens.structures import density, read_structure, write_structure
+from persistem.specimens.structures import crystal_cell, density, read_structure, write_structure
 from persistem.study import Crystal, Imaging, Material, MolecularDynamics, Potential
+from persistem.study.load import load_study
 from persistem.trial import making, melted
 from persistem.trial import scores as truth
 from persistem.trial.imaging import enlarged
 from persistem.trial.splice import SEAM, splice, stacked
 from persistem.trial.trial import calibration, score
+from support.studies import ROOT
 
 FIELD = Imaging(field=90.0, thickness=20.0, pixels=180, margin=4.0)
 STRAIGHT = Halves(boundary=45.0)
@@ -362,6 +364,17 @@ def test_a_stranger_is_seen_along_its_direction_strained_and_as_warm_as_asked(tm
     moved = warm.positions - usual.positions
     assert moved.std(axis=0) == pytest.approx([0.1] * 3, rel=0.05)
     assert (made(displacement=0.1).positions == warm.positions).all()
+
+
+def test_crystals_of_the_trial_are_seen_along_different_axes():
+    """Directions that look different in a hexagonal cell can be one axis; then the repeat along them is the same."""
+    seen: dict[tuple, list] = {}
+    for stranger in load_study(ROOT / "config/trial.yaml").truth.strangers:
+        if stranger.crystal and not any(stranger.strain):
+            repeat = np.linalg.norm(np.array(stranger.along) @ crystal_cell(stranger.crystal).cell.array)
+            seen.setdefault((stranger.crystal.formula, stranger.displacement), []).append(round(float(repeat), 3))
+    assert seen["GaN", 0.07] == [3.19, 5.525]
+    assert all(len(set(repeats)) == len(repeats) for repeats in seen.values())
 
 
 RECTANGULAR = Material(

@@ -30,7 +30,7 @@ from persistem.learning.models import block_scaled, probabilities
 from persistem.learning.validation import CropLabels
 from persistem.model import bundle, card, contrasts, skops_files, unlike
 from persistem.model.classifier import Model, calibrated, calibrator
-from persistem.model.training import Probes, Training, described, fit, noise_alone, train
+from persistem.model.training import Probes, Training, _probed, described, fit, noise_alone, train
 from persistem.model.trees import Trees, trees_of
 from persistem.model.unlike import Distribution
 from persistem.plan.plan import Plan
@@ -764,6 +764,7 @@ def test_the_card_of_a_model_without_doses_does_not_speak_of_counts(model):
         ((None,), ["persistence"], "does not use the contrast"),
         ((None, 400.0), ["persistence"], "sees the contrast through the counting noise"),
         ((None,), ["contrast", "spectrum"], "uses the contrast"),
+        ((None, 400.0), ["low-passed"], "uses the contrast"),
     ],
 )
 def test_a_card_says_whether_the_classifier_knows_the_contrast(doses, blocks, said):
@@ -832,6 +833,25 @@ def test_every_image_has_a_contrast_of_its_own_in_the_range_and_the_states_have_
     assert factors[0] >= -1 and factors[-1] <= 1 and np.diff(factors).max() < 0.7  # six over two octaves
 
 
+def test_all_states_of_a_seed_are_probed_in_one_condition_and_the_seeds_cover_the_defoci():
+    """A state with further conditions has more micrographs, and its probes must not lie elsewhere for that."""
+    sources = [
+        {"state": state, "seeds": [seed], "thickness": 30.0, "defocus": defocus} | further
+        for seed in (1, 2, 3, 4, 5)
+        for state in STATES[:2]
+        for defocus in (-25.0, -13.0, 0.0, 13.0, 25.0)
+        for further in (({}, {"spread": True}) if state == STATES[1] and defocus in (-25.0, 0.0) else ({},))
+    ]
+    probed = _probed(sources, study.ModelSettings(doses=[400.0]))
+    chosen = [source for source, shots in zip(sources, probed, strict=True) if shots]
+    assert not any("spread" in source for source in chosen)
+    defoci = {state: [s["defocus"] for s in chosen if s["state"] == state] for state in STATES[:2]}
+    assert defoci["amorphous"] == defoci["liquid"] == [-25.0, -13.0, 0.0, 13.0, 25.0]
+    few = [source for source in sources if source["seeds"][0] < 4]
+    probed = _probed(few, study.ModelSettings(doses=[400.0]))
+    assert {s["defocus"] for s, shots in zip(few, probed, strict=True) if shots} == {-25.0, -13.0, 13.0}
+
+
 def test_windows_that_only_probe_change_nothing_of_the_model():
     training = windows_of(2, 3, 1.0)
     half = np.arange(len(training.crops.y)) % 2 == 0
@@ -859,7 +879,8 @@ def test_the_card_tabulates_other_contrasts_and_says_what_they_do(tmp_path):
     assert "at 400 e/Å²" in table and "| 0.5 (not trained) | 0.400 | 0.350 to 0.450 | 0.400 | 0.400 | 0.600 |" in table
     assert contrasts.sentence(rows, SimpleNamespace(contrast=(0.67, 1.5))) == (
         "Trained at contrasts of 0.67 to 1.5 times the simulated; there 0.80 to 0.90 of the windows of unseen seeds are"
-        " right. Beyond, it abstains on 60% of them; where the contrast is 0.5 times the simulated, 25% get a wrong"
+        " right, tried on one micrograph of every state and seed at the lowest dose, 400 e/Å²."
+        " Beyond, it abstains on 60% of them; where the contrast is 0.5 times the simulated, 25% get a wrong"
         " state."
     )
     inside = contrasts.sentence(rows[1:], SimpleNamespace(contrast=(1.0, 1.0)))
@@ -995,6 +1016,7 @@ def test_a_state_trains_in_further_conditions_and_the_others_do_not():
     of = {(s["state"], s["specimen"], s["defocus"], s["path"].split("/")[2]) for s in sources}
     assert len(of) == len(sources) == 8 + 2 + 2
     assert sum(s["specimen"] == "T4000-rt0-s02" for s in sources) == 2
+    assert [s.get("spread", False) for s in sources] == [False] * 8 + [True] * 4
     assert {s["state"] for s in sources if s["specimen"].startswith("T4000")} == {"amorphous"}
     assert {tuple(step.settings.get("tilt", ())) for step in plan.steps["exit_waves"].values()} == {(), (30.0, 40.0)}
     assert card._tilted(plan.study.model) == " and within 2.9° of it"

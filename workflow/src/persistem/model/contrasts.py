@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from persistem.study import ModelSettings
 
 
+#: Blocks that hold standard deviations of the image over its mean.
+KNOWING = {"contrast", "low-passed"}
+
+
 def assessed(
     assessment: dict[str, Any], training: Training, asked: ModelSettings, states: list[str]
 ) -> list[dict[str, Any]]:
@@ -64,7 +68,7 @@ def lines(rows: list[dict[str, Any]], states: list[str]) -> list[str]:
 
 def use(asked: ModelSettings, classifier: Classifier) -> str:
     """What a classifier knows of the contrast, as a predicate."""
-    if "contrast" in classifier.lengths:
+    if not KNOWING.isdisjoint(classifier.lengths):
         return "uses the contrast"
     if any(dose is not None for dose in asked.doses):
         return "sees the contrast through the counting noise, which hides less of a stronger image"
@@ -72,12 +76,17 @@ def use(asked: ModelSettings, classifier: Classifier) -> str:
 
 
 def sentence(rows: list[dict[str, Any]], asked: ModelSettings) -> str:
-    """How right a model is at the contrasts that it was trained at, and what it does beyond."""
+    """How right a model is at the contrasts that it was trained at, what it does beyond, and on what it was tried."""
     low, high = asked.contrast
     known = "the simulated contrast" if low == high == 1 else f"contrasts of {span(asked.contrast)} times the simulated"
     within = [row["accuracy"] for row in rows if row["trained"]]
     beyond = [row for row in rows if not row["trained"]]
-    said = f"Trained at {known}; there {span(within, '.2f')} of the windows of unseen seeds are right."
+    dose = rows[0]["dose_e_A2"]
+    at = "without noise" if dose is None else f"at the lowest dose, {dose:g} e/Å²"
+    said = (
+        f"Trained at {known}; there {span(within, '.2f')} of the windows of unseen seeds are right, tried on one"
+        f" micrograph of every state and seed {at}."
+    )
     if beyond:
         worst = max(beyond, key=lambda row: row["wrong"])
         abstained = span([row["abstained"] for row in beyond], ".0%")

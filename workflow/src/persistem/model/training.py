@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
-from itertools import product
+from itertools import compress, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -194,16 +194,24 @@ def _shots(source: dict[str, Any], sources: list[dict[str, Any]], asked: ModelSe
 def _probed(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[Shot]]:
     """For each source, the lowest dose with every factor if it is the one that is probed of its state and seed.
 
-    Seeds take turns with thicknesses and defoci.
+    All states of a seed are probed at the same thickness and defocus, never in a further condition (``spread``); the
+    seeds are spread evenly over the thicknesses and defoci that all states have.
     """
-    seeds = sorted({s["seeds"][0] for s in sources})
-    of: dict[tuple[str, int], list[int]] = {}
-    for k, source in enumerate(sources):
-        of.setdefault((source["state"], source["seeds"][0]), []).append(k)
-    fewest = min(sum(state == one for one, _ in of) for state, _ in of)
-    chosen = {places[seeds.index(seed) % len(places)] for (_, seed), places in of.items()}
+    conditions: dict[str, set[tuple[float, float]]] = {s["state"]: set() for s in sources}
+    by_state: dict[str, set[int]] = {s["state"]: set() for s in sources}
+    own = [not s.get("spread") for s in sources]
+    for source in compress(sources, own):
+        conditions[source["state"]].add((source["thickness"], source["defocus"]))
+        by_state[source["state"]].add(source["seeds"][0])
+    if min(map(len, by_state.values())) < MINIMUM_SEEDS:
+        return [[] for _ in sources]
+    keys, seeds = sorted(set.intersection(*conditions.values())), sorted(set.union(*by_state.values()))
+    at = {seed: keys[k * len(keys) // len(seeds)] for k, seed in enumerate(seeds)}
     every = [(_lowest(asked), factor) for factor in sorted({*FACTORS, *asked.contrast})]
-    return [every if fewest >= MINIMUM_SEEDS and k in chosen else [] for k in range(len(sources))]
+    return [
+        every if is_own and at[s["seeds"][0]] == (s["thickness"], s["defocus"]) else []
+        for s, is_own in zip(sources, own, strict=True)
+    ]
 
 
 def _lowest(asked: ModelSettings) -> float | None:

@@ -70,7 +70,10 @@ def plan_model(plan: Plan) -> ModelPlan:
         "imaging": part(study.imaging, MICROSCOPE),
         "material": _material(study),
         "preparation": study.preparation.method,
-        "sources": [source for each in [*_thicknesses(plan), *_spread(plan)] for source in _sources(each, kept)],
+        "sources": [
+            *(source for each in _thicknesses(plan) for source in _sources(each, kept)),
+            *(source | {"spread": True} for each in _spread(plan) for source in _sources(each, kept)),
+        ],
     }
     return ModelPlan(_trained(plan, settings), settings)
 

@@ -66,7 +66,10 @@ class Stranger(Section):
     )
     crystal: Crystal | None = Field(None, description="unit cell of a crystal that fills the field; stated as a whole")
     along: tuple[Whole, Whole, Whole] = given(
-        (0, 0, 1), "direction of the beam through the crystal, in the vectors of its cell", source=OURS
+        (0, 0, 1),
+        "direction of the beam through the crystal, in the vectors of its cell as ASE builds it; where those are 120°"
+        " apart, [1, 1, 0] is the same axis as [1, 0, 0], and [1, 2, 0] is at right angles to it",
+        source=OURS,
     )
     strain: tuple[Stretch, Stretch] = given((0.0, 0.0), "strain of the crystal along x and y", source=OURS)
     displacement: Real = given(
