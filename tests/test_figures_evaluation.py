@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -369,7 +370,14 @@ def test_controls_say_what_a_planted_effect_takes_and_how_much_could_have_been_s
     # only where something fell is it asked what is left: 7/128 is no more than chance, 5/128 is
     (chance,) = (clause for clause in said.split("; ") if clause.startswith("with "))
     assert chance.startswith("with equal densities persistence (contrast left in), spectrum (contrast removed), ")
-    assert " told from chance (p at most 0.039), not standard deviation (contrast left in, p = 0.055)" in chance
+    assert (
+        " told from chance (p at most 0.039, the least that so many arrangements allow), not standard deviation"
+        in chance
+    )
+    found = some_controls()
+    for test in (test for control in found["controls"] for test in control["permutation"]):
+        test |= {"arrangements": 1024, "p": (test["as_good"] + 1) / 1024}
+    assert "told from chance (p at most 0.0098)" in controls_of(tmp_path, found).numbers["finding"]
     changes = {(c["control"], c["row"], c["task"]): c for c in result.numbers["changes"]}
     fell = changes["equal densities", "standard deviation", "absolute"]
     assert fell["verdict"] == "below" and fell["low"] < fell["change"] < fell["high"] < 0
@@ -436,7 +444,16 @@ def test_robustness_finds_the_worst_condition_and_what_training_there_recovers(t
         assert f"becomes 0.55 (0.53 to 0.57), where it calls {words_} liquid; training" in said
     kept = finding(robustness, tmp_path, sweeps=[a_sweep(drop=0.3, same=0.3)])
     assert "recovers nothing beyond the intervals" in kept
-    assert "loses at no condition beyond the intervals" in finding(robustness, tmp_path, sweeps=[a_sweep(drop=0.01)])
+
+
+def test_robustness_says_what_falls_most_and_from_where_if_nothing_is_decided(tmp_path: Path) -> None:
+    # the lowest accuracy is of another sweep, whose base is as low
+    low = a_sweep("tilt", [0, 1], "tilt (mrad)", drop=0.0)
+    for point in (point for curve in low["curves"] for point in curve["points"]):
+        point |= interval(0.6)
+    said = finding(robustness, tmp_path, sweeps=[a_sweep(drop=0.01), low])
+    assert "loses at no condition beyond the intervals, and falls most at Electron dose, 50, from 0.85 (0.83 to" in said
+    assert "loses at no condition, and gains least at Tilt, 1: 0.60" in finding(robustness, tmp_path, sweeps=[low])
 
 
 def test_robustness_says_why_a_condition_has_no_number(tmp_path: Path) -> None:
@@ -546,7 +563,15 @@ def test_multiverse_tells_alternatives_apart_in_pairs_and_never_calls_one_immate
     other = alternatives(tmp_path, others) | {"states": ["glass", "melt"]}
     assert "the paper's" not in multiverse_of(tmp_path, other).numbers["finding"]
     unknown = multiverse_of(tmp_path, alternatives(tmp_path, others, pairs=False)).numbers["finding"]
-    assert "nothing is told apart without pairs" in unknown and "under no alternative, nor the study" in unknown
+    # what has no interval holds nothing, and excludes nothing
+    assert "nothing is told apart without pairs" in unknown and "the paper's" not in unknown
+    twins = multiverse_of(tmp_path, alternatives(tmp_path, [("CLAHE", "none", 0.7, 0.6)], noise=0.0))
+    assert "LR gives 0.60, and no alternative changes it" in twins.numbers["finding"]
+    settings = alternatives(tmp_path, others)
+    for path in tmp_path.glob("*.csv"):  # two of the three seeds
+        path.write_text(re.sub(r"; 3: [0-9. ]+", "", path.read_text()))
+    few = multiverse_of(tmp_path, settings).numbers["finding"]
+    assert "on an unseen seed LR gives 0.60, and there are too few seeds to tell anything apart" in few
 
 
 def test_multiverse_corrects_for_the_number_of_alternatives_and_pairs_seeds_of_other_specimens(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ ABOUT = (
     " defocus, all foci, on unseen seeds. Thin lines: the first control of the same seeds, the states as they were"
     " simulated. The rows named by the study (its main rows) are compared with it seed by seed (Student's paired t),"
     " and with chance by permuting the states of specimens; no other row is tested. Stars: changed, with p below 0.05"
-    " after Holm's correction over all named rows of all controls. Below a control's name the densities of its states."
+    " after Holm's correction over all named rows of all controls; the tests against chance are corrected over the"
+    " named rows of one control. Below a control's name the densities of its states."
 )
 #: The rows to draw, if there are any of them; the JSON has all.
 SHOWN = (*MAIN, "texture", "phase-randomised", "persistence image", "all together")
@@ -250,7 +251,9 @@ def _left(name: str, chances: Sequence[dict[str, Any]]) -> str:
         return f"with {name} nothing is told from chance: {listed(others, 8)}"
     most = max(c["p"] for c in above)
     verb = "is" if len(above) == 1 else "are"
-    text = f"with {name} {listed([_row(c) for c in above], 8)} {verb} told from chance (p at most {most:.2g})"
+    # no other arrangement is as good
+    floor = ", the least that so many arrangements allow" if round(most, 6) <= max(c["least"] for c in above) else ""
+    text = f"with {name} {listed([_row(c) for c in above], 8)} {verb} told from chance (p at most {most:.2g}{floor})"
     return text + (f", not {listed(others, 8)}" if others else "")
 
 

@@ -9,7 +9,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from persistem.learning.accuracy import read_by_seed
-from persistem.learning.intervals import Change, change, change_within, holm
+from persistem.learning.intervals import EQUAL, Change, change, change_within, holm
 from persistem.report.figures.baselines import SHARED, Row, error, listed, sentence
 from persistem.report.figures.drawing import PAGE, SPLITS, CannotDraw, Drawing
 from persistem.report.figures.figure_8 import read_accuracies
@@ -216,7 +216,12 @@ def _finding(rows: Sequence[Row], own: Mapping[tuple[str, str], Row], model: str
             continue
         on = "under the random split, for these specimens," if split == "random" else f"on an {name}"
         if all(row["p"] is None for row in others):
-            clauses.append(f"{on} {model} gives {study['accuracy']:.2f}, and nothing is told apart without pairs")
+            why = "there are too few seeds to tell anything apart"
+            if not any(row["pairs"] for row in others):
+                why = "nothing is told apart without pairs"
+            elif all(abs(row["change"]) < EQUAL for row in others):
+                why = "no alternative changes it"
+            clauses.append(f"{on} {model} gives {study['accuracy']:.2f}, and {why}")
             continue
         apart = sorted(
             (row for row in others if row["verdict"] != "undecided"), key=lambda row: -abs(float(row["change"]))
@@ -227,8 +232,9 @@ def _finding(rows: Sequence[Row], own: Mapping[tuple[str, str], Row], model: str
             f" from the study's own {study['accuracy']:.2f} with {model}" + (f": {which}" if apart else "")
         )
     for other, accuracy in paper.items():
-        if (other, "random") in own:
-            holding = [row for row in rows if (row["model"], row["split"]) == (other, "random") and row["paper"]]
+        judged = [r for r in rows if (r["model"], r["split"]) == (other, "random") and r["paper"] is not None]
+        if judged:
+            holding = [row for row in judged if row["paper"]]
             clauses.append(
                 f"the paper's {accuracy:.3f} with {other} lies where one specimen and one split would, under "
                 + (listed([_named(row) for row in holding], most=8) if holding else "no alternative, nor the study")

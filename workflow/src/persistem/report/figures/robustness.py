@@ -276,20 +276,20 @@ def _worst(sweeps: Sequence[Sweep], names: dict[str, str]) -> str:
         return "no condition was tested by a model trained at the base of its sweep"
     lost, sweep, start, point, same = max(drops, key=lambda drop: (compare(drop[3], drop[2]) == "below", drop[0]))
     at = f"{sweep['title']}, {_value(point['value'], sweep)}"
-    verb = {
-        "below": "loses most",
-        "above": "loses at no condition, and gains least",
-        "undecided": "loses at no condition beyond the intervals, and is lowest",
-    }[compare(point, start)]
-    clauses = [
-        f"trained at the base, {name} ({TASKS[names[str(name)]]}) {verb} at {at}: {said(start)} becomes {said(point)}"
-        f"{_called(point)}"
-    ]
+    verdict = compare(point, start)
+    if verdict == "undecided" and lost > 0:
+        change = (
+            f"loses at no condition beyond the intervals, and falls most at {at}, from {said(start)} to {said(point)}"
+        )
+    else:
+        verb = "loses most" if verdict == "below" else "loses at no condition, and gains least"
+        change = f"{verb} at {at}: {said(start)} becomes {said(point)}"
+    clauses = [f"trained at the base, {name} ({TASKS[names[str(name)]]}) {change}{_called(point)}"]
     if lost > 0 and same is not None and same["accuracy"] is not None:
         back = same["accuracy"] - point["accuracy"]
-        verdict = {"above": f"recovers {back:.2f} of the {lost:.2f}", "below": f"loses {-back:.2f} more",
-                   "undecided": "recovers nothing beyond the intervals"}[compare(same, point)]  # fmt: skip
-        clauses.append(f"training at that condition {verdict}, with {said(same)}")
+        gain = {"above": f"recovers {back:.2f} of the {lost:.2f}", "below": f"loses {-back:.2f} more",
+                "undecided": "recovers nothing beyond the intervals"}[compare(same, point)]  # fmt: skip
+        clauses.append(f"training at that condition {gain}, with {said(same)}")
     return "; ".join(clauses)
 
 
