@@ -753,6 +753,7 @@ def test_the_card_says_what_there_is_to_say(model):
 
 def test_the_card_of_a_model_without_doses_does_not_speak_of_counts(model):
     settings = {"sources": [{"thickness": 30.0}], "preparation": "single", "material": "GaN", "states": STATES}
+    settings["imaging"] = {}
     asked = SimpleNamespace(doses=(None,), windows=model.windows, spread=(), contrast=(1.0, 1.0))
     text = " ".join(card.limits(settings, asked, model.classifier, {"liquid": 3.5, "crystal": 3.5}, 4, []))
     assert "without counting noise" in text and "with counting noise that" not in text
@@ -1019,7 +1020,11 @@ def test_a_state_trains_in_further_conditions_and_the_others_do_not():
     assert [s.get("spread", False) for s in sources] == [False] * 8 + [True] * 4
     assert {s["state"] for s in sources if s["specimen"].startswith("T4000")} == {"amorphous"}
     assert {tuple(step.settings.get("tilt", ())) for step in plan.steps["exit_waves"].values()} == {(), (30.0, 40.0)}
-    assert card._tilted(plan.study.model) == " and within 2.9° of it"
+    asked = plan.study.model
+    assert card._seen({}, asked) == "along the z axis of its cell, and amorphous up to 2.9° off it too"
+    own = {"tilt": [0.0, 20.0]}
+    assert card._seen(own, asked) == "1.1° off the z axis of its cell, and amorphous up to 2.9° off it too"
+    assert card._seen(own, SimpleNamespace(spread=())) == "1.1° off the z axis of its cell alone"
     with pytest.raises(PersistemError, match=r"model.spread\[0\]: state = 'solid': the study has amorphous, liquid"):
         wrong = {"state": "solid", "settings": {"imaging.tilt": [1.0, 0.0]}}
         Plan(make_study(changed(TINY, "model", {"windows": {"size": 4.0}, "stride": 4.0, "spread": [wrong]})))

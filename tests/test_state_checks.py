@@ -274,6 +274,15 @@ def test_a_structure_of_ones_own_has_neither_reference_nor_series(tmp_path: Path
     assert result["coordination"] == {}
 
 
+def test_the_vacuum_about_a_slab_is_no_cavity(tmp_path: Path) -> None:
+    slab = bulk("Si", cubic=True).repeat(3)
+    slab.center(vacuum=10.0, axis=2)
+    write_structure(tmp_path / "hot.extxyz", slab)
+    assert checked(tmp_path, species=["Si"])["cavities"] is None
+    write_structure(tmp_path / "hot.extxyz", bulk("Si", cubic=True).repeat(3))
+    assert checked(tmp_path, species=["Si"])["cavities"] is not None
+
+
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     write_structure(tmp_path / "hot.extxyz", wurtzite())
     with pytest.raises(PersistemError, match=r"has Ga, which is not in material\.species"):

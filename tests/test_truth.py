@@ -183,7 +183,7 @@ def test_the_record_has_the_scores_and_the_card(trial, written, tmp_path):
     assert "| reported | 6.4 | 0 | 5000 |" in text and "| choosing (chooses) |" in text
     assert "## Its card: model of amorphous, liquid" in text
     never, trained = (
-        text.index("Never trained: strange"),
+        text.index("Matter never trained: strange"),
         text.index("Trained, as counting noise to abstain on: vacuum"),
     )
     assert never < trained and "| the model |" in text and "| plain measures |" in text

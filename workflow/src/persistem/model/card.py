@@ -149,7 +149,7 @@ def limits(
         f" (2009) 220801). This classifier {contrasts.use(asked, classifier)}; whether a window is unlike the training"
         " is judged by its contrast too. On real images distrust both.",
         *([contrasts.sentence(contrast, asked)] if contrast else []),
-        f"Every specimen was seen along the z axis of its cell{_tilted(asked)}: a crystal in another orientation is"
+        f"Every specimen was seen {_seen(settings['imaging'], asked)}: a crystal in another orientation is"
         " another pattern.",
         f"Trained on {settings['material']} alone. Windows of another material or state are put to one of"
         f" {', '.join(settings['states'])}, unless they are so unlike that the model abstains.",
@@ -302,10 +302,21 @@ def _further(spread: dict[str, Any]) -> str:
     return f"{spread['state']}: {', '.join(f'{key} = {value}' for key, value in spread['settings'].items())}"
 
 
-def _tilted(asked: ModelSettings) -> str:
-    """How far from the axis specimens were seen at most, by the tilts (mrad) of further conditions."""
-    tilts = [math.hypot(*tilt) for spread in asked.spread if (tilt := spread.settings.get("imaging.tilt"))]
-    return f" and within {math.degrees(max(tilts) / 1000):.1f}° of it" if tilts else " alone"
+def _seen(imaging: dict[str, Any], asked: ModelSettings) -> str:
+    """How specimens were turned: by the study's own tilt (mrad), and which states by those of further conditions."""
+    own = math.hypot(*imaging.get("tilt", (0.0, 0.0)))
+    most: dict[str, float] = {}
+    for spread in asked.spread:
+        if tilt := spread.settings.get("imaging.tilt"):
+            most[spread.state] = max(most.get(spread.state, 0.0), math.hypot(*tilt))
+    seen = f"{_degrees(own)} off the z axis of its cell" if own else "along the z axis of its cell"
+    also = " and ".join(f"{state} up to {_degrees(tilt)} off it" for state, tilt in most.items())
+    return f"{seen}, and {also} too" if also else f"{seen} alone"
+
+
+def _degrees(tilt: float) -> str:
+    """A tilt in mrad, in degrees."""
+    return f"{math.degrees(tilt / 1000):.1f}°"
 
 
 def _count(number: int, what: str) -> str:

@@ -54,7 +54,8 @@ def record_maps(study: Path, docs: Path, full: Path) -> None:
         "## By defocus and dose",
         markdown(_by_condition(numbers["worth"])),
         "## What was never trained",
-        "Shares of the windows, mean over defoci and doses. Vacuum stands here for comparison: its noise is trained.",
+        "Shares of the windows, mean over defoci and doses: of other matter, and of trained states in conditions that"
+        " were not trained, with the state that they are. Vacuum stands here for comparison: its noise is trained.",
         markdown(_strangers(numbers["strangers"])),
         "## Maps",
         f"![{figure['title']}](figures/composites.png)",

@@ -57,7 +57,8 @@ def state_checks_file(settings: dict[str, Any], root: Path, out: Path) -> None:
 
     Keys of the result: the specimen's own; ``atoms``; ``density_g_cm3``; ``rdf`` (``r_A`` and, for each pair of
     ``pairs``, g(r)); ``msd_A2``; ``lindemann`` and ``on_site``, if the reference is a crystal; ``contacts``;
-    ``coordination``; ``cavities``, a share of the volume; ``drift``, ``equilibrated``, ``thermo`` and ``warnings``.
+    ``coordination``; ``cavities``, a share of the volume, null if vacuum is part of the cell; ``drift``,
+    ``equilibrated``, ``thermo`` and ``warnings``.
     Keys that need a reference or a thermo series are null without it. Raises PersistemError for files that cannot be
     read or do not belong together.
     """
@@ -77,7 +78,7 @@ def state_checks_file(settings: dict[str, Any], root: Path, out: Path) -> None:
     result |= _displacements(atoms, settings.get("reference"), Path(root), path)
     result["contacts"] = {f"{a}-{a}": contacts(atoms, a, distances[a, a]) for a in species}
     result["coordination"] = coordination(atoms, distances)
-    result["cavities"] = round(cavities(atoms), 6)
+    result["cavities"] = round(cavities(atoms), 6) if fills_cell(atoms) else None
     result |= {"drift": None, "equilibrated": None, "thermo": None, "warnings": []}
     if settings.get("thermo"):
         rows = _thermo(Path(root) / settings["thermo"], settings["timestep_fs"])
@@ -174,6 +175,14 @@ def coordination(atoms: Atoms, distances: dict[tuple[str, str], Array]) -> dict[
                 mean = round(pairs / symbols.count(centre), 6)
                 found[f"{others} around {centre}"] = {"cutoff_A": round(cutoff, 4), "mean": mean}
     return found
+
+
+def fills_cell(atoms: Atoms) -> bool:
+    """Whether atoms fill their periodic cell: between no faces is a layer twice CAVITY thick empty."""
+    scaled = np.sort(atoms.get_scaled_positions(wrap=True), axis=0)
+    gaps = np.diff(scaled, axis=0, append=scaled[:1] + 1).max(axis=0)
+    faces = 1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
+    return bool((gaps * faces < 2 * CAVITY).all())
 
 
 def cavities(atoms: Atoms, beyond: float = CAVITY, probes: int = PROBES) -> float:

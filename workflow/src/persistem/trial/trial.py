@@ -1,4 +1,4 @@
-"""What a model's maps are worth on composites whose regions are known, on vacuum and on matter never trained."""
+"""What a model's maps are worth on composites whose regions are known, vacuum, and what was never trained."""
 
 from __future__ import annotations
 

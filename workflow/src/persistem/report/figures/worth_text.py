@@ -30,8 +30,11 @@ def sentences(kinds: list[Found], strangers: list[Found], size: float, chosen: f
     parts = [sentence for kind in kinds if (sentence := _beaten(kind))]
     parts.append(f"Windows of {size:g} Å, {blocks}; mean over defoci of {foci} Å and doses of {doses} e/Å².")
     parts += [_of_kind(kind) for kind in kinds]
-    if unseen := [of_stranger(stranger) for stranger in strangers if stranger["name"] != VACUUM]:
-        parts.append(f"Never trained: {'; '.join(unseen)}.")
+    strange = [stranger for stranger in strangers if stranger["name"] != VACUUM]
+    if matter := [of_stranger(stranger) for stranger in strange if stranger["state"] is None]:
+        parts.append(f"Matter never trained: {'; '.join(matter)}.")
+    if condition := [of_stranger(stranger) for stranger in strange if stranger["state"] is not None]:
+        parts.append(f"Trained states in conditions never trained: {'; '.join(condition)}.")
     empty = [of_stranger(stranger) for stranger in strangers if stranger["name"] == VACUUM]
     parts += [f"Trained, as counting noise to abstain on: {says}." for says in empty]
     parts.append(_unlike(card["unlike"]))
@@ -47,12 +50,10 @@ def _beaten(kind: Found) -> str:
         return ""
     ahead = kind["features"][other]["ahead"]
     sure = ahead["high"] is not None and ahead["high"] < 0
-    behind = {"mean": -ahead["mean"], "low": ahead["high"], "high": ahead["low"]}
-    behind |= {end: None if behind[end] is None else -behind[end] for end in ("low", "high")}
     return (
         f"A simpler measure does better on {label(kind)}: {other} overlaps by"
         f" {kind['features'][other]['overlap']['mean']:.2f}, ours by {kind['features'][CHOSEN]['overlap']['mean']:.2f};"
-        f" {spread(behind)} ahead{'' if sure else ', which may be chance'}."
+        f" {spread(_turned(ahead))} ahead{_picked(kind)}{'' if sure else ', which may be chance'}."
     )
 
 
@@ -69,8 +70,22 @@ def _of_kind(kind: Found) -> str:
         says += f", boundary {ours['boundary_A']:.1f} Å off"
     if other is not None:
         beside = kind["features"][other]
-        says += f"; of simpler measures {other} {spread(beside['overlap'])}, ours ahead by {spread(beside['ahead'])}"
+        ahead = beside["ahead"]
+        by = f"ahead by {spread(ahead)}" if ahead["mean"] >= 0 else f"behind by {spread(_turned(ahead))}"
+        says += f"; of simpler measures {other} {spread(beside['overlap'])}, ours {by}{_picked(kind)}"
     return f"{says}."
+
+
+def _turned(ahead: Found) -> Found:
+    """How far ours is behind, from how far it is ahead."""
+    low, high = (None if ahead[end] is None else -ahead[end] for end in ("high", "low"))
+    return {"mean": -ahead["mean"], "low": low, "high": high}
+
+
+def _picked(kind: Found) -> str:
+    """That the measure beside ours was picked from several by the same composites, which flatters it."""
+    count = len(kind["features"]) - 1
+    return f" (the best of {count} on these composites, so its interval flatters it)" if count > 1 else ""
 
 
 def _in(condition: Found) -> str:
