@@ -171,6 +171,37 @@ def test_ome_in_a_companion_file(tmp_path: Path) -> None:
     assert only(path).pixel_size == pytest.approx(0.13)
 
 
+# ---- other TIFFs of several pages -------------------------------------------------------------------------------
+
+
+def fei_tag(angstrom: float) -> list[tuple[Any, ...]]:
+    size = f"{angstrom}e-10"
+    return [(34682, "s", 0, f"[Beam]\r\nHV=200000\r\n[Scan]\r\nPixelWidth={size}\r\nPixelHeight={size}\r\n", True)]
+
+
+def gatan_tags(angstrom: float) -> list[tuple[Any, ...]]:
+    return [(tag, "s", 0, "nm", True) for tag in (65003, 65004)] + [
+        (tag, "d", 1, angstrom / 10, True) for tag in (65009, 65010)
+    ]
+
+
+@pytest.mark.parametrize("tags", [fei_tag, gatan_tags])
+def test_each_page_has_the_size_that_its_own_tags_state(tmp_path: Path, tags: Any) -> None:
+    def sizes(*pages: tuple[np.ndarray, float | None]) -> list[float | None]:
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            for page, size in pages:
+                extra = [] if size is None else tags(size)
+                file.write(page, extratags=extra, metadata=None, contiguous=False)
+        images = read(tmp_path / "a.tif")
+        np.testing.assert_array_equal(images[-1].pixels, pages[-1][0])
+        return [image.pixel_size for image in images]
+
+    assert sizes((PIXELS, 1.0), (STACK[1], 2.0)) == pytest.approx([1, 2])
+    assert sizes((PIXELS, 1.0), (STACK[1], 1.0)) == pytest.approx([1, 1])
+    assert sizes((PIXELS, 1.0), (PIXELS.T, 2.0)) == pytest.approx([1, 2])
+    assert sizes((PIXELS, 1.0), (STACK[1], None)) == [pytest.approx(1), None]
+
+
 # ---- micrographs of ours that another program changed -----------------------------------------------------------
 
 ABOUT = {"pixel_size_A": 0.2, "voltage_kV": 200.0, "defocus_A": 50.0, "defocus_sign": "underfocus-positive"}

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,9 @@ NOT_PACKED, JPEG = 1, 7
 PACKED = (2, 3, 4, 5, JPEG, 8, 32773, 32946, 34925, 50000)
 #: Values of ExtraSamples that say that a channel is the opacity.
 OPACITY = (1, 2)
+#: Tags that a pixel size may stand in: the resolution, DigitalMicrograph's, FEI's, Zeiss's, TVIPS's, Olympus's, JEOL's
+#: (in the description).
+CALIBRATION = (270, 282, 283, 296, *range(65003, 65012), 34680, 34682, 34118, 37706, 33471, 33560)
 #: What is said of a micrograph of ours whose pixels are not those that were written.
 CHANGED = "another program changed this micrograph of PersisTEM: only the pixel size is still known"
 
@@ -39,7 +43,8 @@ CHANGED = "another program changed this micrograph of PersisTEM: only the pixel 
 def datasets(path: Path) -> Iterator[Found | BadImage]:
     """The images of a TIFF, one data set per series; our own micrographs in units of the incident beam's intensity.
 
-    In an OME-TIFF each page is a data set, since each has the size of the image that it is a plane of.
+    In an OME-TIFF each page is a data set, since each has the size of the image that it is a plane of; and so it is in
+    any other where pages of a shape, which tifffile takes for a stack, differ in their calibration.
     """
     from rsciio.tiff._api import _read_tiff
     from tifffile import TiffFile, TiffPageSeries
@@ -49,7 +54,7 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
         if not len(file.pages):
             raise BadImage("truncated or corrupted: this TIFF holds no page")
         description, sizes = str(file.pages[0].description), []
-        parts = list(file.series)
+        parts = [part for series in file.series for part in _parts(series)]
         if ome.is_ome(description):
             sizes = ome.axes(description, path, [(page.imagelength, page.imagewidth) for page in file.pages])
             parts = [TiffPageSeries([page]) for page in file.pages]
@@ -64,7 +69,7 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
                 yield error
                 continue
             # file_reader would leave the file open
-            signal = _read_tiff(file, part, str(path), lazy=True, RGB_as_structured_array=False)
+            signal = _read_tiff(_alone(file, part.keyframe), part, str(path), lazy=True, RGB_as_structured_array=False)
             metadata = signal["original_metadata"]
             axes = [axis for axis, code in zip(signal["axes"], part.axes, strict=True) if code != "S"]
             tag = _put_right(axes, metadata)
@@ -82,6 +87,31 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
                 else:
                     found.facts["changed"] = CHANGED
             yield found
+
+
+def _parts(series: Any) -> list[Any]:
+    """A series, or its pages one by one if they state different calibrations."""
+    from tifffile import TiffPageSeries
+
+    if series.kind in ("imagej", "shaped") or None in series.pages:  # a stack by its description, on the first page
+        return [series]
+    pages = [page.aspage() for page in series.pages]
+    said = [[str(page.tags.valueof(tag)) for tag in CALIBRATION] for page in pages]
+    return [series] if all(tags == said[0] for tags in said) else [TiffPageSeries([page]) for page in pages]
+
+
+def _alone(file: Any, page: Any) -> SimpleNamespace:
+    """What RosettaSciIO asks a file, which answers for its first page only, as if it held this page alone."""
+    fei: dict[str, Any] = {}
+    for said in map(page.tags.valueof, (34680, 34682)):
+        fei |= said if isinstance(said, dict) else {}
+    return SimpleNamespace(
+        flags=page.flags,
+        pages=[page],
+        fei_metadata=fei,
+        imagej_metadata=file.imagej_metadata,
+        filehandle=file.filehandle,
+    )
 
 
 def _check(path: Path, series: Any) -> None:
