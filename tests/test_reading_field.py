@@ -364,13 +364,39 @@ def test_white_may_be_the_least_value(tmp_path: Path, dtype: str) -> None:
     kind = np.dtype(dtype)
     pixels = PIXELS.astype(kind) if kind.itemsize > 1 else (PIXELS >> 8).astype(kind)
     if kind.kind != "u":
-        pixels -= kind.type(100)
+        pixels -= kind.type(100 if kind.itemsize == 1 else 20_000)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
     read_in = only(tmp_path / "a.tif").pixels
     assert read_in.dtype == kind
     ends = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "ui" else (pixels.min(), pixels.max())
     expected = float(ends[0]) + float(ends[1]) - pixels.astype(float)
     np.testing.assert_allclose(read_in, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4"])
+def test_white_is_the_least_of_counts_in_signed_integers(tmp_path: Path, dtype: str) -> None:
+    pixels = (PIXELS >> 9).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
+    found = only(tmp_path / "a.tif").pixels
+    assert found.dtype == pixels.dtype
+    np.testing.assert_array_equal(found, int(pixels.min()) + int(pixels.max()) - pixels.astype(int))
+
+
+def test_imagej_calibrates_grey_values(tmp_path: Path) -> None:
+    def write(pixels: np.ndarray, said: str) -> Path:
+        description = f"ImageJ=1.53t\nunit=nm\n{said}"
+        tifffile.imwrite(tmp_path / "a.tif", pixels, description=description, resolution=(25, 25), metadata=None)
+        return tmp_path / "a.tif"
+
+    counts = (PIXELS >> 4).astype(np.int16) - 100
+    found = only(write((counts.astype(int) + 32768).astype(np.uint16), "cf=0\nc0=-32768.0\nc1=1.0\nvunit=Gray Value\n"))
+    assert found.pixels.dtype == np.int16 and found.pixel_size == pytest.approx(0.4)
+    np.testing.assert_array_equal(found.pixels, counts)
+    found = only(write(PIXELS, "cf=0\nc0=10\nc1=0.5\n"))
+    np.testing.assert_allclose(found.pixels, 10 + 0.5 * PIXELS)
+    np.testing.assert_array_equal(only(write(PIXELS, "")).pixels, PIXELS)
+    for other in ("cf=1\nc0=0\nc1=1\nc2=3\n", "cf=21\nc0=0\nc1=1\n"):
+        assert "no straight line" in refused(write(PIXELS, other))
 
 
 @pytest.mark.parametrize(

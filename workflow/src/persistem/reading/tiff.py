@@ -64,7 +64,7 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
                 _check(path, part)
                 declared += math.prod(part.shape) * part.dtype.itemsize
                 unpacks(declared, path.stat().st_size)
-                pixels = _pixels(part)
+                pixels = _calibrated(_pixels(part), file.pages[0].description)
             except BadImage as error:
                 yield error
                 continue
@@ -182,6 +182,26 @@ def _pixels(series: Any) -> NDArray[Any]:
     return _inverted(pixels, page.bitspersample) if kind == WHITE_IS_ZERO else pixels
 
 
+def _calibrated(pixels: NDArray[Any], description: str) -> NDArray[Any]:
+    """The values that ImageJ shows, c0 + c1 x pixel, such as those of the signed 16 bits that it stores as unsigned.
+
+    Raises BadImage for its other functions. https://imagej.net/ij/source/ij/measure/Calibration.java
+    """
+    said = dict(re.findall(r"^(cf|c0|c1)=(.*)$", description, re.MULTILINE)) if description.startswith("ImageJ") else {}
+    if number(said.get("cf")) in (None, 20) or pixels.dtype.names is not None:  # 20: none
+        return pixels
+    c0, c1 = number(said.get("c0")), number(said.get("c1"))
+    if number(said["cf"]) != 0 or c0 is None or not c1:
+        raise BadImage("ImageJ calibrated its grey values by a function that is no straight line; save the raw values")
+    if (c0, c1) == (0, 1):
+        return pixels
+    held(pixels.shape, np.float64)
+    values: NDArray[Any] = c0 + c1 * pixels.astype(np.float64)
+    if pixels.dtype == np.uint16 and (c0, c1) == (-32768, 1):
+        return values.astype(np.int16)
+    return values.astype(np.float32)
+
+
 def _table(colours: NDArray[Any]) -> NDArray[Any]:
     """A palette (entries, 3); of 8 bits if its 16 are no more than that, as in the same picture as a PNG."""
     high = colours >> 8
@@ -193,10 +213,16 @@ def _table(colours: NDArray[Any]) -> NDArray[Any]:
 
 
 def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
-    """White to the other end: of the integers that the bits hold, or of the range of an image of floats."""
-    if pixels.dtype.kind in "bi":
+    """White to the other end: of the integers that the bits hold, or of the range of the image's own values.
+
+    The latter for floats, and for signed integers of which none is negative, as counts are not.
+    """
+    kind = pixels.dtype.kind
+    if kind == "b" or (kind == "i" and pixels.size and pixels.min() < 0):
         return ~pixels
-    if pixels.dtype.kind == "u":
+    if kind == "i":
+        return pixels.max() - (pixels - pixels.min()) if pixels.size else pixels
+    if kind == "u":
         ends = pixels.dtype.type(2**bits - 1)
     else:
         finite = pixels[np.isfinite(pixels)]
