@@ -171,6 +171,21 @@ def test_ome_in_a_companion_file(tmp_path: Path) -> None:
     assert only(path).pixel_size == pytest.approx(0.13)
 
 
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+def test_a_single_image_of_ome_needs_no_tiffdata(tmp_path: Path, mark: str) -> None:
+    path = write_ome(tmp_path / "a.tif", mark + ome([ome_image(0.02, "")]), PIXELS)
+    assert only(path).pixel_size == pytest.approx(0.2)
+    two = ome([ome_image(0.02, ""), ome_image(0.03, "")])
+    assert only(write_ome(tmp_path / "a.tif", mark + two, PIXELS)).pixel_size is None
+
+
+def test_an_ome_image_of_another_file_is_not_believed(tmp_path: Path) -> None:
+    image = ome_image(0.02, '<TiffData IFD="0"><UUID FileName="a.tif">urn:uuid:a</UUID></TiffData>')
+    for name, own, size in (("a.tif", "a", 0.2), ("a.tif", "b", 0.2), ("b.tif", "a", 0.2), ("b.tif", "b", None)):
+        path = write_ome(tmp_path / name, ome([image], f'UUID="urn:uuid:{own}"'), PIXELS)
+        assert only(path).pixel_size == (size and pytest.approx(size))
+
+
 # ---- other TIFFs of several pages -------------------------------------------------------------------------------
 
 
@@ -397,6 +412,23 @@ def test_imagej_calibrates_grey_values(tmp_path: Path) -> None:
     np.testing.assert_array_equal(only(write(PIXELS, "")).pixels, PIXELS)
     for other in ("cf=1\nc0=0\nc1=1\nc2=3\n", "cf=21\nc0=0\nc1=1\n"):
         assert "no straight line" in refused(write(PIXELS, other))
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_png_of_16_bits_and_several_channels(tmp_path: Path, channels: int) -> None:
+    from imagecodecs import png_encode
+
+    pixels = np.repeat(PIXELS[..., None], channels, -1)
+    if channels != 3:
+        pixels[..., -1] = 65535  # opaque
+    (tmp_path / "a.png").write_bytes(png_encode(pixels))
+    np.testing.assert_array_equal(only(tmp_path / "a.png").pixels, PIXELS)
+
+
+@pytest.mark.parametrize("unit", ["cm", "mm", "inch"])
+def test_a_printers_resolution_is_no_pixel_size(tmp_path: Path, unit: str) -> None:
+    path = write_imagej(tmp_path / "a.tif", per_unit=118.11, unit=unit)
+    assert only(path).pixel_size is None and only(path, pixel_size=0.3).pixel_size == 0.3
 
 
 @pytest.mark.parametrize(

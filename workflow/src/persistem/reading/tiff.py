@@ -18,7 +18,7 @@ import numpy as np
 from persistem.imaging.micrographs import as_written, read_micrograph
 from persistem.imaging.optics import underfocus
 from persistem.reading import jpeg, ome, tiff_pages
-from persistem.reading.found import BadImage, Found, angstrom, kilovolts, mapped, number, search
+from persistem.reading.found import LENGTHS, BadImage, Found, angstrom, kilovolts, mapped, number, search, unit
 from persistem.reading.pixels import coloured, countable, fits, held, unpacks
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ OPACITY = (1, 2)
 #: Tags that a pixel size may stand in: the resolution, DigitalMicrograph's, FEI's, Zeiss's, TVIPS's, Olympus's, JEOL's
 #: (in the description).
 CALIBRATION = (270, 282, 283, 296, *range(65003, 65012), 34680, 34682, 34118, 37706, 33471, 33560)
+#: Units of a printer's resolution, as the inch is (found.NONE): ImageJ makes them its unit unasked.
+PRINTED = {name for name, angstroms in LENGTHS.items() if angstroms in (LENGTHS["mm"], LENGTHS["cm"])}
 #: What is said of a micrograph of ours whose pixels are not those that were written.
 CHANGED = "another program changed this micrograph of PersisTEM: only the pixel size is still known"
 
@@ -243,6 +245,8 @@ def _put_right(axes: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
     for axis, tag, said in zip(axes[-2:], ("YResolution", "XResolution"), units, strict=True):
         pixels, lengths = metadata.get(tag) or (0, 1)
         axis |= {"scale": lengths / pixels if pixels else None, "units": (said or units[1])[1].strip()}
+        if unit(axis["units"]) in PRINTED:
+            axis |= {"scale": None, "units": ""}
     return "ImageJ's unit and resolution"
 
 
