@@ -171,6 +171,52 @@ def test_ome_in_a_companion_file(tmp_path: Path) -> None:
     assert only(path).pixel_size == pytest.approx(0.13)
 
 
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+def test_a_single_image_of_ome_needs_no_tiffdata(tmp_path: Path, mark: str) -> None:
+    path = write_ome(tmp_path / "a.tif", mark + ome([ome_image(0.02, "")]), PIXELS)
+    assert only(path).pixel_size == pytest.approx(0.2)
+    two = ome([ome_image(0.02, ""), ome_image(0.03, "")])
+    assert only(write_ome(tmp_path / "a.tif", mark + two, PIXELS)).pixel_size is None
+
+
+def test_an_ome_image_of_another_file_is_not_believed(tmp_path: Path) -> None:
+    image = ome_image(0.02, '<TiffData IFD="0"><UUID FileName="a.tif">urn:uuid:a</UUID></TiffData>')
+    for name, own, size in (("a.tif", "a", 0.2), ("a.tif", "b", 0.2), ("b.tif", "a", 0.2), ("b.tif", "b", None)):
+        path = write_ome(tmp_path / name, ome([image], f'UUID="urn:uuid:{own}"'), PIXELS)
+        assert only(path).pixel_size == (size and pytest.approx(size))
+
+
+# ---- other TIFFs of several pages -------------------------------------------------------------------------------
+
+
+def fei_tag(angstrom: float) -> list[tuple[Any, ...]]:
+    size = f"{angstrom}e-10"
+    return [(34682, "s", 0, f"[Beam]\r\nHV=200000\r\n[Scan]\r\nPixelWidth={size}\r\nPixelHeight={size}\r\n", True)]
+
+
+def gatan_tags(angstrom: float) -> list[tuple[Any, ...]]:
+    return [(tag, "s", 0, "nm", True) for tag in (65003, 65004)] + [
+        (tag, "d", 1, angstrom / 10, True) for tag in (65009, 65010)
+    ]
+
+
+@pytest.mark.parametrize("tags", [fei_tag, gatan_tags])
+def test_each_page_has_the_size_that_its_own_tags_state(tmp_path: Path, tags: Any) -> None:
+    def sizes(*pages: tuple[np.ndarray, float | None]) -> list[float | None]:
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            for page, size in pages:
+                extra = [] if size is None else tags(size)
+                file.write(page, extratags=extra, metadata=None, contiguous=False)
+        images = read(tmp_path / "a.tif")
+        np.testing.assert_array_equal(images[-1].pixels, pages[-1][0])
+        return [image.pixel_size for image in images]
+
+    assert sizes((PIXELS, 1.0), (STACK[1], 2.0)) == pytest.approx([1, 2])
+    assert sizes((PIXELS, 1.0), (STACK[1], 1.0)) == pytest.approx([1, 1])
+    assert sizes((PIXELS, 1.0), (PIXELS.T, 2.0)) == pytest.approx([1, 2])
+    assert sizes((PIXELS, 1.0), (STACK[1], None)) == [pytest.approx(1), None]
+
+
 # ---- micrographs of ours that another program changed -----------------------------------------------------------
 
 ABOUT = {"pixel_size_A": 0.2, "voltage_kV": 200.0, "defocus_A": 50.0, "defocus_sign": "underfocus-positive"}
@@ -333,13 +379,56 @@ def test_white_may_be_the_least_value(tmp_path: Path, dtype: str) -> None:
     kind = np.dtype(dtype)
     pixels = PIXELS.astype(kind) if kind.itemsize > 1 else (PIXELS >> 8).astype(kind)
     if kind.kind != "u":
-        pixels -= kind.type(100)
+        pixels -= kind.type(100 if kind.itemsize == 1 else 20_000)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
     read_in = only(tmp_path / "a.tif").pixels
     assert read_in.dtype == kind
     ends = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "ui" else (pixels.min(), pixels.max())
     expected = float(ends[0]) + float(ends[1]) - pixels.astype(float)
     np.testing.assert_allclose(read_in, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4"])
+def test_white_is_the_least_of_counts_in_signed_integers(tmp_path: Path, dtype: str) -> None:
+    pixels = (PIXELS >> 9).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
+    found = only(tmp_path / "a.tif").pixels
+    assert found.dtype == pixels.dtype
+    np.testing.assert_array_equal(found, int(pixels.min()) + int(pixels.max()) - pixels.astype(int))
+
+
+def test_imagej_calibrates_grey_values(tmp_path: Path) -> None:
+    def write(pixels: np.ndarray, said: str) -> Path:
+        description = f"ImageJ=1.53t\nunit=nm\n{said}"
+        tifffile.imwrite(tmp_path / "a.tif", pixels, description=description, resolution=(25, 25), metadata=None)
+        return tmp_path / "a.tif"
+
+    counts = (PIXELS >> 4).astype(np.int16) - 100
+    found = only(write((counts.astype(int) + 32768).astype(np.uint16), "cf=0\nc0=-32768.0\nc1=1.0\nvunit=Gray Value\n"))
+    assert found.pixels.dtype == np.int16 and found.pixel_size == pytest.approx(0.4)
+    np.testing.assert_array_equal(found.pixels, counts)
+    found = only(write(PIXELS, "cf=0\nc0=10\nc1=0.5\n"))
+    np.testing.assert_allclose(found.pixels, 10 + 0.5 * PIXELS)
+    np.testing.assert_array_equal(only(write(PIXELS, "")).pixels, PIXELS)
+    for other in ("cf=1\nc0=0\nc1=1\nc2=3\n", "cf=21\nc0=0\nc1=1\n"):
+        assert "no straight line" in refused(write(PIXELS, other))
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_png_of_16_bits_and_several_channels(tmp_path: Path, channels: int) -> None:
+    from imagecodecs import png_encode
+
+    pixels = np.repeat(PIXELS[..., None], channels, -1)
+    if channels != 3:
+        pixels[..., -1] = 65535  # opaque
+    (tmp_path / "a.png").write_bytes(png_encode(pixels))
+    np.testing.assert_array_equal(only(tmp_path / "a.png").pixels, PIXELS)
+
+
+@pytest.mark.parametrize("unit", ["cm", "mm", "inch"])
+def test_a_printers_resolution_is_no_pixel_size(tmp_path: Path, unit: str) -> None:
+    path = write_imagej(tmp_path / "a.tif", per_unit=118.11, unit=unit)
+    assert only(path).pixel_size is None and only(path, pixel_size=0.3).pixel_size == 0.3
 
 
 @pytest.mark.parametrize(

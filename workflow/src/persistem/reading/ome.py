@@ -25,7 +25,7 @@ MOST_CLAIMS = 1_000_000
 
 def is_ome(description: str) -> bool:
     """Whether the description of a TIFF is OME-XML."""
-    return re.match(r"\s*(<\?xml.*?>|<!--.*?-->|\s)*<(\w+:)?OME\b", description, re.DOTALL) is not None
+    return re.match(r"(\ufeff|ï»¿|\s)*(<\?xml.*?>|<!--.*?-->|\s)*<(\w+:)?OME\b", description, re.DOTALL) is not None
 
 
 def axes(description: str, path: Path, shapes: list[tuple[int, int]]) -> list[list[dict[str, Any]]]:
@@ -38,12 +38,16 @@ def axes(description: str, path: Path, shapes: list[tuple[int, int]]) -> list[li
     claimed = 0
     root = _parsed(description, path)
     here = _here(root, path)
-    for pixels in root.iterfind("{*}Image/{*}Pixels"):
+    images = root.findall("{*}Image/{*}Pixels")
+    for pixels in images:
         shape = (_whole(pixels.get("SizeY"), 0), _whole(pixels.get("SizeX"), 0))
         size = tuple(
             (pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit") or MICRON) for axis in "YX"
         )
-        for part in pixels.iterfind("{*}TiffData"):
+        planes = pixels.findall("{*}TiffData")
+        if not planes and len(images) == 1:  # a single image leaves no doubt
+            planes = [ET.Element("TiffData")]
+        for part in planes:
             pages = _pages(part, pixels, len(shapes)) if here(part) else range(0)
             claimed += len(pages)
             if claimed > MOST_CLAIMS:
@@ -78,7 +82,7 @@ def _element(text: str) -> ET.Element:
     # XML knows five names of characters; programs also write HTML's, such as &micro;
     named = re.sub(r"&(?!amp;|lt;|gt;|quot;|apos;)[A-Za-z]+;", lambda name: html.unescape(name[0]), text)
     try:
-        return ET.fromstring(named.strip("\0\ufeff \r\n\t"))
+        return ET.fromstring(named.removeprefix("ï»¿").strip("\0\ufeff \r\n\t"))
     except (ET.ParseError, ValueError):
         return ET.Element("OME")
 
@@ -94,9 +98,11 @@ def _here(root: ET.Element, path: Path) -> Callable[[ET.Element], bool]:
 
     def here(part: ET.Element) -> bool:
         said = part.find("{*}UUID")
-        if said is None or len(files) == 1:
+        if said is None:
             return True
         uuid, name = _file(said)
+        if len(files) == 1:  # renamed or saved anew, unless both say that it is another file
+            return not own or uuid == own or name == path.name
         return (by_id or by_name) and (not by_id or uuid == own) and (not by_name or name == path.name)
 
     return here

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from persistem.imaging.micrographs import as_written, read_micrograph
 from persistem.imaging.optics import underfocus
 from persistem.reading import jpeg, ome, tiff_pages
-from persistem.reading.found import BadImage, Found, angstrom, kilovolts, mapped, number, search
+from persistem.reading.found import LENGTHS, BadImage, Found, angstrom, kilovolts, mapped, number, search, unit
 from persistem.reading.pixels import coloured, countable, fits, held, unpacks
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ NOT_PACKED, JPEG = 1, 7
 PACKED = (2, 3, 4, 5, JPEG, 8, 32773, 32946, 34925, 50000)
 #: Values of ExtraSamples that say that a channel is the opacity.
 OPACITY = (1, 2)
+#: Tags that a pixel size may stand in: the resolution, DigitalMicrograph's, FEI's, Zeiss's, TVIPS's, Olympus's, JEOL's
+#: (in the description).
+CALIBRATION = (270, 282, 283, 296, *range(65003, 65012), 34680, 34682, 34118, 37706, 33471, 33560)
+#: Units of a printer's resolution, as the inch is (found.NONE): ImageJ makes them its unit unasked.
+PRINTED = {name for name, angstroms in LENGTHS.items() if angstroms in (LENGTHS["mm"], LENGTHS["cm"])}
 #: What is said of a micrograph of ours whose pixels are not those that were written.
 CHANGED = "another program changed this micrograph of PersisTEM: only the pixel size is still known"
 
@@ -39,7 +45,8 @@ CHANGED = "another program changed this micrograph of PersisTEM: only the pixel 
 def datasets(path: Path) -> Iterator[Found | BadImage]:
     """The images of a TIFF, one data set per series; our own micrographs in units of the incident beam's intensity.
 
-    In an OME-TIFF each page is a data set, since each has the size of the image that it is a plane of.
+    In an OME-TIFF each page is a data set, since each has the size of the image that it is a plane of; and so it is in
+    any other where pages of a shape, which tifffile takes for a stack, differ in their calibration.
     """
     from rsciio.tiff._api import _read_tiff
     from tifffile import TiffFile, TiffPageSeries
@@ -49,7 +56,7 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
         if not len(file.pages):
             raise BadImage("truncated or corrupted: this TIFF holds no page")
         description, sizes = str(file.pages[0].description), []
-        parts = list(file.series)
+        parts = [part for series in file.series for part in _parts(series)]
         if ome.is_ome(description):
             sizes = ome.axes(description, path, [(page.imagelength, page.imagewidth) for page in file.pages])
             parts = [TiffPageSeries([page]) for page in file.pages]
@@ -59,12 +66,12 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
                 _check(path, part)
                 declared += math.prod(part.shape) * part.dtype.itemsize
                 unpacks(declared, path.stat().st_size)
-                pixels = _pixels(part)
+                pixels = _calibrated(_pixels(part), file.pages[0].description)
             except BadImage as error:
                 yield error
                 continue
             # file_reader would leave the file open
-            signal = _read_tiff(file, part, str(path), lazy=True, RGB_as_structured_array=False)
+            signal = _read_tiff(_alone(file, part.keyframe), part, str(path), lazy=True, RGB_as_structured_array=False)
             metadata = signal["original_metadata"]
             axes = [axis for axis, code in zip(signal["axes"], part.axes, strict=True) if code != "S"]
             tag = _put_right(axes, metadata)
@@ -82,6 +89,31 @@ def datasets(path: Path) -> Iterator[Found | BadImage]:
                 else:
                     found.facts["changed"] = CHANGED
             yield found
+
+
+def _parts(series: Any) -> list[Any]:
+    """A series, or its pages one by one if they state different calibrations."""
+    from tifffile import TiffPageSeries
+
+    if series.kind in ("imagej", "shaped") or None in series.pages:  # a stack by its description, on the first page
+        return [series]
+    pages = [page.aspage() for page in series.pages]
+    said = [[str(page.tags.valueof(tag)) for tag in CALIBRATION] for page in pages]
+    return [series] if all(tags == said[0] for tags in said) else [TiffPageSeries([page]) for page in pages]
+
+
+def _alone(file: Any, page: Any) -> SimpleNamespace:
+    """What RosettaSciIO asks a file, which answers for its first page only, as if it held this page alone."""
+    fei: dict[str, Any] = {}
+    for said in map(page.tags.valueof, (34680, 34682)):
+        fei |= said if isinstance(said, dict) else {}
+    return SimpleNamespace(
+        flags=page.flags,
+        pages=[page],
+        fei_metadata=fei,
+        imagej_metadata=file.imagej_metadata,
+        filehandle=file.filehandle,
+    )
 
 
 def _check(path: Path, series: Any) -> None:
@@ -152,6 +184,26 @@ def _pixels(series: Any) -> NDArray[Any]:
     return _inverted(pixels, page.bitspersample) if kind == WHITE_IS_ZERO else pixels
 
 
+def _calibrated(pixels: NDArray[Any], description: str) -> NDArray[Any]:
+    """The values that ImageJ shows, c0 + c1 x pixel, such as those of the signed 16 bits that it stores as unsigned.
+
+    Raises BadImage for its other functions. https://imagej.net/ij/source/ij/measure/Calibration.java
+    """
+    said = dict(re.findall(r"^(cf|c0|c1)=(.*)$", description, re.MULTILINE)) if description.startswith("ImageJ") else {}
+    if number(said.get("cf")) in (None, 20) or pixels.dtype.names is not None:  # 20: none
+        return pixels
+    c0, c1 = number(said.get("c0")), number(said.get("c1"))
+    if number(said["cf"]) != 0 or c0 is None or not c1:
+        raise BadImage("ImageJ calibrated its grey values by a function that is no straight line; save the raw values")
+    if (c0, c1) == (0, 1):
+        return pixels
+    held(pixels.shape, np.float64)
+    values: NDArray[Any] = c0 + c1 * pixels.astype(np.float64)
+    if pixels.dtype == np.uint16 and (c0, c1) == (-32768, 1):
+        return values.astype(np.int16)
+    return values.astype(np.float32)
+
+
 def _table(colours: NDArray[Any]) -> NDArray[Any]:
     """A palette (entries, 3); of 8 bits if its 16 are no more than that, as in the same picture as a PNG."""
     high = colours >> 8
@@ -163,10 +215,16 @@ def _table(colours: NDArray[Any]) -> NDArray[Any]:
 
 
 def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
-    """White to the other end: of the integers that the bits hold, or of the range of an image of floats."""
-    if pixels.dtype.kind in "bi":
+    """White to the other end: of the integers that the bits hold, or of the range of the image's own values.
+
+    The latter for floats, and for signed integers of which none is negative, as counts are not.
+    """
+    kind = pixels.dtype.kind
+    if kind == "b" or (kind == "i" and pixels.size and pixels.min() < 0):
         return ~pixels
-    if pixels.dtype.kind == "u":
+    if kind == "i":
+        return pixels.max() - (pixels - pixels.min()) if pixels.size else pixels
+    if kind == "u":
         ends = pixels.dtype.type(2**bits - 1)
     else:
         finite = pixels[np.isfinite(pixels)]
@@ -187,6 +245,8 @@ def _put_right(axes: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
     for axis, tag, said in zip(axes[-2:], ("YResolution", "XResolution"), units, strict=True):
         pixels, lengths = metadata.get(tag) or (0, 1)
         axis |= {"scale": lengths / pixels if pixels else None, "units": (said or units[1])[1].strip()}
+        if unit(axis["units"]) in PRINTED:
+            axis |= {"scale": None, "units": ""}
     return "ImageJ's unit and resolution"
 
 
