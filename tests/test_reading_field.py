@@ -248,6 +248,19 @@ def test_rows_and_frames_of_berkeley_emd(tmp_path: Path, first: int) -> None:
         np.testing.assert_array_equal(np.stack([image.pixels for image in images]), STACK, err_msg=kind)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("X (nm)", "Y (nm)"), ("x_nm", "y_nm"), ("col", "row"), ("scan_x", "scan_y"), ("dim_x", "dim_y"),
+        ("x position", "y position"), ("x pixel", "y pixel"), ("horizontal", "vertical"), ("R_x", "R_y"),
+        ("Width [px]", "Height [px]"), ("x axis", "y axis"),
+    ],
+)  # fmt: skip
+def test_dimensions_of_an_emd_are_known_by_a_word_of_their_names(tmp_path: Path, names: tuple[str, str]) -> None:
+    np.testing.assert_array_equal(only(write_ncem(tmp_path / "a.emd", PIXELS.T, names=names)).pixels, PIXELS)
+    np.testing.assert_array_equal(only(write_ncem(tmp_path / "b.emd", PIXELS, names=names[::-1])).pixels, PIXELS)
+
+
 @pytest.mark.parametrize("names", ["tyx", "   "])
 def test_berkeley_emd_of_hyperspy(tmp_path: Path, names: str) -> None:
     np.testing.assert_array_equal(only(write_emd_of_hyperspy(tmp_path / "a.emd", names=names)).pixels, PIXELS)
