@@ -1005,7 +1005,7 @@ def test_inspect_says_whether_the_model_can_judge_and_all_reasons_why_not(shots,
 def test_inspect_in_python_names_arguments(image, tmp_path):
     said = api.inspect(image.pixels, Model(), pixel_size=0.2)
     assert "give voltage (kV)" in said and "--" not in said and "the signal does not say" in said
-    path = write_hspy(tmp_path / "film.hspy", image.pixels, units="furlong")
+    path = write_hspy(tmp_path / "film.hspy", image.pixels, scale=1e9)
     said = " ".join(api.inspect(path, Model(), pixel_size=0.2, voltage=200, force=True).split())
     assert "voltage 200 kV as given; the file says 80" in said
-    assert "'furlong', which is not a length; pixel_size = 0.2 Å was given instead" in said
+    assert "1e+10 Å wide, which no micrograph's are; pixel_size = 0.2 Å was given instead" in said

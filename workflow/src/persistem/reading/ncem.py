@@ -13,8 +13,8 @@ from typing import Any
 
 from persistem.reading.found import LENGTHS, NONE, Found, number, unit
 
-#: Words in the names of an image's axes: x, x axis, scan_x, Prismatic's R_x, those that HyperSpy gives to TIFF. py4DSTEM's
-#: Rx is not among them: it runs down the rows that py4DSTEM shows.
+#: Words in the names of an image's axes: x, x axis, scan_x, Prismatic's R_x, those that HyperSpy gives to TIFF.
+#: py4DSTEM's Rx is not among them: it runs down the rows that py4DSTEM shows.
 AXES = {
     "x": {"x", "xaxis", "col", "cols", "column", "columns", "width", "horizontal"},
     "y": {"y", "yaxis", "row", "rows", "height", "vertical"},
