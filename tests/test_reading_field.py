@@ -55,8 +55,8 @@ def refused(path: Path, **given: Any) -> str:
 RECIPROCAL = [
     "1/nm", "(1/nm)", "1 / nm", "nm-1", "nm^-1", "nm^(-1)", "nm**-1", "nm⁻¹", "nm–1", "nm$^{-1}$", "Å⁻¹", "1/Å", "A^-1",
     "Ångström⁻¹", "1/px", "1/pixel", "px^-1", "1/m", "µm⁻¹", "per nm", "1 per Å", "inverse nm", "[1/n_m]", "1⁄nm",
-    "nm&#8315;&#185;", "cycles/nm", "cycles per nm", "pixels per nm", "0.1 1/nm", "1 nm^-1", "mrads", "millirad", "arcsec", "Nyquist",
-    "r.l.u.", "mrad", "µrad", "rad", "deg", "°",
+    "nm&#8315;&#185;", "cycles/nm", "cycles per nm", "pixels per nm", "0.1 1/nm", "1 nm^-1", "mrads", "millirad",
+    "arcsec", "Nyquist", "r.l.u.", "mrad", "µrad", "rad", "deg", "°",
 ]  # fmt: skip
 
 
@@ -102,6 +102,13 @@ def test_frames_may_be_counted_in_seconds_degrees_or_dose(tmp_path: Path) -> Non
     for unit in ("[s]", "[deg]", "e/A^2", "e⁻/Å²", "1/s", "e/(Å² s)"):
         path = write_ncem(tmp_path / "a.emd", STACK, names=("t", "y", "x"), units=(unit, "[n_m]", "[n_m]"))
         assert len(read(path)) == 3
+
+
+@pytest.mark.parametrize("names", [("Qy", "Qx"), ("ky", "kx"), ("q_y", "q_x"), ("frequency y", "frequency x")])
+@pytest.mark.parametrize("unit", ["px", "", "nm"])
+def test_diffraction_that_only_the_names_of_axes_say(tmp_path: Path, names: tuple[str, str], unit: str) -> None:
+    path = write_ncem(tmp_path / "a.emd", names=names, units=(unit, unit))
+    assert "diffraction" in refused(path, pixel_size=0.2)
 
 
 def test_diffraction_that_only_the_microscope_says(tmp_path: Path) -> None:

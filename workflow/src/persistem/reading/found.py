@@ -39,6 +39,8 @@ RECIPROCAL = re.compile(r"/|(\^|\*\*|[a-z])-\d|^(inv|recip)|per|^[kmg]?hz$")
 NOT_ITS_LENGTH = re.compile(r"[^a-z]|per|^inv(erse)?|^reciprocal|cycles?")
 #: A number before a unit, which multiplies it: 0.1 nm, 1e-9 m.
 TIMES_UNIT = re.compile(r"\s*(\d*\.?\d+(?:e[+-]?\d+)?)\s*[*x·×]?\s*(?=[^\W\d]|$)")
+#: Names of the axes of reciprocal space: Qx, ky, q_x, kr, frequency, 2theta.
+RECIPROCAL_AXES = re.compile(r"(q|k)[\s_]*[xyr]\b|.*freq|.*theta|.*reciprocal")
 #: Signs that a minus, a slash and an accented letter may be stored as, also after a Unicode normalisation.
 PLAIN = str.maketrans(
     {**dict.fromkeys("‐‑‒–—−﹣－¯", "-"), **dict.fromkeys("⁄∕／", "/"), **dict.fromkeys("º˚", "°"), "μ": "u", "ø": "o"}
@@ -116,6 +118,9 @@ def calibrated(found: Found) -> None:
     names = [unit(axis.get("units")) for axis in found.axes]
     if any(name in ENERGIES for name in names):
         raise BadImage("a spectrum, not an image")
+    titles = [str(axis.get("name", "")).casefold().replace("_", " ") for axis in found.axes[-2:]]
+    if any(RECIPROCAL_AXES.match(title.strip()) for title in titles):
+        raise BadImage("a diffraction pattern or a Fourier transform (the names of its axes), not an image")
     if any(map(_reciprocal_length, names[:-2])) or any(_reciprocal(name) or name in ANGLES for name in names[-2:]):
         raise BadImage("a diffraction pattern or a Fourier transform (its axes are reciprocal), not an image")
     if set(names[-2:]) & set(TIMES):
