@@ -72,7 +72,8 @@ def test_no_option_makes_an_image_of_a_diffraction_pattern(tmp_path: Path, form:
     ("unit", "what"),
     [("s", "time"), ("seconds", "time"), ("ms", "time"), ("ps", "time"), ("mins", "time"), ("eV", "spectrum"),
      ("eVs", "spectrum"), ("nm¯¹", "diffraction"), ("nmâ\x81»Â¹", "diffraction"), ("nm \u03041", "length"),
-     ("nm1", "length"), ("nm 1", "length"), ("nm^2", "length"), ("furlong", "length")],
+     ("nm1", "length"), ("nm 1", "length"), ("nm^2", "length"), ("furlong", "length"),
+     ("nm (reciprocal)", "length")],
 )  # fmt: skip
 def test_no_option_makes_an_image_of_what_is_no_length(tmp_path: Path, unit: str, what: str) -> None:
     assert what in refused(write_dm(tmp_path / "a.dm4", unit=unit), pixel_size=0.2)

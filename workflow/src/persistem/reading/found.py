@@ -23,7 +23,7 @@ LENGTHS = {
 }
 #: Units of an axis without calibration; the inch comes from a printer's resolution, which programs write unasked.
 NONE = ("", "none", "null", "px", "pix", "pixel", "pixels", "undefined", "unknown", "arbu", "arbunit", "arbunits",
-        "arbitrary", "arbitraryunit", "arbitraryunits", "au", "n/a", "inch", "inches", "in",
+        "arbitrary", "arbitraryunit", "arbitraryunits", "au", "n/a", "-", "inch", "inches", "in",
         "referenceframe")  # fmt: skip
 #: What an axis may stand for in place of a length, and the units that say so.
 ENERGIES = ("ev", "evs", "kev", "mev", "electronvolt", "electronvolts", "counts")
@@ -102,7 +102,9 @@ def measured(units: object) -> tuple[float, str]:
     plain = unicodedata.normalize("NFKD", plain.translate(PLAIN)).translate(PLAIN).casefold()
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     plain = re.sub(r"""^\s*(["'])(.*)\1\s*$""", r"\2", plain)
-    plain = re.sub(r"(?<=[a-z])\s*[(\[][a-z ]+[)\]]\s*$", "", plain)  # nm (nanometer)
+    bracket = re.search(r"(?<=[a-z])\s*[(\[]([a-z]+)[)\]]\s*$", plain)
+    if bracket and (bracket[1] in LENGTHS or bracket[1] == "s"):  # nm (nanometer), nanometer(s)
+        plain = plain[: bracket.start()]
     factor = TIMES_UNIT.match(plain)
     plain = re.sub(r"[\s_.\x00()\[\]{}<>$\\]", "", plain[factor.end() :] if factor else plain)
     return float(factor[1]) if factor else 1.0, re.sub(r"(?<=[a-z])(/|per)(px|pix|pixels?)$", "", plain)
