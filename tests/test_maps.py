@@ -1002,10 +1002,46 @@ def test_inspect_says_whether_the_model_can_judge_and_all_reasons_why_not(shots,
     assert status == 1 and "abstain everywhere" in said
 
 
+def hyperspy_like(data, units="nm", **metadata):
+    axis = SimpleNamespace(name="x", scale=0.02, units=units)
+    return SimpleNamespace(
+        data=data,
+        axes_manager=SimpleNamespace(signal_axes=(axis, axis)),
+        metadata=SimpleNamespace(as_dictionary=lambda: metadata),
+    )
+
+
+def test_a_signal_is_judged_as_its_file_would_be(image):
+    for units in ("nm", "px"):
+        with pytest.raises(PersistemError, match="diffraction pattern"):
+            pattern = hyperspy_like(image.pixels, units, Signal={"signal_type": "electron_diffraction"})
+            api.image(pattern, pixel_size=0.2)
+    microscope = {"TEM": {"acquisition_mode": "STEM", "beam_energy": 200.0}}
+    read = api.image(hyperspy_like(image.pixels, Acquisition_instrument=microscope))
+    assert (read.facts["mode"], read.voltage, read.pixel_size) == ("STEM", 200, pytest.approx(0.2))
+
+
+def test_grey_takes_the_mean_of_a_coloured_signal(image):
+    levels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    coloured = levels.view([("R", "u1"), ("G", "u1"), ("B", "u1")])[..., 0]
+    with pytest.raises(PersistemError, match="colour image"):
+        api.image(hyperspy_like(coloured))
+    np.testing.assert_array_equal(
+        api.image(hyperspy_like(coloured), grey=True).pixels, np.rint(levels.mean(-1)).astype(np.uint8)
+    )
+    assert "mean of its channels" in " ".join(api.inspect(hyperspy_like(coloured), grey=True).split())
+
+
+def test_a_quantity_that_is_no_number_is_one_sentence(image):
+    for wrong in ("0.3", [0.3], True):
+        with pytest.raises(PersistemError, match=r"^pixel_size = .*: must be a number, in Å$"):
+            api.image(image.pixels, pixel_size=wrong)
+
+
 def test_inspect_in_python_names_arguments(image, tmp_path):
     said = api.inspect(image.pixels, Model(), pixel_size=0.2)
     assert "give voltage (kV)" in said and "--" not in said and "the signal does not say" in said
-    path = write_hspy(tmp_path / "film.hspy", image.pixels, units="furlong")
+    path = write_hspy(tmp_path / "film.hspy", image.pixels, scale=1e9)
     said = " ".join(api.inspect(path, Model(), pixel_size=0.2, voltage=200, force=True).split())
     assert "voltage 200 kV as given; the file says 80" in said
-    assert "'furlong', which is not a length; pixel_size = 0.2 Å was given instead" in said
+    assert "1e+10 Å wide, which no micrograph's are; pixel_size = 0.2 Å was given instead" in said

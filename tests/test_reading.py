@@ -192,9 +192,9 @@ def test_diffraction_pattern_is_refused(tmp_path: Path, unit: str) -> None:
     assert "diffraction" in refused(write_dm(tmp_path / "a.dm4", unit=unit), pixel_size=0.2)
 
 
-def test_unit_that_is_no_length_names_the_option(tmp_path: Path) -> None:
-    path = write_hspy(tmp_path / "a.hspy", units="furlong")
-    assert "give pixel_size (Å)" in refused(path) and "furlong" in refused(path)
+def test_pixels_of_no_micrograph_name_the_option(tmp_path: Path) -> None:
+    path = write_hspy(tmp_path / "a.hspy", scale=1e9)
+    assert "give pixel_size (Å)" in refused(path) and "1e+10 Å wide" in refused(path)
     assert only(path, pixel_size=0.2).pixel_size == 0.2
 
 

@@ -55,7 +55,8 @@ def refused(path: Path, **given: Any) -> str:
 RECIPROCAL = [
     "1/nm", "(1/nm)", "1 / nm", "nm-1", "nm^-1", "nm^(-1)", "nm**-1", "nm⁻¹", "nm–1", "nm$^{-1}$", "Å⁻¹", "1/Å", "A^-1",
     "Ångström⁻¹", "1/px", "1/pixel", "px^-1", "1/m", "µm⁻¹", "per nm", "1 per Å", "inverse nm", "[1/n_m]", "1⁄nm",
-    "nm&#8315;&#185;", "cycles/nm", "mrad", "µrad", "rad", "deg", "°",
+    "nm&#8315;&#185;", "cycles/nm", "cycles per nm", "pixels per nm", "0.1 1/nm", "1 nm^-1", "mrads", "millirad",
+    "arcsec", "Nyquist", "r.l.u.", "mrad", "µrad", "rad", "deg", "°",
 ]  # fmt: skip
 
 
@@ -67,8 +68,14 @@ def test_no_option_makes_an_image_of_a_diffraction_pattern(tmp_path: Path, form:
         assert "diffraction" in refused(path, pixel_size=0.2, voltage=200, defocus=0), units
 
 
-@pytest.mark.parametrize(("unit", "what"), [("s", "time"), ("seconds", "time"), ("ms", "time"), ("eV", "spectrum")])
-def test_no_option_makes_an_image_of_times_and_energies(tmp_path: Path, unit: str, what: str) -> None:
+@pytest.mark.parametrize(
+    ("unit", "what"),
+    [("s", "time"), ("seconds", "time"), ("ms", "time"), ("ps", "time"), ("mins", "time"), ("eV", "spectrum"),
+     ("eVs", "spectrum"), ("nm¯¹", "diffraction"), ("nmâ\x81»Â¹", "diffraction"), ("nm \u03041", "length"),
+     ("nm1", "length"), ("nm 1", "length"), ("nm^2", "length"), ("furlong", "length"),
+     ("nm (reciprocal)", "length")],
+)  # fmt: skip
+def test_no_option_makes_an_image_of_what_is_no_length(tmp_path: Path, unit: str, what: str) -> None:
     assert what in refused(write_dm(tmp_path / "a.dm4", unit=unit), pixel_size=0.2)
 
 
@@ -77,17 +84,32 @@ def test_no_option_makes_an_image_of_times_and_energies(tmp_path: Path, unit: st
     [("Ångström", 1), ("A\u030angstro\u0308m", 1), ("angstroem", 1), ("Angstrom", 1), ("A", 1), ("Å", 1), ("\u212b", 1),
      ("A\u030a", 1), ("&#197;", 1), ("&Aring;", 1), ("\\AA", 1), ("ang.", 1), ("&#181;m", 1e4), ("&micro;m", 1e4),
      ("\u00b5m", 1e4), ("\u03bcm", 1e4), ("Âµm", 1e4), ("\\u00B5m", 1e4), ("micron", 1e4), ("nm/pixel", 10),
-     ("[n_m]", 10), ("nanometre", 10), ("Nanometers", 10)],
+     ("[n_m]", 10), ("nanometre", 10), ("Nanometers", 10), ("nm (nanometer)", 10), ("nanometer(s)", 10),
+     ('"nm"', 10), ("A°", 1), ("0.1 nm", 1), ("1e-9 m", 10), ("2 * nm", 20)],
 )  # fmt: skip
 def test_lengths_however_they_are_spelt(tmp_path: Path, units: str, angstrom: float) -> None:
     path = write_hspy(tmp_path / "a.hspy", scale=0.4 / angstrom, units=units)
     assert only(path).pixel_size == pytest.approx(0.4)
 
 
-def test_frames_may_be_counted_in_seconds_or_degrees(tmp_path: Path) -> None:
-    for unit in ("[s]", "[deg]"):
+@pytest.mark.parametrize("units", ["px", "", "pixels", "<undefined>", "inches", "arb. units", "1"])
+def test_pixels_without_a_unit_are_asked_for(tmp_path: Path, units: str) -> None:
+    path = write_hspy(tmp_path / "a.hspy", units=units)
+    assert only(path).pixel_size is None
+    assert only(path, pixel_size=0.2).pixel_size == 0.2
+
+
+def test_frames_may_be_counted_in_seconds_degrees_or_dose(tmp_path: Path) -> None:
+    for unit in ("[s]", "[deg]", "e/A^2", "e⁻/Å²", "1/s", "e/(Å² s)"):
         path = write_ncem(tmp_path / "a.emd", STACK, names=("t", "y", "x"), units=(unit, "[n_m]", "[n_m]"))
         assert len(read(path)) == 3
+
+
+@pytest.mark.parametrize("names", [("Qy", "Qx"), ("ky", "kx"), ("q_y", "q_x"), ("frequency y", "frequency x")])
+@pytest.mark.parametrize("unit", ["px", "", "nm"])
+def test_diffraction_that_only_the_names_of_axes_say(tmp_path: Path, names: tuple[str, str], unit: str) -> None:
+    path = write_ncem(tmp_path / "a.emd", names=names, units=(unit, unit))
+    assert "diffraction" in refused(path, pixel_size=0.2)
 
 
 def test_diffraction_that_only_the_microscope_says(tmp_path: Path) -> None:
@@ -292,6 +314,19 @@ def test_rows_and_frames_of_berkeley_emd(tmp_path: Path, first: int) -> None:
     for kind, (data, names, units) in kinds.items():
         images = read(write_ncem(tmp_path / "c.emd", data, names=names, units=units, first=first))
         np.testing.assert_array_equal(np.stack([image.pixels for image in images]), STACK, err_msg=kind)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("X (nm)", "Y (nm)"), ("x_nm", "y_nm"), ("col", "row"), ("scan_x", "scan_y"), ("dim_x", "dim_y"),
+        ("x position", "y position"), ("x pixel", "y pixel"), ("horizontal", "vertical"), ("R_x", "R_y"),
+        ("Width [px]", "Height [px]"), ("x axis", "y axis"),
+    ],
+)  # fmt: skip
+def test_dimensions_of_an_emd_are_known_by_a_word_of_their_names(tmp_path: Path, names: tuple[str, str]) -> None:
+    np.testing.assert_array_equal(only(write_ncem(tmp_path / "a.emd", PIXELS.T, names=names)).pixels, PIXELS)
+    np.testing.assert_array_equal(only(write_ncem(tmp_path / "b.emd", PIXELS, names=names[::-1])).pixels, PIXELS)
 
 
 @pytest.mark.parametrize("names", ["tyx", "   "])

@@ -24,7 +24,8 @@ from persistem.maps.overlay import draw
 from persistem.model import bundle as bundles
 from persistem.reading import Image, read
 from persistem.reading.asked import Stated, check, filled, stated_by, unreadable
-from persistem.reading.found import BadImage, Found, calibrated, kilovolts, mapped
+from persistem.reading.found import BadImage, Found, calibrated
+from persistem.reading.hdf5 import of_signal
 from persistem.reading.pixels import frames
 from persistem.report.figures.drawing import STYLE
 
@@ -66,7 +67,7 @@ def map(
     pixel_size, voltage, defocus
         Å, kV, Å (underfocus positive): fill in or correct the source's values
     grey
-        take the mean of the channels of a file's colour image
+        take the mean of the channels of a colour image
     step, jobs, progress, force
         as in ``persistem.maps.map_image``
 
@@ -116,7 +117,7 @@ def inspect(
     if isinstance(source, str | Path):
         images = read(Path(source), pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
     else:
-        images = [image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus)]
+        images = [image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)]
     return described(images, model, force)[0]
 
 
@@ -147,11 +148,14 @@ def image(
     title = "array"
     if hasattr(source, "axes_manager"):
         metadata = source.metadata.as_dictionary()
-        title = metadata.get("General", {}).get("title") or "signal"
-        voltage = kilovolts(mapped({"metadata": metadata}, "beam_energy"))
         # HyperSpy lists x before y
-        axes = [{"scale": axis.scale, "units": axis.units} for axis in reversed(source.axes_manager.signal_axes)]
-        found = Found(np.asarray(source.data), axes, title, voltage, tags=SIGNAL_TAGS)
+        axes = [
+            {"name": str(getattr(axis, "name", "")), "scale": axis.scale, "units": axis.units, "navigate": False}
+            for axis in reversed(source.axes_manager.signal_axes)
+        ]
+        found = of_signal({"data": np.asarray(source.data), "axes": axes, "metadata": metadata})
+        title = metadata.get("General", {}).get("title") or "signal"
+        found.tags = SIGNAL_TAGS
     else:
         found = Found(np.asarray(source), [{}, {}], title)
     try:
@@ -161,11 +165,11 @@ def image(
         said, problem = stated_by(found)
         if problem is not None and pixel_size is None:
             raise problem
-        (pixels,) = frames(found)
+        (pixels,) = frames(found, grey)
         if isinstance(pixels, BadImage):
             raise pixels
     except BadImage as error:
         raise unreadable(title, error) from error
-    facts = {"format": "array"} | ({"unusable_pixel_size": str(problem)} if problem is not None else {})
+    facts = found.facts | {"format": "array"} | ({"unusable_pixel_size": str(problem)} if problem is not None else {})
     known = filled(given, said)
     return Image(path=Path(title), frame=None, title=title, pixels=pixels, facts=facts, stated=said, **known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -67,6 +68,8 @@ class Difference(NamedTuple):
 def check(given: Mapping[str, float | None]) -> None:
     """Raise PersistemError unless every number given is finite, and positive if it is not a defocus."""
     for name, value in given.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise PersistemError(Setting(name), f" = {value!r}: must be a number, in {QUANTITIES[name].unit}")
         if value is not None and not (math.isfinite(value) and (value > 0 or name == "defocus")):
             kind = "finite" if name == "defocus" else "positive, finite"
             unit = QUANTITIES[name].unit

@@ -48,7 +48,7 @@ def _hyperspy(file: Any) -> Iterator[Found]:
 
     for signal in Signals(file).read(lazy=True):
         if "data" in signal:
-            yield _found(signal)
+            yield of_signal(signal)
 
 
 def _velox(file: Any) -> Iterator[Found]:
@@ -66,7 +66,7 @@ def _velox(file: Any) -> Iterator[Found]:
     reader.read_file(file)
     for signal in reader.dictionaries:
         metadata = signal["original_metadata"]
-        found = _found(signal)
+        found = of_signal(signal)
         found.voltage = found.voltage or kilovolts(lookup(metadata, "Optics.AccelerationVoltage"))
         found.defocus = underfocus(lookup(metadata, "Optics.Defocus"))
         found.tags = {
@@ -84,9 +84,9 @@ def _velox(file: Any) -> Iterator[Found]:
         yield found
 
 
-def _found(signal: dict[str, Any]) -> Found:
+def of_signal(signal: dict[str, Any]) -> Found:
+    """What a signal in RosettaSciIO's form, ``data``, ``axes`` and ``metadata``, says of itself."""
     facts: dict[str, Any] = {}
-    kind = str(lookup(signal["metadata"], "Signal.signal_type") or "").lower()
     mode = str(mapped(signal, "acquisition_mode") or "").upper()
     if mode in ("TEM", "STEM"):
         facts["mode"] = mode
@@ -99,6 +99,6 @@ def _found(signal: dict[str, Any]) -> Found:
     title = str(search(signal["metadata"], "title") or "")
     tags = {"pixel_size": "the scale of its axes", "voltage": "beam_energy"}
     found = Found(signal["data"], signal["axes"], title, kilovolts(mapped(signal, "beam_energy")), None, facts, tags)
-    if "diffraction" in kind:
+    if "diffraction" in str(lookup(signal["metadata"], "Signal.signal_type") or "").lower():
         found.not_image = "a diffraction pattern (HyperSpy's signal type), not an image"
     return found

@@ -13,11 +13,11 @@ from typing import Any
 
 from persistem.reading.found import LENGTHS, NONE, Found, number, unit
 
-#: Names of the axes of an image: x, x axis, Prismatic's R_x, and those that HyperSpy gives to TIFF. py4DSTEM's Rx is
-#: not among them: it runs down the rows that py4DSTEM shows.
+#: Words in the names of an image's axes: x, x axis, scan_x, Prismatic's R_x, those that HyperSpy gives to TIFF.
+#: py4DSTEM's Rx is not among them: it runs down the rows that py4DSTEM shows.
 AXES = {
-    "x": re.compile(r"(r_)?x|x_?axis|width|columns?"),
-    "y": re.compile(r"(r_)?y|y_?axis|height|rows?"),
+    "x": {"x", "xaxis", "col", "cols", "column", "columns", "width", "horizontal"},
+    "y": {"y", "yaxis", "row", "rows", "height", "vertical"},
 }
 
 
@@ -62,12 +62,17 @@ def _order(axes: list[dict[str, Any]], backwards: bool) -> list[int]:
     rows first, or ``backwards`` in HyperSpy's files, which are stored in reverse.
     """
     order = list(range(len(axes)))[:: -1 if backwards else 1]
-    names = [re.sub(r"\W", "", str(axis.get("name", ""))).lower() for axis in axes]
-    x, y = ([k for k in order if AXES[axis].fullmatch(names[k])] for axis in "xy")
-    if len(x) == len(y) == 1:
+    words = [_words(str(axis.get("name", ""))) for axis in axes]
+    x, y = ([k for k in order if words[k] & AXES[axis]] for axis in "xy")
+    if len(x) == len(y) == 1 and x != y:
         return [k for k in order if k not in (x[0], y[0])] + [y[0], x[0]]
     units = [unit(axis.get("units")) for axis in axes]
     frames = [k for k in order if units[k] not in LENGTHS and units[k] not in NONE]
     if len(axes) == 3 and len(frames) == 1:
         return frames + [k for k in order if k not in frames]
     return order
+
+
+def _words(name: str) -> set[str]:
+    """The words of an axis's name, without a unit in brackets."""
+    return set(re.split(r"[^a-z]+", re.sub(r"(?<=\S)\s*[(\[{<].*", "", name).lower()))
