@@ -254,6 +254,57 @@ def test_partly_occupied_sites_are_refused(tmp_path, own):
     assert "Ga 0.4" in refused(unit_cell, Material(file=str(tmp_path / "occupancies.xyz")))
 
 
+WURTZITE = """data_GaN
+_cell_length_a 3.189
+_cell_length_b 3.189
+_cell_length_c 5.185
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 120
+{symmetry}
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Ga1 Ga 0.333333 0.666667 0.0 {gallium}
+N1 N 0.333333 0.666667 0.377 {nitrogen}
+"""
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "formula"),
+    [
+        ("_symmetry_Int_Tables_number 186", "Ga2N2"),
+        ("_space_group_name_H-M_alt 'P 63 m c'", "Ga2N2"),
+        ("_space_group_IT_number 1", "GaN"),
+        ("_space_group_name_Hall 'P 6c -2c'", ""),
+        ("_space_group_ssg_name 'P 63mc(00g)'", ""),
+        ("", ""),
+    ],
+)
+def test_a_cif_states_its_symmetry_or_is_refused(own, symmetry, formula):
+    text = WURTZITE.format(symmetry=symmetry, gallium=1, nitrogen=1)
+    if formula:
+        assert own(text, name="mine.cif").get_chemical_formula() == formula
+    else:
+        says = refused(own, text, name="mine.cif")
+        assert "data_GaN states no symmetry" in says and ("Hall symbol" in says) == ("Hall" in symmetry)
+
+
+def test_occupancies_that_a_cif_leaves_open_are_whole(own):
+    def says(gallium, nitrogen):
+        text = WURTZITE.format(symmetry="_space_group_IT_number 186", gallium=gallium, nitrogen=nitrogen)
+        return refused(own, text, name="mine.cif")
+
+    text = WURTZITE.format(symmetry="_space_group_IT_number 186", gallium="?", nitrogen=".")
+    assert own(text, name="mine.cif").get_chemical_formula() == "Ga2N2"
+    assert "partly occupied (N 0.3)" in says("?", 0.3)
+    assert "an occupancy of 'half'" in says(1, "half")
+
+
 def changed(**changes):
     atoms = GAN.copy()
     for name, value in changes.items():

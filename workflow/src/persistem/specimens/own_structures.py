@@ -26,8 +26,20 @@ if TYPE_CHECKING:
 DENSITIES = (0.05, 30.0)
 #: Shortest side of a cell and distance of two atoms (Å), H2 has 0.74; and how many cells away an atom may have moved.
 SHORTEST, NEAREST, FARTHEST = 1.5, 0.5, 1000.0
-#: What readers of ASE call occupancies.
+#: What files call the occupancies and the masses of atoms, in small letters.
 OCCUPANCIES = ("occupancy", "occupancies", "occ")
+MASSES = ("mass", "masses")
+#: The items of a CIF in which ASE finds the symmetry; without any of them it takes the sites for all atoms.
+SYMMETRY = (
+    "_space_group_symop_operation_xyz",
+    "_space_group_symop.operation_xyz",
+    "_symmetry_equiv_pos_as_xyz",
+    "_space_group_name_h-m_alt",
+    "_symmetry_space_group_name_h-m",
+    "_space_group_it_number",
+    "_space_group.it_number",
+    "_symmetry_int_tables_number",
+)
 
 
 def read_own(source: Path, types: dict[int, str] | None = None, frame: int | None = None) -> Atoms:
@@ -93,10 +105,11 @@ def check_structure(atoms: Atoms, source: Path) -> None:
 
 
 def _check_occupancies(atoms: Atoms, source: Path) -> None:
-    """Refuse sites that are partly occupied; a column of zeros is one that was not filled in."""
+    """Refuse sites that are partly occupied; zeros all through, ? and . (whole, in a CIF) are not filled in."""
     shares: dict[str, float] = {}
     for site in (atoms.info.get("occupancy") or {}).values():
-        shares |= {element: float(share) for element, share in site.items() if float(share) < 0.999}
+        known = {element: _number(source, share) for element, share in site.items() if share not in ("?", ".")}
+        shares |= {element: share for element, share in known.items() if share < 0.999}
     for name in OCCUPANCIES:
         listed = np.asarray(atoms.arrays.get(name, []), dtype=float).ravel()
         if listed.any() and len(listed) == len(atoms):
@@ -107,6 +120,13 @@ def _check_occupancies(atoms: Atoms, source: Path) -> None:
             f"{source}: sites are partly occupied ({listing}), but a specimen has whole atoms; make a larger cell"
             " without such sites"
         )
+
+
+def _number(source: Path, value: Any) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise PersistemError(f"{source}: an occupancy of {value!r}; allowed are numbers, ? and .") from error
 
 
 def _check_masses(atoms: Atoms, source: Path) -> None:
@@ -174,6 +194,8 @@ def _read_any(source: Path, types: dict[int, str] | None, frame: int | None) -> 
             known = filetype(str(source))
             if known.startswith("lammps"):
                 raise PersistemError(f"{source}: {known} has no elements; write a text dump or a data file instead")
+            if known == "cif":
+                _check_symmetry(source)
             frames = read(str(source), index=":", format=known, parallel=False, do_not_split_by_at_sign=True)
         if not frames:
             raise ValueError("no atoms")
@@ -186,6 +208,21 @@ def _read_any(source: Path, types: dict[int, str] | None, frame: int | None) -> 
     if types and foreign:
         raise PersistemError(f"{source}: it has {min(foreign)}, which is not in types: {types}")
     return atoms
+
+
+def _check_symmetry(source: Path) -> None:
+    """Refuse a CIF that does not state its symmetry in a way that ASE reads, as most of its atoms may be missing."""
+    from ase.io.cif import parse_cif
+    from ase.io.formats import open_with_compression
+
+    with open_with_compression(str(source), "rb") as file:
+        for block in parse_cif(file):
+            if block.has_structure() and all(block.get(item) is None for item in SYMMETRY):
+                hall = " besides a Hall symbol, which is not read" if any("hall" in item for item in block) else ""
+                raise PersistemError(
+                    f"{source}: data_{block.name} states no symmetry{hall}; add its symmetry operations, Hermann-Mauguin"
+                    " symbol or number (_space_group_IT_number), which is 1 if all atoms are listed"
+                )
 
 
 def _numbered(head: list[str]) -> str | None:
