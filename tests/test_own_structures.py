@@ -362,6 +362,28 @@ def test_isotopes_and_rounded_masses_are_those_of_their_element(own):
     assert not any(mass_fits(mass, element) for element, mass in others)
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "says"),
+    [
+        ("mass:R:1", (69.723, 14.007), ""),
+        ("mass:R:1", (14.0, 14.0), "an atom of Ga weighs 14"),
+        ("Masses:R:1", (69.723, 15.999), "an atom of N weighs 15.999"),
+        ("Occupancy:R:1", (1.0, 1.0), ""),
+        ("Occupancy:R:1", (1.0, 0.5), "partly occupied (N 0.5)"),
+        ("OCC:I:1", (1, 0), "partly occupied (N 0)"),
+        ("occ:S:1", ("full", "half"), "its column occ is not one number for each atom"),
+    ],
+)
+def test_masses_and_occupancies_count_whatever_their_column_is_called(own, column, values, says):
+    head, comment, *rows = xyz({"Ga": "Ga", "N": "N"}).splitlines()
+    rows = [f"{row} {values[0] if row.startswith('Ga') else values[1]}" for row in rows]
+    text = "\n".join([head, f"{comment}:{column}", *rows, ""])
+    if says:
+        assert says in refused(own, text, name="mine.xyz")
+    else:
+        assert is_gan(own(text, name="mine.xyz"))
+
+
 def test_several_frames_are_asked_which_and_the_choice_is_in_the_summary(tmp_path):
     other = changed(chemical_symbols=["Si"] * 8)
     write(tmp_path / "two.xyz", [GAN, other], format="extxyz")

@@ -110,9 +110,8 @@ def _check_occupancies(atoms: Atoms, source: Path) -> None:
     for site in (atoms.info.get("occupancy") or {}).values():
         known = {element: _number(source, share) for element, share in site.items() if share not in ("?", ".")}
         shares |= {element: share for element, share in known.items() if share < 0.999}
-    for name in OCCUPANCIES:
-        listed = np.asarray(atoms.arrays.get(name, []), dtype=float).ravel()
-        if listed.any() and len(listed) == len(atoms):
+    for listed in _columns(atoms, OCCUPANCIES, source):
+        if listed.any():
             shares |= {atoms[int(k)].symbol: float(listed[k]) for k in np.flatnonzero(listed < 0.999)}
     if shares:
         listing = ", ".join(f"{element} {share:g}" for element, share in sorted(shares.items()))
@@ -130,11 +129,21 @@ def _number(source: Path, value: Any) -> float:
 
 
 def _check_masses(atoms: Atoms, source: Path) -> None:
-    if "masses" not in atoms.arrays:
-        return
-    for symbol, mass in sorted(set(zip(atoms.get_chemical_symbols(), atoms.get_masses().tolist(), strict=True))):
-        if not lammps_files.mass_fits(mass, symbol):
-            raise PersistemError(f"{source}: an atom of {symbol} weighs {mass:g}, which is not {symbol}")
+    for masses in _columns(atoms, MASSES, source):
+        for symbol, mass in sorted(set(zip(atoms.get_chemical_symbols(), masses.tolist(), strict=True))):
+            if not lammps_files.mass_fits(mass, symbol):
+                raise PersistemError(f"{source}: an atom of {symbol} weighs {mass:g}, which is not {symbol}")
+
+
+def _columns(atoms: Atoms, names: tuple[str, ...], source: Path) -> list[NDArray[np.float64]]:
+    """The columns (atoms,) of a file that have one of the names, in capitals or not."""
+    found = []
+    for name, column in atoms.arrays.items():
+        if name.casefold() in names:
+            if column.ndim != 1 or column.dtype.kind not in "biuf":
+                raise PersistemError(f"{source}: its column {name} is not one number for each atom")
+            found.append(column.astype(float))
+    return found
 
 
 def _check_positions(atoms: Atoms, source: Path) -> None:
@@ -220,8 +229,8 @@ def _check_symmetry(source: Path) -> None:
             if block.has_structure() and all(block.get(item) is None for item in SYMMETRY):
                 hall = " besides a Hall symbol, which is not read" if any("hall" in item for item in block) else ""
                 raise PersistemError(
-                    f"{source}: data_{block.name} states no symmetry{hall}; add its symmetry operations, Hermann-Mauguin"
-                    " symbol or number (_space_group_IT_number), which is 1 if all atoms are listed"
+                    f"{source}: data_{block.name} states no symmetry{hall}; add its symmetry operations,"
+                    " Hermann-Mauguin symbol or number (_space_group_IT_number), which is 1 if all atoms are listed"
                 )
 
 
