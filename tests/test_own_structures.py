@@ -126,8 +126,20 @@ def test_columns_that_say_the_style_are_read_without_a_hint(own):
 def test_columns_that_could_be_two_styles_are_asked_for(own):
     says = refused(own, data(hint="", line={"Ga": "1 1", "N": "2 2"}.get), TYPES)
     assert "'Atoms # charge'" in says and "molecular" in says
-    assert "sphere" in refused(own, data(hint="# sphere"), TYPES)
+    assert "'spin'" in refused(own, data(hint="# spin"), TYPES)
     assert "5 columns" in refused(own, data(hint="# full"), TYPES)
+
+
+def test_styles_that_give_a_type_no_atom_are_doubted(own):
+    spheres = {"Ga": "1 1 1", "N": "2 1 1"}.get  # type, diameter, density
+    says = refused(own, data(hint="", line=spheres), TYPES)
+    assert "'Atoms # sphere'" in says and "full" not in says
+    assert is_gan(own(data(hint="# sphere", line=spheres), TYPES))
+    charges = {"Ga": "1 1", "N": "2 1"}.get
+    assert "all have by charge" in refused(own, data(hint="# molecular", line=charges), TYPES)
+    assert is_gan(own(data(hint="# charge", line=charges).replace("2 atom types", "3 atom types"), TYPES))
+    flags = "".join(f"{row} 0 0 1\n" for row in data(hint="").split("Atoms \n\n")[1].splitlines())
+    assert is_gan(own(data(hint="").split("Atoms \n\n")[0] + "Atoms \n\n" + flags, TYPES))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Column of the type and of x in each atom style (docs.lammps.org/read_data.html); image flags may follow z.
+#: Without a hint only the first six are taken; the others are those that they could be mistaken for.
 STYLES = {
     "atomic": (1, 2),
     "charge": (1, 3),
@@ -32,7 +33,19 @@ STYLES = {
     "angle": (2, 3),
     "molecular": (2, 3),
     "full": (2, 4),
+    "sphere": (1, 4),
+    "ellipsoid": (1, 4),
+    "peri": (1, 4),
+    "body": (1, 4),
+    "edpd": (1, 4),
+    "electron": (1, 5),
+    "template": (1, 5),
+    "line": (2, 5),
+    "tri": (2, 5),
+    "bpm/sphere": (2, 5),
 }
+USUAL = set(list(STYLES.values())[:6])
+WHOLE = re.compile(r"[-+]?\d+")
 #: The units of LAMMPS whose lengths are Å and whose masses are g/mol.
 UNITS = ("metal", "real")
 #: What a dump's columns of positions are called: as they are, unwrapped, and both in units of the cell.
@@ -173,7 +186,8 @@ def _read_data(path: Path) -> Frame:
     atoms = _in_header(header, "atoms")
     if len(rows) != atoms:
         raise ValueError(f"{len(rows)} atoms instead of {atoms}")
-    known = {str(k + 1) for k in range(_in_header(header, "atom types"))} | set(labels.values())
+    known = {str(k + 1): str(k + 1) for k in range(_in_header(header, "atom types"))}
+    known |= {label: number for number, label in labels.items()}
     of_type, of_x = _columns(path, style.split()[0] if style else "", rows, known)
     table = np.array([[fields[k] for k in (0, of_type, of_x, of_x + 1, of_x + 2)] for fields in rows])
     table = table[np.argsort(table[:, 0].astype(int))]
@@ -207,31 +221,51 @@ def _data_cell(path: Path, header: str) -> NDArray[np.float64]:
     return np.array([[x, 0, 0], [xy, y, 0], [xz, yz, z]])
 
 
-def _columns(path: Path, style: str, rows: list[list[str]], known: set[str]) -> tuple[int, int]:
-    """Where a data file has type and x: by the style after ``Atoms #``, else by what the columns can be."""
+def _columns(path: Path, style: str, rows: list[list[str]], known: dict[str, str]) -> tuple[int, int]:
+    """Where a data file has type and x: by the style after ``Atoms #``, else by what the columns can be.
+
+    ``known`` are the numbers of the types by what atoms may call them. Columns in which each type has an atom are
+    preferred.
+    """
     widths = {len(fields) for fields in rows}
     if style and style not in STYLES:
         raise PersistemError(f"{path}: atom style {style!r}; allowed are {', '.join(STYLES)}")
     if len(widths) != 1:
         raise ValueError(f"lines of {' and '.join(map(str, sorted(widths)))} columns in the section Atoms")
     width = widths.pop()
-    fitting: dict[tuple[int, int], list[str]] = {}
-    for name, (of_type, of_x) in STYLES.items():
-        flags = width - of_x - 3
-        if flags not in (0, 3) or (style and name != style):
-            continue
-        whole = all(re.fullmatch(r"[-+]?\d+", flag) for fields in rows for flag in fields[width - flags :])
-        if whole and all(fields[of_type] in known for fields in rows):
-            fitting.setdefault((of_type, of_x), []).append(name)
-    if len(fitting) == 1:
-        return next(iter(fitting))
+    table = np.array(rows)
+    fitting = {columns for columns in STYLES.values() if _can_be(table, columns, known)}
+    full = {at for at in fitting if {known[kind] for kind in table[:, at[0]]} == set(known.values())}
+    could = [name for name, columns in STYLES.items() if columns in (full or fitting or STYLES.values())]
     if style:
-        raise PersistemError(f"{path}: the {width} columns of the section Atoms are not those of atom style {style!r}")
-    could = [name for names in fitting.values() for name in names] or list(STYLES)
+        if STYLES[style] not in fitting:
+            raise PersistemError(
+                f"{path}: the {width} columns of the section Atoms are not those of atom style {style!r}"
+            )
+        if full and STYLES[style] not in full:
+            raise PersistemError(
+                f"{path}: by 'Atoms # {style}' some atom types have no atoms, but all have by {', '.join(could)};"
+                " correct the style, or the atom types in the header"
+            )
+        return STYLES[style]
+    # flags of images are whole numbers, positions hardly ever
+    likely = {at for at in full or fitting if not _whole(table[:, at[1] : at[1] + 3])} or full or fitting
+    if len(likely) == 1 and likely <= USUAL:
+        return likely.pop()
     raise PersistemError(
         f"{path}: its {width} columns do not tell the atom style; change the line 'Atoms' to, for example,"
         f" 'Atoms # {could[0]}' (allowed: {', '.join(could)})"
     )
+
+
+def _can_be(table: NDArray[np.str_], columns: tuple[int, int], known: dict[str, str]) -> bool:
+    of_type, of_x = columns
+    flags = table.shape[1] - of_x - 3
+    return flags in (0, 3) and _whole(table[:, of_x + 3 :]) and set(table[:, of_type].tolist()) <= set(known)
+
+
+def _whole(table: NDArray[np.str_]) -> bool:
+    return all(WHOLE.fullmatch(value) for value in table.ravel().tolist())
 
 
 def _read_dump(path: Path, frame: int | None) -> Frame:
