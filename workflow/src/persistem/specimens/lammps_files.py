@@ -111,11 +111,12 @@ def kind_of(path: Path) -> str:
 
 
 def has_elements(path: Path) -> bool:
-    """Whether a file of LAMMPS names elements, by its first lines: type labels, or a column for them."""
+    """Whether a file of LAMMPS names elements, by its first lines: type labels, or a column of names, not numbers."""
     with open_text(path) as file:
         for line in itertools.islice(file, 10_000):
             if line.startswith("ITEM: ATOMS"):
-                return not {"element", "typelabel"}.isdisjoint(line.split())
+                columns = dict(zip(line.split()[2:], next(file, "").split(), strict=False))
+                return not columns.get("element", columns.get("typelabel", "1")).isdigit()
             section = SECTION.match(line)
             if section and section[1] in ("Atom Type Labels", "Atoms"):
                 return section[1] != "Atoms"
@@ -191,7 +192,7 @@ def _read_data(path: Path) -> Frame:
     of_type, of_x = _columns(path, style.split()[0] if style else "", rows, known)
     table = np.array([[fields[k] for k in (0, of_type, of_x, of_x + 1, of_x + 2)] for fields in rows])
     table = table[np.argsort(table[:, 0].astype(int))]
-    if len(np.unique(table[:, 0])) < atoms:
+    if len(np.unique(table[:, 0].astype(int))) < atoms:
         raise ValueError("two atoms have one number")
     return Frame(table[:, 1], None, table[:, 2:].astype(float), _data_cell(path, header), labels, masses)
 
@@ -307,12 +308,15 @@ def _dump_frame(path: Path, items: dict[str, list[str]]) -> Frame:
         raise ValueError(f"{len(rows)} atoms instead of {atoms}, or lines of other columns than {' '.join(names)}")
     table = dict(zip(names, np.array(rows).T, strict=True))
     if "id" in table:
-        order = np.argsort(table["id"].astype(int))
+        order = np.argsort(numbers := table["id"].astype(int))
+        if len(np.unique(numbers)) < atoms:
+            raise ValueError("two atoms have one number")
         table = {name: column[order] for name, column in table.items()}
     called = next((columns for columns in POSITIONS if set(columns) <= set(names)), None)
     if called is None:
         raise PersistemError(f"{path}: this dump has no positions (columns x y z); it has {' '.join(names)}")
     positions = np.stack([table[column].astype(float) for column in called], axis=1)
+    _check_boundaries(path, head["BOX"])
     cell = _dump_cell(head["BOX"], items[head["BOX"]])
     if "s" in called[0]:
         positions = positions @ cell
@@ -322,6 +326,15 @@ def _dump_frame(path: Path, items: dict[str, list[str]]) -> Frame:
         raise PersistemError(f"{path}: this dump has neither types nor elements; it has {' '.join(names)}")
     mass = table["mass"].astype(float) if "mass" in table else None
     return Frame(kinds, labelled, positions, cell, {}, {}, mass)
+
+
+def _check_boundaries(path: Path, head: str) -> None:
+    """Refuse a cell that is open or shrinks to its atoms; a slab may end at a fixed cell along z, the beam."""
+    kinds = re.findall(r"\b[pfsm]{2}\b", head)
+    if kinds and not (kinds[:2] == ["pp", "pp"] and kinds[2] in ("pp", "ff")):
+        raise PersistemError(
+            f"{path}: its boundaries are {' '.join(kinds)}, but specimens are periodic; allowed are pp, and ff along z"
+        )
 
 
 def _dump_cell(head: str, lines: list[str]) -> NDArray[np.float64]:
