@@ -155,6 +155,7 @@ def test_styles_that_give_a_type_no_atom_are_doubted(own):
         (dump("id type C x y z"), TYPES),
         (dump("id type mass x y z"), TYPES),
         (dump(before="ITEM: UNITS\nmetal\nITEM: TIME\n0.5\n"), TYPES),
+        (dump(box="pp pp ff\n0 4.5\n0 4.5\n0 4.5"), TYPES),
         (dump(box="xy xz yz pp pp pp\n0 4.5 0\n0 4.5 0\n0 4.5 0"), TYPES),
         (dump(box="abc origin pp pp pp\n4.5 0 0 0\n0 4.5 0 0\n0 0 4.5 0"), TYPES),
     ],
@@ -204,6 +205,9 @@ def test_dumps_of_several_frames_are_asked_which(own):
         (dump(rows=["1 1 0 0 0"]), TYPES, "1 atoms instead of 8"),
         (dump().replace("ITEM: BOX", "ITEM: BAG"), TYPES, "no cell"),
         (dump().replace("8 2", "8 x"), TYPES, "calls a type x"),
+        (dump().replace("\n8 2", "\n1 2"), TYPES, "two atoms have one number"),
+        (dump(box="ff ff ss\n0 4.5\n0 4.5\n0 4.5"), TYPES, "its boundaries are ff ff ss"),
+        (dump(box="pp pp sm\n0 4.5\n0 4.5\n0 4.5"), TYPES, "its boundaries are pp pp sm"),
     ],
 )
 def test_files_of_lammps_that_say_too_little_or_contradict_are_refused(own, text, types, says):
@@ -348,6 +352,43 @@ def test_atoms_that_overlap_through_the_periodic_cell_are_seen(tmp_path):
     atoms = Atoms("Si3", [[0.1, 2, 2], [5.3, 2, 2], [2.5, 2, 2]], cell=[[5.4, 0, 0], [2.7, 4.0, 0], [0, 0, 4.0]])
     write(tmp_path / "mine.xyz", atoms, format="extxyz")
     assert "atoms 1 and 2 are 0.2 Å apart" in refused(read_own, tmp_path / "mine.xyz")
+
+
+def test_a_poscar_without_symbols_takes_its_elements_from_types(tmp_path, own):
+    ordered = GAN[np.argsort(-GAN.numbers, kind="stable")]
+    write(tmp_path / "POSCAR", ordered, format="vasp", direct=True)
+    lines = (tmp_path / "POSCAR").read_text().splitlines()
+    assert lines[5].split() == ["Ga", "N"]
+
+    def poscar(comment, symbols=()):
+        return "\n".join([comment, *lines[1:5], *symbols, *lines[6:], ""])
+
+    for text, types in (
+        (poscar("generated In Ga furnace"), TYPES),
+        (poscar("Ga N"), None),
+        (poscar("Ga N"), TYPES),
+        (poscar("generated In Ga furnace", [lines[5]]), None),
+    ):
+        assert list(own(text, types, name="POSCAR").symbols) == list(ordered.symbols)
+        assert needs_types(tmp_path / "POSCAR") == ("In" in text and types is not None)
+    assert "no line of symbols" in refused(own, poscar("generated In Ga furnace"), name="POSCAR")
+    assert "says N Ga, but types" in refused(own, poscar("N Ga"), TYPES, name="POSCAR")
+    assert "atom type 2 has no element" in refused(own, poscar("mine"), {1: "Ga"}, name="POSCAR")
+
+
+def test_cells_that_are_open_across_the_beam_are_refused(tmp_path, own):
+    for pbc, says in {(0, 0, 0): "pbc = F F F", (1, 0, 1): "pbc = T F T", (1, 1, 0): "", (1, 1, 1): ""}.items():
+        write(tmp_path / "mine.xyz", changed(pbc=pbc), format="extxyz")
+        if says:
+            assert says in refused(read_own, tmp_path / "mine.xyz")
+        else:
+            assert is_gan(read_own(tmp_path / "mine.xyz"))
+
+
+def test_a_column_of_elements_that_holds_numbers_names_none(tmp_path):
+    for text, asked in ((dump("id element x y z"), False), (dump("id type x y z").replace("type", "element"), True)):
+        (tmp_path / "a.dump").write_text(text)
+        assert needs_types(tmp_path / "a.dump") == asked
 
 
 def test_dense_and_light_matter_is_read(tmp_path):

@@ -78,7 +78,8 @@ def needs_types(source: Path) -> bool:
     """Whether a file numbers its atoms, by its first lines, so that their elements have to be given."""
     if lammps_files.kind_of(source):
         return not lammps_files.has_elements(source)
-    return _numbered(lammps_files.head_of(source)) is not None
+    head = lammps_files.head_of(source)
+    return _numbered(head) is not None or (_without_symbols(head) and not _named_by_comment(head))
 
 
 def check_structure(atoms: Atoms, source: Path) -> None:
@@ -102,6 +103,12 @@ def check_structure(atoms: Atoms, source: Path) -> None:
             f" {DENSITIES[0]:g} to {DENSITIES[1]:g}, so the cell or its unit is wrong (Å are expected)"
         )
     _check_positions(atoms, source)
+    if not atoms.pbc[:2].all():
+        pbc = " ".join("FT"[int(along)] for along in atoms.pbc)
+        raise PersistemError(
+            f"{source}: it is not periodic along x and y (pbc = {pbc}), but specimens are;"
+            " if its cell does repeat, say so in the file, else make one that does"
+        )
 
 
 def _check_occupancies(atoms: Atoms, source: Path) -> None:
@@ -193,7 +200,8 @@ def _read_any(source: Path, types: dict[int, str] | None, frame: int | None) -> 
     from ase.io import read
     from ase.io.formats import filetype
 
-    numbered = _numbered(lammps_files.head_of(source))
+    head = lammps_files.head_of(source)
+    numbered = _numbered(head)
     if numbered is not None and not types:
         raise PersistemError(f"{source}: its atoms are numbers; give their elements, e.g. types: {{1: Ga, 2: N}}")
     try:
@@ -205,7 +213,11 @@ def _read_any(source: Path, types: dict[int, str] | None, frame: int | None) -> 
                 raise PersistemError(f"{source}: {known} has no elements; write a text dump or a data file instead")
             if known == "cif":
                 _check_symmetry(source)
-            frames = read(str(source), index=":", format=known, parallel=False, do_not_split_by_at_sign=True)
+            if known == "vasp" and _without_symbols(head):
+                named = _with_symbols(source, head, types)
+                frames = read(named, index=":", format="vasp", parallel=False)
+            else:
+                frames = read(str(source), index=":", format=known, parallel=False, do_not_split_by_at_sign=True)
         if not frames:
             raise ValueError("no atoms")
     except (PersistemError, MemoryError):
@@ -217,6 +229,40 @@ def _read_any(source: Path, types: dict[int, str] | None, frame: int | None) -> 
     if types and foreign:
         raise PersistemError(f"{source}: it has {min(foreign)}, which is not in types: {types}")
     return atoms
+
+
+def _without_symbols(head: list[str]) -> bool:
+    """Whether a file is a POSCAR of VASP 4: below the cell are the numbers of atoms, and no symbols."""
+    number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?")
+    rows = [line.split() for line in head[1:6]]
+    numbers = len(rows) == 5 and all(row and all(map(number.fullmatch, row[:3])) for row in rows)
+    return numbers and all(len(row) >= 3 for row in rows[1:4]) and rows[4][0].isdigit()
+
+
+def _named_by_comment(head: list[str]) -> list[str]:
+    """The elements of a POSCAR of VASP 4 by its first line, if that has one for each number and nothing else."""
+    from ase.data import atomic_numbers
+
+    words, counts = head[0].split(), head[5].split("!")[0].split()
+    return words if len(words) == len(counts) and all(atomic_numbers.get(word) for word in words) else []
+
+
+def _with_symbols(source: Path, head: list[str], types: dict[int, str] | None) -> Any:
+    """A POSCAR of VASP 4 with the line of symbols that it lacks: a stream that ASE reads."""
+    symbols = _named_by_comment(head)
+    if types:
+        counts = range(1, len(head[5].split("!")[0].split()) + 1)
+        if missing := [kind for kind in counts if kind not in types]:
+            raise PersistemError(f"{source}: atom type {missing[0]} has no element in types: {types}")
+        listed = [types[kind] for kind in counts]
+        if symbols and symbols != listed:
+            raise PersistemError(f"{source}: its first line says {' '.join(symbols)}, but types: {types}")
+        symbols = listed
+    if not symbols:
+        raise PersistemError(f"{source}: it has no line of symbols; give its elements, e.g. types: {{1: Ga, 2: N}}")
+    with lammps_files.open_text(source) as file:
+        lines = file.readlines()
+    return io.StringIO("".join([*lines[:5], " ".join(symbols) + "\n", *lines[5:]]))
 
 
 def _check_symmetry(source: Path) -> None:
