@@ -133,9 +133,10 @@ def test_columns_that_could_be_two_styles_are_asked_for(own):
 def test_styles_that_give_a_type_no_atom_are_doubted(own):
     spheres = {"Ga": "1 1 1", "N": "2 1 1"}.get  # type, diameter, density
     says = refused(own, data(hint="", line=spheres), TYPES)
-    assert "'Atoms # sphere'" in says and "full" not in says
+    assert "full, sphere" in says and "charge" not in says
     assert is_gan(own(data(hint="# sphere", line=spheres), TYPES))
     charges = {"Ga": "1 1", "N": "2 1"}.get
+    assert "charge, bond" in refused(own, data(hint="", line=charges), TYPES)
     assert "all have by charge" in refused(own, data(hint="# molecular", line=charges), TYPES)
     assert is_gan(own(data(hint="# charge", line=charges).replace("2 atom types", "3 atom types"), TYPES))
     flags = "".join(f"{row} 0 0 1\n" for row in data(hint="").split("Atoms \n\n")[1].splitlines())

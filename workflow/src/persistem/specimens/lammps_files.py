@@ -225,8 +225,8 @@ def _data_cell(path: Path, header: str) -> NDArray[np.float64]:
 def _columns(path: Path, style: str, rows: list[list[str]], known: dict[str, str]) -> tuple[int, int]:
     """Where a data file has type and x: by the style after ``Atoms #``, else by what the columns can be.
 
-    ``known`` are the numbers of the types by what atoms may call them. Columns in which each type has an atom are
-    preferred.
+    ``known`` are the numbers of the types by what atoms may call them. Columns of unusual styles count if each type
+    has an atom by them.
     """
     widths = {len(fields) for fields in rows}
     if style and style not in STYLES:
@@ -237,7 +237,6 @@ def _columns(path: Path, style: str, rows: list[list[str]], known: dict[str, str
     table = np.array(rows)
     fitting = {columns for columns in STYLES.values() if _can_be(table, columns, known)}
     full = {at for at in fitting if {known[kind] for kind in table[:, at[0]]} == set(known.values())}
-    could = [name for name, columns in STYLES.items() if columns in (full or fitting or STYLES.values())]
     if style:
         if STYLES[style] not in fitting:
             raise PersistemError(
@@ -245,18 +244,24 @@ def _columns(path: Path, style: str, rows: list[list[str]], known: dict[str, str
             )
         if full and STYLES[style] not in full:
             raise PersistemError(
-                f"{path}: by 'Atoms # {style}' some atom types have no atoms, but all have by {', '.join(could)};"
+                f"{path}: by 'Atoms # {style}' some atom types have no atoms, but all have by {_names(full)};"
                 " correct the style, or the atom types in the header"
             )
         return STYLES[style]
+    could = (fitting & USUAL) | full
     # flags of images are whole numbers, positions hardly ever
-    likely = {at for at in full or fitting if not _whole(table[:, at[1] : at[1] + 3])} or full or fitting
-    if len(likely) == 1 and likely <= USUAL:
-        return likely.pop()
+    could = {at for at in could if not _whole(table[:, at[1] : at[1] + 3])} or could
+    if len(could) == 1 and could <= USUAL:
+        return could.pop()
+    names = _names(could or set(STYLES.values()))
     raise PersistemError(
         f"{path}: its {width} columns do not tell the atom style; change the line 'Atoms' to, for example,"
-        f" 'Atoms # {could[0]}' (allowed: {', '.join(could)})"
+        f" 'Atoms # {names.split(', ')[0]}' (allowed: {names})"
     )
+
+
+def _names(columns: set[tuple[int, int]]) -> str:
+    return ", ".join(name for name, at in STYLES.items() if at in columns)
 
 
 def _can_be(table: NDArray[np.str_], columns: tuple[int, int], known: dict[str, str]) -> bool:
