@@ -126,8 +126,21 @@ def test_columns_that_say_the_style_are_read_without_a_hint(own):
 def test_columns_that_could_be_two_styles_are_asked_for(own):
     says = refused(own, data(hint="", line={"Ga": "1 1", "N": "2 2"}.get), TYPES)
     assert "'Atoms # charge'" in says and "molecular" in says
-    assert "sphere" in refused(own, data(hint="# sphere"), TYPES)
+    assert "'spin'" in refused(own, data(hint="# spin"), TYPES)
     assert "5 columns" in refused(own, data(hint="# full"), TYPES)
+
+
+def test_styles_that_give_a_type_no_atom_are_doubted(own):
+    spheres = {"Ga": "1 1 1", "N": "2 1 1"}.get  # type, diameter, density
+    says = refused(own, data(hint="", line=spheres), TYPES)
+    assert "full, sphere" in says and "charge" not in says
+    assert is_gan(own(data(hint="# sphere", line=spheres), TYPES))
+    charges = {"Ga": "1 1", "N": "2 1"}.get
+    assert "charge, bond" in refused(own, data(hint="", line=charges), TYPES)
+    assert "all have by charge" in refused(own, data(hint="# molecular", line=charges), TYPES)
+    assert is_gan(own(data(hint="# charge", line=charges).replace("2 atom types", "3 atom types"), TYPES))
+    flags = "".join(f"{row} 0 0 1\n" for row in data(hint="").split("Atoms \n\n")[1].splitlines())
+    assert is_gan(own(data(hint="").split("Atoms \n\n")[0] + "Atoms \n\n" + flags, TYPES))
 
 
 @pytest.mark.parametrize(
@@ -143,6 +156,7 @@ def test_columns_that_could_be_two_styles_are_asked_for(own):
         (dump("id type C x y z"), TYPES),
         (dump("id type mass x y z"), TYPES),
         (dump(before="ITEM: UNITS\nmetal\nITEM: TIME\n0.5\n"), TYPES),
+        (dump(box="pp pp ff\n0 4.5\n0 4.5\n0 4.5"), TYPES),
         (dump(box="xy xz yz pp pp pp\n0 4.5 0\n0 4.5 0\n0 4.5 0"), TYPES),
         (dump(box="abc origin pp pp pp\n4.5 0 0 0\n0 4.5 0 0\n0 0 4.5 0"), TYPES),
     ],
@@ -192,6 +206,9 @@ def test_dumps_of_several_frames_are_asked_which(own):
         (dump(rows=["1 1 0 0 0"]), TYPES, "1 atoms instead of 8"),
         (dump().replace("ITEM: BOX", "ITEM: BAG"), TYPES, "no cell"),
         (dump().replace("8 2", "8 x"), TYPES, "calls a type x"),
+        (dump().replace("\n8 2", "\n1 2"), TYPES, "two atoms have one number"),
+        (dump(box="ff ff ss\n0 4.5\n0 4.5\n0 4.5"), TYPES, "its boundaries are ff ff ss"),
+        (dump(box="pp pp sm\n0 4.5\n0 4.5\n0 4.5"), TYPES, "its boundaries are pp pp sm"),
     ],
 )
 def test_files_of_lammps_that_say_too_little_or_contradict_are_refused(own, text, types, says):
@@ -254,6 +271,57 @@ def test_partly_occupied_sites_are_refused(tmp_path, own):
     assert "Ga 0.4" in refused(unit_cell, Material(file=str(tmp_path / "occupancies.xyz")))
 
 
+WURTZITE = """data_GaN
+_cell_length_a 3.189
+_cell_length_b 3.189
+_cell_length_c 5.185
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 120
+{symmetry}
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Ga1 Ga 0.333333 0.666667 0.0 {gallium}
+N1 N 0.333333 0.666667 0.377 {nitrogen}
+"""
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "formula"),
+    [
+        ("_symmetry_Int_Tables_number 186", "Ga2N2"),
+        ("_space_group_name_H-M_alt 'P 63 m c'", "Ga2N2"),
+        ("_space_group_IT_number 1", "GaN"),
+        ("_space_group_name_Hall 'P 6c -2c'", ""),
+        ("_space_group_ssg_name 'P 63mc(00g)'", ""),
+        ("", ""),
+    ],
+)
+def test_a_cif_states_its_symmetry_or_is_refused(own, symmetry, formula):
+    text = WURTZITE.format(symmetry=symmetry, gallium=1, nitrogen=1)
+    if formula:
+        assert own(text, name="mine.cif").get_chemical_formula() == formula
+    else:
+        says = refused(own, text, name="mine.cif")
+        assert "data_GaN states no symmetry" in says and ("Hall symbol" in says) == ("Hall" in symmetry)
+
+
+def test_occupancies_that_a_cif_leaves_open_are_whole(own):
+    def says(gallium, nitrogen):
+        text = WURTZITE.format(symmetry="_space_group_IT_number 186", gallium=gallium, nitrogen=nitrogen)
+        return refused(own, text, name="mine.cif")
+
+    text = WURTZITE.format(symmetry="_space_group_IT_number 186", gallium="?", nitrogen=".")
+    assert own(text, name="mine.cif").get_chemical_formula() == "Ga2N2"
+    assert "partly occupied (N 0.3)" in says("?", 0.3)
+    assert "an occupancy of 'half'" in says(1, "half")
+
+
 def changed(**changes):
     atoms = GAN.copy()
     for name, value in changes.items():
@@ -287,6 +355,43 @@ def test_atoms_that_overlap_through_the_periodic_cell_are_seen(tmp_path):
     assert "atoms 1 and 2 are 0.2 Å apart" in refused(read_own, tmp_path / "mine.xyz")
 
 
+def test_a_poscar_without_symbols_takes_its_elements_from_types(tmp_path, own):
+    ordered = GAN[np.argsort(-GAN.numbers, kind="stable")]
+    write(tmp_path / "POSCAR", ordered, format="vasp", direct=True)
+    lines = (tmp_path / "POSCAR").read_text().splitlines()
+    assert lines[5].split() == ["Ga", "N"]
+
+    def poscar(comment, symbols=()):
+        return "\n".join([comment, *lines[1:5], *symbols, *lines[6:], ""])
+
+    for text, types in (
+        (poscar("generated In Ga furnace"), TYPES),
+        (poscar("Ga N"), None),
+        (poscar("Ga N"), TYPES),
+        (poscar("generated In Ga furnace", [lines[5]]), None),
+    ):
+        assert list(own(text, types, name="POSCAR").symbols) == list(ordered.symbols)
+        assert needs_types(tmp_path / "POSCAR") == ("In" in text and types is not None)
+    assert "no line of symbols" in refused(own, poscar("generated In Ga furnace"), name="POSCAR")
+    assert "says N Ga, but types" in refused(own, poscar("N Ga"), TYPES, name="POSCAR")
+    assert "atom type 2 has no element" in refused(own, poscar("mine"), {1: "Ga"}, name="POSCAR")
+
+
+def test_cells_that_are_open_across_the_beam_are_refused(tmp_path, own):
+    for pbc, says in {(0, 0, 0): "pbc = F F F", (1, 0, 1): "pbc = T F T", (1, 1, 0): "", (1, 1, 1): ""}.items():
+        write(tmp_path / "mine.xyz", changed(pbc=pbc), format="extxyz")
+        if says:
+            assert says in refused(read_own, tmp_path / "mine.xyz")
+        else:
+            assert is_gan(read_own(tmp_path / "mine.xyz"))
+
+
+def test_a_column_of_elements_that_holds_numbers_names_none(tmp_path):
+    for text, asked in ((dump("id element x y z"), False), (dump("id type x y z").replace("type", "element"), True)):
+        (tmp_path / "a.dump").write_text(text)
+        assert needs_types(tmp_path / "a.dump") == asked
+
+
 def test_dense_and_light_matter_is_read(tmp_path):
     for atoms in (bulk("Os", a=2.735, c=4.319), bulk("C", "diamond", a=3.567), bulk("Li", a=3.51)):
         write(tmp_path / "mine.xyz", atoms, format="extxyz")
@@ -309,6 +414,28 @@ def test_isotopes_and_rounded_masses_are_those_of_their_element(own):
     assert all(mass_fits(mass, element) for element, mass in fitting)
     others = [("Ga", 14.007), ("Zn", 69.723), ("Co", 58.6934), ("C", 1.0), ("N", 15.999), ("H", 12.011)]
     assert not any(mass_fits(mass, element) for element, mass in others)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "says"),
+    [
+        ("mass:R:1", (69.723, 14.007), ""),
+        ("mass:R:1", (14.0, 14.0), "an atom of Ga weighs 14"),
+        ("Masses:R:1", (69.723, 15.999), "an atom of N weighs 15.999"),
+        ("Occupancy:R:1", (1.0, 1.0), ""),
+        ("Occupancy:R:1", (1.0, 0.5), "partly occupied (N 0.5)"),
+        ("OCC:I:1", (1, 0), "partly occupied (N 0)"),
+        ("occ:S:1", ("full", "half"), "its column occ is not one number for each atom"),
+    ],
+)
+def test_masses_and_occupancies_count_whatever_their_column_is_called(own, column, values, says):
+    head, comment, *rows = xyz({"Ga": "Ga", "N": "N"}).splitlines()
+    rows = [f"{row} {values[0] if row.startswith('Ga') else values[1]}" for row in rows]
+    text = "\n".join([head, f"{comment}:{column}", *rows, ""])
+    if says:
+        assert says in refused(own, text, name="mine.xyz")
+    else:
+        assert is_gan(own(text, name="mine.xyz"))
 
 
 def test_several_frames_are_asked_which_and_the_choice_is_in_the_summary(tmp_path):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Column of the type and of x in each atom style (docs.lammps.org/read_data.html); image flags may follow z.
+#: Without a hint only the first six are taken; the others are those that they could be mistaken for.
 STYLES = {
     "atomic": (1, 2),
     "charge": (1, 3),
@@ -32,7 +33,19 @@ STYLES = {
     "angle": (2, 3),
     "molecular": (2, 3),
     "full": (2, 4),
+    "sphere": (1, 4),
+    "ellipsoid": (1, 4),
+    "peri": (1, 4),
+    "body": (1, 4),
+    "edpd": (1, 4),
+    "electron": (1, 5),
+    "template": (1, 5),
+    "line": (2, 5),
+    "tri": (2, 5),
+    "bpm/sphere": (2, 5),
 }
+USUAL = set(list(STYLES.values())[:6])
+WHOLE = re.compile(r"[-+]?\d+")
 #: The units of LAMMPS whose lengths are Å and whose masses are g/mol.
 UNITS = ("metal", "real")
 #: What a dump's columns of positions are called: as they are, unwrapped, and both in units of the cell.
@@ -98,11 +111,12 @@ def kind_of(path: Path) -> str:
 
 
 def has_elements(path: Path) -> bool:
-    """Whether a file of LAMMPS names elements, by its first lines: type labels, or a column for them."""
+    """Whether a file of LAMMPS names elements, by its first lines: type labels, or a column of names, not numbers."""
     with open_text(path) as file:
         for line in itertools.islice(file, 10_000):
             if line.startswith("ITEM: ATOMS"):
-                return not {"element", "typelabel"}.isdisjoint(line.split())
+                columns = dict(zip(line.split()[2:], next(file, "").split(), strict=False))
+                return not columns.get("element", columns.get("typelabel", "1")).isdigit()
             section = SECTION.match(line)
             if section and section[1] in ("Atom Type Labels", "Atoms"):
                 return section[1] != "Atoms"
@@ -173,11 +187,12 @@ def _read_data(path: Path) -> Frame:
     atoms = _in_header(header, "atoms")
     if len(rows) != atoms:
         raise ValueError(f"{len(rows)} atoms instead of {atoms}")
-    known = {str(k + 1) for k in range(_in_header(header, "atom types"))} | set(labels.values())
+    known = {str(k + 1): str(k + 1) for k in range(_in_header(header, "atom types"))}
+    known |= {label: number for number, label in labels.items()}
     of_type, of_x = _columns(path, style.split()[0] if style else "", rows, known)
     table = np.array([[fields[k] for k in (0, of_type, of_x, of_x + 1, of_x + 2)] for fields in rows])
     table = table[np.argsort(table[:, 0].astype(int))]
-    if len(np.unique(table[:, 0])) < atoms:
+    if len(np.unique(table[:, 0].astype(int))) < atoms:
         raise ValueError("two atoms have one number")
     return Frame(table[:, 1], None, table[:, 2:].astype(float), _data_cell(path, header), labels, masses)
 
@@ -207,31 +222,56 @@ def _data_cell(path: Path, header: str) -> NDArray[np.float64]:
     return np.array([[x, 0, 0], [xy, y, 0], [xz, yz, z]])
 
 
-def _columns(path: Path, style: str, rows: list[list[str]], known: set[str]) -> tuple[int, int]:
-    """Where a data file has type and x: by the style after ``Atoms #``, else by what the columns can be."""
+def _columns(path: Path, style: str, rows: list[list[str]], known: dict[str, str]) -> tuple[int, int]:
+    """Where a data file has type and x: by the style after ``Atoms #``, else by what the columns can be.
+
+    ``known`` are the numbers of the types by what atoms may call them. Columns of unusual styles count if each type
+    has an atom by them.
+    """
     widths = {len(fields) for fields in rows}
     if style and style not in STYLES:
         raise PersistemError(f"{path}: atom style {style!r}; allowed are {', '.join(STYLES)}")
     if len(widths) != 1:
         raise ValueError(f"lines of {' and '.join(map(str, sorted(widths)))} columns in the section Atoms")
     width = widths.pop()
-    fitting: dict[tuple[int, int], list[str]] = {}
-    for name, (of_type, of_x) in STYLES.items():
-        flags = width - of_x - 3
-        if flags not in (0, 3) or (style and name != style):
-            continue
-        whole = all(re.fullmatch(r"[-+]?\d+", flag) for fields in rows for flag in fields[width - flags :])
-        if whole and all(fields[of_type] in known for fields in rows):
-            fitting.setdefault((of_type, of_x), []).append(name)
-    if len(fitting) == 1:
-        return next(iter(fitting))
+    table = np.array(rows)
+    fitting = {columns for columns in STYLES.values() if _can_be(table, columns, known)}
+    full = {at for at in fitting if {known[kind] for kind in table[:, at[0]]} == set(known.values())}
     if style:
-        raise PersistemError(f"{path}: the {width} columns of the section Atoms are not those of atom style {style!r}")
-    could = [name for names in fitting.values() for name in names] or list(STYLES)
+        if STYLES[style] not in fitting:
+            raise PersistemError(
+                f"{path}: the {width} columns of the section Atoms are not those of atom style {style!r}"
+            )
+        if full and STYLES[style] not in full:
+            raise PersistemError(
+                f"{path}: by 'Atoms # {style}' some atom types have no atoms, but all have by {_names(full)};"
+                " correct the style, or the atom types in the header"
+            )
+        return STYLES[style]
+    could = (fitting & USUAL) | full
+    # flags of images are whole numbers, positions hardly ever
+    could = {at for at in could if not _whole(table[:, at[1] : at[1] + 3])} or could
+    if len(could) == 1 and could <= USUAL:
+        return could.pop()
+    names = _names(could or set(STYLES.values()))
     raise PersistemError(
         f"{path}: its {width} columns do not tell the atom style; change the line 'Atoms' to, for example,"
-        f" 'Atoms # {could[0]}' (allowed: {', '.join(could)})"
+        f" 'Atoms # {names.split(', ')[0]}' (allowed: {names})"
     )
+
+
+def _names(columns: set[tuple[int, int]]) -> str:
+    return ", ".join(name for name, at in STYLES.items() if at in columns)
+
+
+def _can_be(table: NDArray[np.str_], columns: tuple[int, int], known: dict[str, str]) -> bool:
+    of_type, of_x = columns
+    flags = table.shape[1] - of_x - 3
+    return flags in (0, 3) and _whole(table[:, of_x + 3 :]) and set(table[:, of_type].tolist()) <= set(known)
+
+
+def _whole(table: NDArray[np.str_]) -> bool:
+    return all(WHOLE.fullmatch(value) for value in table.ravel().tolist())
 
 
 def _read_dump(path: Path, frame: int | None) -> Frame:
@@ -273,12 +313,15 @@ def _dump_frame(path: Path, items: dict[str, list[str]]) -> Frame:
         raise ValueError(f"{len(rows)} atoms instead of {atoms}, or lines of other columns than {' '.join(names)}")
     table = dict(zip(names, np.array(rows).T, strict=True))
     if "id" in table:
-        order = np.argsort(table["id"].astype(int))
+        order = np.argsort(numbers := table["id"].astype(int))
+        if len(np.unique(numbers)) < atoms:
+            raise ValueError("two atoms have one number")
         table = {name: column[order] for name, column in table.items()}
     called = next((columns for columns in POSITIONS if set(columns) <= set(names)), None)
     if called is None:
         raise PersistemError(f"{path}: this dump has no positions (columns x y z); it has {' '.join(names)}")
     positions = np.stack([table[column].astype(float) for column in called], axis=1)
+    _check_boundaries(path, head["BOX"])
     cell = _dump_cell(head["BOX"], items[head["BOX"]])
     if "s" in called[0]:
         positions = positions @ cell
@@ -288,6 +331,15 @@ def _dump_frame(path: Path, items: dict[str, list[str]]) -> Frame:
         raise PersistemError(f"{path}: this dump has neither types nor elements; it has {' '.join(names)}")
     mass = table["mass"].astype(float) if "mass" in table else None
     return Frame(kinds, labelled, positions, cell, {}, {}, mass)
+
+
+def _check_boundaries(path: Path, head: str) -> None:
+    """Refuse a cell that is open or shrinks to its atoms; a slab may end at a fixed cell along z, the beam."""
+    kinds = re.findall(r"\b[pfsm]{2}\b", head)
+    if kinds and not (kinds[:2] == ["pp", "pp"] and kinds[2] in ("pp", "ff")):
+        raise PersistemError(
+            f"{path}: its boundaries are {' '.join(kinds)}, but specimens are periodic; allowed are pp, and ff along z"
+        )
 
 
 def _dump_cell(head: str, lines: list[str]) -> NDArray[np.float64]:

@@ -26,8 +26,20 @@ if TYPE_CHECKING:
 DENSITIES = (0.05, 30.0)
 #: Shortest side of a cell and distance of two atoms (Å), H2 has 0.74; and how many cells away an atom may have moved.
 SHORTEST, NEAREST, FARTHEST = 1.5, 0.5, 1000.0
-#: What readers of ASE call occupancies.
+#: What files call the occupancies and the masses of atoms, in small letters.
 OCCUPANCIES = ("occupancy", "occupancies", "occ")
+MASSES = ("mass", "masses")
+#: The items of a CIF in which ASE finds the symmetry; without any of them it takes the sites for all atoms.
+SYMMETRY = (
+    "_space_group_symop_operation_xyz",
+    "_space_group_symop.operation_xyz",
+    "_symmetry_equiv_pos_as_xyz",
+    "_space_group_name_h-m_alt",
+    "_symmetry_space_group_name_h-m",
+    "_space_group_it_number",
+    "_space_group.it_number",
+    "_symmetry_int_tables_number",
+)
 
 
 def read_own(source: Path, types: dict[int, str] | None = None, frame: int | None = None) -> Atoms:
@@ -66,7 +78,8 @@ def needs_types(source: Path) -> bool:
     """Whether a file numbers its atoms, by its first lines, so that their elements have to be given."""
     if lammps_files.kind_of(source):
         return not lammps_files.has_elements(source)
-    return _numbered(lammps_files.head_of(source)) is not None
+    head = lammps_files.head_of(source)
+    return _numbered(head) is not None or (_without_symbols(head) and not _named_by_comment(head))
 
 
 def check_structure(atoms: Atoms, source: Path) -> None:
@@ -90,16 +103,22 @@ def check_structure(atoms: Atoms, source: Path) -> None:
             f" {DENSITIES[0]:g} to {DENSITIES[1]:g}, so the cell or its unit is wrong (Å are expected)"
         )
     _check_positions(atoms, source)
+    if not atoms.pbc[:2].all():
+        pbc = " ".join("FT"[int(along)] for along in atoms.pbc)
+        raise PersistemError(
+            f"{source}: it is not periodic along x and y (pbc = {pbc}), but specimens are;"
+            " if its cell does repeat, say so in the file, else make one that does"
+        )
 
 
 def _check_occupancies(atoms: Atoms, source: Path) -> None:
-    """Refuse sites that are partly occupied; a column of zeros is one that was not filled in."""
+    """Refuse sites that are partly occupied; zeros all through, ? and . (whole, in a CIF) are not filled in."""
     shares: dict[str, float] = {}
     for site in (atoms.info.get("occupancy") or {}).values():
-        shares |= {element: float(share) for element, share in site.items() if float(share) < 0.999}
-    for name in OCCUPANCIES:
-        listed = np.asarray(atoms.arrays.get(name, []), dtype=float).ravel()
-        if listed.any() and len(listed) == len(atoms):
+        known = {element: _number(source, share) for element, share in site.items() if share not in ("?", ".")}
+        shares |= {element: share for element, share in known.items() if share < 0.999}
+    for listed in _columns(atoms, OCCUPANCIES, source):
+        if listed.any():
             shares |= {atoms[int(k)].symbol: float(listed[k]) for k in np.flatnonzero(listed < 0.999)}
     if shares:
         listing = ", ".join(f"{element} {share:g}" for element, share in sorted(shares.items()))
@@ -109,12 +128,29 @@ def _check_occupancies(atoms: Atoms, source: Path) -> None:
         )
 
 
+def _number(source: Path, value: Any) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise PersistemError(f"{source}: an occupancy of {value!r}; allowed are numbers, ? and .") from error
+
+
 def _check_masses(atoms: Atoms, source: Path) -> None:
-    if "masses" not in atoms.arrays:
-        return
-    for symbol, mass in sorted(set(zip(atoms.get_chemical_symbols(), atoms.get_masses().tolist(), strict=True))):
-        if not lammps_files.mass_fits(mass, symbol):
-            raise PersistemError(f"{source}: an atom of {symbol} weighs {mass:g}, which is not {symbol}")
+    for masses in _columns(atoms, MASSES, source):
+        for symbol, mass in sorted(set(zip(atoms.get_chemical_symbols(), masses.tolist(), strict=True))):
+            if not lammps_files.mass_fits(mass, symbol):
+                raise PersistemError(f"{source}: an atom of {symbol} weighs {mass:g}, which is not {symbol}")
+
+
+def _columns(atoms: Atoms, names: tuple[str, ...], source: Path) -> list[NDArray[np.float64]]:
+    """The columns (atoms,) of a file that have one of the names, in capitals or not."""
+    found = []
+    for name, column in atoms.arrays.items():
+        if name.casefold() in names:
+            if column.ndim != 1 or column.dtype.kind not in "biuf":
+                raise PersistemError(f"{source}: its column {name} is not one number for each atom")
+            found.append(column.astype(float))
+    return found
 
 
 def _check_positions(atoms: Atoms, source: Path) -> None:
@@ -164,7 +200,8 @@ def _read_any(source: Path, types: dict[int, str] | None, frame: int | None) -> 
     from ase.io import read
     from ase.io.formats import filetype
 
-    numbered = _numbered(lammps_files.head_of(source))
+    head = lammps_files.head_of(source)
+    numbered = _numbered(head)
     if numbered is not None and not types:
         raise PersistemError(f"{source}: its atoms are numbers; give their elements, e.g. types: {{1: Ga, 2: N}}")
     try:
@@ -174,7 +211,13 @@ def _read_any(source: Path, types: dict[int, str] | None, frame: int | None) -> 
             known = filetype(str(source))
             if known.startswith("lammps"):
                 raise PersistemError(f"{source}: {known} has no elements; write a text dump or a data file instead")
-            frames = read(str(source), index=":", format=known, parallel=False, do_not_split_by_at_sign=True)
+            if known == "cif":
+                _check_symmetry(source)
+            if known == "vasp" and _without_symbols(head):
+                named = _with_symbols(source, head, types)
+                frames = read(named, index=":", format="vasp", parallel=False)
+            else:
+                frames = read(str(source), index=":", format=known, parallel=False, do_not_split_by_at_sign=True)
         if not frames:
             raise ValueError("no atoms")
     except (PersistemError, MemoryError):
@@ -186,6 +229,55 @@ def _read_any(source: Path, types: dict[int, str] | None, frame: int | None) -> 
     if types and foreign:
         raise PersistemError(f"{source}: it has {min(foreign)}, which is not in types: {types}")
     return atoms
+
+
+def _without_symbols(head: list[str]) -> bool:
+    """Whether a file is a POSCAR of VASP 4: below the cell are the numbers of atoms, and no symbols."""
+    number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?")
+    rows = [line.split() for line in head[1:6]]
+    numbers = len(rows) == 5 and all(row and all(map(number.fullmatch, row[:3])) for row in rows)
+    return numbers and all(len(row) >= 3 for row in rows[1:4]) and rows[4][0].isdigit()
+
+
+def _named_by_comment(head: list[str]) -> list[str]:
+    """The elements of a POSCAR of VASP 4 by its first line, if that has one for each number and nothing else."""
+    from ase.data import atomic_numbers
+
+    words, counts = head[0].split(), head[5].split("!")[0].split()
+    return words if len(words) == len(counts) and all(atomic_numbers.get(word) for word in words) else []
+
+
+def _with_symbols(source: Path, head: list[str], types: dict[int, str] | None) -> Any:
+    """A POSCAR of VASP 4 with the line of symbols that it lacks: a stream that ASE reads."""
+    symbols = _named_by_comment(head)
+    if types:
+        counts = range(1, len(head[5].split("!")[0].split()) + 1)
+        if missing := [kind for kind in counts if kind not in types]:
+            raise PersistemError(f"{source}: atom type {missing[0]} has no element in types: {types}")
+        listed = [types[kind] for kind in counts]
+        if symbols and symbols != listed:
+            raise PersistemError(f"{source}: its first line says {' '.join(symbols)}, but types: {types}")
+        symbols = listed
+    if not symbols:
+        raise PersistemError(f"{source}: it has no line of symbols; give its elements, e.g. types: {{1: Ga, 2: N}}")
+    with lammps_files.open_text(source) as file:
+        lines = file.readlines()
+    return io.StringIO("".join([*lines[:5], " ".join(symbols) + "\n", *lines[5:]]))
+
+
+def _check_symmetry(source: Path) -> None:
+    """Refuse a CIF that does not state its symmetry in a way that ASE reads, as most of its atoms may be missing."""
+    from ase.io.cif import parse_cif
+    from ase.io.formats import open_with_compression
+
+    with open_with_compression(str(source), "rb") as file:
+        for block in parse_cif(file):
+            if block.has_structure() and all(block.get(item) is None for item in SYMMETRY):
+                hall = " besides a Hall symbol, which is not read" if any("hall" in item for item in block) else ""
+                raise PersistemError(
+                    f"{source}: data_{block.name} states no symmetry{hall}; add its symmetry operations,"
+                    " Hermann-Mauguin symbol or number (_space_group_IT_number), which is 1 if all atoms are listed"
+                )
 
 
 def _numbered(head: list[str]) -> str | None:
