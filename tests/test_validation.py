@@ -580,8 +580,8 @@ def test_a_paired_change_is_students_paired_test() -> None:
     tested, known = change(one - other), ttest_rel(one, other)
     assert tested.p == pytest.approx(known.pvalue)
     assert (tested.low, tested.high) == pytest.approx(known.confidence_interval(0.95))
-    # equal differences say nothing of how they scatter, nor do two
-    assert change([0.1, 0.1, 0.1]) == (pytest.approx(0.1), None, None, None)
+    # equal differences say nothing of how they scatter, so that their sign alone is tested; two say nothing
+    assert change([0.1, 0.1, 0.1]) == (pytest.approx(0.1), None, None, 2 * 0.5**3)
     assert change([0.1, 0.2])[1:] == (None, None, None)
 
 
