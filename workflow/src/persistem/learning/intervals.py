@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MINIMUM_GROUPS = 3
 #: The share of intervals that hold the mean.
 LEVEL = 0.95
+#: A difference is told below this p.
+ALPHA = 0.05
 #: Values that differ by less are equal, up to rounding.
 EQUAL = 1e-12
 #: What has to be known of every interval over seeds.
@@ -89,8 +91,13 @@ class Change(NamedTuple):
 
     @property
     def above(self) -> bool | None:
-        """Whether the difference is above 0, or below; None unless p is below 0.05."""
-        return None if self.p is None or self.p >= 1 - LEVEL else self.mean > 0
+        """Whether the difference is above 0, or below; None unless p is below ALPHA."""
+        return None if self.p is None or self.p >= ALPHA else self.mean > 0
+
+    @property
+    def verdict(self) -> str:
+        """The same in a word: ``above``, ``below`` or ``undecided``."""
+        return {True: "above", False: "below", None: "undecided"}[self.above]
 
 
 def change(differences: Sequence[float] | Array) -> Change:
@@ -192,7 +199,7 @@ def prediction(values: Sequence[Sequence[float]] | Array) -> tuple[float | None,
     seeds = (1 + 1 / n) * float(values.mean(axis=1).var(ddof=1))
     within = (1 - 1 / splits) * float(values.var(axis=1, ddof=1).mean()) if splits > 1 else 0.0
     variance = seeds + within
-    if variance < 1e-24:
+    if variance < EQUAL**2:
         return None, None
     freedom = variance**2 / (seeds**2 / (n - 1) + (within**2 / (n * (splits - 1)) if splits > 1 else 0.0))
     half = float(stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(variance))

@@ -10,7 +10,7 @@ from typing import Any
 
 from persistem.errors import PersistemError
 from persistem.publication.record import bullets, cut, fold, rest, shrink
-from persistem.report.figures.worth import CHOSEN, best_other, spread
+from persistem.report.figures.worth import CHOSEN, best_other, said
 from persistem.report.figures.worth_text import label
 from persistem.report.tables import markdown
 from persistem.store.environment import versions
@@ -114,8 +114,8 @@ def _beside(kinds: list[dict[str, Any]]) -> Any:
         line["blocks"] = ", or ".join(dict.fromkeys(b for kind in kinds for b in kind["features"][name]["blocks"]))
         for kind in kinds:
             of = kind["features"][name]
-            line[label(kind)] = spread(of["overlap"])
-            line[f"the model ahead, {' | '.join(kind['states'])}"] = spread(of["ahead"]) if "ahead" in of else ""
+            line[label(kind)] = said(of["overlap"])
+            line[f"the model ahead, {' | '.join(kind['states'])}"] = said(of["ahead"]) if "ahead" in of else ""
         lines.append(line)
     return _escaped(pd.DataFrame(lines))
 
@@ -128,9 +128,9 @@ def _by_condition(kinds: list[dict[str, Any]]) -> Any:
     for k, condition in enumerate(kinds[0]["features"][CHOSEN]["by_condition"]):
         line = {"defocus, Å": f"{condition['defocus']:g}", "dose, e/Å²": f"{condition['dose']:g}"}
         for kind in kinds:
-            line[label(kind)] = spread(kind["features"][CHOSEN]["by_condition"][k])
+            line[label(kind)] = said(kind["features"][CHOSEN]["by_condition"][k])
             if other := best_other(kind):
-                line[f"{other}, {' | '.join(kind['states'])}"] = spread(kind["features"][other]["by_condition"][k])
+                line[f"{other}, {' | '.join(kind['states'])}"] = said(kind["features"][other]["by_condition"][k])
         lines.append(line)
     return _escaped(pd.DataFrame(lines))
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from persistem.learning.intervals import told
 from persistem.report.claims import learned, structures
 from persistem.report.claims.cases import Case, Facts, Row, Verdict, listed, none
 from persistem.report.paper import CLAIMS, STATES
@@ -137,7 +138,7 @@ DECIDE: dict[str, Callable[[Facts], Verdict]] = {
     "svc-over-lr": learned.better("model", "SVC", "LR"),
     "focus-helps": learned.better("foci", "in-focus", "all"),
     "weights-farther": learned.weights_farther,
-    "first-order-regions": learned.regions("1", learned.commoner),
+    "first-order-regions": learned.regions("1", told),
     "zeroth-order-regions": learned.regions("0", learned.hardly_commoner),
     "filter-suffices": learned.filter_suffices,
 }

@@ -91,13 +91,11 @@ def weights_farther(facts: Facts) -> Verdict:
     )
 
 
-def commoner(values: list[float]) -> bool | None:
-    """Whether pairs are commoner in a region's own state, from ``index`` of own and other of each seed."""
-    return told(values)
-
-
 def hardly_commoner(values: list[float]) -> bool | None:
-    """Whether pairs are within SLIGHT as common in both states; None if the seeds' interval has more and less."""
+    """Whether pairs are within SLIGHT as common in both states, from ``index`` of own and other of each seed.
+
+    None if the seeds' interval has more and less.
+    """
     limit = index(SLIGHT, 1)
     above = told(values, limit)
     return every((told(values, -limit), None if above is None else not above))

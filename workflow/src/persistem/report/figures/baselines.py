@@ -9,7 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
-from persistem.learning.intervals import DEPENDENT, change, told
+from persistem.learning.intervals import DEPENDENT, Change, change
 from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
 from persistem.store.files import read_json
 
@@ -135,18 +135,22 @@ def lowest(items: Iterable[Row], chance: float) -> float:
 
 def said(item: Row, of: str = "accuracy", interval: str = "ci") -> str:
     """A number with its interval, in the captions' form."""
-    low, high = item.get(f"{interval}_low"), item.get(f"{interval}_high")
-    return f"{item[of]:.2f}" + ("" if low is None or high is None else f" ({low:.2f} to {high:.2f})")
+    return spread(item[of], item.get(f"{interval}_low"), item.get(f"{interval}_high"))
+
+
+def spread(value: float, low: float | None, high: float | None) -> str:
+    """A number with its interval, if it has one: ``0.86 (0.81 to 0.91)``."""
+    return f"{value:.2f}" + ("" if low is None or high is None else f" ({low:.2f} to {high:.2f})")
 
 
 def compare(one: Row, other: Row) -> str:
     """``above`` or ``below`` if two accuracies differ by more than seeds scatter, else ``undecided``.
 
-    If both come from the same seeds, their differences seed by seed decide (``intervals.told``); else the two
+    If both come from the same seeds, their differences seed by seed decide (``intervals.change``); else the two
     intervals must not overlap.
     """
     if pairs := differences(one, other):
-        return {True: "above", False: "below", None: "undecided"}[told(pairs)]
+        return change(pairs).verdict
     ends = [item[end] for item in (one, other) for end in ("ci_low", "ci_high")]
     if any(end is None for end in ends):
         return "undecided"
@@ -163,11 +167,16 @@ def differences(one: Row, other: Row) -> list[float]:
 
 def _difference(one: Row, other: Row) -> str:
     """How much more accurate one row is than another, with the interval of the differences seed by seed."""
-    text = f"{one['accuracy'] - other['accuracy']:+.3f}"
     pairs = differences(one, other)
-    if pairs and (found := change(pairs)).low is not None:
-        text += f", {found.low:+.3f} to {found.high:+.3f}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    ends = (change(pairs).low, change(pairs).high) if pairs else (None, None)
+    return changed(Change(one["accuracy"] - other["accuracy"], *ends, None), 3)
+
+
+def changed(change: Change, digits: int = 2) -> str:
+    """A change with its interval, if it has one: ``−0.02, −0.05 to +0.01``."""
+    form = f"+.{digits}f"
+    ends = "" if change.low is None else f", {change.low:{form}} to {change.high:{form}}"
+    return f"{change.mean:{form}}{ends}".replace("-", "\N{MINUS SIGN}")
 
 
 def listed(words: Sequence[str], most: int = 3) -> str:

@@ -8,12 +8,14 @@ from statistics import stdev
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from persistem.learning.intervals import Change, change, holm, smallest_shown
+from persistem.learning.intervals import ALPHA, Change, change, holm, smallest_shown
+from persistem.model.contrasts import span
 from persistem.report.figures.baselines import (
     INTERVALS,
     MAIN,
     TASKS,
     Row,
+    changed,
     differences,
     error,
     evaluation,
@@ -43,8 +45,6 @@ ABOUT = (
 SHOWN = (*MAIN, "texture", "phase-randomised", "persistence image", "all together")
 #: Bump when the figure changes for the same study.
 VERSION = 4
-#: A named row has changed, or is told from chance, below this corrected p.
-ALPHA = 0.05
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -168,8 +168,7 @@ def _changes(controls: Sequence[Mapping[str, Any]], tested: Container[tuple[str,
     tests = sum(1 for item in changes if item["p"] is not None)
     for item, p in zip(changes, holm([item["p"] for item in changes]), strict=True):
         if item["named"]:
-            told = p is not None and p < ALPHA
-            item |= {"p": p, "verdict": ("above" if item["change"] > 0 else "below") if told else "undecided"}
+            item |= {"p": p, "verdict": Change(item["change"], item["low"], item["high"], p).verdict}
         if item["low"] is not None:
             pairs = differences(item["after"], item["before"])
             item["smallest"] = round(smallest_shown(stdev(pairs), len(pairs), tests), 4)
@@ -230,9 +229,7 @@ def _effect(name: str, changes: Sequence[dict[str, Any]]) -> str:
         return f"{name} ({seeds}) {' and '.join(parts)}"
     enough = ""
     if powers:
-        low, high = f"{min(powers):.2f}", f"{max(powers):.2f}"
-        span = low if low == high else f"{low} to {high}"
-        enough = f", where 80 % of such studies would show a change of {span}"
+        enough = f", where 80 % of such studies would show a change of {span(powers, '.2f')}"
     if not parts:
         return f"{name} ({seeds}) is not told to change any of {len(changes)} named rows{enough}"
     rest = f"{len(undecided)} of {len(changes)} named rows are undecided"
@@ -266,8 +263,6 @@ def _row(change: Mapping[str, Any]) -> str:
 
 
 def _ends(change: Mapping[str, Any]) -> str:
-    by = f"{change['change']:+.2f}"
-    # equal changes of all seeds have no interval
-    by += "" if change["low"] is None else f", {change['low']:+.2f} to {change['high']:+.2f}"
+    by = changed(Change(*(change[key] for key in ("change", "low", "high", "p"))))
     before, after = (change[key]["accuracy"] for key in ("before", "after"))
-    return f"{before:.2f} to {after:.2f} (change {by.replace('-', '−')}, {_p(change['p'])})"
+    return f"{before:.2f} to {after:.2f} (change {by}, {_p(change['p'])})"

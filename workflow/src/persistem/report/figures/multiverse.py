@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.learning.accuracy import read_by_seed
 from persistem.learning.intervals import EQUAL, Change, change, change_within, holm
-from persistem.report.figures.baselines import SHARED, Row, error, listed, sentence
+from persistem.report.figures.baselines import SHARED, Row, changed, error, listed, sentence
 from persistem.report.figures.drawing import PAGE, SPLITS, CannotDraw, Drawing
 from persistem.report.figures.figure_8 import read_accuracies
 from persistem.report.paper import ACCURACIES, STATES, one_specimen
@@ -33,8 +33,6 @@ ABOUT = (
 )
 #: Bump when the figure changes for the same study.
 VERSION = 4
-#: Alternatives are told apart below this corrected p.
-ALPHA = 0.05
 
 #: Length of the labels, in letters.
 LENGTH = 44
@@ -125,8 +123,7 @@ def _compare(rows: Sequence[dict[str, Any]], study: Row, test_fraction: float) -
         row |= {"pairs": pairs, "change": tested.mean, "change_low": tested.low, "change_high": tested.high}
         row["p"] = tested.p
     for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        told = p is not None and p < ALPHA
-        row |= {"p": p, "verdict": ("above" if row["change"] > 0 else "below") if told else "undecided"}
+        row |= {"p": p, "verdict": _of(row)._replace(p=p).verdict}
 
 
 def _change(row: Row, study: Row, test_fraction: float) -> tuple[str | None, Change]:
@@ -226,7 +223,7 @@ def _finding(rows: Sequence[Row], own: Mapping[tuple[str, str], Row], model: str
         apart = sorted(
             (row for row in others if row["verdict"] != "undecided"), key=lambda row: -abs(float(row["change"]))
         )
-        which = listed([f"{_named(row)} ({_changed(row)})" for row in apart], most=8) if apart else ""
+        which = listed([f"{_named(row)} ({changed(_of(row))})" for row in apart], most=8) if apart else ""
         clauses.append(
             f"{on} {len(apart) or 'none'} of {len(others)} alternatives {'is' if len(apart) == 1 else 'are'} told apart"
             f" from the study's own {study['accuracy']:.2f} with {model}" + (f": {which}" if apart else "")
@@ -242,9 +239,9 @@ def _finding(rows: Sequence[Row], own: Mapping[tuple[str, str], Row], model: str
     return sentence(clauses)
 
 
-def _changed(row: Row) -> str:
-    ends = "" if row["change_low"] is None else f", {row['change_low']:+.2f} to {row['change_high']:+.2f}"
-    return f"{row['change']:+.2f}{ends}".replace("-", "−")
+def _of(row: Row) -> Change:
+    """The change that a row holds."""
+    return Change(row["change"], row["change_low"], row["change_high"], row["p"])
 
 
 def _named(row: Row) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from persistem.learning.intervals import interval
+from persistem.report.figures.baselines import spread
 
 Row = dict[str, Any]
 
@@ -61,12 +62,14 @@ def worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
         own = [row for row in rows if (row["kind"], *row["states"]) == kind]
         groups = grouped({row["name"]: row["seeds"] for row in own})
         by_features: dict[str, dict[str, Any]] = {}
+        ours = _means([row for row in own if row["features"] == CHOSEN], _overlap)
         for features in dict.fromkeys(row["features"] for row in own):
             these = [row for row in own if row["features"] == features]
+            theirs = _means(these, _overlap)
             conditions = sorted({(row["defocus"], row["dose"]) for row in these})
             by_features[features] = {
                 "blocks": sorted({" + ".join(row["blocks"]) for row in these}),
-                "overlap": over(groups, _means(these, _overlap)),
+                "overlap": over(groups, theirs),
                 "by_condition": [
                     {"defocus": defocus, "dose": dose}
                     | over(groups, _means([r for r in these if (r["defocus"], r["dose"]) == (defocus, dose)], _overlap))
@@ -76,8 +79,6 @@ def worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "abstained": _mean([row["abstained"] for row in these]),
             }
             if features != CHOSEN:
-                ours = _means([row for row in own if row["features"] == CHOSEN], _overlap)
-                theirs = _means(these, _overlap)
                 by_features[features]["ahead"] = over(groups, {name: ours[name] - theirs[name] for name in theirs}, -1)
         count = len({row["name"] for row in own})
         found.append(
@@ -114,11 +115,10 @@ def best_other(kind: dict[str, Any]) -> str | None:
     return max(others, key=lambda name: kind["features"][name]["overlap"]["mean"], default=None)
 
 
-def spread(value: Mapping[str, float | None], digits: int = 2) -> str:
-    """A mean with its interval, if it has one: ``0.86 (0.81 to 0.91)``."""
-    if value["low"] is None:
-        return f"{value['mean']:.{digits}f}"
-    return f"{value['mean']:.{digits}f} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"
+def said(value: Mapping[str, float | None]) -> str:
+    """A mean of ``over`` with its interval, in the captions' form."""
+    assert value["mean"] is not None
+    return spread(value["mean"], value["low"], value["high"])
 
 
 def _overlap(row: Row) -> float:

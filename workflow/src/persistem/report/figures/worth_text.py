@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from persistem.report.figures.worth import ABSTAINED, CHOSEN, best_other, spread
+from persistem.report.figures.worth import ABSTAINED, CHOSEN, best_other, said
 
 Found = dict[str, Any]
 
@@ -53,7 +53,7 @@ def _beaten(kind: Found) -> str:
     return (
         f"A simpler measure does better on {label(kind)}: {other} overlaps by"
         f" {kind['features'][other]['overlap']['mean']:.2f}, ours by {kind['features'][CHOSEN]['overlap']['mean']:.2f};"
-        f" {spread(_turned(ahead))} ahead{_picked(kind)}{'' if sure else ', which may be chance'}."
+        f" {said(_turned(ahead))} ahead{_picked(kind)}{'' if sure else ', which may be chance'}."
     )
 
 
@@ -63,7 +63,7 @@ def _of_kind(kind: Found) -> str:
     least, most = (pick(ours["by_condition"], key=lambda c: float(c["mean"])) for pick in (min, max))
     sharing = "" if kind["groups"] == kind["composites"] else f" in {kind['groups']} groups that share no seed"
     number = f"{kind['composites']} composite" + ("" if kind["composites"] == 1 else "s")
-    says = f"{label(kind)[0].upper()}{label(kind)[1:]}, {number}{sharing}: overlap {spread(ours['overlap'])}"
+    says = f"{label(kind)[0].upper()}{label(kind)[1:]}, {number}{sharing}: overlap {said(ours['overlap'])}"
     if len(ours["by_condition"]) > 1:
         says += f", from {_in(least)} to {_in(most)}"
     if ours["boundary_A"] is not None:
@@ -71,8 +71,8 @@ def _of_kind(kind: Found) -> str:
     if other is not None:
         beside = kind["features"][other]
         ahead = beside["ahead"]
-        by = f"ahead by {spread(ahead)}" if ahead["mean"] >= 0 else f"behind by {spread(_turned(ahead))}"
-        says += f"; of simpler measures {other} {spread(beside['overlap'])}, ours {by}{_picked(kind)}"
+        by = f"ahead by {said(ahead)}" if ahead["mean"] >= 0 else f"behind by {said(_turned(ahead))}"
+        says += f"; of simpler measures {other} {said(beside['overlap'])}, ours {by}{_picked(kind)}"
     return f"{says}."
 
 
