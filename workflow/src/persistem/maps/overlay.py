@@ -101,15 +101,20 @@ def blend(map: Map, grey: NDArray[Any], pixel_size: float) -> NDArray[np.float64
 def _shown(pixels: NDArray[Any], pixel_size: float) -> tuple[NDArray[np.float64], float]:
     """A micrograph in grey levels 0 to 1, averaged to few enough pixels to be shown, and the size of these pixels."""
     factor = -(-max(pixels.shape) // SHOWN)
-    rows, columns = (max(1, size // factor) for size in pixels.shape)
-    factors = (min(factor, pixels.shape[0]), min(factor, pixels.shape[1]))
-    small = np.empty((rows, columns))
-    for row in range(rows):
-        strip = np.asarray(pixels[row * factors[0] : (row + 1) * factors[0], : columns * factors[1]], dtype=np.float64)
-        small[row] = strip.reshape(factors[0], columns, factors[1]).mean(axis=(0, 2))
-        forget(pixels)
+    small = averaged(pixels, (min(factor, pixels.shape[0]), min(factor, pixels.shape[1])))
     low, high = np.percentile(small, RANGE)
     return ((small - low) / ((high - low) or 1.0)).clip(0, 1), pixel_size * factor
+
+
+def averaged(pixels: NDArray[Any], factors: tuple[int, int]) -> NDArray[np.float64]:
+    """Means of blocks of ``factors`` pixels (rows, columns) of an image that may lie in a file; a rest is left out."""
+    rows, columns = (size // factor for size, factor in zip(pixels.shape, factors, strict=True))
+    small = np.empty((rows, columns))
+    for row in range(rows):
+        strip = np.asarray(pixels[row * factors[0] :][: factors[0], : columns * factors[1]], dtype=np.float64)
+        small[row] = strip.reshape(factors[0], columns, factors[1]).mean(axis=(0, 2))
+        forget(pixels)
+    return small
 
 
 def _colour(label: int) -> str:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.descriptors.windows import forget, side
+from persistem.descriptors.windows import side
 from persistem.maps.detail import FINE, MIDDLE, quantised, thinning
-from persistem.maps.overlay import HATCHING, RANGE, STRONGEST
+from persistem.maps.overlay import HATCHING, RANGE, STRONGEST, averaged
 from persistem.maps.regions import regions
 from persistem.model.classifier import REASONS, Model
 from persistem.report.figures.drawing import COLOURS
@@ -142,12 +142,7 @@ def picture(image: Image, sampling: float) -> tuple[bytes, float]:
 
     assert image.pixel_size is not None
     factor = max(1, int(sampling / image.pixel_size * (1 + 1e-9)), -(-max(image.pixels.shape) // LARGEST))
-    rows, columns = (size // factor for size in image.pixels.shape)
-    small = np.empty((rows, columns), dtype=np.float32)
-    for row in range(rows):
-        strip = np.asarray(image.pixels[row * factor :][:factor, : columns * factor], dtype=np.float64)
-        small[row] = strip.reshape(factor, columns, factor).mean(axis=(0, 2))
-        forget(image.pixels)
+    small = averaged(image.pixels, (factor, factor)).astype(np.float32)
     finite = np.isfinite(small)
     low, high = np.percentile(small[finite], RANGE) if finite.any() else (0.0, 1.0)
     small[~finite] = low
