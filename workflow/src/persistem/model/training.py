@@ -155,8 +155,7 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
     )
     seen = {block for candidate in asked.candidates for block in candidate}
     blocks = [block for block in BLOCKS if block in seen or block in JUDGED]
-    shots = [_shots(source, ordered, asked) for source in ordered]
-    probed = _probed(ordered, asked)
+    shots, probed = _shots(ordered, asked), _probed(ordered, asked)
     done = Parallel(n_jobs=jobs)(
         delayed(_described)(root / s["path"], asked, blocks, trained + probed[k])
         for k, (s, trained) in enumerate(zip(ordered, shots, strict=True))
@@ -183,12 +182,15 @@ def _stacked(
     return stacked.X, stacked.crops, [images[k][1] for k in stacked.crops.micrograph]
 
 
-def _shots(source: dict[str, Any], sources: list[dict[str, Any]], asked: ModelSettings) -> list[Shot]:
-    """The doses at which a micrograph trains, each with the factor of its contrast."""
+def _shots(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[Shot]]:
+    """For each source, the doses at which it trains, each with the factor of its contrast."""
     low, high = asked.contrast
-    conditions = sorted({(s["seeds"][0], s["thickness"], s["defocus"]) for s in sources})
-    first = conditions.index((source["seeds"][0], source["thickness"], source["defocus"])) * len(asked.doses)
-    return [(dose, low * (high / low) ** ((first + k + 0.5) * GOLDEN % 1)) for k, dose in enumerate(asked.doses)]
+    conditions = [(s["seeds"][0], s["thickness"], s["defocus"]) for s in sources]
+    first = {condition: k * len(asked.doses) for k, condition in enumerate(sorted(set(conditions)))}
+    return [
+        [(dose, low * (high / low) ** ((first[of] + k + 0.5) * GOLDEN % 1)) for k, dose in enumerate(asked.doses)]
+        for of in conditions
+    ]
 
 
 def _probed(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[Shot]]:
