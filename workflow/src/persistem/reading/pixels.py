@@ -140,13 +140,7 @@ def frames(found: Found, grey: bool = False) -> Iterator[NDArray[Any] | BadImage
     for index in range(shape[0]) if len(shape) == 3 else (None,):
         pixels = data if index is None else data[index]
         try:
-            if rgb:
-                pixels = np.asarray(pixels)
-                same = all(np.array_equal(pixels[RGB[0]], pixels[name]) for name in RGB[1:])
-                if not same:
-                    found.facts["colour"] = "the mean of its channels was taken"
-                pixels = np.ascontiguousarray(pixels[RGB[0]]) if same else _mean(pixels, grey)
-            pixels = _plain(pixels)
+            pixels = _plain(_grey(found, np.asarray(pixels), grey) if rgb else pixels)
             if spilled is not None:
                 kept = spilled if index is None else spilled[index]
                 kept[:] = pixels
@@ -160,13 +154,19 @@ def frames(found: Found, grey: bool = False) -> Iterator[NDArray[Any] | BadImage
             yield pixels
 
 
-def _mean(pixels: NDArray[Any], grey: bool) -> NDArray[Any]:
-    """The mean of the channels, rounded if they are whole numbers; raises BadImage unless ``grey`` asks for it."""
+def _grey(found: Found, pixels: NDArray[Any], grey: bool) -> NDArray[Any]:
+    """The red channel if green and blue are equal to it; else the mean, rounded if the channels are whole numbers.
+
+    Raises BadImage unless ``grey`` asks for the mean.
+    """
+    red, green, blue = (pixels[name] for name in RGB)
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return np.ascontiguousarray(red)
     if not grey:
         raise BadImage(
             "a colour image (RGB), but a micrograph is grey; ", Setting("grey"), " takes the mean of its channels"
         )
-    red, green, blue = (pixels[name] for name in RGB)
+    found.facts["colour"] = "the mean of its channels was taken"
     mean: NDArray[Any] = (red.astype(np.float64) + green + blue) / 3
     if red.dtype.kind in "iu":
         mean = np.rint(mean)
