@@ -237,15 +237,8 @@ def test_a_dump_in_binary_has_no_elements(tmp_path):
     assert "dump.bin" in refused(read_own, tmp_path / "dump.bin", TYPES)
 
 
-CIF = """data_x
-_cell_length_a 4.5
-_cell_length_b 4.5
-_cell_length_c 4.5
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_space_group_name_H-M_alt 'P 1'
-loop_
+#: What a CIF says of each of its sites.
+SITES = """loop_
 _atom_site_label
 _atom_site_type_symbol
 _atom_site_fract_x
@@ -253,6 +246,15 @@ _atom_site_fract_y
 _atom_site_fract_z
 _atom_site_occupancy
 """
+CIF = f"""data_x
+_cell_length_a 4.5
+_cell_length_b 4.5
+_cell_length_c 4.5
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'P 1'
+{SITES}"""
 
 
 def test_partly_occupied_sites_are_refused(tmp_path, own):
@@ -271,23 +273,16 @@ def test_partly_occupied_sites_are_refused(tmp_path, own):
     assert "Ga 0.4" in refused(unit_cell, Material(file=str(tmp_path / "occupancies.xyz")))
 
 
-WURTZITE = """data_GaN
+WURTZITE = f"""data_GaN
 _cell_length_a 3.189
 _cell_length_b 3.189
 _cell_length_c 5.185
 _cell_angle_alpha 90
 _cell_angle_beta 90
 _cell_angle_gamma 120
-{symmetry}
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-_atom_site_occupancy
-Ga1 Ga 0.333333 0.666667 0.0 {gallium}
-N1 N 0.333333 0.666667 0.377 {nitrogen}
+{{symmetry}}
+{SITES}Ga1 Ga 0.333333 0.666667 0.0 {{gallium}}
+N1 N 0.333333 0.666667 0.377 {{nitrogen}}
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glob import glob, has_magic
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,8 +12,8 @@ from persistem.study.evaluation import Band
 from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given, once
 
 #: Blocks of features that can describe a window; the last three are what persistence must be compared with.
-BLOCKS = ("contrast", "spectrum", "persistence", "low-passed", "moments", "texture")
 Block = Literal["contrast", "spectrum", "persistence", "low-passed", "moments", "texture"]
+BLOCKS: tuple[str, ...] = get_args(Block)
 #: Words that maps use for windows besides the states.
 RESERVED = ("abstain", "abstained", "vacuum", "confidence")
 
