@@ -11,8 +11,20 @@ from persistem.store.files import is_file
 from persistem.study.evaluation import Band
 from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given, once
 
-#: Blocks of features that can describe a window; the last three are what persistence must be compared with.
-Block = Literal["contrast", "spectrum", "persistence", "low-passed", "moments", "texture"]
+#: Blocks of features that can describe a window. Persistence must be compared with low-passed, moments and texture;
+#: intensity and filters know brightness and, the latter, what is around a window, which is what pixel classifiers see.
+Block = Literal[
+    "contrast",
+    "spectrum",
+    "persistence",
+    "low-passed",
+    "moments",
+    "texture",
+    "lifetimes",
+    "peaks",
+    "intensity",
+    "filters",
+]
 BLOCKS: tuple[str, ...] = get_args(Block)
 #: Words that maps use for windows besides the states.
 RESERVED = ("abstain", "abstained", "vacuum", "confidence")
