@@ -28,6 +28,8 @@ Block = Literal[
 BLOCKS: tuple[str, ...] = get_args(Block)
 #: Words that maps use for windows besides the states.
 RESERVED = ("abstain", "abstained", "vacuum", "confidence")
+#: Of labelled micrographs vacuum may be a state like others.
+RESERVED_LABELLED = tuple(word for word in RESERVED if word != "vacuum")
 
 
 class Windows(Section):
