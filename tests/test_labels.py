@@ -31,6 +31,8 @@ COLOURS = {1: (255, 0, 0), 2: (0, 128, 255), 3: (1, 2, 3)}
 HEX = {"#FF0000": "crystal", "#0080ff": "amorphous", "#010203": "vacuum"}
 #: (rows, columns) of a box of each state: first and one after the last.
 BOXES = {"crystal": ((2, 9), (4, 7)), "amorphous": ((2, 9), (7, 20)), "vacuum": ((15, 20), (1, 29))}
+#: Less than half a pixel to either side of the border between two pixels changes nothing, if pixels are where they are.
+SHIFTS = (-0.4, 0, 0.4)
 
 
 @pytest.fixture
@@ -110,6 +112,10 @@ def test_numbers_and_indices_in_png(tmp_path, truth, mode):
     assert same(read_labels(tmp_path / "a.png", SHAPE, STATES), truth)
     if mode.lower().startswith("p"):
         assert same(read_labels(tmp_path / "a.png", SHAPE, HEX), truth)
+        picture.putpalette([255, 255, 255, *COLOURS[1], *COLOURS[2], *COLOURS[3]])
+        for transparent in (0, bytes([0, 255])):
+            picture.save(tmp_path / "a.png", transparency=transparent)
+            assert same(read_labels(tmp_path / "a.png", SHAPE, HEX), truth)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "LA"])
@@ -183,6 +189,12 @@ def roi_set(path, rois):
     path.unlink(missing_ok=True)
     roifile.roiwrite(path, rois)
     return path
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_imagej_polygons_between_pixels(tmp_path, truth, shift):
+    roifile.ImagejRoi.frompoints(box("amorphous", shift)[:, ::-1].astype(np.float32)).tofile(tmp_path / "film.roi")
+    assert np.array_equal(read_labels(tmp_path / "film.roi", SHAPE).regions, truth == 2)
 
 
 def test_imagej_rois(tmp_path, truth):
@@ -261,9 +273,10 @@ def ring(corners):
 
 
 @pytest.mark.parametrize("bare", [False, True])
-def test_qupath(tmp_path, truth, bare):
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_qupath(tmp_path, truth, shift, bare):
     path = tmp_path / "a.geojson"
-    features = [feature(name, [ring(box(name))]) for name in BOXES]
+    features = [feature(name, [ring(box(name, shift))]) for name in BOXES]
     path.write_text(json.dumps(features if bare else {"type": "FeatureCollection", "features": features}))
     assert same(read_labels(path, SHAPE), truth)
     assert read_labels(path, SHAPE, STATES).states == STATES
@@ -312,8 +325,9 @@ def napari_csv(path, shapes, state=None):
     return path
 
 
-def test_napari(tmp_path, truth):
-    shapes = [("rectangle" if name == "vacuum" else "polygon", box(name, -0.5)) for name in BOXES]
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_napari(tmp_path, truth, shift):
+    shapes = [("rectangle" if name == "vacuum" else "polygon", box(name, shift - 0.5)) for name in BOXES]
     path = napari_csv(tmp_path / "a.csv", shapes)
     assert same(read_labels(path, SHAPE, {0: "crystal", 1: "amorphous", 2: "vacuum"}), truth)
     assert "give states" in refused(path) and "shape 0" in refused(path)
@@ -445,7 +459,7 @@ def test_overlap_is_refused_with_its_place(tmp_path, truth):
 def test_unknown_values(tmp_path, truth):
     path = labelled(tmp_path, truth)
     said = refused(path, SHAPE, {1: "crystal", 2: "amorphous"})
-    assert "values 3 (140 px)" in said and "names 1, 2" in said
+    assert "values 3 (140 px)" in said and said.endswith("the legend names 1 and 2")
     assert "by the values 1, 2 and 3; give states" in refused(path)
     assert "-1 (" in refused(labelled(tmp_path, truth.astype("i2") - (truth == 0)), SHAPE, STATES)
     # a state that does not occur is fine

@@ -30,7 +30,7 @@ class Legend(NamedTuple):
 
     numbers: dict[Key, int]
     names: dict[int, str]
-    given: bool  # False where the file's own names are those of the states
+    given: tuple[Key, ...]  # what was stated; nothing where the file's own names are those of the states
 
     @classmethod
     def of(cls, stated: Mapping[Key, str] | None, own: Mapping[Key, str]) -> Legend:
@@ -53,17 +53,11 @@ class Legend(NamedTuple):
         # a file that calls a region by the name of a state needs no entry of its own
         for name, number in by_name.items():
             numbers.setdefault(name, number)
-        return cls(
-            numbers, {by_name[name]: name for name in sorted(by_name, key=by_name.__getitem__)}, stated is not None
-        )
+        return cls(numbers, dict(sorted((number, name) for name, number in by_name.items())), tuple(stated or ()))
 
     def number(self, keys: Iterable[Key]) -> int | None:
         """The state of the first key that has one."""
         return next((self.numbers[key] for key in keys if key in self.numbers), None)
-
-    def said(self) -> str:
-        """What the legend names, to follow "the legend"."""
-        return f"names {listed(self.numbers)}" if self.given else "is missing"
 
 
 def stated(path: Path, states: Mapping[Key, str] | None, image: Path | None) -> dict[Key, str] | None:
@@ -169,7 +163,7 @@ def sentence_of(unknown: Sequence[tuple[Key, int]], legend: Legend, what: str) -
             f"nothing says which states are meant by the {what} {listed(sorted(key for key, _ in most))}; give ",
             Setting("states"), ", or a legend beside it (docs/labels.md)",
         )  # fmt: skip
-    return BadImage(f"holds the {what} {counted}, but the legend {legend.said()}")
+    return BadImage(f"holds the {what} {counted}, but the legend names {listed(legend.given)}")
 
 
 def _difference(legend: Mapping[Key, str], other: Mapping[Key, str]) -> str:

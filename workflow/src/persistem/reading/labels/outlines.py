@@ -100,7 +100,7 @@ def unnamed(region: Region, legend: Legend) -> BadImage:
         return BadImage(
             f"nothing says of which state {region.what} is; give ", Setting("states"), f": {region.keys[0]}"
         )
-    return BadImage(f"{region.what} is not in the legend, which names {listed(legend.numbers)}")
+    return BadImage(f"{region.what} is not in the legend, which names {listed(legend.given)}")
 
 
 def _check_place(region: Region, shape: tuple[int, int]) -> None:

@@ -48,8 +48,8 @@ def numbered(found: Values, legend: Legend) -> NDArray[np.uint8]:
 
     Raises BadImage for values and colours that the legend does not name.
     """
-    in_numbers = any(isinstance(key, int) for key in legend.numbers)
-    in_colours = any(isinstance(key, str) and COLOUR.fullmatch(key) for key in legend.numbers)
+    in_numbers = any(isinstance(key, int) for key in legend.given)
+    in_colours = any(isinstance(key, str) and COLOUR.fullmatch(key) for key in legend.given)
     pixels = found.pixels
     if in_colours and not in_numbers and pixels.ndim == 2:
         pixels = _coloured(found)
@@ -130,12 +130,17 @@ def png(path: Path, shape: tuple[int, int], _: Path | None = None) -> Values:
         if picture.getexif().get(ORIENTATION, 1) != 1:
             raise BadImage("its Exif turns the picture; save it upright")
         if picture.mode in NUMBERS:
-            palette = None
-            if picture.mode == "P":
-                picture.load()
-                palette = np.array(picture.getpalette("RGBA"), np.uint8).reshape(-1, 4)
-            return Values(np.asarray(picture), palette=palette)
+            return Values(np.asarray(picture), palette=_palette(picture) if picture.mode == "P" else None)
         return Values(np.asarray(picture.convert("RGBA")))
+
+
+def _palette(picture: Any) -> NDArray[np.uint8]:
+    """Colours (n, 4) of the indices of a PNG, some of which may be transparent."""
+    palette = np.array(picture.getpalette("RGBA"), np.uint8).reshape(-1, 4)
+    clear = picture.info.get("transparency", b"")
+    opacity = [OPAQUE] * clear + [0] if isinstance(clear, int) else list(clear)
+    palette[: len(opacity), 3] = opacity[: len(palette)]
+    return palette
 
 
 def npy(path: Path, shape: tuple[int, int], _: Path | None = None) -> Values:
