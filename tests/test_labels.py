@@ -149,7 +149,7 @@ def test_colours(tmp_path, truth, opacity, suffix):
     assert same(read_labels(path, SHAPE, HEX), truth)
     assert read_labels(path, SHAPE, HEX | {"#00ff00": "crystal"}).states == {1: "crystal", 2: "amorphous", 3: "vacuum"}
     said = refused(path, SHAPE, {"#ff0000": "crystal", "#0080ff": "amorphous"})
-    assert "#010203 (140 px)" in said and "names #ff0000" in said
+    assert "#010203 (140 px)" in said and "says #ff0000: crystal" in said
     assert "#0080ff" in refused(path) and "give states" in refused(path)
 
 
@@ -281,7 +281,7 @@ def test_qupath(tmp_path, truth, shift, bare):
     assert same(read_labels(path, SHAPE), truth)
     assert read_labels(path, SHAPE, STATES).states == STATES
     said = refused(path, SHAPE, {1: "crystal", 2: "amorphous"})
-    assert "annotation 3, 'vacuum', is not in the legend" in said
+    assert "annotation 3 ('vacuum') is not in the legend, which says 1: crystal and 2: amorphous" in said
 
 
 def test_qupath_holes_and_several_polygons(tmp_path, truth):
@@ -459,7 +459,7 @@ def test_overlap_is_refused_with_its_place(tmp_path, truth):
 def test_unknown_values(tmp_path, truth):
     path = labelled(tmp_path, truth)
     said = refused(path, SHAPE, {1: "crystal", 2: "amorphous"})
-    assert "values 3 (140 px)" in said and said.endswith("the legend names 1 and 2")
+    assert "holds the value 3 (140 px), but the legend says 1: crystal and 2: amorphous" in said
     assert "by the values 1, 2 and 3; give states" in refused(path)
     assert "-1 (" in refused(labelled(tmp_path, truth.astype("i2") - (truth == 0)), SHAPE, STATES)
     # a state that does not occur is fine
@@ -666,6 +666,8 @@ def test_declared_sizes_are_not_believed(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("readme.txt", "nothing")
     assert "without an ImageJ ROI" in refused(tmp_path / "a.zip")
+    many = [roi_of("vacuum", f"vacuum-{k}") for k in range(500)]
+    assert "one over another" in refused(roi_set(tmp_path / "a.zip", many), SHAPE, {"vacuum": "vacuum"})
     zigzag = np.array([(k % 2 * 20_000.0, k / 1e3) for k in range(1000)])
     (tmp_path / "a.geojson").write_text(json.dumps([feature("film", [ring(zigzag)])]))
     assert "crosses rows" in refused(tmp_path / "a.geojson", (20_000, 20_000))

@@ -59,6 +59,10 @@ class Legend(NamedTuple):
         """The state of the first key that has one."""
         return next((self.numbers[key] for key in keys if key in self.numbers), None)
 
+    def said(self) -> str:
+        """What was stated, in words."""
+        return listed(f"{key}: {self.names[self.numbers[key]]}" for key in self.given)
+
 
 def stated(path: Path, states: Mapping[Key, str] | None, image: Path | None) -> dict[Key, str] | None:
     """The legend that is given, or else stands beside the labels; None if there is neither.
@@ -156,6 +160,7 @@ def listed(keys: Iterable[Key]) -> str:
 
 def sentence_of(unknown: Sequence[tuple[Key, int]], legend: Legend, what: str) -> BadImage:
     """The error on values or colours that have no name, each with the number of its pixels."""
+    what = what if len(unknown) > 1 else what.removesuffix("s")
     most = sorted(unknown, key=lambda pair: -pair[1])
     counted = listed(f"{key} ({count} px)" for key, count in most)
     if not legend.given:
@@ -163,7 +168,7 @@ def sentence_of(unknown: Sequence[tuple[Key, int]], legend: Legend, what: str) -
             f"nothing says which states are meant by the {what} {listed(sorted(key for key, _ in most))}; give ",
             Setting("states"), ", or a legend beside it (docs/labels.md)",
         )  # fmt: skip
-    return BadImage(f"holds the {what} {counted}, but the legend names {listed(legend.given)}")
+    return BadImage(f"holds the {what} {counted}, but the legend says {legend.said()}")
 
 
 def _difference(legend: Mapping[Key, str], other: Mapping[Key, str]) -> str:

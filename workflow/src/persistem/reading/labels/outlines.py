@@ -13,7 +13,7 @@ import numpy as np
 
 from persistem.errors import Setting
 from persistem.reading.found import BadImage
-from persistem.reading.labels.legend import Key, Legend, listed
+from persistem.reading.labels.legend import Key, Legend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CORNERS = 1000
 #: Most regions of a file, and most crossings of an outline with rows of pixels.
 MOST_REGIONS, MOST_CROSSINGS = 10_000, 5_000_000
+#: How many times the boxes around all regions may cover the image together: those of regions that do not overlap cover
+#: it a few times at most, and 300 outlines of a whole image of 4096² px took 26 s.
+MOST_TIMES = 100
 #: How far beyond the image a region may reach, as a share of the image's longer side: hands slip at a border.
 BEYOND = 0.1
 
@@ -43,6 +46,7 @@ def painted(regions: Sequence[Region], shape: tuple[int, int], legend: Legend) -
     if len(regions) > MOST_REGIONS:
         raise BadImage(f"it holds {len(regions)} regions; up to {MOST_REGIONS} can be read")
     canvas = np.zeros(shape, np.uint8)
+    covered = 0
     for region in regions:
         number = legend.number(region.keys)
         if number is None:
@@ -54,6 +58,9 @@ def painted(regions: Sequence[Region], shape: tuple[int, int], legend: Legend) -
             there = canvas[top : top + mask.shape[0], left : left + mask.shape[1]]
             _check_overlap(region, legend, number, (top, left), mask, there)
             there[mask] = number
+            covered += mask.size
+            if covered > MOST_TIMES * canvas.size:
+                raise BadImage(f"its regions cover the image more than {MOST_TIMES} times, one over another")
             pixels += int(mask.sum())
         if not pixels:
             raise BadImage(f"{region.what} holds not one pixel's centre of the image")
@@ -97,10 +104,9 @@ def ellipse(centre: NDArray[np.float64], one: NDArray[np.float64], other: NDArra
 def unnamed(region: Region, legend: Legend) -> BadImage:
     """The error on a region that the legend does not name."""
     if not legend.given:
-        return BadImage(
-            f"nothing says of which state {region.what} is; give ", Setting("states"), f": {region.keys[0]}"
-        )
-    return BadImage(f"{region.what} is not in the legend, which names {listed(legend.given)}")
+        example = f", as in {{{region.keys[0]}: crystal}}"
+        return BadImage(f"nothing says of which state {region.what} is; give ", Setting("states"), example)
+    return BadImage(f"{region.what} is not in the legend, which says {legend.said()}")
 
 
 def _check_place(region: Region, shape: tuple[int, int]) -> None:
@@ -136,6 +142,6 @@ def _check_overlap(
         row, column = np.argwhere(twice)[0] + corner
         other = legend.names[int(there[twice][0])]
         raise BadImage(
-            f"{region.what} ({legend.names[number]}) overlaps a region of {other} in {int(twice.sum())} px, the first"
+            f"{region.what} overlaps a region of {other} in {int(twice.sum())} px, the first"
             f" at column {column}, row {row}; a place has one state"
         )

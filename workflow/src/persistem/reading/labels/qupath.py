@@ -58,7 +58,7 @@ def _region(k: int, feature: Any) -> Region:
         parts = [[_ring(ring) for ring in polygon] for polygon in polygons]
     except (TypeError, ValueError, LookupError, OverflowError) as error:
         raise BadImage(f"{what} has coordinates that are not those of a {kind}") from error
-    return Region(f"{what}, {name.strip()[:60]!r},", (key_of(name),), [part for part in parts if part])
+    return Region(f"{what} ({name.strip()[:60]!r})", (key_of(name),), [part for part in parts if part])
 
 
 def _ring(points: Any) -> NDArray[np.float64]:
