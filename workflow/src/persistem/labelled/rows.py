@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     Labels = NDArray[np.int_]
 
-#: Most windows of a micrograph and state that train; they are drawn at random from more.
-MOST = 1500
+#: Windows of a micrograph that train, drawn at random from more; of each state at least ``FEW``, if it has so many.
+MOST, FEW = 3000, 300
 #: Parts into which a single micrograph is divided, so that each is tested by a model of the others.
 PARTS = 4
 
@@ -72,7 +72,7 @@ def states_at(labels: NDArray[np.uint8], described: Described, share: float = 0.
 
 
 def rows_of(micrographs: Sequence[Labelled], blocks: Sequence[str], judged: Sequence[str], states: list[str]) -> Rows:
-    """The rows of labelled micrographs; of many windows of a state in one micrograph, ``MOST``.
+    """The rows of labelled micrographs; of many windows in one micrograph about ``MOST``.
 
     Raises PersistemError if a state labels no window.
     """
@@ -84,9 +84,11 @@ def rows_of(micrographs: Sequence[Labelled], blocks: Sequence[str], judged: Sequ
     for number, one in enumerate(micrographs):
         known = relative(one.described, blocks)
         chosen = []
+        labelled = max(int((one.state >= 0).sum()), 1)
         for state in range(len(states)):
             places = np.flatnonzero(one.state.ravel() == state)
-            chosen.append(np.sort(rng.permutation(places)[:MOST]))
+            count = max(FEW, round(MOST * len(places) / labelled))
+            chosen.append(np.sort(rng.permutation(places)[:count]))
         places = np.concatenate(chosen)
         for name in blocks:
             X[name].append(known[name].reshape(-1, known[name].shape[-1])[places])

@@ -31,11 +31,6 @@ if TYPE_CHECKING:
 
 #: Bump when this stage's results change for the same study.
 VERSION = 1
-#: Blocks that a model sees, unless ``model.candidates`` says otherwise: what is there, how strongly the image varies in
-#: a window, and which pairs it has.
-BLOCKS = ("filters", "contrast", "lifetimes")
-#: The inverse of the L2 penalty, for blocks of a total variance of 1.
-C = 0.1
 #: An image whose relief is so many times larger or smaller than those in training is unlike them.
 RELIEF = 2.0
 
@@ -43,10 +38,13 @@ RELIEF = 2.0
 class Assessment(NamedTuple):
     """What the model says of windows that it has not seen: of ``units`` that could be left out.
 
+    ``candidate`` is the one that was best there, of equals the first; ``recall`` is that of each, the mean over states.
     ``scores`` (windows, k) and ``probability`` (windows, k) are NaN where a window was not tested; ``beyond`` (windows,)
     says whether the model abstains on it. ``skipped`` says of each other unit why it was not left out.
     """
 
+    candidate: Candidate
+    recall: dict[str, float]
     scores: NDArray[np.float64]
     probability: NDArray[np.float64]
     beyond: NDArray[np.bool_]
@@ -62,23 +60,22 @@ class Trained(NamedTuple):
     assessment: Assessment
 
 
-def train(
-    micrographs: Sequence[Labelled], states: list[str], asked: ModelSettings, blocks: tuple[str, ...] = BLOCKS
-) -> Trained:
-    """Train and assess a model on labelled micrographs.
+def train(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettings) -> Trained:
+    """Train and assess a model on labelled micrographs; ``asked.candidates`` names the blocks it may see.
 
     Raises PersistemError if there are fewer than two states, or one labels no window.
     """
     if len(states) < 2:
         raise PersistemError(f"labelled: there is one state, {', '.join(states) or 'none'}; a model tells two or more apart")
-    rows = rows_of(micrographs, blocks, JUDGED, states)
-    candidate = Candidate(blocks, "LR", C)
-    checked(rows.X, rows.crops, [candidate], "pooled")
+    candidates = [Candidate(tuple(blocks), "LR", C) for blocks in asked.candidates for C in sorted(asked.C)]
+    rows = rows_of(micrographs, list(dict.fromkeys(name for c in candidates for name in c.features)), JUDGED, states)
+    checked(rows.X, rows.crops, candidates, "pooled")
     noise = noise_alone(asked)
-    assessment, distances = assessed(rows, candidate, noise, asked.outside)
+    assessment, distances = assessed(rows, candidates, noise, asked.outside)
+    blocks = assessment.candidate.features
     classifier = Classifier(
         {name: rows.X[name].shape[1] for name in blocks},
-        linear_of([rows.X[name] for name in blocks], rows.crops.y, C),
+        linear_of([rows.X[name] for name in blocks], rows.crops.y, assessment.candidate.C),
         None,
     )
     seen = assessment.tested
@@ -104,12 +101,12 @@ def train(
 
 
 def assessed(
-    rows: Rows, candidate: Candidate, noise: dict[str, NDArray[Any]], outside: float
+    rows: Rows, candidates: Sequence[Candidate], noise: dict[str, NDArray[Any]], outside: float
 ) -> tuple[Assessment, NDArray[np.float64]]:
     """What models without a unit say of its windows, and how far these are from the others, (windows, statistics)."""
     crops = rows.crops
     count, k = len(crops.y), len(crops.states)
-    scores, probability = np.full((count, k), np.nan), np.full((count, k), np.nan)
+    scores, probability = np.full((len(candidates), count, k), np.nan), np.full((count, k), np.nan)
     far = np.full((count, len(unlike.STATISTICS)), np.nan)
     skipped: dict[str, str] = {}
     whole = unlike.distribution(rows.absolute, noise)
@@ -122,11 +119,16 @@ def assessed(
             skipped[name] = f"without it {' and '.join(crops.states[label] for label in missing)} would not be known"
             continue
         split = Split(unit, train, test)
-        scores[test] = decisions(rows.X, crops, split, [candidate], "pooled")[0, 0]
+        for number, candidate in enumerate(candidates):
+            scores[number, test] = decisions(rows.X, crops, split, [candidate], "pooled")[0, 0]
         without = {block: values[train] for block, values in rows.absolute.items()}
         others = unlike.distribution(without, noise, len(whole.variances))
         far[test] = others.distances({block: values[test] for block, values in rows.absolute.items()})
-    tested = ~np.isnan(scores[:, 0])
+    tested = ~np.isnan(scores[0, :, 0])
+    recall = [_recall(every[tested].argmax(axis=1), crops.y[tested]) if tested.any() else 0.0 for every in scores]
+    best = int(np.argmax(np.round(recall, 12)))
+    by_label = {c.label(): round(r, 6) for c, r in zip(candidates, recall, strict=True)} if tested.any() else {}
+    scores = scores[best]
     beyond = np.zeros(count, bool)
     for unit in np.unique(crops.seed[tested]).tolist():
         own = tested & (crops.seed == unit)
@@ -136,7 +138,12 @@ def assessed(
         probability[own] = probabilities(scores[base], crops.y[base], scores[own])
         limits = unlike.thresholds(far[base], outside)
         beyond[own] = (far[own] / limits).max(axis=1) > 1
-    return Assessment(scores, probability, beyond, tested, skipped), far[tested]
+    return Assessment(candidates[best], by_label, scores, probability, beyond, tested, skipped), far[tested]
+
+
+def _recall(predicted: NDArray[np.int_], y: NDArray[np.int_]) -> float:
+    """The recall of each state that was tested, its mean."""
+    return float(np.mean([(predicted[y == label] == label).mean() for label in np.unique(y).tolist()]))
 
 
 def _every(rows: Rows, among: NDArray[np.bool_]) -> bool:

@@ -85,6 +85,11 @@ class Windows(Section):
         return self
 
 
+#: What a model of labelled micrographs alone may see, unless its study says so, and its C; see docs/real-micrographs.md.
+LABELLED_CANDIDATES = (("filters",), ("filters", "contrast"), ("filters", "contrast", "lifetimes"))
+LABELLED_C = (1.0,)
+
+
 class Spread(Section):
     """A state's specimens once more, in another condition, so that a model knows more of the state than one."""
 
@@ -158,6 +163,23 @@ class ModelSettings(Section):
                 f"step = {self.step:g} Å: at least a pixel of windows.sampling, {self.windows.sampling:g} Å"
             )
         return self
+
+
+class LabelledMicrograph(Section):
+    """A micrograph of one's own on which regions are labelled by their state: what a model learns from."""
+
+    path: str = given(..., "file of one image, of the formats of `micrographs`", source=OURS)
+    labels: str = given(..., "file of its labels: an image, or outlines; docs/labels.md", source=OURS)
+    states: dict[Annotated[int | str, Field(union_mode="left_to_right")], Name] | None = given(
+        None,
+        "the legend: the state of each number, colour or name in the labels; null: what the JSON beside them says",
+        source=OURS,
+    )
+    specimen: Name | None = given(
+        None, "the specimen; micrographs of one are left out together. null: each is one by itself", source=OURS
+    )
+    pixel_size: Real | None = given(None, "pixel size; null: what the file says", unit="Å", source=OURS, gt=0)
+    grey: Flag = given(False, "take the mean of the channels of a colour image", source=OURS)
 
 
 class Micrograph(Section):
