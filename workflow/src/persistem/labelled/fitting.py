@@ -6,12 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from persistem.errors import PersistemError
 from persistem.labelled import card, training
 from persistem.labelled.describing import read
-from persistem.labelled.rows import Labelled, states_at
+from persistem.labelled.rows import Labelled, placed
 from persistem.model import bundle
 from persistem.reading import read as read_images
 from persistem.reading.labels import read_labels
@@ -64,7 +62,6 @@ def labelled(
     settings: dict[str, Any], root: Path, asked: ModelSettings
 ) -> tuple[list[Labelled], list[str], list[Image]]:
     """The labelled micrographs of a study, the states in the order in which the legends name them, and the images."""
-    states: list[str] = []
     read_so_far = []
     for source in settings["sources"]:
         for key, sha256 in source["sha256"].items():
@@ -73,27 +70,10 @@ def labelled(
         image = one_image(Path(source["image"]), source.get("pixel_size"), source.get("grey", False))
         legend = None if source.get("states") is None else {key: name for key, name in source["states"]}
         labels = read_labels(Path(source["labels"]), image.pixels.shape, legend, image=image.path)
-        states += [name for name in labels.states.values() if name not in states]
         read_so_far.append((source, image, labels))
     described = [read(root / source["path"]) for source, *_ in read_so_far]
-    numbers = [
-        states_at(labels.regions, one, asked.share) for (_, _, labels), one in zip(read_so_far, described, strict=True)
-    ]
-    # a legend may name states that nothing is labelled with
-    used = {
-        name
-        for (_, _, labels), here in zip(read_so_far, numbers, strict=True)
-        for number, name in labels.states.items()
-        if (here == number).any()
-    }
-    states = [name for name in states if name in used]
-    micrographs = []
-    for (source, _, labels), here, one in zip(read_so_far, numbers, described, strict=True):
-        state = np.full(here.shape, -1)
-        for number, name in labels.states.items():
-            if name in used:
-                state[here == number] = states.index(name)
-        micrographs.append(Labelled(one, state, source["specimen"]))
+    specimens = [source["specimen"] for source, *_ in read_so_far]
+    micrographs, states = placed(described, [labels for *_, labels in read_so_far], specimens, asked.share)
     return micrographs, states, [image for _, image, _ in read_so_far]
 
 
