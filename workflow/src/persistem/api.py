@@ -194,7 +194,7 @@ def _labelled(
     return _Known(micrographs, found, images, asked)
 
 
-def _regions(one: Image, labels: Any, states: Mapping[int, str] | None) -> Labels:
+def _regions(one: Image, labels: Any, states: Mapping[int | str, str] | None) -> Labels:
     shape = one.pixels.shape[0], one.pixels.shape[1]
     if isinstance(labels, str | Path):
         return read_labels(Path(labels), shape, states, image=one.path if one.path.is_file() else None)

@@ -163,8 +163,8 @@ class WindowFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
-    n_features_in_
-        pixels of an image
+    side_
+        pixels along a side of an image
     """
 
     def __init__(self, blocks: tuple[str, ...] = ("lifetimes", "spectrum"), sampling: float = 0.5) -> None:
@@ -176,14 +176,16 @@ class WindowFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         unknown = sorted(set(self.blocks) - set(ALONE_IN_A_WINDOW))
         if unknown or not self.blocks:
             raise ValueError(f"blocks = {self.blocks!r}: allowed are {', '.join(ALONE_IN_A_WINDOW)}")
-        _square(validate_data(self, X, ensure_2d=False, allow_nd=True))
+        self.side_ = _square(validate_data(self, X, ensure_2d=False, allow_nd=True)).shape[-1]
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Features (n, n_features_out) of images (n, rows, columns) or (n, rows * columns)."""
-        check_is_fitted(self, "n_features_in_")
+        check_is_fitted(self, "side_")
         images = _square(validate_data(self, X, ensure_2d=False, allow_nd=True, reset=False))
         side = images.shape[-1]
+        if side != self.side_:
+            raise ValueError(f"images of {side} x {side} pixels, but it was fitted to {self.side_} x {self.side_}")
         try:
             windows = Windows(sampling=self.sampling, size=side * self.sampling)
         except ValidationError as error:
