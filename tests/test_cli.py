@@ -19,7 +19,7 @@ VERBS = [
     "persistence-images", "descriptors", "melt", "diagram-3d", "figure", "learning", "evaluation", "controls", "sweep",
     "model", "composite", "trial", "overview", "state-checks", "optimal-volumes", "weights", "inverse", "report",
     "map-micrograph", "check", "publish", "publish-report", "publish-model", "publish-trial", "publish-overview",
-    "publish-map", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map",
+    "publish-map", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map", "label",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"
 CROPS = "{intensity: {method: window}, crops: {size: 32, stride: 32}}"

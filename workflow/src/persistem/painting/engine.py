@@ -124,6 +124,8 @@ class WindowEngine:
 
     def describe(self, image: Image, progress: Progress) -> Described:
         """Describe the windows, every 8 pixels or, of a large micrograph, at larger distances."""
+        from sklearn import linear_model, pipeline, preprocessing  # noqa: F401 (2 s, which the first training would take)
+
         from persistem.descriptors.windows import describe_windows
         from persistem.store.files import atomic
         from persistem.store.seals import sha256
@@ -165,8 +167,8 @@ class WindowEngine:
             at = np.argwhere(found >= 0)
             x.append(one.features[found >= 0])
             y.append(found[found >= 0])
-            # squares of four windows' sides that are held out together
-            blocks.append(at * one.step // (4 * SIDE) @ [1, 1000] + 1_000_000 * k)
+            # squares of two windows' sides that are held out together
+            blocks.append(at * one.step // (2 * SIDE) @ [1, 1000] + 1_000_000 * k)
         rows, target, block = np.concatenate(x), np.concatenate(y), np.concatenate(blocks)
         counts = np.bincount(target, minlength=len(numbers))
         absent = [states[number] for number, count in zip(numbers, counts, strict=True) if not count]

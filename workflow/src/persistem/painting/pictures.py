@@ -32,11 +32,11 @@ def pyramid(image: Image) -> list[NDArray[np.uint8]]:
     for row in range(0, len(grey), TILE):  # a large image may lie in a file
         part = np.asarray(image.pixels[row : row + TILE], dtype=np.float32)
         grey[row : row + TILE] = np.clip((part - low) * scale, 0, 255).round()
-    rows, columns = grey.shape
+    size = len(grey), grey.size // len(grey)
     found = [grey]
-    for _ in range(levels((rows, columns)) - 1):
-        rows, columns = -(-rows // 2), -(-columns // 2)
-        found.append(cv2.resize(found[-1], (columns, rows), interpolation=cv2.INTER_AREA))
+    for _ in range(levels(size) - 1):
+        size = -(-size[0] // 2), -(-size[1] // 2)
+        found.append(cv2.resize(found[-1], size[::-1], interpolation=cv2.INTER_AREA))
     return found
 
 

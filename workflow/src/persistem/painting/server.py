@@ -459,6 +459,8 @@ class Socket(Guarded, tornado.websocket.WebSocketHandler):
 
 def bound(port: int) -> list[socket.socket]:
     """Sockets that listen on this machine alone; raises PersistemError if the port cannot be had."""
+    if not 0 <= port <= 65535:
+        raise PersistemError(Setting("port"), f" = {port}: must be 0 to 65535, where 0 is one that is free")
     try:
         return tornado.netutil.bind_sockets(port, HOST, family=socket.AF_INET)
     except OSError as error:
@@ -466,8 +468,6 @@ def bound(port: int) -> list[socket.socket]:
         raise PersistemError(
             Setting("port"), f" = {port}: {reason}; choose another, or leave it out to get one that is free"
         ) from error
-    except OverflowError as error:
-        raise PersistemError(Setting("port"), f" = {port}: must be 0 to 65535") from error
 
 
 def application(session: Session, port: int, token: str) -> tornado.web.Application:

@@ -238,8 +238,8 @@ class Worker:
             job.then(content)
         elif kind == "failed":
             self._queue.clear()
-        self._tell(None, content if kind == "failed" else "")
         self._next()
+        self._tell(self.state, content if kind == "failed" else "")
 
     def _gone(self) -> None:
         """The process has ended: it was told to, or something has killed it."""
@@ -248,8 +248,9 @@ class Worker:
         self._current = None
         if job and not asked:
             self._queue.clear()
-        self._tell(None, "" if asked or job is None else f"{job.title}: ended unexpectedly; is there enough memory?")
         self._next()
+        sentence = "" if asked or job is None else f"{job.title}: ended unexpectedly; is there enough memory?"
+        self._tell(self.state, sentence)
 
     def close(self) -> None:
         """End the process."""

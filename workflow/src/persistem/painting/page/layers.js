@@ -8,6 +8,7 @@ const screen = document.createElement("canvas"), mask = screen.getContext("2d");
 
 export const shown = { labels: true, map: true, labelsOpacity: 0.55, mapOpacity: 0.45 };
 let rows = 0, columns = 0, pixels = new Uint8Array(0), table = new Uint32Array(256), hatching = null;
+let rims = new Uint32Array(256); // colours of the labels' outlines
 const tiles = new Map();
 let map = null, over = null, abstained = null;
 
@@ -18,10 +19,12 @@ const made = (width, height) => Object.assign(document.createElement("canvas"), 
 
 /** Take the colours of the states. */
 export function colours(states) {
-  table = new Uint32Array(256);
+  [table, rims] = [new Uint32Array(256), new Uint32Array(256)];
   for (const { number, colour } of states) {
     const [r, g, b] = rgb(colour);
-    table[number] = ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+    const word = (opacity, factor) => ((opacity << 24) | ((b * factor) << 16) | ((g * factor) << 8) | (r * factor)) >>> 0;
+    table[number] = word(200, 1);
+    rims[number] = word(255, 0.55);
   }
   tiles.clear();
   paint(0, 0, rows, columns);
@@ -47,8 +50,9 @@ export const labelAt = (x, y) => (x >= 0 && y >= 0 && x < columns && y < rows ? 
 /** All labels, for tests. */
 export const allLabels = () => pixels;
 
-/** Draw a part of the labels into their tiles. */
+/** Draw a part of the labels into their tiles; pixels at the edge of a label are darker. */
 function paint(top, left, bottom, right) {
+  [top, left, bottom, right] = [Math.max(top - 1, 0), Math.max(left - 1, 0), Math.min(bottom + 1, rows), Math.min(right + 1, columns)];
   for (let row = Math.floor(top / SIDE); row * SIDE < bottom; row++) {
     for (let column = Math.floor(left / SIDE); column * SIDE < right; column++) {
       const y = Math.max(row * SIDE, top), x = Math.max(column * SIDE, left);
@@ -57,7 +61,11 @@ function paint(top, left, bottom, right) {
       let any = false;
       for (let i = 0, k = 0; i < height; i++) {
         for (let j = (y + i) * columns + x, end = j + width; j < end; j++, k++) {
-          if (pixels[j]) { words[k] = table[pixels[j]]; any = true; }
+          const label = pixels[j];
+          if (!label) continue;
+          const inside = pixels[j - 1] === label && pixels[j + 1] === label && pixels[j - columns] === label && pixels[j + columns] === label;
+          words[k] = inside ? table[label] : rims[label];
+          any = true;
         }
       }
       const key = `${row}/${column}`;

@@ -151,7 +151,7 @@ function scaleBar() {
 }
 
 function resize() {
-  const before = [view.width, view.height];
+  const before = [view.width, view.height], all = image && view.scale <= whole() * 1.01;
   view.ratio = Math.min(devicePixelRatio || 1, 2);
   view.width = stage.clientWidth;
   view.height = stage.clientHeight;
@@ -160,7 +160,7 @@ function resize() {
     each.height = Math.round(view.height * view.ratio);
   }
   if (!image) return;
-  if (before[0] === 1) fit();
+  if (all) fit();
   else pan((view.width - before[0]) / 2, (view.height - before[1]) / 2);
 }
 
