@@ -531,6 +531,7 @@ def test_a_worker_that_is_killed_or_does_not_stop_is_started_again(opened, monke
             first.kill()  # as if memory had run out
             assert "is there enough memory?" in (await told(page, "sentence"))["text"]
         first = await busy()
+        await asyncio.sleep(1)  # until it is deep in its work
         await page.write_message(json.dumps({"do": "cancel"}))
         while (await told(page, "work"))["work"]:
             pass

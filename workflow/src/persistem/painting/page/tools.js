@@ -1,7 +1,7 @@
 // The hand: brush, polygon, eraser, accepting a region, moving. What it does is shown at once, and then as the server
 // has drawn it.
 
-import { clamp, drawnBy, pan, redraw, toImage, toScreen, view, zoom } from "./view.js";
+import { clamp, drawnBy, pan, stir, toImage, toScreen, view, zoom } from "./view.js";
 
 const MOST = 4000; // points of a stroke that are sent together
 const canvas = document.getElementById("hand"), pen = canvas.getContext("2d");
@@ -18,20 +18,20 @@ export function start(asking, pointing) {
 
 /** The server has drawn a mark, or has refused it. */
 export function did(id) {
-  if (sent.delete(id)) redraw();
+  if (sent.delete(id)) stir();
 }
 
 export function forget() {
   sent.clear();
   [stroke, corners] = [null, []];
-  redraw();
+  stir();
 }
 
 export function choose(tool) {
   hand.tool = tool;
   corners = [];
   cursor();
-  redraw();
+  stir();
 }
 
 /** Close the polygon; whether there was one. */
@@ -39,21 +39,21 @@ export function close() {
   if (corners.length < 3) return false;
   send({ do: "polygon", state: hand.state, points: corners }, hand.colour);
   corners = [];
-  redraw();
+  stir();
   return true;
 }
 
 /** Drop the polygon or the stroke that is being made. */
 export function drop() {
   [stroke, corners] = [null, []];
-  redraw();
+  stir();
 }
 
 /** Take back the last corner; whether there was one. */
 export function back() {
   if (!corners.length) return false;
   corners.pop();
-  redraw();
+  stir();
   return true;
 }
 
@@ -160,14 +160,14 @@ function listen() {
     const place = toImage(...where(event));
     if (hand.tool === "brush" || hand.tool === "eraser") begin(place);
     at = place;
-    redraw();
+    stir();
   });
 
   canvas.addEventListener("pointermove", (event) => {
     const [x, y] = where(event), before = fingers.get(event.pointerId);
     at = toImage(x, y);
     pointed(at);
-    redraw();
+    stir();
     if (!before) return;
     if (fingers.size === 2) {
       const was = spread();
@@ -194,11 +194,11 @@ function listen() {
     if (event.type === "pointercancel") stroke = null;
     if (!fingers.size) moving = false;
     if (event.pointerType === "touch") { at = null; pointed(null); }
-    redraw();
+    stir();
   };
   canvas.addEventListener("pointerup", lift);
   canvas.addEventListener("pointercancel", lift);
-  canvas.addEventListener("pointerleave", (event) => { if (!fingers.size && event.pointerType !== "touch") { at = null; pointed(null); redraw(); } });
+  canvas.addEventListener("pointerleave", (event) => { if (!fingers.size && event.pointerType !== "touch") { at = null; pointed(null); stir(); } });
   canvas.addEventListener("dblclick", () => { if (hand.tool === "polygon") close(); });
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   canvas.addEventListener("auxclick", (event) => event.preventDefault());
@@ -230,4 +230,4 @@ function finish() {
   stroke = null;
 }
 
-drawnBy(draw);
+drawnBy(draw, true);

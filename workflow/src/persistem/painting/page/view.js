@@ -10,11 +10,11 @@ export const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 export const view = { x: 0, y: 0, scale: 1, width: 1, height: 1, ratio: 1 };
 
 const tiles = new Map();
-let image = null, number = 0, side = 512, pending = false;
-const drawers = [];
+let image = null, number = 0, side = 512, pending = false, all = false;
+const below = [], above = [];
 
-/** Draw with this function whenever the view changes. */
-export const drawnBy = (draw) => drawers.push(draw);
+/** Draw with this function whenever the view changes, or if it is `light` also whenever the hand has moved. */
+export const drawnBy = (draw, light = false) => (light ? above : below).push(draw);
 export const toScreen = (x, y) => [(x - view.x) * view.scale, (y - view.y) * view.scale];
 export const toImage = (px, py) => [view.x + px / view.scale, view.y + py / view.scale];
 const whole = () => Math.min(view.width / image.columns, view.height / image.rows) * 0.98;
@@ -72,13 +72,20 @@ function settle() {
 }
 
 export function redraw() {
+  all = true;
+  stir();
+}
+
+/** Draw what the hand does, and what is below it only if that has changed. */
+export function stir() {
   if (pending) return;
   pending = true;
   requestAnimationFrame(() => {
-    pending = false;
+    const everything = all;
+    pending = all = false;
     if (!image) return;
-    drawImage();
-    for (const draw of drawers) draw();
+    if (everything) for (const draw of [drawImage, ...below]) draw();
+    for (const draw of above) draw();
   });
 }
 
@@ -151,7 +158,7 @@ function scaleBar() {
 }
 
 function resize() {
-  const before = [view.width, view.height], all = image && view.scale <= whole() * 1.01;
+  const before = [view.width, view.height], fitted = image && view.scale <= whole() * 1.01;
   view.ratio = Math.min(devicePixelRatio || 1, 2);
   view.width = stage.clientWidth;
   view.height = stage.clientHeight;
@@ -160,7 +167,7 @@ function resize() {
     each.height = Math.round(view.height * view.ratio);
   }
   if (!image) return;
-  if (all) fit();
+  if (fitted) fit();
   else pan((view.width - before[0]) / 2, (view.height - before[1]) / 2);
 }
 
