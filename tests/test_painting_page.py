@@ -23,7 +23,7 @@ def plain(browser):
 
 
 @contextmanager
-def at_page(plain, address, width=1280, height=800, **options):
+def at_page(browser, address, width=1280, height=800, **options):
     """The page, ready; nothing may go wrong on it."""
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     page, wrong = context.new_page(), []
