@@ -423,8 +423,8 @@ def test_a_loaded_model_says_the_same_to_the_bit(states, model, tmp_path):
     X = windows_of(states, 5, 2.0, rng_seed=4).X
     for one, other in zip(model.classify(X), loaded.classify(X), strict=True):
         assert one.dtype == other.dtype and np.array_equal(one, other)
-    for name, of in vars(model.classifier.trees).items():
-        assert np.array_equal(of, getattr(loaded.classifier.trees, name))
+    for name, of in vars(model.classifier.scorer).items():
+        assert np.array_equal(of, getattr(loaded.classifier.scorer, name))
     assert len(loaded.digest) == 12
     assert (loaded.states, loaded.windows, loaded.blocks) == (model.states, model.windows, model.blocks)
     assert (loaded.voltage, loaded.defoci, loaded.card) == (model.voltage, model.defoci, model.card)

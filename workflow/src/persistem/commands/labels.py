@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from persistem.commands.maps import names, progress_of
+from persistem.commands.maps import names, progress_bar
 
 
 def label(images: list[Path], out: Path, pixel_size: float | None, grey: bool, port: int, no_browser: bool) -> None:
@@ -18,7 +18,7 @@ def label(images: list[Path], out: Path, pixel_size: float | None, grey: bool, p
     from persistem.painting.server import bound, serve
 
     sockets = bound(port)
-    with progress_of("opening the micrographs") as progress:
+    with progress_bar("opening the micrographs") as progress:
         folder = Folder(out, names(images), pixel_size, grey, progress)
 
     def ready(address: str) -> None:

@@ -108,7 +108,7 @@ def arrays(map: Map, model: Model) -> dict[str, NDArray[Any]]:
     ``probability`` (rows, columns, states) is 0 to 65535 for 0 to 1, ``reason`` (rows, columns) a number in
     ``REASONS``; blocks, pairs and trees are ``blocks.…``, ``pairs.…`` and ``trees.…``.
     """
-    every, trees = thinning(map.abstain.shape), model.classifier.trees
+    every, trees = thinning(map.abstain.shape), model.classifier.scorer
     by_name: dict[str, NDArray[Any]] = {
         "probability": np.rint(map.probability[::every, ::every] * 65535).astype(np.uint16),
         "reason": map.reason[::every, ::every].astype(np.uint8),

@@ -16,20 +16,22 @@ from persistem.descriptors import windows as described
 from persistem.errors import PersistemError
 from persistem.model.classifier import Classifier, Model
 from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
+from persistem.model.linear import Linear
 from persistem.model.trees import Trees
 from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM, Distribution
 from persistem.store.bounded import is_regular
 from persistem.store.files import read_json, replaced_folder
 from persistem.study import Windows
 from persistem.study.fields import Name
-from persistem.study.mapping import RESERVED
+from persistem.study.mapping import RESERVED, RESERVED_LABELLED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The kind that model.json states, and the version of the folder's format.
+#: The kind that model.json states, and the version of the folder's format: of a model of simulations, and of one of
+#: labelled micrographs, which is linear and knows neither voltage nor defocus.
 KIND = "PersisTEM model"
-FORMAT = 2
+FORMAT, LABELLED = 2, 3
 #: Version of the windows of a bundle whose index does not state one.
 FIRST_WINDOWS = 1
 #: Arrays of the distribution beside its scaling.
@@ -59,7 +61,7 @@ def write(out: Path, model: Model, card: str, about: Mapping[str, Any]) -> None:
         "classifier.skops": dumped(
             {
                 "lengths": classifier.lengths,
-                "trees": dict(vars(classifier.trees)),
+                "linear" if model.labelled else "trees": dict(vars(classifier.scorer)),
                 "calibration": classifier.calibration,
             }
         ),
@@ -71,7 +73,7 @@ def write(out: Path, model: Model, card: str, about: Mapping[str, Any]) -> None:
     }
     index = {
         "kind": KIND,
-        "format": FORMAT,
+        "format": LABELLED if model.labelled else FORMAT,
         "study": about["study"],
         "versions": versions(),
         "states": list(model.states),
@@ -79,7 +81,8 @@ def write(out: Path, model: Model, card: str, about: Mapping[str, Any]) -> None:
         "windows_version": described.VERSION,
         "blocks": list(model.blocks),
         "voltage_kV": model.voltage,
-        "defoci_A": list(model.defoci),
+        "defoci_A": None if model.defoci is None else list(model.defoci),
+        **({"relief": list(model.relief)} if model.relief else {}),
         "doses_e_A2": list(about["doses_e_A2"]),
         "thicknesses_A": list(about["thicknesses_A"]),
         "checksums": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
@@ -136,10 +139,10 @@ def _index(path: Path) -> dict[str, Any]:
         raise PersistemError(f"{path / INDEX}: nested deeper than the index of any model; refused") from error
     if index.get("kind") != KIND:
         raise PersistemError(f"{path / INDEX}: describes no PersisTEM model but {index.get('kind')!r}")
-    if index.get("format") != FORMAT:
+    if index.get("format") not in (FORMAT, LABELLED):
         raise PersistemError(
             f"{path / INDEX}: a bundle of the format {index.get('format')!r}, but this version of PersisTEM reads"
-            f" {FORMAT}; train the model again or use the version that wrote it"
+            f" {FORMAT} and {LABELLED}; train the model again or use the version that wrote it"
         )
     windows_version = index.get("windows_version", FIRST_WINDOWS)
     if windows_version != described.VERSION:
@@ -177,24 +180,28 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
     distances = loaded(path / "distribution.skops", contents["distribution.skops"])
     states, blocks = tuple(index["states"]), tuple(index["blocks"])
     _fit("lengths", all(type(length) is int and length > 0 for length in parts["lengths"].values()), True)
-    trees, calibration, seen = Trees(**parts["trees"]), parts["calibration"], sum(parts["lengths"].values())
-    trees.check(seen)
-    classifier = Classifier(dict(parts["lengths"]), trees, calibration)
+    labelled, calibration, seen = index["format"] == LABELLED, parts["calibration"], sum(parts["lengths"].values())
+    scorer = Linear(**parts["linear"]) if labelled else Trees(**parts["trees"])
+    scorer.check(seen)
+    classifier = Classifier(dict(parts["lengths"]), scorer, calibration)
     distribution = Distribution(_scaling(distances["scaling"]), *(np.asarray(distances[name], float) for name in JUDGE))
     card = json.loads(contents["card.json"])
     _fit("types", (type(calibration), type(card)), (LogisticRegression, dict))
-    _check_states(states)
-    voltage = _ranged("voltage_kV", index["voltage_kV"], *VOLTAGES)
-    low, high = (_ranged("defoci_A", defocus, -MOST_DEFOCUS, MOST_DEFOCUS) for defocus in index["defoci_A"])
-    if low > high:
-        raise ValueError(f"defoci_A: {low:g} to {high:g} is no range")
+    _check_states(states, RESERVED_LABELLED if labelled else RESERVED)
+    voltage = defoci = relief = None
+    if labelled:
+        relief = _range("relief", index["relief"], 0, LARGEST)
+        _fit("voltage_kV and defoci_A", (index["voltage_kV"], index["defoci_A"]), (None, None))
+    else:
+        voltage = _ranged("voltage_kV", index["voltage_kV"], *VOLTAGES)
+        defoci = _range("defoci_A", index["defoci_A"], -MOST_DEFOCUS, MOST_DEFOCUS)
     for key in ("doses_e_A2", "thicknesses_A"):
         for value in filter(None, index[key]):  # no dose: without counting noise
             _ranged(key, value, 0, LARGEST)
     _fit("judged", CONTRAST in distribution.scaling and len(distribution.scaling) > 1, True)
     k, rows = len(states), 1 if len(states) == 2 else len(states)
     structure = sum(len(mean) for name, (mean, _) in distribution.scaling.items() if name != CONTRAST)
-    _fit("scores", trees.start.shape, (rows,))
+    _fit("scores", scorer.start.shape, (rows,))
     _fit("classes", list(calibration.classes_), list(range(k)))
     _fit("calibration", (calibration.coef_.shape, calibration.intercept_.shape), ((rows, rows), (rows,)))
     _fit("components", distribution.components.shape, (structure, len(distribution.variances)))
@@ -212,20 +219,27 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
         np.linalg.cholesky(covariance)  # raises an error unless it is positive definite
     windows = Windows.model_validate(index["windows"])
     digest = _checksum(index)[:12]
-    model = Model(states, windows, voltage, (low, high), card, classifier, distribution, digest)
+    model = Model(states, windows, voltage, defoci, card, classifier, distribution, digest, relief)
     _fit("blocks", model.blocks, blocks)
     _check_lengths(model)
     _fit("blocks", {*classifier.lengths, *distribution.scaling} <= set(blocks), True)
     return model
 
 
-def _check_states(states: tuple[Any, ...]) -> None:
+def _check_states(states: tuple[Any, ...], taken: tuple[str, ...]) -> None:
     """Raise ValueError unless these are names of states that a study could have: pages, tables and files hold them."""
     names = TypeAdapter(tuple[Name, ...]).validate_python(states)
-    reserved = [name for name in names if name in RESERVED]
+    reserved = [name for name in names if name in taken]
     if reserved:
         raise ValueError(f"states: one is called {reserved[0]}, which maps say of windows")
     _fit("states", len(set(names)) == len(names) > 1, True)
+
+
+def _range(what: str, ends: Any, least: float, most: float) -> tuple[float, float]:
+    low, high = (_ranged(what, end, least, most) for end in ends)
+    if low > high:
+        raise ValueError(f"{what}: {low:g} to {high:g} is no range")
+    return low, high
 
 
 def _ranged(what: str, value: object, low: float, high: float) -> float:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from persistem.model.linear import Linear
     from persistem.model.trees import Trees
     from persistem.study import Windows
 
@@ -31,9 +32,10 @@ REASONS = (
     "spectrum unlike the training",
     "vacuum: counting noise alone",
     "defocus far from the training",
+    "brightness changes more, or less, than in the training",
 )
-#: Where vacuum and a far defocus are among them; the second holds for a whole micrograph.
-VACUUM, FAR_DEFOCUS = 4, 5
+#: Where vacuum, a far defocus and another relief are among them; the last two hold for a whole micrograph.
+VACUUM, FAR_DEFOCUS, RELIEF = 4, 5, 6
 
 
 class Verdict(NamedTuple):
@@ -53,18 +55,18 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Classifier:
-    """Trees over the blocks side by side, and a fitted logistic regression that calibrates their scores.
+    """Scores of the blocks side by side, and a fitted logistic regression that calibrates their scores.
 
-    ``lengths`` holds the length of each block that the trees see, in order.
+    ``scorer`` are trees or linear; ``lengths`` holds the length of each block that it sees, in order.
     """
 
     lengths: dict[str, int]
-    trees: Trees
+    scorer: Trees | Linear
     calibration: Any
 
     def scores(self, blocks: Blocks) -> Array:
         """Decision scores (windows, k) of blocks (windows, length); -d and d for two states."""
-        raw = self.trees.raw(np.hstack([blocks[name] for name in self.lengths]))
+        raw = self.scorer.raw(np.hstack([blocks[name] for name in self.lengths]))
         return np.hstack([-raw, raw]) if raw.shape[1] == 1 else raw
 
     def probability(self, blocks: Blocks) -> Array:
@@ -76,19 +78,26 @@ class Classifier:
 class Model:
     """A trained model: what `persistem map` needs to classify the windows of a micrograph.
 
-    ``states`` are in the order of the probabilities; ``windows`` is how windows are described; ``voltage`` in kV;
-    ``defoci`` are the smallest and largest in training, Å, underfocus positive; ``card`` says what the model was
-    trained on and how good it is.
+    ``states`` are in the order of the probabilities; ``windows`` is how windows are described; ``card`` says what the
+    model was trained on and how good it is. A model of simulations knows its ``voltage``, kV, and ``defoci``, the
+    smallest and largest in training, Å, underfocus positive. One of labelled micrographs knows neither but their
+    ``relief``, the least and the largest that an image may have (``labelled.describing``).
     """
 
     states: tuple[str, ...]
     windows: Windows
-    voltage: float
-    defoci: tuple[float, float]
+    voltage: float | None
+    defoci: tuple[float, float] | None
     card: dict[str, Any]
     classifier: Classifier
     distribution: Distribution
     digest: str = ""  # checksum of the bundle it was loaded from
+    relief: tuple[float, float] | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it was trained on labelled micrographs."""
+        return self.relief is not None
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -96,28 +105,36 @@ class Model:
         return tuple(name for name in BLOCKS if name in self._lengths())
 
     def classify(
-        self, blocks: Blocks, valid: NDArray[np.bool_] | None = None, bright: NDArray[np.bool_] | None = None
+        self,
+        blocks: Blocks,
+        valid: NDArray[np.bool_] | None = None,
+        bright: NDArray[np.bool_] | None = None,
+        judged: Blocks | None = None,
     ) -> Verdict:
-        """The verdict on windows, given blocks (…, length) by name.
+        """The verdict on windows, given blocks (…, length) by name; ``judged``, if others say how unlike they are.
 
         ``valid`` (…) and ``bright`` (…), whether a window is about as bright as its image gets, are True everywhere by
         default. A window with a feature that is not finite is not valid either. A window that is unlike the training
         shows vacuum if it is bright and its spectrum is one that noise has, whichever statistic it is found by.
         """
         shape = next(iter(blocks.values())).shape[:-1]
-        known = {name: np.asarray(blocks[name]).reshape(-1, length) for name, length in self._lengths().items()}
+        judged = blocks if judged is None else judged
+        known, far = (
+            {name: np.asarray(of[name]).reshape(-1, length) for name, length in lengths.items()}
+            for of, lengths in ((blocks, self.classifier.lengths), (judged, self._judged()))
+        )
         usable = np.ones(shape, bool).ravel() if valid is None else np.asarray(valid).ravel().copy()
-        for block in known.values():
+        for block in (*known.values(), *far.values()):
             usable &= np.isfinite(block).all(axis=1)
         k, odds = len(self.states), STATISTICS.index(ODDS)
         probability = np.full((len(usable), k), 1 / k)
         ratio = np.full((len(usable), len(self.distribution.thresholds)), np.inf)
         empty = np.ones(shape, bool).ravel() if bright is None else np.asarray(bright).ravel().copy()
         if usable.any():
-            known = {name: block[usable] for name, block in known.items()}
+            known, far = ({name: block[usable] for name, block in of.items()} for of in (known, far))
             probability[usable] = self.classifier.probability(known)
-            ratio[usable] = self.distribution.distances(known) / self.distribution.thresholds
-            empty[usable] &= self.distribution.like_noise(known)
+            ratio[usable] = self.distribution.distances(far) / self.distribution.thresholds
+            empty[usable] &= self.distribution.like_noise(far)
         with np.errstate(over="ignore"):  # farther away than float32 reaches
             outside = ratio.max(axis=1).astype(np.float32)
         # structure is missing where noise is not vacuum
@@ -135,8 +152,10 @@ class Model:
 
     def _lengths(self) -> dict[str, int]:
         """The length of each block that is classified or judged."""
-        judged = {name: len(mean) for name, (mean, _) in self.distribution.scaling.items()}
-        return judged | self.classifier.lengths
+        return self._judged() | self.classifier.lengths
+
+    def _judged(self) -> dict[str, int]:
+        return {name: len(mean) for name, (mean, _) in self.distribution.scaling.items()}
 
 
 def calibrator(scores: Array, y: NDArray[np.int_]) -> Any:

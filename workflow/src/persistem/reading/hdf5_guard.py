@@ -59,8 +59,11 @@ def check_heaps(path: Path) -> None:
             at = data.find(HEAP, at + 8)
 
 
-def try_out(path: Path) -> None:
-    """Walk through the file in a child process; BadImage for what it finds, or if it hangs or dies."""
+def try_out(path: Path, least: int = 0) -> None:
+    """Walk through the file in a child process; BadImage for what it finds, or if it hangs or dies.
+
+    A file of less than ``least`` bytes may unpack to as much as one of so many: labels compress well.
+    """
     import h5py  # here, so that the child has it
 
     reader, writer = os.pipe()
@@ -76,7 +79,7 @@ def try_out(path: Path) -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 1)
             os.dup2(nowhere, 2)
-            _walk(h5py, path)
+            _walk(h5py, path, least)
         except BadImage as error:
             os.write(writer, str(error).encode()[:1000])
         except MemoryError:
@@ -111,12 +114,12 @@ def _wait(child: int, seconds: float) -> None:
         raise BadImage("corrupted: the HDF5 library crashes on it")
 
 
-def _walk(h5py: Any, path: Path) -> None:
+def _walk(h5py: Any, path: Path, least: int) -> None:
     with h5py.File(path, "r") as file:
         # without a link to another file anywhere, links by a path stay in this one: only then they are followed
         for _ in _entries(h5py, file, soft=False):
             pass
-        size, declared = path.stat().st_size, 0
+        size, declared = max(path.stat().st_size, least), 0
         _attributes(h5py, file, [0, 0])
         read = [0, 0]
         for name, item in _entries(h5py, file, soft=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,15 +21,10 @@ GREY = {"1": 1, "L": 1, "I;16": 2, "I;16B": 2, "I": 4, "F": 4}
 
 def datasets(path: Path) -> Iterator[Found]:
     """The picture in a PNG or JPEG; upright as its Exif orientation says."""
-    from PIL import Image as Pillow
     from PIL import ImageOps
 
     with open(path, "rb") as file:
-        limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None
-        try:
-            picture = Pillow.open(file, formats=("PNG", "JPEG"))
-        finally:
-            Pillow.MAX_IMAGE_PIXELS = limit
+        picture = opened(file, ("PNG", "JPEG"))
         columns, rows = picture.size
         fits((rows, columns), np.dtype(f"u{GREY.get(picture.mode, 4)}"), path.stat().st_size, compressed=True)
         held((rows, columns), np.dtype(f"u{GREY.get(picture.mode, 4)}"))
@@ -42,6 +37,17 @@ def datasets(path: Path) -> Iterator[Found]:
         grey = upright.mode in GREY
         pixels = np.asarray(upright) if grey else coloured(np.asarray(upright.convert("RGB")))
     yield Found(pixels, [{}, {}], title=path.stem)
+
+
+def opened(file: IO[bytes], formats: tuple[str, ...]) -> Any:
+    """Pillow's picture in a file, nothing of it decoded; of any size, which the caller has to bound."""
+    from PIL import Image as Pillow
+
+    limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None
+    try:
+        return Pillow.open(file, formats=formats)
+    finally:
+        Pillow.MAX_IMAGE_PIXELS = limit
 
 
 def _deep(path: Path) -> bool:

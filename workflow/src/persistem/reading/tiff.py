@@ -175,7 +175,7 @@ def _pixels(series: Any) -> NDArray[Any]:
     if kind in (RGB, YCBCR):
         return coloured(pixels)
     if kind == PALETTE:
-        return coloured(_table(page.colormap)[pixels])
+        return coloured(table(page.colormap)[pixels])
     if page.samplesperpixel == 2:
         other = pixels[..., 1]
         if not set(map(int, page.extrasamples)) & set(OPACITY) and other.min() != other.max():
@@ -204,7 +204,7 @@ def _calibrated(pixels: NDArray[Any], description: str) -> NDArray[Any]:
     return values.astype(np.float32)
 
 
-def _table(colours: NDArray[Any]) -> NDArray[Any]:
+def table(colours: NDArray[Any]) -> NDArray[Any]:
     """A palette (entries, 3); of 8 bits if its 16 are no more than that, as in the same picture as a PNG."""
     high = colours >> 8
     if colours.max() < 256:

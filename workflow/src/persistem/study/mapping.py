@@ -11,11 +11,25 @@ from persistem.store.files import is_file
 from persistem.study.evaluation import Band
 from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given, once
 
-#: Blocks of features that can describe a window; the last three are what persistence must be compared with.
-Block = Literal["contrast", "spectrum", "persistence", "low-passed", "moments", "texture"]
+#: Blocks of features that can describe a window. Persistence must be compared with low-passed, moments and texture;
+#: intensity and filters know brightness and, the latter, what is around a window, which is what pixel classifiers see.
+Block = Literal[
+    "contrast",
+    "spectrum",
+    "persistence",
+    "low-passed",
+    "moments",
+    "texture",
+    "lifetimes",
+    "peaks",
+    "intensity",
+    "filters",
+]
 BLOCKS: tuple[str, ...] = get_args(Block)
 #: Words that maps use for windows besides the states.
 RESERVED = ("abstain", "abstained", "vacuum", "confidence")
+#: Of labelled micrographs vacuum may be a state like others.
+RESERVED_LABELLED = tuple(word for word in RESERVED if word != "vacuum")
 
 
 class Windows(Section):
@@ -71,6 +85,11 @@ class Windows(Section):
         return self
 
 
+#: What a model of labelled micrographs alone may see, unless its study says so, and its C; see docs/real-micrographs.md.
+LABELLED_CANDIDATES = (("filters",), ("filters", "contrast"), ("filters", "contrast", "lifetimes"))
+LABELLED_C = (1.0,)
+
+
 class Spread(Section):
     """A state's specimens once more, in another condition, so that a model knows more of the state than one."""
 
@@ -83,7 +102,7 @@ class Spread(Section):
 class ModelSettings(Section):
     """A model of the study's states for the study's microscope: what `persistem map` needs."""
 
-    later: ClassVar[tuple[str, ...]] = ("spread",)
+    later: ClassVar[tuple[str, ...]] = ("spread", "share")
 
     windows: Windows = Field(Windows(), description="windows and their description")
     stride: Real = assumed(6.25, "distance of the windows that train", unit="Å", reason="half a window", gt=0)
@@ -127,9 +146,17 @@ class ModelSettings(Section):
         gt=0,
         lt=0.5,
     )
+    share: Real = given(
+        0.0,
+        "of labelled micrographs: least share of a window's labelled pixels that carry the label of its centre; 0: the"
+        " centre's label alone decides",
+        source=OURS,
+        ge=0,
+        le=1,
+    )
     step: Real = assumed(
         3.0,
-        "distance of the windows of a map",
+        "distance of the windows of a map, and of those described on labelled micrographs",
         unit="Å",
         reason="a quarter of a window; the time goes with 1/step²",
         gt=0,
@@ -144,6 +171,25 @@ class ModelSettings(Section):
                 f"step = {self.step:g} Å: at least a pixel of windows.sampling, {self.windows.sampling:g} Å"
             )
         return self
+
+
+class LabelledMicrograph(Section):
+    """A micrograph of one's own on which regions are labelled by their state: what a model learns from."""
+
+    path: str = given(..., "file of one image, of the formats of `micrographs`", source=OURS)
+    labels: str = given(..., "file of its labels: an image, or outlines; docs/labels.md", source=OURS)
+    states: dict[Annotated[int | str, Field(union_mode="left_to_right")], Name] | None = given(
+        None,
+        "the legend: the state of each number, colour or name in the labels; null: what the JSON beside them says",
+        source=OURS,
+    )
+    specimen: Name | None = given(
+        None,
+        "the specimen; micrographs of one are left out together. null: each is a specimen by itself",
+        source=OURS,
+    )
+    pixel_size: Real | None = given(None, "pixel size; null: what the file says", unit="Å", source=OURS, gt=0)
+    grey: Flag = given(False, "take the mean of the channels of a colour image", source=OURS)
 
 
 class Micrograph(Section):

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from persistem.descriptors.spectra import Rings
+from persistem.descriptors.windows import lifetimes
+from persistem.descriptors.windows import pairs as window_pairs
+from persistem.descriptors.windows.filters import Level, filter_count, filtered, level
 from persistem.descriptors.windows.local import FLAT
 from persistem.descriptors.windows.pairs import PAIR, rows_of_tiles
+from persistem.descriptors.windows.peaks import peak_count, peaks
 from persistem.descriptors.windows.plain import LENGTHS, plain
 from persistem.descriptors.windows.spectrum import ring_count, rings_of, spectra
 from persistem.descriptors.windows.sums import length as pair_numbers
@@ -25,6 +29,10 @@ if TYPE_CHECKING:
 USUAL = ("contrast", "spectrum", "persistence")
 #: Rows of windows that are described at a time.
 ROWS = 8
+#: Rows of pixels that are filtered at a time: a filter needs many above and below.
+TALL = 256
+#: The blocks that need birth-death pairs, and which.
+SOUGHT = {"persistence": window_pairs.sought, "lifetimes": lifetimes.sought}
 #: Pixels of the windows that are in memory at a time.
 PIXELS = 2**21
 
@@ -54,8 +62,10 @@ def step(windows: Windows, stride: float) -> int:
 
 def lengths(windows: Windows) -> dict[str, int]:
     """How many numbers each block of a window has."""
-    spectrum, persistence = ring_count(windows, side(windows)), pair_numbers(windows)
-    return {"contrast": 1, "spectrum": spectrum, "persistence": persistence} | LENGTHS
+    size, spectrum = side(windows), ring_count(windows, side(windows))
+    usual = {"contrast": 1, "spectrum": spectrum, "persistence": pair_numbers(windows)}
+    beside = {"peaks": peak_count(size, spectrum), "intensity": 1, "filters": filter_count(size)}
+    return usual | LENGTHS | {"lifetimes": lifetimes.LENGTH} | beside
 
 
 def describe_windows(
@@ -92,7 +102,9 @@ def strips(
         the windows, and their distance in pixels
     only
         the blocks to make: contrast, log(SD / mean), 0 where the mean is not positive; spectrum, see
-        ``spectrum.spectra``; persistence, see ``sums.window_sums``; low-passed, moments and texture, see ``plain``
+        ``spectrum.spectra``; persistence, see ``sums.window_sums``; low-passed, moments and texture, see ``plain``;
+        lifetimes, see ``lifetimes.moments``; peaks, see ``peaks.peaks``; intensity, the mean less the image's, over
+        the image's deviation, see ``filters.level``; filters, see ``filters.filtered``
     jobs
         number of processes; it does not change the result
     progress
@@ -119,26 +131,36 @@ def strips(
         )
     shape = (image.shape[0] - size) // step + 1, (image.shape[1] - size) // step + 1
     wanted, over, done = set(only), rings_of(windows, size), 0
-    persistence = "persistence" in wanted
-    near = np.empty(0, dtype=PAIR)
-    rows: Iterable[tuple[int, NDArray[np.void]]] = [(image.shape[0], near)]
-    for bottom, born in rows_of_tiles(image, windows, jobs, progress) if persistence else rows:
-        if pairs and persistence:
-            pairs(born)
-        near = np.concatenate([near[near["row"] >= done * step], born])
+    seeking = {name: find(windows) for name, find in SOUGHT.items() if name in wanted}
+    near = {name: np.empty(0, dtype=PAIR) for name in seeking}
+    greys = level(image) if wanted & {"intensity", "filters"} else Level(0.0, 1.0)
+    rows: Iterable[tuple[int, dict[str, NDArray[np.void]]]] = [(image.shape[0], near)]
+    at_once = max(ROWS, TALL // step) if "filters" in wanted else ROWS
+    for bottom, born in rows_of_tiles(image, windows, seeking, jobs, progress) if seeking else rows:
+        if pairs and "persistence" in seeking:
+            pairs(born["persistence"])
+        near = {name: np.concatenate([near[name][near[name]["row"] >= done * step], born[name]]) for name in seeking}
         ready = min(max((bottom - size) // step + 1, 0), shape[0])
         while done < ready:
-            count = min(ROWS, ready - done)
+            count = min(at_once, ready - done)
             parts = [
                 _direct(image[row * step :][:size], windows, step, wanted, over) for row in range(done, done + count)
             ]
             blocks = {name: np.stack([part[0][name] for part in parts]) for name in parts[0][0]}
-            if persistence:
-                blocks["persistence"] = window_sums(near, windows, size, step, done, (count, shape[1]))
             valid, mean = np.stack([part[1] for part in parts]), np.stack([part[2] for part in parts])
+            grid = done, (count, shape[1])
+            if "persistence" in seeking:
+                blocks["persistence"] = window_sums(near["persistence"], windows, size, step, *grid)
+            if "lifetimes" in seeking:
+                blocks["lifetimes"] = lifetimes.moments(near["lifetimes"], size, step, *grid)
+            if "intensity" in wanted:
+                brightness = (mean - greys.mean) / greys.deviation
+                blocks["intensity"] = brightness.astype(np.float32)[..., None]
+            if "filters" in wanted:
+                blocks["filters"] = filtered(image, greys, size, step, *grid)
             yield done, Description(blocks, valid, mean, step, size)
             done += count
-            if progress and not persistence:
+            if progress and not seeking:
                 progress(done, shape[0])
 
 
@@ -148,7 +170,7 @@ def _direct(
     """Blocks that need no diagrams of a row of windows, (columns, length), which windows are valid, and their means."""
     size = side(windows)
     cuts = np.lib.stride_tricks.sliding_window_view(line, size, axis=1)[:, ::step].swapaxes(0, 1)
-    direct = ("contrast", "spectrum", *LENGTHS)
+    direct = ("contrast", "spectrum", "peaks", *LENGTHS)
     blocks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in direct if name in wanted}
     valid, means = [], []
     few = max(PIXELS // size**2, 1)
@@ -164,6 +186,8 @@ def _direct(
             blocks["contrast"].append(np.log(ratio)[:, None].astype(np.float32))
         if "spectrum" in blocks:
             blocks["spectrum"].append(spectra(cut, over))
+        if "peaks" in blocks:
+            blocks["peaks"].append(peaks(cut, len(over.starts)))
         for name in wanted & LENGTHS.keys():
             blocks[name].append(plain(name, cut, windows.sampling))
     return (

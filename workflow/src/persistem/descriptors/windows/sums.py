@@ -19,6 +19,45 @@ if TYPE_CHECKING:
 COUNTED = ("birth", "death", "lifetime")
 
 
+class Cells:
+    """The cells into which the edges of ``shape`` windows (rows, columns), from row ``first`` of windows, cut an image.
+
+    Windows are ``size`` pixels wide and ``step`` pixels apart. A pair is counted in its cell, and a window adds up its
+    cells in a fixed order, so that its numbers do not depend on which other windows are described.
+    """
+
+    def __init__(self, size: int, step: int, first: int, shape: tuple[int, int]) -> None:
+        whole, self._rest = divmod(size, step)
+        self._step, self._first, self._shape = step, first, shape
+        self._per = 2 if self._rest else 1  # cells in a step
+        self._span = self._per * whole + (1 if self._rest else 0)  # cells in a window
+        self._rows, self._columns = (self._per * (count - 1) + self._span for count in shape)
+        self.count = self._rows * self._columns
+
+    def place(self, pairs: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """The pairs that are born in these windows, and the number of the cell of each."""
+        row = self._along(pairs["row"]) - self._per * self._first
+        column = self._along(pairs["column"])
+        inside = (row >= 0) & (row < self._rows) & (column < self._columns)
+        return pairs[inside], (row * self._columns + column)[inside]
+
+    def added(self, values: NDArray[Any], length: int) -> NDArray[np.float64]:
+        """Sums over the cells of each window, (rows, columns, length), of ``values`` (cells * length)."""
+        lines = self._summed(values.reshape(self._rows, self._columns, length), self._shape[0])
+        return self._summed(lines.swapaxes(0, 1), self._shape[1]).swapaxes(0, 1)
+
+    def _along(self, pixel: NDArray[Any]) -> NDArray[np.int64]:
+        exact = pixel.astype(np.int64)
+        return self._per * (exact // self._step) + (exact % self._step >= self._rest if self._rest else 0)
+
+    def _summed(self, cells: NDArray[Any], count: int) -> NDArray[np.float64]:
+        """Sums over the cells of a window along the first axis, one after the other."""
+        total = np.zeros((count, *cells.shape[1:]))
+        for k in range(self._span):
+            total += cells[k : k + self._per * (count - 1) + 1 : self._per]
+        return total
+
+
 def kinds(windows: Windows) -> list[tuple[int, int, int]]:
     """Band, filtration and degree of the diagrams of a window, in the order of its description."""
     return [
@@ -59,17 +98,8 @@ def window_sums(
     ``pairs`` includes all that are born in these windows, and may include others. A window's numbers do not depend on
     which other windows are described: its pairs are added up in their order, and its cells in a fixed order.
     """
-    whole, rest = divmod(size, step)
-    per = 2 if rest else 1  # cells in a step
-    span = per * whole + (1 if rest else 0)  # cells in a window
-    rows, columns = (per * (count - 1) + span for count in shape)
-
-    def cell(pixel: NDArray[np.int64]) -> NDArray[np.int64]:
-        return per * (pixel // step) + (pixel % step >= rest if rest else 0)
-
-    row, column = cell(pairs["row"].astype(np.int64)) - per * first, cell(pairs["column"].astype(np.int64))
-    inside = (row >= 0) & (row < rows) & (column < columns)
-    pairs, place = pairs[inside], (row * columns + column)[inside]
+    cells = Cells(size, step, first, shape)
+    pairs, place = cells.place(pairs)
     area, n = _area(windows, size), len(COUNTED) * windows.levels
     result = np.empty((*shape, length(windows)), dtype=np.float32)
     for number, kind in enumerate(kinds(windows)):  # one at a time: the cells of all kinds need much memory
@@ -78,20 +108,11 @@ def window_sums(
         )
         positions, weights = entries(pairs[of_kind], windows)
         bins = place[of_kind, None] * n + positions - number * n
-        cells = np.bincount(bins.ravel(), weights.ravel(), minlength=rows * columns * n)
-        lines = _added(cells.reshape(rows, columns, n), span, per, shape[0]).swapaxes(0, 1)
-        result[..., number * n : (number + 1) * n] = _added(lines, span, per, shape[1]).swapaxes(0, 1) / area
+        counts = np.bincount(bins.ravel(), weights.ravel(), minlength=cells.count * n)
+        result[..., number * n : (number + 1) * n] = cells.added(counts, n) / area
     return result
 
 
 def _area(windows: Windows, size: int) -> float:
     """The area of a window, nm²."""
     return (size * windows.sampling / 10) ** 2
-
-
-def _added(cells: NDArray[Any], span: int, per: int, count: int) -> NDArray[np.float64]:
-    """Sums over ``span`` cells of the first axis, every ``per`` cells, one after the other."""
-    total = np.zeros((count, *cells.shape[1:]))
-    for k in range(span):
-        total += cells[k : k + per * (count - 1) + 1 : per]
-    return total

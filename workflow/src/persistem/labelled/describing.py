@@ -1,0 +1,131 @@
+"""The description of a real micrograph: what its labels are learned from, and what its map is made of.
+
+The camera sets gain, offset and noise, and the specimen's thickness the contrast, so numbers of one image are not those
+of the next. Each block therefore counts relative to the image: less its mean over the image's windows, over their
+standard deviation. ``intensity`` and ``filters`` are relative by themselves.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from persistem.descriptors import windows
+from persistem.descriptors.windows.filters import level
+from persistem.errors import PersistemError
+from persistem.store.files import atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from persistem.reading import Image
+    from persistem.study import Windows
+
+    Blocks = dict[str, NDArray[np.float32]]
+
+#: Bump when this stage's results change for the same study.
+VERSION = 1
+#: Blocks that are relative to their image as they are described.
+RELATIVE = ("intensity", "filters")
+#: Windows at either end, by a feature, that have no part in its mean and standard deviation over the image.
+EXTREME = 0.02
+#: A feature that varies less than this over an image is not scaled up.
+LEAST = 1e-3
+
+
+class Described(NamedTuple):
+    """An image's windows on a grid: their centres are ``step`` pixels apart, from the image's first pixel on.
+
+    Blocks (rows, columns, length) as they are described, not relative; whether a window is ``valid``, and its ``mean``
+    (rows, columns). ``relief`` is how much the brightness changes from place to place, over the median deviation within
+    a window: neither gain nor offset changes it. ``shape`` is the image's at the ``sampling`` (Å) of its windows, which
+    are ``size`` pixels wide.
+    """
+
+    blocks: Blocks
+    valid: NDArray[np.bool_]
+    mean: NDArray[np.float64]
+    relief: float
+    shape: tuple[int, int]
+    sampling: float
+    step: int
+    size: int
+
+
+def describe(
+    image: Image,
+    wanted: Windows,
+    stride: float,
+    blocks: Iterable[str],
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Described:
+    """Describe the windows about the places of an image, ``stride`` Å apart.
+
+    The image is mirrored beyond its edges by half a window, so that every place has a window. Raises PersistemError if
+    the image's pixel size is not known or too coarse, or if no window shows anything.
+    """
+    if image.pixel_size is None:
+        raise PersistemError(f"{image.path}: its pixel size is not in the file; give it as pixel_size, in Å")
+    side = windows.side(wanted)
+    step = windows.step(wanted, stride)
+    try:
+        pixels = windows.resample(image.pixels, image.pixel_size, wanted.sampling)
+        if min(pixels.shape) < side:
+            raise PersistemError(
+                f"it shows {' x '.join(f'{n * wanted.sampling:.3g}' for n in pixels.shape)} Å, but a window alone is"
+                f" {wanted.size:g} Å wide"
+            )
+        mirrored = np.pad(pixels, (side // 2, (side - 1) // 2), mode="reflect")
+        found = windows.describe_windows(mirrored, wanted, step, {"contrast", *blocks}, jobs, progress)
+    except PersistemError as error:
+        raise PersistemError(f"{image.path}: {error}") from error
+    if not found.valid.any():
+        raise PersistemError(f"{image.path}: no part of it shows anything: constant, saturated or not finite")
+    valid, mean = found.valid, found.mean
+    deviation = np.exp(found.blocks["contrast"][..., 0][valid]) * mean[valid]
+    within = float(np.median(np.abs(deviation))) or 1.0
+    relief = level(pixels).deviation / within
+    shape = pixels.shape[0], pixels.shape[1]
+    return Described(found.blocks, valid, mean, relief, shape, wanted.sampling, step, side)
+
+
+def relative(described: Described, names: Iterable[str]) -> Blocks:
+    """Blocks (rows, columns, length) by name, relative to their image; of windows that are not valid, 0."""
+    found: Blocks = {}
+    for name in names:
+        block = described.blocks[name]
+        if name not in RELATIVE:
+            known = block[described.valid].astype(float)
+            low, high = np.quantile(known, [EXTREME, 1 - EXTREME], axis=0)
+            usual = np.clip(known, low, high)
+            block = ((block - usual.mean(axis=0)) / np.maximum(usual.std(axis=0), LEAST)).astype(np.float32)
+        found[name] = np.where(described.valid[..., None], block, np.float32(0))
+    return found
+
+
+def write(described: Described, out: Path) -> None:
+    """Write a description as NPZ."""
+    facts = {
+        "relief": described.relief,
+        "shape": described.shape,
+        "sampling": described.sampling,
+        "step": described.step,
+        "size": described.size,
+    }
+    with atomic(Path(out)) as part, open(part, "wb") as file:
+        np.savez(file, valid=described.valid, mean=described.mean, **facts, **described.blocks)
+
+
+def read(path: Path) -> Described:
+    """The description in an NPZ file."""
+    with np.load(path, allow_pickle=False) as arrays:
+        held = {name: arrays[name] for name in arrays.files}
+    rows, columns = held.pop("shape").tolist()
+    facts = {name: held.pop(name) for name in ("valid", "mean")}
+    numbers = {name: held.pop(name).item() for name in ("relief", "sampling", "step", "size")}
+    return Described(held, shape=(rows, columns), **facts, **numbers)
