@@ -15,7 +15,6 @@ import tifffile
 import tornado.httpclient
 import tornado.httpserver
 import tornado.websocket
-import yaml
 from persistem.commands.cli import main
 from persistem.commands.maps import names
 from persistem.errors import PersistemError
@@ -39,6 +38,8 @@ from persistem.painting.operations import (
 from persistem.painting.places import Grid, doubt, helpful, region
 from persistem.painting.server import Session, application, bound
 from persistem.reading import read
+from persistem.reading.labels import read_labels
+from persistem.study.load import load_study
 from support.painting import GreyEngine, halves, served
 
 SHAPE = (200, 300)
@@ -172,6 +173,8 @@ def test_states_are_named_recoloured_and_deleted(opened):
     folder.perform(stroke(state=3))
     with pytest.raises(PersistemError, match="two cannot have one name"):
         folder.perform(Named(number=2, name="carbon", colour="#123456"))
+    with pytest.raises(PersistemError, match="a word of maps"):
+        folder.perform(Named(number=2, name="abstained", colour="#123456"))
     with pytest.raises(PersistemError, match="vacuum has labels; erase them"):
         folder.perform(Deleted(number=3))
     folder.perform(Undo(image="halves"))
@@ -190,19 +193,30 @@ def test_files_are_what_is_painted(opened, tmp_path, image):
     folder.perform(PixelSize(image="halves", value=0.5))
     folder.perform(Named(number=1, name="dark", colour="#0072b2"))
     folder.perform(stroke())
-    folder.save(["halves"], {"model": {"windows": {"size": 8.0}}})
+    folder.save(["halves"], {"model": {"windows": {"sampling": 0.5, "size": 8.0}}})
     path = tmp_path / "out" / "halves.labels.tif"
     written = tifffile.imread(path)
     assert written.dtype == np.uint8 and (written == folder.sheets["halves"].labels).all()
+    found = read_labels(path, SHAPE, image=image)
+    assert (found.regions == written).all() and found.states == {1: "dark"}
     legend = json.loads(path.with_suffix(".json").read_text())
-    assert legend["states"] == {"1": "dark", "2": "state-2"} and legend["colours"]["1"] == "#0072b2"
-    assert legend["image"]["path"] == str(image.resolve()) and len(legend["image"]["sha256"]) == 64
-    study = yaml.safe_load((tmp_path / "out" / "study.yaml").read_text())
-    entry = {"path": str(image.resolve()), "labels": str(path.resolve()), "states": {1: "dark"}}
-    assert study == {
-        "labelled": [entry | {"specimen": "halves", "pixel_size": 0.5}],
-        "model": {"windows": {"size": 8.0}},
-    }
+    assert legend["colours"] == {"1": "#0072b2"} and legend["pixel"] == {"size_A": 0.5}
+    study = load_study(tmp_path / "out" / "study.yaml")
+    [entry] = study.labelled
+    assert (entry.path, entry.labels) == (str(image.resolve()), str(path.resolve()))
+    assert (entry.states, entry.specimen, entry.pixel_size) == ({1: "dark"}, "halves", 0.5)
+    assert read_labels(path, SHAPE, entry.states, image=image).states == {1: "dark"}
+
+
+def test_a_study_can_name_every_specimen(opened, tmp_path):
+    images = [halves(tmp_path / f"{name}.tif", pixel_size=2.0) for name in ("1 ü", "1-ü", "a b")]
+    folder = opened(*images)
+    for name in folder.sheets:
+        folder.perform(stroke(image=name))
+        folder.perform(stroke((20, 20), state=2, image=name))
+    folder.save(folder.sheets, {"model": {"windows": {"sampling": 2.0, "size": 32.0}}})
+    study = load_study(tmp_path / "out" / "study.yaml")
+    assert [entry.specimen for entry in study.labelled] == ["image-1--", "image-1---2", "a-b"]
 
 
 def test_a_changed_image_is_refused(opened, image, tmp_path, capsys):

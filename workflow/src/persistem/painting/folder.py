@@ -34,6 +34,7 @@ from persistem.reading import Image, read
 from persistem.report.figures.drawing import COLOURS
 from persistem.store.locks import taken
 from persistem.store.seals import sha256
+from persistem.study.mapping import RESERVED_LABELLED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,11 +44,12 @@ FIRST = ("state-1", "state-2")
 
 
 class Patch(NamedTuple):
-    """What a mark changed: the pixels of a box before and after it, deflated."""
+    """What a mark changed: which pixels of a box, and what they were, deflated."""
 
     box: Box
+    state: int
+    changed: bytes
     before: bytes
-    after: bytes
 
 
 @dataclass
@@ -101,11 +103,12 @@ class Sheet:
             raise PersistemError(self.problem)
         self._status, self.problem = now, ""
 
-    def put(self, box: Box, pixels: NDArray[np.uint8]) -> None:
-        """Replace the labels in a box."""
-        before = self.labels[box.part]
-        self.counts += np.bincount(pixels.ravel(), minlength=256) - np.bincount(before.ravel(), minlength=256)
-        self.labels[box.part] = pixels
+    def put(self, box: Box, changed: NDArray[np.bool_], now: NDArray[np.uint8] | np.uint8) -> None:
+        """Give new labels to the changed pixels of a box."""
+        part = self.labels[box.part]
+        self.counts -= np.bincount(part[changed], minlength=MOST_STATES + 1)
+        part[changed] = now
+        self.counts += np.bincount(part[changed], minlength=MOST_STATES + 1)
         self.revision += 1
 
 
@@ -233,11 +236,11 @@ class Folder:
         self._refuse(asked)
         if isinstance(asked, Stroke | Polygon | Region):
             sheet = self.sheets[asked.image]
-            patch = _patch(sheet, asked)
-            if patch is None:
+            box, changed = _changed(sheet, asked)
+            if not changed.any():
                 return None
             self._journal.append(asked)
-            return _marked(sheet, patch)
+            return _marked(sheet, asked, box, changed)
         self._journal.append(asked)
         return self._apply(asked)
 
@@ -246,6 +249,8 @@ class Folder:
         if isinstance(asked, Opened):
             return
         if isinstance(asked, Named):
+            if asked.name in RESERVED_LABELLED:
+                raise PersistemError(f"{asked.name} is a word of maps; call the state something else.")
             others = {state.name for number, state in self.listed.items() if number != asked.number}
             if asked.name in others:
                 raise PersistemError(f"There is a state {asked.name} already; two cannot have one name.")
@@ -285,8 +290,7 @@ class Folder:
             return None
         if isinstance(done, Undo | Redo):
             return _turned(sheet, isinstance(done, Undo))
-        patch = _patch(sheet, done)
-        return None if patch is None else _marked(sheet, patch)
+        return _marked(sheet, done, *_changed(sheet, done))
 
     def _again(self, done: Anything) -> None:
         """Do what is in the journal, after a restart."""
@@ -298,19 +302,8 @@ class Folder:
     def save(self, names: Iterable[str], rest: Mapping[str, Any]) -> None:
         """Write the labels of these sheets, and the study, of which ``rest`` is what the engine says."""
         for name in names:
-            sheet = self.sheets[name]
-            path = saving.labels_path(self.path, name)
-            saving.write_labels(path, sheet.labels, self.listed, sheet.path, sheet.sha256, sheet.asked)
-        folder = self.path.resolve()
-        labelled = [
-            saving.entry(sheet.path, saving.labels_path(folder, sheet.name), self._states_of(sheet), sheet.asked)
-            for sheet in self.sheets.values()
-            if sheet.counts[1:].any()
-        ]
-        saving.write_study(self.path, labelled, rest)
-
-    def _states_of(self, sheet: Sheet) -> dict[int, Legend]:
-        return {number: state for number, state in self.listed.items() if sheet.counts[number]}
+            saving.save_labels(self.path, self.sheets[name], self.listed)
+        saving.save_study(self.path, self.sheets.values(), self.listed, self.grey, rest)
 
     def next_state(self) -> int:
         """A number that no state has ever had. Raises PersistemError if there is none."""
@@ -325,24 +318,22 @@ class Folder:
         os.close(self._lock)
 
 
-def _patch(sheet: Sheet, mark: Stroke | Polygon | Region) -> Patch | None:
-    """What a mark changes on a sheet; None if that is nothing."""
+def _changed(sheet: Sheet, mark: Stroke | Polygon | Region) -> tuple[Box, NDArray[np.bool_]]:
+    """The box of a mark, and which pixels in it change on a sheet; perhaps none."""
     box, mask = drawn(mark, sheet.shape)
     before = sheet.labels[box.part]
-    if mark.careful:
-        mask &= before == 0
-    changed = mask & (before != mark.state)
-    if not changed.any():
-        return None
-    after = np.where(changed, np.uint8(mark.state), before)
-    return Patch(box, _deflated(before), _deflated(after))
+    mask &= before == 0 if mark.careful else before != mark.state
+    return box, mask
 
 
-def _marked(sheet: Sheet, patch: Patch) -> Box:
-    sheet.put(patch.box, _inflated(patch.after, patch.box))
+def _marked(sheet: Sheet, mark: Stroke | Polygon | Region, box: Box, changed: NDArray[np.bool_]) -> Box:
+    """Make a mark, which can then be undone."""
+    before = sheet.labels[box.part][changed]
+    patch = Patch(box, mark.state, _deflated(np.packbits(changed)), _deflated(before))
+    sheet.put(box, changed, np.uint8(mark.state))
     sheet.done.append(patch)
     sheet.undone.clear()
-    return patch.box
+    return box
 
 
 def _turned(sheet: Sheet, back: bool) -> Box:
@@ -352,14 +343,16 @@ def _turned(sheet: Sheet, back: bool) -> Box:
         raise PersistemError(f"There is nothing to {'undo' if back else 'redo'}.")
     patch = source.pop()
     target.append(patch)
-    sheet.put(patch.box, _inflated(patch.before if back else patch.after, patch.box))
-    return patch.box
+    box = patch.box
+    shape = box.bottom - box.top, box.right - box.left
+    changed = np.unpackbits(_inflated(patch.changed), count=shape[0] * shape[1]).reshape(shape).astype(bool)
+    sheet.put(box, changed, _inflated(patch.before) if back else np.uint8(patch.state))
+    return box
 
 
-def _deflated(pixels: NDArray[np.uint8]) -> bytes:
-    return zlib.compress(np.ascontiguousarray(pixels).tobytes(), 1)
+def _deflated(values: NDArray[np.uint8]) -> bytes:
+    return zlib.compress(values.tobytes(), 1)
 
 
-def _inflated(content: bytes, box: Box) -> NDArray[np.uint8]:
-    pixels = np.frombuffer(zlib.decompress(content), np.uint8)
-    return pixels.reshape(box.bottom - box.top, box.right - box.left)
+def _inflated(content: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(zlib.decompress(content), np.uint8)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from persistem.reading.labels import Labels, write_labels
 from persistem.store.files import atomic
+from persistem.store.paths import free
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from persistem.painting.folder import Sheet
 
 STUDY = "study.yaml"
 
@@ -28,35 +29,42 @@ def labels_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.labels.tif"
 
 
-def write_labels(
-    path: Path, labels: NDArray[np.uint8], states: Mapping[int, Legend], image: Path, sha256: str, pixel: float | None
-) -> None:
-    """Write labels (rows, columns) as TIFF and their legend as JSON; ``pixel`` is the given size of pixels, Å."""
-    import tifffile
-
-    legend = {
-        "states": {str(number): state.name for number, state in states.items()},
-        "colours": {str(number): state.colour for number, state in states.items()},
-        "image": {"path": str(image), "sha256": sha256},
-        "pixel_size_A": pixel,
-    }
-    with atomic(path.with_suffix(".json")) as part:
-        part.write_text(json.dumps(legend, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    with atomic(path) as part:
-        tifffile.imwrite(part, labels, compression="zlib", metadata=None)
+def save_labels(folder: Path, sheet: Sheet, states: Mapping[int, Legend]) -> None:
+    """Write the labels of a sheet and their legend: of the states that it shows, or of all as long as it shows none."""
+    shown = {number: state for number, state in states.items() if sheet.counts[number]} or states
+    write_labels(
+        labels_path(folder, sheet.name),
+        Labels(sheet.labels, {number: state.name for number, state in shown.items()}),
+        sheet.path,
+        colours={number: state.colour for number, state in shown.items()},
+        pixel_size=sheet.pixel_size,
+        sha256=sheet.sha256,
+    )
 
 
-def write_study(folder: Path, labelled: Iterable[Mapping[str, Any]], rest: Mapping[str, Any]) -> None:
-    """Write the study whose source of training is ``labelled``: entries as ``entry`` makes them; ``rest`` is added."""
+def save_study(folder: Path, sheets: Iterable[Sheet], states: Mapping[int, Legend], grey: bool, rest: Any) -> None:
+    """Write the study that trains on all sheets with labels; ``rest`` is what else it says. Paths are absolute."""
     import yaml
 
-    text = yaml.safe_dump({"labelled": list(labelled), **rest}, sort_keys=False, allow_unicode=True)
+    labelled: list[dict[str, Any]] = []
+    for sheet in sheets:
+        if not sheet.counts[1:].any():
+            continue
+        taken = [one["specimen"] for one in labelled]
+        entry = {
+            "path": str(sheet.path),
+            "labels": str(labels_path(folder.resolve(), sheet.name)),
+            "states": {number: state.name for number, state in states.items() if sheet.counts[number]},
+            "specimen": _specimen(sheet.name, taken),
+        }
+        given = {} if sheet.asked is None else {"pixel_size": sheet.asked}
+        labelled.append(entry | given | ({"grey": True} if grey else {}))
+    text = yaml.safe_dump({"labelled": labelled, **rest} if labelled else {}, sort_keys=False, allow_unicode=True)
     with atomic(folder / STUDY) as part:
         part.write_text("# written by `persistem label`, which writes it again after every stroke\n" + text, "utf-8")
 
 
-def entry(image: Path, labels: Path, states: Mapping[int, Legend], pixel: float | None) -> dict[str, Any]:
-    """One labelled micrograph of a study, which is its own specimen."""
-    named = {number: state.name for number, state in states.items()}
-    given = {} if pixel is None else {"pixel_size": pixel}
-    return {"path": str(image), "labels": str(labels), "states": named, "specimen": image.stem, **given}
+def _specimen(name: str, taken: Collection[str]) -> str:
+    """The name of a micrograph as a study can call a specimen: each is one of its own."""
+    plain = re.sub(r"[^A-Za-z0-9_-]", "-", name)[:30]
+    return free(plain if plain[:1].isalpha() else f"image-{plain}", taken)
