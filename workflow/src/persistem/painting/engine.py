@@ -184,7 +184,10 @@ class WindowEngine:
             progress(fold + 1, folds + 1)
         pipeline = _fitted(rows, target)
         progress(folds + 1, folds + 1)
-        return Linear(pipeline, tuple(states[n] for n in numbers), _scores(held, target, [states[n] for n in numbers]))
+        scores = _scores(held, target, [states[n] for n in numbers])
+        if len(described) == 1:
+            scores["notes"].append("Measured within this one micrograph: on another it may be lower.")
+        return Linear(pipeline, tuple(states[n] for n in numbers), scores)
 
     def map(self, model: Linear, described: Described) -> Mapped:
         """Map every window."""
