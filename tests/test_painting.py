@@ -246,6 +246,18 @@ def test_other_images_of_a_folder_keep_their_labels(opened, image, tmp_path):
     assert "labels are kept" in folder.sheets["halves"].problem and folder.sheets["halves"].labels.any()
 
 
+def test_a_moved_image_keeps_its_labels_and_another_of_its_name_is_refused(opened, image, tmp_path):
+    opened().perform(stroke())
+    (tmp_path / "moved").mkdir()
+    place = image.rename(tmp_path / "moved" / image.name)
+    for folder in (opened(place), opened(place)):
+        assert list(folder.sheets) == ["halves"] and len(folder.sheets["halves"].done) == 1
+    assert not opened(place).sheets["halves"].problem
+    other = halves(tmp_path / "halves.tif", seed=5)
+    with pytest.raises(PersistemError, match="has labels of another halves"):
+        opened(other)
+
+
 def test_labels_of_unknown_origin_are_not_overwritten(tmp_path, image):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "halves.labels.tif").write_bytes(b"mine")
@@ -575,31 +587,36 @@ def test_a_port_in_use_and_a_folder_in_use_are_one_sentence_each(opened, image, 
     assert "holds 3 micrographs" in capsys.readouterr().err
 
 
-def test_a_killed_server_loses_nothing_and_a_stopped_one_saves(image, tmp_path):
-    out = tmp_path / "out"
-    mark = {"do": "stroke", "image": "halves", "state": 1, "radius": 4, "points": [[20, 30], [60, 30]], "id": 5}
+async def painted(address, times):
+    """Paint over a socket until each stroke is answered."""
+    page = await tornado.websocket.websocket_connect(address.replace("http", "ws") + "socket")
+    await told(page, "hello")
+    for k in range(times):
+        mark = {"do": "stroke", "image": "halves", "state": 1, "radius": 4, "points": [[20, 30 + 10 * k], [60, 30]]}
+        await page.write_message(json.dumps(mark))
+        await told(page, "did")
 
-    async def paint(address, times):
-        page = await tornado.websocket.websocket_connect(address.replace("http", "ws") + "socket")
-        await told(page, "hello")
-        for k in range(times):
-            await page.write_message(json.dumps(mark | {"points": [[20, 30 + 10 * k], [60, 30]]}))
-            await told(page, "did")
 
-    with served(out, image) as (process, address):
-        asyncio.run(paint(address, 3))
+def test_a_killed_server_loses_nothing(image, tmp_path):
+    with served(tmp_path / "out", image) as (process, address):
+        asyncio.run(painted(address, 3))
         process.kill()  # before the labels are written
         process.wait()
-    folder = Folder(out, names([image]))  # and its lock is gone
+    folder = Folder(tmp_path / "out", names([image]))  # and its lock is gone
     assert len(folder.sheets["halves"].done) == 3
     folder.close()
+
+
+@pytest.mark.thorough
+def test_a_stopped_server_saves(image, tmp_path):
+    out = tmp_path / "out"
     with served(out, image) as (process, address):
-        asyncio.run(paint(address, 5))
+        asyncio.run(painted(address, 5))
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     folder = Folder(out, names([image]))
-    assert len(folder.sheets["halves"].done) == 5  # three of them changed nothing
     assert (tifffile.imread(out / "halves.labels.tif") == folder.sheets["halves"].labels).all()
+    assert folder.sheets["halves"].labels.any()
     folder.close()
 
 

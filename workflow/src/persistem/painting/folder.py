@@ -169,6 +169,9 @@ class Folder:
             place = path.resolve()
             sheet = known.get(place)
             image = self._image(place, pixel_size)
+            if sheet is None and name in self.sheets and self.sheets[name].sha256 == sha256(place):
+                self.perform(self._opened(name, place, image))  # the same file, moved to another place
+                sheet = self.sheets[name]
             if sheet is None:
                 if name in self.sheets:
                     raise PersistemError(
@@ -180,8 +183,7 @@ class Folder:
                     raise PersistemError(
                         f"{labels}: is there, but {NAME} does not tell how it was painted; choose another folder"
                     )
-                rows, columns = image.pixels.shape
-                self.perform(Opened(image=name, path=str(place), sha256=sha256(place), rows=rows, columns=columns))
+                self.perform(self._opened(name, place, image))
                 sheet = self.sheets[name]
             sheet.check()
             if sheet.shape != image.pixels.shape:
@@ -198,6 +200,10 @@ class Folder:
                     sheet.stated = stated.value if stated else None
                 except PersistemError as error:
                     sheet.problem = str(error)
+
+    def _opened(self, name: str, path: Path, image: Image) -> Opened:
+        rows, columns = image.pixels.shape
+        return Opened(image=name, path=str(path), sha256=sha256(path), rows=rows, columns=columns)
 
     def _image(self, path: Path, pixel_size: float | None) -> Image:
         frames = read(path, pixel_size=pixel_size, grey=self.grey)
@@ -270,6 +276,9 @@ class Folder:
 
     def _apply(self, done: Anything) -> Box | None:
         """Do what is in the journal."""
+        if isinstance(done, Opened) and done.image in self.sheets:
+            self.sheets[done.image].path = Path(done.path)
+            return None
         if isinstance(done, Opened):
             labels = np.zeros((done.rows, done.columns), np.uint8)
             self.sheets[done.image] = sheet = Sheet(

@@ -282,12 +282,12 @@ class Session:
 
     def _changed(self, *names: str) -> None:
         self._dirty.update(names)
+        self.tell(tell="saved", saved=False)
         if self._saving is None or self._saving.done():
             self._saving = asyncio.get_running_loop().create_task(self._save_soon())
 
     async def _save_soon(self) -> None:
         while self._dirty:
-            self.tell(tell="saved", saved=False)
             await asyncio.sleep(SAVED_AFTER)
             try:
                 self.save()

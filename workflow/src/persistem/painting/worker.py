@@ -169,8 +169,9 @@ class Worker:
         return {"kind": self._current.kind, "title": self._current.title, "share": self._share, "remaining": left}
 
     def add(self, *jobs: Job) -> None:
-        """Append jobs to the queue."""
-        self._queue += jobs
+        """Append jobs to the queue, without those that wait in it already."""
+        waiting = {job.title for job in [*self._queue, self._current] if job}
+        self._queue += [job for job in jobs if job.title not in waiting]
         self._next()
 
     def replace(self, *jobs: Job) -> None:

@@ -138,6 +138,7 @@ function drawImage() {
       }
     }
   }
+  stage.classList.toggle("opening", ![...tiles.values()].some((tile) => tile instanceof ImageBitmap));
   scaleBar();
 }
 
