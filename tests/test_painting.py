@@ -228,6 +228,9 @@ def test_a_changed_image_is_refused(opened, image, tmp_path, capsys):
     halves(image, *SHAPE, seed=1)
     with pytest.raises(PersistemError, match="has changed since it was labelled"):
         folder.perform(stroke((5, 5)))
+    folder.save(["halves"], {})  # the labels are of the image that was there
+    with pytest.raises(PersistemError, match="not the image that was labelled"):
+        read_labels(tmp_path / "out" / "halves.labels.tif", SHAPE, image=image)
     opened.close()
     assert main(["label", str(image), "--out", str(tmp_path / "out"), "--no-browser"]) == 1
     said = capsys.readouterr().err

@@ -286,7 +286,7 @@ connect(
   (message) => { waiting = waiting.then(() => told[message.tell](message)).catch((error) => console.error(error)); },
   (lost) => {
     if (!lost) return;
-    find("saved").textContent = "No connection: what is painted now is not kept. Start persistem label again.";
+    find("saved").textContent = "No connection: nothing is kept. Start persistem label again, and open the page that it prints.";
     find("saved").className = "saved";
   },
 );
