@@ -22,7 +22,7 @@ from persistem.errors import PersistemError
 from persistem.labelled import card as labelled_card
 from persistem.labelled import training
 from persistem.labelled.describing import describe
-from persistem.labelled.evaluation import ALONE, assess
+from persistem.labelled.evaluation import assess, described_blocks
 from persistem.labelled.rows import Labelled, placed
 from persistem.labelled.suited import suited
 from persistem.maps import Map, map_image, write
@@ -187,8 +187,7 @@ def _labelled(
             raise PersistemError(f"{one.title}: its pixel size is not known; give ", *remedy("pixel_size"))
     sizes = [one.pixel_size for one in images if one.pixel_size is not None]
     asked = settings or suited(sizes, [(one.pixels.shape[0], one.pixels.shape[1]) for one in images])
-    blocks = list(dict.fromkeys([*(name for c in asked.candidates for name in c), *ALONE]))
-    described = [describe(one, asked.windows, asked.step, blocks, jobs) for one in images]
+    described = [describe(one, asked.windows, asked.step, described_blocks(asked), jobs) for one in images]
     names = list(specimens or (f"{k + 1}" for k in range(len(images))))
     micrographs, found = placed(described, regions, names, asked.share)
     return _Known(micrographs, found, images, asked)

@@ -23,6 +23,7 @@ from persistem.learning.intervals import summary
 from persistem.model.classifier import Verdict
 from persistem.store.files import atomic
 from persistem.study import ModelSettings
+from persistem.study.mapping import BLOCKS
 from persistem.study.settings import section
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 VERSION = 1
 #: What each model beside the study's own sees alone.
 ALONE = {"intensity": "brightness", "contrast": "contrast", "spectrum": "spectrum", "lifetimes": "persistence"}
+
+
+def described_blocks(asked: ModelSettings) -> list[str]:
+    """The blocks that the micrographs of a model are described by, in a fixed order."""
+    seen = {name for candidate in asked.candidates for name in candidate} | set(ALONE)
+    return [name for name in BLOCKS if name in seen]
 
 
 def evaluate(settings: dict[str, Any], root: Path, out: Path) -> None:

@@ -13,7 +13,6 @@ from persistem.store import paths
 from persistem.store.digests import content
 from persistem.study import ModelSettings
 from persistem.study.fields import part
-from persistem.study.mapping import BLOCKS
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
@@ -42,7 +41,7 @@ def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
     """
     study = plan.study
     assert study.model is not None
-    blocks = described_blocks(study.model)
+    blocks = evaluation.described_blocks(study.model)
     made = LabelledPlan()
     sources, known, digests = [], [], []
     for entry in study.labelled:
@@ -74,9 +73,3 @@ def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
     model = plan.add("labelled", fitting.VERSION, settings, *inputs, sources=known)
     page = plan.add("unseen", evaluation.VERSION, settings | {"study": study.name}, *inputs, sources=known)
     return LabelledPlan(made.files, made.descriptions, paths.path("unseen", page)), model, settings
-
-
-def described_blocks(model: ModelSettings) -> list[str]:
-    """The blocks that the micrographs of a model are described by, in a fixed order."""
-    seen = {name for candidate in model.candidates for name in candidate} | set(evaluation.ALONE)
-    return [name for name in BLOCKS if name in seen]
