@@ -202,6 +202,7 @@ def test_files_are_what_is_painted(opened, tmp_path, image):
     legend = json.loads(path.with_suffix(".json").read_text())
     assert legend["colours"] == {"1": "#0072b2"} and legend["pixel"] == {"size_A": 0.5}
     study = load_study(tmp_path / "out" / "study.yaml")
+    assert study.name == "labels-out"
     [entry] = study.labelled
     assert (entry.path, entry.labels) == (str(image.resolve()), str(path.resolve()))
     assert (entry.states, entry.specimen, entry.pixel_size) == ({1: "dark"}, "halves", 0.5)
