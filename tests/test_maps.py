@@ -24,7 +24,7 @@ from persistem.commands.maps import names, option
 from persistem.errors import PersistemError
 from persistem.maps import Map, files, map_image, mapping, write
 from persistem.maps.inspecting import described
-from persistem.maps.mapping import objections
+from persistem.maps.suitability import objections
 from persistem.maps.overlay import STRONGEST, blend, draw
 from persistem.maps.regions import regions
 from persistem.model.classifier import REASONS, Verdict

@@ -144,6 +144,8 @@ def _parser() -> argparse.ArgumentParser:
             command = root(add(_declared(stage), "out", required=True, name=stage.verbs[0], does=stage.does))
             if stage.jobs:
                 jobs(command)
+    command = add(stages.description, "micrograph", "out")
+    jobs(command)
     command = add(maps.map_micrograph, "micrograph", "out")
     command.add_argument("--model", type=Path, required=True, help="bundle folder")
     jobs(command)
@@ -155,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         studies.publish_report,
         studies.publish_model,
         studies.publish_trial,
+        studies.publish_unseen,
         studies.publish_overview,
     ):
         command = root(add(publisher, protocol=False))

@@ -185,7 +185,7 @@ def _map(
 
     refuse_foreign(out)
     title = title or str(out)
-    with _progress(readable(Path(title).name)) as progress:
+    with progress_bar(readable(Path(title).name)) as progress:
         mapped = map_image(image, model, step, jobs, progress, force)
     left_out = [readable(f"{image.path}: {reason}; left out") for reason in image.facts.get("skipped", ())]
     for warning in (*left_out, *mapped.facts["warnings"]):
@@ -204,7 +204,7 @@ def _sentence(path: Path, error: PersistemError | OSError) -> str:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
+def progress_bar(name: str) -> Iterator[Callable[[int, int], None] | None]:
     """Show on standard error how much is done and how long the rest takes; nothing without a terminal."""
     if not sys.stderr.isatty():
         yield None
