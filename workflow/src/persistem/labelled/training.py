@@ -14,11 +14,11 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.labelled.rows import Labelled, Rows, apart, rows_of
-from persistem.learning.models import decisions, probabilities
+from persistem.learning.models import decisions
 from persistem.learning.splits import Split
 from persistem.learning.validation import Candidate, checked
 from persistem.model import unlike
-from persistem.model.classifier import Classifier, Model, calibrator
+from persistem.model.classifier import Classifier, Model, calibrated, tempered
 from persistem.model.linear import linear_of
 from persistem.model.training import JUDGED, noise_alone
 
@@ -81,7 +81,7 @@ def train(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettin
     seen = assessment.tested
     known = assessment.scores if seen.all() or _every(rows, seen) else classifier.scores(rows.X)
     use = seen if known is assessment.scores else np.ones(len(seen), bool)
-    classifier = replace(classifier, calibration=calibrator(known[use], rows.crops.y[use]))
+    classifier = replace(classifier, calibration=tempered(known[use], rows.crops.y[use]))
     distribution = unlike.distribution(rows.absolute, noise)
     if not len(distances):
         distances = distribution.distances(rows.absolute)
@@ -135,7 +135,7 @@ def assessed(
         # calibrated and judged by what was found of the other units; of one alone, by itself
         others_too = tested & (crops.seed != unit)
         base = others_too if _every(rows, others_too) else tested
-        probability[own] = probabilities(scores[base], crops.y[base], scores[own])
+        probability[own] = calibrated(tempered(scores[base], crops.y[base]), scores[own])
         limits = unlike.thresholds(far[base], outside)
         beyond[own] = (far[own] / limits).max(axis=1) > 1
     return Assessment(candidates[best], by_label, scores, probability, beyond, tested, skipped), far[tested]
