@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from persistem.study import ModelSettings
 
 
-def facts(trained: Trained, micrographs: list[Labelled], files: list[dict[str, Any]], asked: ModelSettings) -> dict[str, Any]:
+def facts(
+    trained: Trained, micrographs: list[Labelled], files: list[dict[str, Any]], asked: ModelSettings
+) -> dict[str, Any]:
     """The card as plain values. ``files`` (name, sha256, pixel_size_A) are the micrographs' in the same order."""
     rows, assessment, states = trained.rows, trained.assessment, trained.rows.crops.states
     specimens = list(dict.fromkeys(one.specimen for one in micrographs))
@@ -28,7 +30,9 @@ def facts(trained: Trained, micrographs: list[Labelled], files: list[dict[str, A
             | {
                 "specimen": one.specimen,
                 "labelled_nm2": {
-                    state: round(float((one.state == k).sum() * (one.described.step * one.described.sampling / 10) ** 2), 3)
+                    state: round(
+                        float((one.state == k).sum() * (one.described.step * one.described.sampling / 10) ** 2), 3
+                    )
                     for k, state in enumerate(states)
                 },
                 "relief": round(one.described.relief, 4),
@@ -118,7 +122,7 @@ def text(card: dict[str, Any]) -> str:
     lines += [
         "## Where not to believe it",
         "",
-        "- What it recognises is what the labels told apart, brightness included; the page `unseen.html` says what decides.",
+        "- What it recognises is what the labels told apart, brightness included; `unseen.html` says what decides.",
         "- It takes each image relative to itself. An image of one state alone, or one whose brightness changes"
         f" {low:.2g} times less or {high:.2g} times more than its grain, is unlike the training: it abstains.",
         "- Voltage, defocus and thickness are not known to it; another defocus may look like another state.",

@@ -28,7 +28,6 @@ from persistem.study.settings import section
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
 
 #: Bump when this stage's results change for the same study.
 VERSION = 1
@@ -168,5 +167,3 @@ def curve(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettin
         if means:
             points.append({"specimens": count, **summary("recall", "recall", means)})
     return points
-
-

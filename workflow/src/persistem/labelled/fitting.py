@@ -30,8 +30,8 @@ def fit(settings: dict[str, Any], root: Path, out: Path) -> None:
     """Write the bundle of a model of labelled micrographs as the folder of ``out``'s name.
 
     ``settings`` has ``model``, the section of the study, and ``sources``, one for each micrograph: ``path`` of its
-    description, ``image``, ``labels``, ``states``, ``specimen``, ``pixel_size``, ``grey``, and ``sha256`` of both files. Raises PersistemError if
-    a file cannot be read or does not fit the others, or a state labels no window.
+    description, ``image``, ``labels``, ``states``, ``specimen``, ``pixel_size``, ``grey``, and ``sha256`` of both
+    files. Raises PersistemError if a file cannot be read or does not fit the others, or a state labels no window.
     """
     asked: ModelSettings = section(ModelSettings, settings["model"])
     micrographs, states, images = labelled(settings, root, asked)
@@ -52,7 +52,11 @@ def write(
         {"name": image.path.name, "sha256": content(image.path), "pixel_size_A": image.pixel_size} for image in images
     ]
     about = card.facts(trained, micrographs, files, asked)
-    known = {"study": digest_of("labelled", VERSION, _without_places(settings), []), "doses_e_A2": [], "thicknesses_A": []}
+    known = {
+        "study": digest_of("labelled", VERSION, _without_places(settings), []),
+        "doses_e_A2": [],
+        "thicknesses_A": [],
+    }
     bundle.write(out, replace(trained.model, card=about), card.text(about), known)
 
 
@@ -103,7 +107,5 @@ def one_image(path: Path, pixel_size: float | None, grey: bool) -> Image:
 
 def _without_places(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings without the folders of a machine, so that the same study gives the same bundle anywhere."""
-    sources = [
-        source | {key: Path(source[key]).name for key in ("image", "labels")} for source in settings["sources"]
-    ]
+    sources = [source | {key: Path(source[key]).name for key in ("image", "labels")} for source in settings["sources"]]
     return settings | {"sources": sources}

@@ -69,7 +69,8 @@ def _grey(image: Image) -> NDArray[np.uint8]:
     size = tuple(max(round(n * factor), 1) for n in pixels.shape[::-1])
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     low, high = np.percentile(small[np.isfinite(small)], RANGE)
-    return np.clip((small - low) * (255 / ((high - low) or 1)), 0, 255).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.clip((small - low) * (255 / ((high - low) or 1)), 0, 255).astype(np.uint8)
+    return grey
 
 
 def _picture(grey: NDArray[np.uint8], state: NDArray[Any]) -> str:

@@ -1,4 +1,4 @@
-"""Training a model of the states that are labelled on micrographs, and assessing it on micrographs that it has not seen.
+"""Training a model of the states that are labelled on micrographs, and assessing it on those that it has not seen.
 
 What is left out together is a specimen; of one specimen alone, a part of its image, and windows that share pixels with
 it do not train. The classifier is linear: on the next micrograph it holds up better than trees do, which find limits
@@ -39,8 +39,8 @@ class Assessment(NamedTuple):
     """What the model says of windows that it has not seen: of ``units`` that could be left out.
 
     ``candidate`` is the one that was best there, of equals the first; ``recall`` is that of each, the mean over states.
-    ``scores`` (windows, k) and ``probability`` (windows, k) are NaN where a window was not tested; ``beyond`` (windows,)
-    says whether the model abstains on it. ``skipped`` says of each other unit why it was not left out.
+    ``scores`` (windows, k) and ``probability`` (windows, k) are NaN where a window was not tested; ``beyond``
+    (windows,) says whether the model abstains on it. ``skipped`` says of each other unit why it was not left out.
     """
 
     candidate: Candidate
@@ -66,7 +66,9 @@ def train(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettin
     Raises PersistemError if there are fewer than two states, or one labels no window.
     """
     if len(states) < 2:
-        raise PersistemError(f"labelled: there is one state, {', '.join(states) or 'none'}; a model tells two or more apart")
+        raise PersistemError(
+            f"labelled: there is one state, {', '.join(states) or 'none'}; a model tells two or more apart"
+        )
     candidates = [Candidate(tuple(blocks), "LR", C) for blocks in asked.candidates for C in sorted(asked.C)]
     rows = rows_of(micrographs, list(dict.fromkeys(name for c in candidates for name in c.features)), JUDGED, states)
     checked(rows.X, rows.crops, candidates, "pooled")
@@ -149,4 +151,3 @@ def _recall(predicted: NDArray[np.int_], y: NDArray[np.int_]) -> float:
 def _every(rows: Rows, among: NDArray[np.bool_]) -> bool:
     """Whether every state has windows among these."""
     return len(np.unique(rows.crops.y[among])) == len(rows.crops.states)
-

@@ -164,9 +164,7 @@ def map_image(
     return _map(image, model, probability, reason, stride, centre, collected.detail())
 
 
-def _placewise(
-    image: Image, model: Model, step: float, jobs: int, progress: Callable[[int, int], None] | None
-) -> Map:
+def _placewise(image: Image, model: Model, step: float, jobs: int, progress: Callable[[int, int], None] | None) -> Map:
     """The map by a model of labelled micrographs: every place by the window about it alone, up to the edges."""
     described, verdict = verdict_of(image, model, step, jobs, progress)
     assert image.pixel_size is not None

@@ -35,7 +35,11 @@ def objections(image: Image, model: Model, force: bool = False) -> list[Clause]:
     pixels are too coarse or too fine for the model; the image is smaller than a window, or too large.
     """
     found = obstacles(image, force, needed(model))
-    if model.voltage is not None and image.voltage is not None and abs(image.voltage / model.voltage - 1) > VOLTAGE_TOLERANCE:
+    if (
+        model.voltage is not None
+        and image.voltage is not None
+        and abs(image.voltage / model.voltage - 1) > VOLTAGE_TOLERANCE
+    ):
         taken, trained = f"{image.voltage:g} kV", f"{model.voltage:g} kV"
         wrong = (", or if the file is wrong add ", Setting("voltage"), " and ", Setting("force"))
         found.append((f"taken at {taken}, but the model is of {trained}; train one for {taken}",
@@ -101,7 +105,9 @@ def far_defocus(image: Image, model: Model) -> bool:
     The lens turns the phase of a detail of size d by πλΔf/d² (O. Scherzer, J. Appl. Phys. 20 (1949) 20), so that over
     this distance, 40 Å for 1 Å at 200 kV, dark becomes bright.
     """
-    return model.voltage is not None and _beyond(image, model) > (DETAIL * model.windows.sampling) ** 2 / wavelength(model.voltage)
+    return model.voltage is not None and _beyond(image, model) > (DETAIL * model.windows.sampling) ** 2 / wavelength(
+        model.voltage
+    )
 
 
 def _beyond(image: Image, model: Model) -> float:

@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 from persistem.descriptors import windows as described
 from persistem.errors import PersistemError
 from persistem.model.classifier import Classifier, Model
-from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
 from persistem.model.linear import Linear
+from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
 from persistem.model.trees import Trees
 from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM, Distribution
 from persistem.store.bounded import is_regular

@@ -49,9 +49,7 @@ def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
         name = paths.micrograph_id(entry.path, made.files)
         asked = part(study.model, DESCRIBED) | part(entry, ("pixel_size", "grey")) | {"blocks": blocks}
         image = content(Path(entry.path))
-        digest = plan.add(
-            "descriptions", describing.VERSION, asked, path=image, windows_version=windows.VERSION
-        )
+        digest = plan.add("descriptions", describing.VERSION, asked, path=image, windows_version=windows.VERSION)
         made.files[name] = str(Path(entry.path).absolute())
         made.descriptions[name] = paths.path("descriptions", digest, micrograph=name)
         source = {
@@ -67,7 +65,9 @@ def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
         legend = legend_path(Path(entry.labels))
         beside = content(legend) if legend != Path(entry.labels) and legend.is_file() else None
         sources.append(source)
-        known.append({key: value for key, value in source.items() if key not in ("image", "labels")} | {"legend": beside})
+        known.append(
+            {key: value for key, value in source.items() if key not in ("image", "labels")} | {"legend": beside}
+        )
         digests.append(digest)
     settings = {"model": part(study.model, TRAINED), "sources": sources}
     inputs = dict.fromkeys(digests)
@@ -80,4 +80,3 @@ def described_blocks(model: ModelSettings) -> list[str]:
     """The blocks that the micrographs of a model are described by, in a fixed order."""
     seen = {name for candidate in model.candidates for name in candidate} | set(evaluation.ALONE)
     return [name for name in BLOCKS if name in seen]
-

@@ -15,8 +15,8 @@ from persistem.errors import PersistemError
 from persistem.imaging import crops, exit_waves, micrographs
 from persistem.learning import accuracy as learning
 from persistem.plan.evaluation import plan_evaluation
-from persistem.plan.maps import plan_maps
 from persistem.plan.labelled import LabelledPlan, plan_labelled
+from persistem.plan.maps import plan_maps
 from persistem.plan.model import ModelPlan, plan_model
 from persistem.plan.report import ReportPlan, plan_report
 from persistem.plan.trial import plan_trial
@@ -148,7 +148,7 @@ class Plan:
         return {path: paths.model_file(name, Path(path).name) for path in self.model.files}
 
     def unseen_files(self) -> dict[str, str]:
-        """The page on labelled micrographs that the model has not seen and its numbers, and where a study shows them."""
+        """The page on labelled micrographs that the model has not seen, its numbers, and where a study shows them."""
         page, name = self.labelled.unseen, self.study.name
         if not page:
             return {}

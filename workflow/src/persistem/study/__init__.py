@@ -139,7 +139,8 @@ class Study(Section):
     model: ModelSettings | None = given(None, "a model of the states for this microscope; null: none", source=OURS)
     truth: Trial | None = given(None, "composites that its maps are compared with; null: none", source=OURS)
     labelled: tuple[LabelledMicrograph, ...] = Field(
-        (), description="own micrographs with labelled regions, from which a model learns; where given, nothing is simulated"
+        (),
+        description="own micrographs with labelled regions; a model learns from them, and nothing is simulated",
     )
     micrographs: tuple[Micrograph, ...] = Field((), description="own micrographs, which a model maps")
     map_with: str | None = given(

@@ -61,16 +61,16 @@ def check_labelled(study: Study) -> None:
     for k, entry in enumerate(study.labelled):
         for key, path in (("path", entry.path), ("labels", entry.labels)):
             if not is_file(path):
-                raise ValueError(
-                    f"labelled[{k}].{key} = {path!r}: no such file (paths start at the working directory)"
-                )
+                raise ValueError(f"labelled[{k}].{key} = {path!r}: no such file (paths start at the working directory)")
         if Path(entry.path).resolve() in seen:
             raise ValueError(f"labelled[{k}].path = {entry.path!r}: is listed twice; one file holds all its labels")
         seen.add(Path(entry.path).resolve())
         names = list((entry.states or {}).values())
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"labelled[{k}].states: two of them are called {twice[0]}; each state has a name of its own")
+            raise ValueError(
+                f"labelled[{k}].states: two of them are called {twice[0]}; each state has a name of its own"
+            )
         reserved = [name for name in names if name in RESERVED_LABELLED]
         if reserved:
             raise ValueError(f"labelled[{k}].states: one is called {reserved[0]}, which maps say of windows")

@@ -85,7 +85,7 @@ class Windows(Section):
         return self
 
 
-#: What a model of labelled micrographs alone may see, unless its study says so, and its C; see docs/real-micrographs.md.
+#: What a model of labelled micrographs may see unless its study says so, and its C; see docs/real-micrographs.md.
 LABELLED_CANDIDATES = (("filters",), ("filters", "contrast"), ("filters", "contrast", "lifetimes"))
 LABELLED_C = (1.0,)
 
