@@ -21,6 +21,7 @@ from persistem.model import unlike
 from persistem.model.classifier import Classifier, Model, calibrated, tempered
 from persistem.model.linear import linear_of
 from persistem.model.training import JUDGED, noise_alone
+from persistem.model.typical import shown, typical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +99,15 @@ def train(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettin
         classifier,
         distribution,
         relief=(min(reliefs) / RELIEF, max(reliefs) * RELIEF),
+        typical=typical(
+            [
+                shown(
+                    one.described.blocks["spectrum"][one.described.valid], one.state[one.described.valid], len(states)
+                )
+                for one in micrographs
+            ],
+            [one.specimen for one in micrographs],
+        ),
     )
     return Trained(model, rows, assessment)
 

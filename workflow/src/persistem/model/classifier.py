@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from persistem.model.linear import Linear
     from persistem.model.trees import Trees
+    from persistem.model.typical import Typical
     from persistem.study import Windows
 
     Array = NDArray[np.float64]
@@ -36,8 +37,9 @@ REASONS = (
 )
 #: Natural logarithm of the least and the largest factor of scores, over their standard deviation.
 STEEPEST = (-5.0, 5.0)
-#: Where vacuum, a far defocus and another relief are among them; the last two hold for a whole micrograph.
-VACUUM, FAR_DEFOCUS, RELIEF = 4, 5, 6
+#: Where another spectrum, vacuum, a far defocus and another relief are among them; the last two hold for a whole
+#: micrograph, and the first may.
+SPECTRUM, VACUUM, FAR_DEFOCUS, RELIEF = 3, 4, 5, 6
 
 
 class Verdict(NamedTuple):
@@ -83,7 +85,8 @@ class Model:
     ``states`` are in the order of the probabilities; ``windows`` is how windows are described; ``card`` says what the
     model was trained on and how good it is. A model of simulations knows its ``voltage``, kV, and ``defoci``, the
     smallest and largest in training, Å, underfocus positive. One of labelled micrographs knows neither but their
-    ``relief``, the least and the largest that an image may have (``labelled.describing``).
+    ``relief``, the least and the largest that an image may have (``labelled.describing``), and the ``typical`` spectra
+    of their states.
     """
 
     states: tuple[str, ...]
@@ -95,6 +98,7 @@ class Model:
     distribution: Distribution
     digest: str = ""  # checksum of the bundle it was loaded from
     relief: tuple[float, float] | None = None
+    typical: Typical | None = None
 
     @property
     def labelled(self) -> bool:
