@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
-
     from persistem.study import Windows
 
     Array = NDArray[np.float64]
@@ -44,7 +43,7 @@ class Blind(NamedTuple):
 
 
 def cut(pixels: NDArray[Any], mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Array, NDArray[np.int_]]:
-    """Windows (n, side, side) that are wholly in the film or in particles, drawn at random, and 1 where in particles."""
+    """Windows (n, side, side) wholly in the film or in particles, drawn at random, and 1 where in particles."""
     import cv2
 
     found, labels = [], []

@@ -1,7 +1,7 @@
 """The real micrographs that real.py measures with: where they lie, their labels, the regions that are certain, strokes.
 
-Nothing of them is part of the repository but the regions, tests/data/real: two people's worth of polygons and ellipses,
-drawn without sight of each other.
+Nothing of them is part of the repository but the regions, tests/data/real: polygons and ellipses, drawn twice, the
+second time without sight of the first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
     from persistem.reading import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,7 +38,7 @@ class Stranger(NamedTuple):
     pixel_size: float | None
 
 
-#: By name. The graphene's and the soot's pixel sizes are of their authors or plausible ones; the others' are in the file.
+#: By name. The soot's pixel size is its authors', those of graphene and re05 are guesses, the others' are in the files.
 STRANGERS = {
     "HAADF, Au particles": Stranger("micrographs/au_particles_haadf.emd", None),
     "HAADF, tiny": Stranger("micrographs/tiny_haadf.dm4", None),
@@ -62,17 +61,22 @@ def data() -> Path | None:
     return next((place for place in places if (place / "labelled").is_dir()), None)
 
 
+def present() -> Path:
+    """The folder of the data, which is there."""
+    folder = data()
+    assert folder
+    return folder
+
+
 def carbon_path(name: str) -> Path:
     """The file of one of the images on carbon."""
-    assert (folder := data())
     within = "micrographs" if name == "pt_on_carbon" else "labelled/carbon/images"
-    return folder / within / f"{name}.jpg"
+    return present() / within / f"{name}.jpg"
 
 
 def particles_path(number: int) -> Path:
     """The file of one of the images of particles."""
-    assert (folder := data())
-    return folder / f"labelled/nanoparticles/train/images/image_{number}.png"
+    return present() / f"labelled/nanoparticles/train/images/image_{number}.png"
 
 
 def particles(number: int) -> tuple[Image, NDArray[np.bool_]]:

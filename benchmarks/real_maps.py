@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import real_data as data
-
 from persistem.labelled import mapping, rows, training
 from persistem.labelled.describing import Described, describe, relative
 from persistem.study import ModelSettings, Windows
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
     from persistem.reading import Image
 
     Array = NDArray[np.float64]
@@ -103,9 +101,8 @@ def linear(
 
     With ``absolute``, blocks count as they are described, not relative to their image.
     """
-    from scipy.special import expit, softmax
-
     from persistem.model.linear import linear_of
+    from scipy.special import expit, softmax
 
     states = int(max(one.state.max() for one in micrographs)) + 1
     drawn = rows.rows_of(micrographs, blocks, blocks, [str(k) for k in range(states)])
@@ -176,7 +173,7 @@ def forest(X: NDArray[np.float32], y: NDArray[Any]) -> Any:
 
 
 def drawn_pixels(labels: Sequence[NDArray[Any]], rng: np.random.Generator, even: bool) -> list[NDArray[np.intp]]:
-    """Labelled pixels (> 0) of several images that train a forest, ``PIXELS`` in all; ``even``: as many of each state."""
+    """Labelled pixels (> 0) of images that train a forest, ``PIXELS`` in all; ``even``: as many of each state."""
     chosen = []
     for one in labels:
         flat = one.ravel()
