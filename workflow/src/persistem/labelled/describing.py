@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Blocks = dict[str, NDArray[np.float32]]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 #: Blocks that are relative to their image as they are described.
 RELATIVE = ("intensity", "filters")
 #: Windows at either end, by a feature, that have no part in its mean and standard deviation over the image.
@@ -86,12 +86,24 @@ def describe(
         raise PersistemError(f"{image.path}: {error}") from error
     if not found.valid.any():
         raise PersistemError(f"{image.path}: no part of it shows anything: constant, saturated or not finite")
-    valid, mean = found.valid, found.mean
-    deviation = np.exp(found.blocks["contrast"][..., 0][valid]) * mean[valid]
-    within = float(np.median(np.abs(deviation))) or 1.0
-    relief = level(pixels).deviation / within
     shape = pixels.shape[0], pixels.shape[1]
-    return Described(found.blocks, valid, mean, relief, shape, wanted.sampling, step, side)
+    relief = _relief(pixels, found.valid, side, step)
+    return Described(found.blocks, found.valid, found.mean, relief, shape, wanted.sampling, step, side)
+
+
+def _relief(pixels: NDArray[np.float32], valid: NDArray[np.bool_], side: int, step: int) -> float:
+    """The deviation of brightness from place to place, over the median deviation within a valid window."""
+    import cv2
+
+    # about its mean, or an offset would take the digits that the deviation is made of
+    greys = level(pixels)
+    own = np.where(np.isfinite(pixels), (pixels - np.float32(greys.mean)) / np.float32(greys.deviation), 0)
+    places = np.ix_(*(step * np.arange(count) for count in valid.shape))
+    mean, square = (
+        cv2.blur(of, (side, side), borderType=cv2.BORDER_REFLECT_101)[places][valid].astype(float)
+        for of in (own, own**2)
+    )
+    return 1 / (float(np.median(np.sqrt(np.maximum(square - mean**2, 0)))) or 1.0)
 
 
 def relative(described: Described, names: Iterable[str]) -> Blocks:
