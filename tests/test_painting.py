@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import tifffile
 import tornado.httpclient
 import tornado.httpserver
 import tornado.websocket
+import yaml
 from persistem.commands.cli import main
 from persistem.commands.maps import names
 from persistem.errors import PersistemError
@@ -38,7 +40,7 @@ from persistem.painting.operations import (
 from persistem.painting.places import Grid, doubt, helpful, region
 from persistem.painting.server import Session, application, bound
 from persistem.reading import read
-from persistem.reading.labels import read_labels
+from persistem.reading.labels import Labels, read_labels, write_labels
 from persistem.study.load import load_study
 from support.painting import GreyEngine, halves, served
 
@@ -202,6 +204,7 @@ def test_files_are_what_is_painted(opened, tmp_path, image):
     legend = json.loads(path.with_suffix(".json").read_text())
     assert legend["colours"] == {"1": "#0072b2"} and legend["pixel"] == {"size_A": 0.5}
     study = load_study(tmp_path / "out" / "study.yaml")
+    assert study.name == "labels-out"
     [entry] = study.labelled
     assert (entry.path, entry.labels) == (str(image.resolve()), str(path.resolve()))
     assert (entry.states, entry.specimen, entry.pixel_size) == ({1: "dark"}, "halves", 0.5)
@@ -379,6 +382,47 @@ def test_the_engine_tells_textures_apart(tmp_path):
     assert model.scores["balanced_accuracy"] > 0.9
     again = engine.describe(image, ((0.5, image.pixels.shape),), lambda done, total: pytest.fail("it is on the disk"))
     assert (again.described.blocks["filters"] == described.described.blocks["filters"]).all()
+
+
+def test_a_study_makes_the_model_of_the_page(tmp_path, monkeypatch):
+    """The study in the folder has the same windows, rows and order: its model is the page's, number for number."""
+    from persistem.labelled import describing, fitting
+    from persistem.model import bundle
+    from persistem.plan.plan import Plan
+    from scipy.ndimage import gaussian_filter
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(1)
+    engine, sizes = LabelledEngine(tmp_path / "cache"), ((0.5, (160, 320)), (0.4, (200, 400)))
+    described, painted, entries = [], [], []
+    for name, (pixel_size, shape) in zip("ab", sizes, strict=True):
+        half = shape[1] // 2
+        fine, coarse = (gaussian_filter(rng.normal(size=(shape[0], half)), width / pixel_size) for width in (0.5, 1.5))
+        pixels = 100 + 10 * np.hstack([fine / fine.std(), coarse / coarse.std()])
+        tifffile.imwrite(f"{name}.tif", pixels.astype(np.float32))
+        image = read(Path(f"{name}.tif"), pixel_size=pixel_size)[0]
+        labels = np.zeros(shape, np.uint8)
+        labels[20:60, 20 : half - 30], labels[20:60, half + 30 : -20] = 1, 2
+        write_labels(Path(f"{name}.labels.tif"), Labels(labels, {1: "fine", 2: "coarse"}), image.path)
+        described.append(engine.describe(image, sizes, lambda done, total: None))
+        painted.append(labels)
+        entries.append({"path": f"{name}.tif", "labels": f"{name}.labels.tif", "pixel_size": pixel_size})
+    page = engine.train(described, painted, {1: "fine", 2: "coarse"}, lambda done, total: None).model
+    Path("study.yaml").write_text(yaml.safe_dump({"labelled": entries, **engine.study(sizes)}))
+    plan = Plan(load_study(Path("study.yaml")))
+    for name, path in plan.labelled.descriptions.items():
+        settings = plan.settings("descriptions", Path(path).parent.name)
+        image = read(Path(plan.labelled.files[name]), pixel_size=settings["pixel_size"])[0]
+        windows = page.windows
+        assert windows.model_dump(mode="json") == settings["windows"]
+        describing.write(describing.describe(image, windows, settings["step"], settings["blocks"]), tmp_path / path)
+    fitting.fit(plan.model.settings, tmp_path, tmp_path / "bundle")
+    made = bundle.load(tmp_path / "bundle")
+    assert made.states == page.states and made.classifier.lengths == page.classifier.lengths
+    assert np.array_equal(made.classifier.scorer.weights, page.classifier.scorer.weights)
+    assert np.array_equal(made.classifier.calibration.coef_, page.classifier.calibration.coef_)
+    assert np.array_equal(made.distribution.thresholds, page.distribution.thresholds)
+    assert made.relief == page.relief
 
 
 # ---- the server

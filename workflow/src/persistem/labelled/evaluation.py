@@ -15,6 +15,7 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.labelled import page
+from persistem.labelled.card import scores
 from persistem.labelled.fitting import labelled
 from persistem.labelled.mapping import judged
 from persistem.labelled.rows import Labelled
@@ -128,21 +129,19 @@ def decides(
 
 
 def _recall(trained: Trained) -> dict[str, Any]:
-    """Recall, mean over states, on what was left out, with its interval over what was left out."""
-    tested = trained.assessment.tested
-    crops = trained.rows.crops
+    """Recall, mean over states, on what was left out, with its interval over specimens; of parts of one image none."""
+    tested, crops = trained.assessment.tested, trained.rows.crops
     if not tested.any():
         return {"recall": None, "recall_low": None, "recall_high": None}
-    predicted = np.nan_to_num(trained.assessment.scores).argmax(axis=1)
-    right = np.equal(predicted, crops.y)
+    if trained.rows.units[0].startswith("part "):
+        known = [row["recall"] for row in scores(trained) if row["recall"] is not None]
+        return {"recall": round(float(np.mean(known)), 6), "recall_low": None, "recall_high": None}
+    right = np.equal(np.nan_to_num(trained.assessment.probability).argmax(axis=1), crops.y)
     means: dict[int, float] = {}
     for unit in np.unique(crops.seed[tested]).tolist():
         own = tested & (crops.seed == unit)
         means[unit] = float(np.mean([right[own & (crops.y == k)].mean() for k in np.unique(crops.y[own]).tolist()]))
-    said = summary("recall", "recall", means)
-    if trained.rows.units[0].startswith("part "):  # parts of one image are not independent
-        said |= {"recall_low": None, "recall_high": None}
-    return said
+    return summary("recall", "recall", means)
 
 
 def curve(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettings) -> list[dict[str, Any]]:

@@ -59,12 +59,17 @@ def save_study(folder: Path, sheets: Iterable[Sheet], states: Mapping[int, Legen
         }
         given = {} if sheet.asked is None else {"pixel_size": sheet.asked}
         labelled.append(entry | given | ({"grey": True} if grey else {}))
-    text = yaml.safe_dump({"labelled": labelled, **rest} if labelled else {}, sort_keys=False, allow_unicode=True)
+    study = {"name": f"labels-{_plain(folder.resolve().name)}", "labelled": labelled, **rest} if labelled else {}
+    text = yaml.safe_dump(study, sort_keys=False, allow_unicode=True)
     with atomic(folder / STUDY) as part:
         part.write_text("# written by `persistem label`, which writes it again after every stroke\n" + text, "utf-8")
 
 
 def _specimen(name: str, taken: Collection[str]) -> str:
     """The name of a micrograph as a study can call a specimen: each is one of its own."""
-    plain = re.sub(r"[^A-Za-z0-9_-]", "-", name)[:30]
+    plain = _plain(name)
     return free(plain if plain[:1].isalpha() else f"image-{plain}", taken)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", name)[:30]
