@@ -66,20 +66,15 @@ def describe(
 ) -> Described:
     """Describe the windows about the places of an image, ``stride`` Å apart.
 
-    The image is mirrored beyond its edges by half a window, so that every place has a window. Raises PersistemError if
-    the image's pixel size is not known or too coarse, or if no window shows anything.
+    The image is mirrored beyond its edges by half a window, so that every place has a window. Raises PersistemError as
+    ``check`` does, or if no window shows anything.
     """
-    if image.pixel_size is None:
-        raise PersistemError(f"{image.path}: its pixel size is not in the file; give it as pixel_size, in Å")
+    check(image, wanted)
+    assert image.pixel_size is not None
     side = windows.side(wanted)
     step = windows.step(wanted, stride)
     try:
         pixels = windows.resample(image.pixels, image.pixel_size, wanted.sampling)
-        if min(pixels.shape) < side:
-            raise PersistemError(
-                f"it shows {' x '.join(f'{n * wanted.sampling:.3g}' for n in pixels.shape)} Å, but a window alone is"
-                f" {wanted.size:g} Å wide"
-            )
         mirrored = np.pad(pixels, (side // 2, (side - 1) // 2), mode="reflect")
         found = windows.describe_windows(mirrored, wanted, step, {"contrast", *blocks}, jobs, progress)
     except PersistemError as error:
@@ -89,6 +84,22 @@ def describe(
     shape = pixels.shape[0], pixels.shape[1]
     relief = _relief(pixels, found.valid, side, step)
     return Described(found.blocks, found.valid, found.mean, relief, shape, wanted.sampling, step, side)
+
+
+def check(image: Image, wanted: Windows) -> None:
+    """Raise PersistemError if an image's pixel size is not known, too coarse or too fine, or a window is wider."""
+    if image.pixel_size is None:
+        raise PersistemError(f"{image.path}: its pixel size is not in the file; give it as pixel_size, in Å")
+    try:
+        windows.check_pixel_size(image.pixel_size, wanted.sampling)
+    except PersistemError as error:
+        raise PersistemError(f"{image.path}: {error}") from error
+    shape = windows.resampled_shape(image.pixels.shape, image.pixel_size, wanted.sampling)
+    if min(shape) < windows.side(wanted):
+        raise PersistemError(
+            f"{image.path}: it shows {' x '.join(f'{n * wanted.sampling:.3g}' for n in shape)} Å, but a window alone is"
+            f" {wanted.size:g} Å wide"
+        )
 
 
 def _relief(pixels: NDArray[np.float32], valid: NDArray[np.bool_], side: int, step: int) -> float:
