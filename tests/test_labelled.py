@@ -334,7 +334,7 @@ def test_an_index_that_does_not_fit_is_refused(changes, folder):
     indexed(folder)
     bundle.load(folder)
     indexed(folder, **changes)
-    with pytest.raises(PersistemError, match="do not fit together|a bundle of the format") as refused:
+    with pytest.raises(PersistemError, match=r"do not fit together|a bundle of the format") as refused:
         bundle.load(folder)
     assert "\n" not in str(refused.value)
 
@@ -411,3 +411,123 @@ def test_the_map_command_and_inspect(made, tmp_path, monkeypatch, capsys):
     assert main(["map", "bare.tif", "--model", str(made[1]), "--out", "maps"]) == 1
     said = capsys.readouterr().err
     assert "pixel size" in said and "voltage" not in said and "defocus" not in said
+
+
+# bad input
+
+
+def spoilt(folder, k=0, **entry):
+    """The study of two micrographs with one entry changed."""
+    study = write(folder)
+    study["labelled"][k] = study["labelled"][k] | entry
+    return study
+
+
+def checked(folder, study, capsys):
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    status = main(["check", str(folder / "study.yaml")])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return status, out + err
+
+
+def test_check_says_what_is_labelled(tmp_path, capsys):
+    study = write(tmp_path, micrographs=[{"path": str(tmp_path / "b.tif")}])
+    status, said = checked(tmp_path, study, capsys)
+    assert status == 0 and "2 labelled micrographs (2 specimens), states fine, coarse, 1 micrographs to map" in said
+    assert "defoci" not in said and "specimens (" not in said.replace("(2 specimens)", "")
+    fine = (planted(1)[1] == 1).sum() * 0.04**2
+    assert f"a.tif: specimen a, fine {fine:.3g} nm²" in said
+    status, said = checked(tmp_path, spoilt(tmp_path, states={1: "fine", 2: "edge"}), capsys)
+    assert status == 0 and "edge is labelled on specimen a alone, which cannot be left out" in said
+    status, said = checked(tmp_path, write(tmp_path, "a"), capsys)
+    assert status == 0 and "all of one specimen" in said
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ({"states": {1: "fine", 2: "fine"}}, "two of them are called fine"),
+        ({"states": {}}, "names no state"),
+        ({"states": {1: "fine", 2: "abstained"}}, "abstained, which maps say"),
+        ({"states": {1: "fine"}}, "holds the value 2"),
+        ({"states": None}, "nothing says which states are meant"),
+        ({"pixel_size": 0.6}, "too coarse"),
+        ({"pixel_size": 1e-6}, "too fine"),
+        ({"pixel_size": 0.03}, "a window alone is 6.4 Å wide"),
+        ({"labels": "none.tif"}, "no such file"),
+        ({"labels": "small.tif"}, "but the micrograph has 128"),
+        ({"labels": "empty.tif"}, "nothing in it is labelled"),
+        ({"labels": "a.tif"}, "a picture and no labels"),
+        ({"path": "bare.tif"}, "its pixel size is not in the file"),
+        ({"path": "stack.tif"}, "holds 3 images; labels belong to one"),
+        ({"path": "b.tif"}, "is listed twice"),
+        ({"path": "."}, "no such file"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_does_not_fit_is_said_before_anything_runs(entry, named, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pixels, _ = planted(1)
+    tifffile.imwrite("small.tif", np.ones((12, 10), np.uint8))
+    tifffile.imwrite("empty.tif", np.zeros((128, 128), np.uint8))
+    tifffile.imwrite("stack.tif", np.stack([pixels] * 3), imagej=True, resolution=(25, 25), metadata={"unit": "nm"})
+    save("bare.tif", pixels, None)
+    study = spoilt(tmp_path, **entry)
+    if entry.get("path") == "b.tif":
+        study["labelled"][0]["path"] = study["labelled"][1]["path"]
+    status, said = checked(tmp_path, study, capsys)
+    assert status == 1 and named in said and "labelled[" in said
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        ({"C": [0.0]}, "model.C"),
+        ({"C": [1.0, 1.0]}, "model.C"),
+        ({"doses": [-1.0]}, "model.doses"),
+        ({"candidates": [["filters", "filters"]]}, "model.candidates"),
+        ({"candidates": []}, "model.candidates"),
+        *(({key: value}, f"model.{key}") for key, value in (("stride", 5.0), ("mtf", 0.5), ("thicknesses", [30.0]))),
+    ],
+)
+def test_a_model_that_cannot_work_is_refused(model, named, tmp_path, capsys):
+    status, said = checked(tmp_path, write(tmp_path, model=MODEL | model), capsys)
+    assert status == 1 and named in said
+
+
+def test_labels_that_hold_no_window_are_not_left_out_in_silence(three):
+    from persistem.reading.labels import Labels
+
+    described = [one.described for one in three]
+    regions = [planted(seed)[1] for seed in (1, 2, 3)]
+    regions[0][1:4, 1:4] = 3  # between the places of windows
+    labels = [Labels(of, {1: "fine", 2: "coarse", 3: "dot", 4: "unused"}) for of in regions]
+    with pytest.raises(PersistemError, match="no window lies in what is labelled as dot; label more of it"):
+        rows.placed(described, labels, ["a", "b", "c"])
+    regions[0][1:12, 1:12] = 3
+    found, states = rows.placed(described, labels, ["a", "b", "c"])
+    assert states == ["fine", "coarse", "dot"] and (found[0].state == 2).sum() == 1
+
+
+@pytest.mark.parametrize("key", ["image", "labels", "legend"])
+def test_a_file_that_changes_after_the_plan_stops_the_job(key, made, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = write(tmp_path)
+    (tmp_path / "a.labels.json").write_text(json.dumps({"states": study["labelled"][0]["states"]}))
+    plan = Plan(make_study(study))
+    (model,) = plan.steps["labelled"].values()
+    with open(model.settings["sources"][0][key], "ab") as file:
+        file.write(b" ")
+    protocol = json.dumps(model.settings)
+    assert main(["fit", "out", "--root", str(made[0]), "--protocol", protocol]) == 1
+    said = capsys.readouterr().err
+    assert "has changed since the study was planned; run it again" in said and "Traceback" not in said
+
+
+def test_labels_of_an_image_that_has_changed_are_refused(tmp_path, capsys):
+    study = write(tmp_path)
+    about = {"states": study["labelled"][0]["states"], "image": {"path": "a.tif", "sha256": "0" * 64}}
+    (tmp_path / "a.labels.json").write_text(json.dumps(about))
+    status, said = checked(tmp_path, study, capsys)
+    assert status == 1 and "labelled[0]" in said and "a.labels" in said
