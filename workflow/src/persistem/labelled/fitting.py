@@ -20,9 +20,12 @@ from persistem.study import ModelSettings
 from persistem.study.settings import section
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from persistem.reading import Image
+    from persistem.reading.labels import Labels
 
 #: Bump when this stage's results change for the same study.
 VERSION = training.VERSION
@@ -32,8 +35,9 @@ def fit(settings: dict[str, Any], root: Path, out: Path) -> None:
     """Write the bundle of a model of labelled micrographs as the folder of ``out``'s name.
 
     ``settings`` has ``model``, the section of the study, and ``sources``, one for each micrograph: ``path`` of its
-    description, ``image``, ``labels``, ``states``, ``specimen``, ``pixel_size``, ``grey``, and ``sha256`` of both
-    files. Raises PersistemError if a file cannot be read or does not fit the others, or a state labels no window.
+    description, ``image``, ``labels``, ``states``, ``specimen``, ``pixel_size``, ``grey``, and ``sha256`` of these
+    files, and of the ``legend`` if one lies beside the labels. Raises PersistemError if a file cannot be read or does
+    not fit the others, or a state labels no window.
     """
     asked: ModelSettings = section(ModelSettings, settings["model"])
     known = labelled(settings, root, asked)
@@ -81,10 +85,7 @@ def labelled(settings: dict[str, Any], root: Path, asked: ModelSettings) -> Know
         for key, sha256 in source["sha256"].items():
             if content(Path(source[key])) != sha256:
                 raise PersistemError(f"{source[key]}: has changed since the study was planned; run it again")
-        image = one_image(Path(source["image"]), source.get("pixel_size"), source.get("grey", False))
-        legend = None if source.get("states") is None else {key: name for key, name in source["states"]}
-        labels = read_labels(Path(source["labels"]), image.pixels.shape, legend, image=image.path)
-        read_so_far.append((source, image, labels))
+        read_so_far.append((source, *opened(source)))
     described = [read(root / source["path"]) for source, *_ in read_so_far]
     specimens = [source["specimen"] for source, *_ in read_so_far]
     micrographs, states = placed(described, [labels for *_, labels in read_so_far], specimens, asked.share)
@@ -97,6 +98,13 @@ def labelled(settings: dict[str, Any], root: Path, asked: ModelSettings) -> Know
     return Known(micrographs, states, [image for _, image, _ in read_so_far], regions)
 
 
+def opened(source: Mapping[str, Any]) -> tuple[Image, Labels]:
+    """The micrograph of a source, and its labels. Raises PersistemError if they cannot be read or do not fit."""
+    image = one_image(Path(source["image"]), source.get("pixel_size"), source.get("grey", False))
+    legend = None if source.get("states") is None else {key: name for key, name in source["states"]}
+    return image, read_labels(Path(source["labels"]), image.pixels.shape, legend, image=image.path)
+
+
 def one_image(path: Path, pixel_size: float | None, grey: bool) -> Image:
     """The one image in a file. Raises PersistemError if it holds several."""
     images = read_images(path, pixel_size=pixel_size, grey=grey)
@@ -107,5 +115,5 @@ def one_image(path: Path, pixel_size: float | None, grey: bool) -> Image:
 
 def _without_places(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings without the folders of a machine, so that the same study gives the same bundle anywhere."""
-    sources = [source | {key: Path(source[key]).name for key in ("image", "labels")} for source in settings["sources"]]
+    sources = [source | {key: Path(source[key]).name for key in source["sha256"]} for source in settings["sources"]]
     return settings | {"sources": sources}

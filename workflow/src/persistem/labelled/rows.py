@@ -78,16 +78,22 @@ def placed(
 ) -> tuple[list[Labelled], list[str]]:
     """Described micrographs with the state of each place, and the states in the order in which the legends name them.
 
-    A legend may name states that nothing is labelled with; they are left out.
+    A legend may name states that nothing is labelled with; they are left out. Raises PersistemError if what is labelled
+    with a state holds no place.
     """
     numbers = [states_at(of.regions, one, share) for of, one in zip(labels, described, strict=True)]
-    named = dict.fromkeys(
-        name
-        for of, here in zip(labels, numbers, strict=True)
-        for number, name in of.states.items()
-        if (here == number).any()
-    )
+    named: dict[str, bool] = {}
+    for of, here in zip(labels, numbers, strict=True):
+        for number, name in of.states.items():
+            if (of.regions == number).any():
+                named[name] = named.get(name, False) or bool((here == number).any())
     states = list(named)
+    lost = [name for name in states if not named[name]]
+    if lost:
+        raise PersistemError(
+            f"labelled: no window lies in what is labelled as {' and '.join(lost)}; label more of it, or choose a"
+            " smaller model.step or model.share"
+        )
     micrographs = []
     for one, of, here, specimen in zip(described, labels, numbers, specimens, strict=True):
         state = np.full(here.shape, -1)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from persistem.errors import PersistemError
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -162,9 +160,6 @@ class LabelledEngine:
         own = [Labels(of, {n: name for n, name in states.items() if (of == n).any()}) for of in labels]
         numbers = [str(k) for k in range(len(own))]
         micrographs, names = placed([one.described for one in described], own, numbers, asked.share)
-        absent = [name for name in states.values() if name not in names]
-        if absent:
-            raise PersistemError(f"{', '.join(absent)}: no window lies in the labels; paint more of it")
         trained = train(micrographs, names, asked)
         progress(1, 2)
         alone = train(micrographs, names, asked.model_copy(update={"candidates": (("intensity",),)}))

@@ -12,6 +12,7 @@ from persistem.reading.labels.legend import legend_path
 from persistem.store import paths
 from persistem.store.digests import content
 from persistem.study import ModelSettings
+from persistem.study.checks_model import SIMULATED
 from persistem.study.fields import part
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 #: The settings that a description sees, and those that the training sees.
 DESCRIBED = ("windows", "step")
-TRAINED = tuple(key for key in ModelSettings.model_fields if key not in ("step", "spread", "thicknesses", "contrast"))
+TRAINED = tuple(key for key in ModelSettings.model_fields if key not in ("step", *SIMULATED))
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
         digest = plan.add("descriptions", describing.VERSION, asked, path=image, windows_version=windows.VERSION)
         made.files[name] = str(Path(entry.path).absolute())
         made.descriptions[name] = paths.path("descriptions", digest, micrograph=name)
-        source = {
+        source: dict[str, Any] = {
             "path": made.descriptions[name],
             "image": made.files[name],
             "labels": str(Path(entry.labels).absolute()),
@@ -62,11 +63,11 @@ def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
             "sha256": {"image": image, "labels": content(Path(entry.labels))},
         }
         legend = legend_path(Path(entry.labels))
-        beside = content(legend) if legend != Path(entry.labels) and legend.is_file() else None
+        if legend != Path(entry.labels) and legend.is_file():
+            source["legend"] = str(legend.absolute())
+            source["sha256"] = source["sha256"] | {"legend": content(legend)}
         sources.append(source)
-        known.append(
-            {key: value for key, value in source.items() if key not in ("image", "labels")} | {"legend": beside}
-        )
+        known.append({key: value for key, value in source.items() if key not in source["sha256"]})
         digests.append(digest)
     settings = {"model": part(study.model, TRAINED), "sources": sources}
     inputs = dict.fromkeys(digests)
