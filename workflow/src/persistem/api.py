@@ -4,6 +4,8 @@
     found = api.map(signal, model, defocus=0)
     api.plot(found, signal)
 
+and, without a model, what looks alike: ``api.explore(signal)``.
+
 ``signal`` is a HyperSpy signal, a NumPy array (then with ``pixel_size`` and ``voltage``) or the path of a file.
 """
 
@@ -17,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.errors import PersistemError
+from persistem.labelled.explore import Exploration
+from persistem.labelled.explore import explore as explore_images
+from persistem.labelled.explore_files import write as write_exploration
 from persistem.maps import Map, map_image, write
 from persistem.maps.inspecting import described
 from persistem.maps.mapping import STEP
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
 #: Where in a HyperSpy signal its values stand.
 SIGNAL_TAGS = {"pixel_size": "axes_manager", "voltage": "metadata.Acquisition_instrument.TEM.beam_energy"}
 
-__all__ = ["Map", "image", "inspect", "load", "map", "plot", "write"]
+__all__ = ["Exploration", "Map", "explore", "image", "inspect", "load", "map", "plot", "write", "write_exploration"]
 
 
 def load(bundle: str | Path) -> Model:
@@ -83,6 +88,44 @@ def map(
     """
     micrograph = image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
     return map_image(micrograph, model, step, jobs, progress, force)
+
+
+def explore(
+    source: Any,
+    states: int | None = None,
+    *,
+    pixel_size: float | None = None,
+    grey: bool = False,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Exploration:
+    """Find what looks alike, without a model and without labels: clusters of windows, which are not states.
+
+    Parameters
+    ----------
+    source
+        as of ``map``, or a list of such: all share their clusters
+    states
+        how many clusters, 2 to 8; by default as many, perhaps 1, as BIC says
+    pixel_size, grey
+        as of ``map``; voltage and defocus have no part in it
+    jobs, progress
+        as in ``persistem.labelled.explore.explore``
+
+    Returns
+    -------
+    Exploration
+        with a map of each image in ``maps``, ``profiles`` of the clusters, and in ``facts`` how the number was chosen
+        and how alike clusters are; ``write_exploration`` writes it into a folder
+
+    Raises
+    ------
+    PersistemError
+        as in ``image`` and ``persistem.labelled.explore.explore``.
+    """
+    sources = source if isinstance(source, list | tuple) else [source]
+    images = [image(one, pixel_size=pixel_size, grey=grey) for one in sources]
+    return explore_images(images, states, jobs, progress)
 
 
 def plot(found: Map, source: Any) -> Figure:

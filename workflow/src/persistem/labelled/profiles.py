@@ -116,8 +116,8 @@ def profiles_of(
         tiles = rows_of_tiles(pixels, windows, {"all": sought(windows)}, jobs, part(progress, number, len(images)))
         for _, born in tiles:
             pairs = born["all"]
-            row = np.minimum(np.rint(pairs["row"] / one.step).astype(int), grid.shape[0] - 1)
-            column = np.minimum(np.rint(pairs["column"] / one.step).astype(int), grid.shape[1] - 1)
+            row = np.minimum(np.rint(pairs["row"] / one.step).astype(int), one.valid.shape[0] - 1)
+            column = np.minimum(np.rint(pairs["column"] / one.step).astype(int), one.valid.shape[1] - 1)
             for k in range(count):
                 of = pairs[grid[row, column] == k]
                 # what is beyond the last bin counts for it
