@@ -34,8 +34,11 @@ NOT_STATES = (
 )
 #: Pixels are averaged to this size if they are finer, and none may be coarser than that, Å.
 FINEST, COARSEST = 0.6, 5.0
-#: Side of a window, and the distances of windows, px: the first that makes at most ``MOST`` of them in all images.
-SIDE, STEPS, MOST = 36, (6, 9, 12, 18, 36), 1_000_000
+#: Side of a window, and the distances of windows, px: the first that makes at most ``MOST`` of them in all images, of
+#: those that half a window is a multiple of.
+SIDE, STEPS, MOST = 36, (6, 9, 18), 1_000_000
+#: How much of all work is done when images are described, and when the mixture is fitted.
+DESCRIBING, FITTING = 0.8, 0.9
 #: Most windows that share no pixels to which the mixture is fitted.
 FITTED = 2000
 
@@ -79,23 +82,23 @@ def explore(
     if states is not None and not (isinstance(states, int) and 2 <= states <= CLUSTERS):
         raise PersistemError(Setting("states"), f" = {states}: must be a number of clusters, 2 to {CLUSTERS}")
     windows, step = windows_of(images)
-    stage = [part(progress, k, 3) for k in range(3)]
-    described = [
-        describe(levelled(image), windows, step * windows.sampling, BLOCKS, jobs, part(stage[0], k, len(images)))
-        for k, image in enumerate(images)
-    ]
+    describing, count = part(progress, 0, DESCRIBING), len(images)
+    described = []
+    for k, image in enumerate(images):
+        of_image = part(describing, k / count, (k + 1) / count)
+        described.append(_inside(describe(levelled(image), windows, step * windows.sampling, BLOCKS, jobs, of_image)))
     blocks = [{name: block[one.valid] for name, block in relative(one, BLOCKS).items()} for one in described]
     apart = np.flatnonzero(np.concatenate([_apart(one)[one.valid] for one in described]))
     if len(apart) > FITTED:
         apart = np.sort(np.random.default_rng(0).permutation(apart)[:FITTED])
     fitted = {name: np.concatenate([of[name] for of in blocks])[apart] for name in BLOCKS}
     axes = axes_of(fitted)
-    mixture = mixture_of(axes.places(fitted), states, stage[1])
+    mixture = mixture_of(axes.places(fitted), states, part(progress, DESCRIBING, FITTING))
     places = [axes.places(of) for of in blocks]
     probability = [mixture.probability(of) for of in places]
     labels = [of.argmax(axis=1) for of in probability]
     shown = typical(described, labels, [mixture.densities(of) for of in places])
-    profiles, patches = profiles_of(images, described, labels, shown, windows, jobs, stage[2])
+    profiles, patches = profiles_of(images, described, labels, shown, windows, jobs, part(progress, FITTING))
     names = [chr(ord("A") + k) for k in range(mixture.clusters)]
     facts = {
         "note": NOT_STATES,
@@ -138,7 +141,7 @@ def windows_of(images: Sequence[Image]) -> tuple[Windows, int]:
     shapes = [resampled_shape(image.pixels.shape, size, sampling) for image, size in zip(images, sizes, strict=True)]
 
     def count(step: int) -> int:
-        return sum(math.prod(-(-side // step) for side in shape) for shape in shapes)
+        return sum(math.prod(max(side - SIDE, 0) // step + 1 for side in shape) for shape in shapes)
 
     step = next((step for step in STEPS if count(step) <= MOST), None)
     if step is None:
@@ -150,10 +153,25 @@ def windows_of(images: Sequence[Image]) -> tuple[Windows, int]:
     return Windows(sampling=sampling, size=SIDE * sampling, bands=(band,), filtrations=("superlevel",)), step
 
 
+def _inside(described: Described) -> Described:
+    """The windows that lie in their image; the first is half a window from its edge.
+
+    The others show mirrored structure, which is a cluster of its own.
+    """
+    first = described.size // 2 // described.step
+    rows, columns = ((side - described.size) // described.step + 1 for side in described.shape)
+    inside = slice(first, first + rows), slice(first, first + columns)
+    return described._replace(
+        blocks={name: block[inside] for name, block in described.blocks.items()},
+        valid=described.valid[inside],
+        mean=described.mean[inside],
+    )
+
+
 def _apart(described: Described) -> NDArray[np.bool_]:
     """Windows (rows, columns) that share no pixels, as many as there are."""
     apart = np.zeros_like(described.valid)
-    every = -(-described.size // described.step)
+    every = described.size // described.step
     apart[::every, ::every] = True
     return apart & described.valid
 
@@ -203,14 +221,15 @@ def _map(image: Image, described: Described, probability: Array, names: list[str
     shares = np.full((*described.valid.shape, len(names)), 1 / len(names), np.float32)
     shares[described.valid] = probability
     reason = np.where(described.valid, 0, 1).astype(np.uint8)
+    # the first pixels of the resampled image and of the micrograph have the same centre
+    centre = described.size // 2 * described.sampling + image.pixel_size / 2
     return Map(
         probability=shares,
         confidence=shares.max(axis=-1),
         abstain=reason > 0,
         reason=reason,
         step=described.step * described.sampling,
-        # the first pixels of the resampled image and of the micrograph have the same centre
-        origin=(image.pixel_size / 2, image.pixel_size / 2),
+        origin=(centre, centre),
         states=tuple(f"cluster {name}" for name in names),
         facts={
             "note": NOT_STATES,

@@ -64,17 +64,16 @@ def levelled(image: Image) -> Image:
 
 
 def typical(described: Sequence[Described], labels: Sequence[Labels], densities: Sequence[Array]) -> list[list[Place]]:
-    """Of each cluster the likeliest windows that share no pixels and lie inside their image.
+    """Of each cluster the likeliest windows that share no pixels.
 
-    ``labels`` (windows,) and ``densities`` (windows, clusters), logarithms, are of the valid windows of each image.
+    ``labels`` (windows,) and ``densities`` (windows, clusters), logarithms, are of the valid windows of each image; the
+    first is half a window from its edge.
     """
     candidates = []
     for number, (one, label, density) in enumerate(zip(described, labels, densities, strict=True)):
-        row, column = (index * one.step for index in np.nonzero(one.valid))
-        half = one.size // 2
-        inside = (row >= half) & (column >= half) & (row <= one.shape[0] - half) & (column <= one.shape[1] - half)
+        row, column = (one.size // 2 + index * one.step for index in np.nonzero(one.valid))
         own = density[np.arange(len(label)), label]
-        candidates.append(np.column_stack([own, label, np.full(len(row), number), row, column])[inside])
+        candidates.append(np.column_stack([own, label, np.full(len(row), number), row, column]))
     table = np.concatenate(candidates)
     size = described[0].size
     shown: list[list[Place]] = []
@@ -101,8 +100,8 @@ def profiles_of(
 ) -> tuple[Profiles, tuple[NDArray[np.uint8], ...]]:
     """What each cluster looks like on average, and the windows that are ``shown`` (windows, rows, columns) in grey.
 
-    ``labels`` (windows,) are of the valid windows of each image. Pairs belong to the cluster of the place next to their
-    birth.
+    ``labels`` (windows,) are of the valid windows of each image; the first is half a window from its edge. Pairs belong
+    to the cluster of the window whose centre is next to their birth.
     """
     count = len(shown)
     edges, steps = np.linspace(-REACH, REACH, BINS + 1), np.linspace(0, REACH, BINS + 1)
@@ -111,13 +110,17 @@ def profiles_of(
     for number, (image, one, label) in enumerate(zip(images, described, labels, strict=True)):
         assert image.pixel_size is not None
         pixels = resample(levelled(image).pixels, image.pixel_size, windows.sampling)
-        grid = np.full(one.valid.shape, -1)
-        grid[one.valid] = label
-        tiles = rows_of_tiles(pixels, windows, {"all": sought(windows)}, jobs, part(progress, number, len(images)))
+        # -1 where there is no window
+        grid = np.full([side + 2 for side in one.valid.shape], -1)
+        grid[1:-1, 1:-1][one.valid] = label
+        of_image = part(progress, number / len(images), (number + 1) / len(images))
+        tiles = rows_of_tiles(pixels, windows, {"all": sought(windows)}, jobs, of_image)
         for _, born in tiles:
             pairs = born["all"]
-            row = np.minimum(np.rint(pairs["row"] / one.step).astype(int), one.valid.shape[0] - 1)
-            column = np.minimum(np.rint(pairs["column"] / one.step).astype(int), one.valid.shape[1] - 1)
+            row, column = (
+                np.clip(np.rint((pairs[axis] - one.size // 2) / one.step).astype(int) + 1, 0, side + 1)
+                for axis, side in (("row", one.valid.shape[0]), ("column", one.valid.shape[1]))
+            )
             for k in range(count):
                 of = pairs[grid[row, column] == k]
                 # what is beyond the last bin counts for it
@@ -146,11 +149,13 @@ def profiles_of(
     return profiles, tuple(np.stack([patches[place] for place in of]) if of else none for of in shown)
 
 
-def part(progress: Callable[[int, int], None] | None, number: int, parts: int) -> Callable[[int, int], None] | None:
-    """The progress of one of several parts of equal length, numbered from 0."""
+def part(
+    progress: Callable[[int, int], None] | None, start: float, end: float = 1.0
+) -> Callable[[int, int], None] | None:
+    """The progress of a part of the work, from the share ``start`` of all of it to ``end``."""
     if progress is None:
         return None
-    return lambda done, total: progress(number * 1000 + 1000 * done // total, parts * 1000)
+    return lambda done, total: progress(round(10_000 * (start + (end - start) * done / total)), 10_000)
 
 
 def _patches(pixels: NDArray[np.float32], places: Sequence[Place], size: int) -> dict[Place, NDArray[np.uint8]]:
