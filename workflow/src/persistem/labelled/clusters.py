@@ -81,7 +81,7 @@ def axes_of(blocks: Blocks) -> Axes:
 
 
 class Mixture(NamedTuple):
-    """A fitted mixture of Gaussians, and BIC by the number of clusters; none if the number was given.
+    """A fitted mixture of Gaussians, and BIC by each number of clusters that was tried.
 
     ``order`` are its clusters in the order that they are named in, the largest first.
     """
@@ -134,7 +134,7 @@ def mixture_of(places: Array, states: int | None, progress: Callable[[int, int],
         )
     # whatever the order of images and windows
     places = places[np.argsort(places[:, 0], kind="stable")]
-    numbers = range(1, min(CLUSTERS, most) + 1) if states is None else [states]
+    numbers = range(1, min(CLUSTERS, most) + 1)
     bic, mixtures = {}, {}
     for done, number in enumerate(numbers, 1):
         mixture = GaussianMixture(number, n_init=STARTS, random_state=0, reg_covar=LEAST, max_iter=300)
@@ -144,15 +144,18 @@ def mixture_of(places: Array, states: int | None, progress: Callable[[int, int],
         bic[number] = float(mixture.bic(places))
         if progress:
             progress(done, len(numbers))
-    least = min(bic.values())
-    # the fewest of those that are as good as the best
-    best = mixtures[min(number for number, value in bic.items() if value < least + DECIDED)]
+    best = mixtures[fewest(bic) if states is None else states]
     sizes = np.bincount(best.predict(places), minlength=best.n_components)
-    return Mixture(best, bic if states is None else {}, np.argsort(-sizes, kind="stable"))
+    return Mixture(best, bic, np.argsort(-sizes, kind="stable"))
 
 
-def number(found: Mixture, windows: int, axes: Axes) -> dict[str, Any]:
-    """How the number of clusters was chosen, in numbers and in words."""
+def fewest(bic: dict[int, float]) -> int:
+    """The least number of clusters that is as good as the best."""
+    return min(number for number, value in bic.items() if value < min(bic.values()) + DECIDED)
+
+
+def number(found: Mixture, states: int | None, windows: int, axes: Axes) -> dict[str, Any]:
+    """How the number of clusters was chosen, in numbers and in words; ``states`` if it was given."""
     known = {
         "chosen": found.clusters,
         "windows": windows,
@@ -160,21 +163,22 @@ def number(found: Mixture, windows: int, axes: Axes) -> dict[str, Any]:
         "explained": axes.explained,
         "bic": {str(count): value for count, value in found.bic.items()},
     }
-    if not found.bic:
-        return known | {"criterion": "given", "says": f"The number of clusters, {found.clusters}, was given."}
     least = min(found.bic, key=lambda count: found.bic[count])
     others = {count: value - found.bic[least] for count, value in found.bic.items() if count != least}
-    second = min(others, key=lambda count: others[count])
+    second, chosen = min(others, key=lambda count: others[count]), fewest(found.bic)
     tried = f"of 1 to {len(found.bic)} tried on {windows} windows that share no pixels"
     says = f"The Bayesian information criterion (BIC) is least for {in_words(least)}, {tried}; "
-    if found.clusters != least:
-        behind = f"{in_words(found.clusters)} come only {others[found.clusters]:.1f} behind"
-        says += f"{behind}, and below {DECIDED:g} nothing is decided, so the fewer are taken."
+    if chosen != least:
+        says += f"{in_words(chosen)} came only {others[chosen]:.1f} behind, and below {DECIDED:g} nothing is decided"
+        says += "." if states else ", so the fewer are taken."
     else:
-        says += f"{second} is next, {others[second]:.1f} behind."
-    if found.clusters == 1:
+        says += f"{second} came next, {others[second]:.1f} behind."
+    if states:
+        against = "" if states == chosen else f", though the criterion takes {chosen}"
+        says = f"The number of clusters, {states}, was given{against}. {says}"
+    if chosen == 1:
         says += " So these measures find no groups here."
-    return known | {"criterion": "BIC", "says": says}
+    return known | {"criterion": "given" if states else "BIC", "says": says}
 
 
 def in_words(count: int) -> str:
@@ -189,7 +193,8 @@ def alike(
 
     ``overlap`` is the Bhattacharyya coefficient of their Gaussians, 0 to 1; ``mixed_up`` the share of windows, drawn
     from the two in equal numbers, that the other would get, 0 to 0.5; ``alone`` how well each block tells them apart by
-    itself (area under the curve, 0.5 to 1), None if too few windows share no pixels.
+    itself (area under the curve, 0.5 to 1), None if too few windows share no pixels. As clusters are made of these
+    blocks, it exceeds 0.5 also where nothing differs.
     """
     return [
         {

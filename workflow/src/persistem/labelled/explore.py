@@ -102,7 +102,7 @@ def explore(
     names = [chr(ord("A") + k) for k in range(mixture.clusters)]
     facts = {
         "note": NOT_STATES,
-        "number": number(mixture, len(apart), axes),
+        "number": number(mixture, states, len(apart), axes),
         "clusters": _clusters(names, labels, blocks, profiles, shown, images, described),
         "pairs": alike(names, mixture.means, mixture.covariances, fitted, np.concatenate(labels)[apart]),
         "parameters": {

@@ -98,8 +98,9 @@ def in_words(facts: dict[str, Any]) -> list[str]:
     lines = [NOT_STATES, facts["number"]["says"]]
     if len(facts["clusters"]) > 1:
         lines += [f"{cluster['name']}: {of_cluster(cluster)}" for cluster in facts["clusters"]]
-        lines += [of_pair(pair) for pair in facts["pairs"] if pair["mixed_up"] >= CLEAR]
-        if all(pair["mixed_up"] < CLEAR for pair in facts["pairs"]):
+        clear = [pair["mixed_up"] < CLEAR and any(pair["alone"].values()) for pair in facts["pairs"]]
+        lines += [of_pair(pair) for pair, told in zip(facts["pairs"], clear, strict=True) if not told]
+        if all(clear):
             lines.append(f"Any two clusters would mix up less than {100 * CLEAR:g} % of their windows.")
     return lines
 
@@ -110,7 +111,7 @@ def of_cluster(cluster: dict[str, Any]) -> str:
         f"{more if value > 0 else less} ({value:+.1f} SD)".replace("-", "\N{MINUS SIGN}")
         for name, more, less in (
             ("brightness_SD", "brighter", "darker"),
-            ("contrast_SD", "more contrast", "less contrast"),
+            ("contrast_SD", "of more contrast", "of less contrast"),
         )
         if (value := cluster[name]) is not None and abs(value) >= MUCH
     ]
@@ -129,8 +130,8 @@ def of_pair(pair: dict[str, Any]) -> str:
     alone = {name: value for name, value in pair["alone"].items() if value is not None}
     told = [name for name, value in alone.items() if value >= TOLD]
     if not alone:
-        by = "too few windows to say what tells them apart"
-    elif told:
+        return f"{a} and {b}: one of them has too few windows to be compared."
+    if told:
         by = f"{_listed(told)} alone {'tells' if len(told) == 1 else 'tell'} them apart"
         by = by.replace(" alone", " each alone") if len(told) > 1 else by
     else:
