@@ -17,6 +17,7 @@ include: "workflow/rules/persistence_images.smk"
 include: "workflow/rules/learning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/model.smk"
+include: "workflow/rules/labelled.smk"
 include: "workflow/rules/maps.smk"
 include: "workflow/rules/trial.smk"
 include: "workflow/rules/figures.smk"
@@ -43,6 +44,7 @@ localrules:
     publish,
     publish_report,
     publish_model,
+    publish_unseen,
     publish_map,
     publish_trial,
     publish_overview,
@@ -52,11 +54,16 @@ rule all:
     """Everything the study shows: results/<study>/."""
     default_target: True
     input:
-        rules.publish.output,
+        [] if PLAN.study.labelled else rules.publish.output,
         # Snakemake makes a missing file only where somebody asks for it: ask for what a changed setting gives new digests
         PLAN.files("learning"),
         PLAN.files("specimens"),
         [*rules.publish_model.output, *PLAN.model.files] if PLAN.study.model else [],
+        (
+            [*rules.publish_unseen.output, *PLAN.unseen_files()]
+            if PLAN.study.labelled
+            else []
+        ),
         [*PLAN.maps.folders.values(), *PLAN.maps.shown.values()],
         # made of all that is shown, so it comes last
         (

@@ -17,9 +17,11 @@ from support.studies import ROOT, TINY
 VERBS = [
     "heat", "treat", "structure", "preparation", "exit-wave", "micrograph", "crops", "diagrams", "join-diagrams",
     "persistence-images", "descriptors", "melt", "diagram-3d", "figure", "learning", "evaluation", "controls", "sweep",
-    "model", "composite", "trial", "overview", "state-checks", "optimal-volumes", "weights", "inverse", "report",
-    "map-micrograph", "check", "publish", "publish-report", "publish-model", "publish-trial", "publish-overview",
-    "publish-map", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map",
+    "model", "fit", "unseen", "composite", "trial", "overview", "state-checks", "optimal-volumes", "weights", "inverse",
+    "report",
+    "description", "map-micrograph", "check", "publish", "publish-report", "publish-model", "publish-trial",
+    "publish-unseen", "publish-overview",
+    "publish-map", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map", "label",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"
 CROPS = "{intensity: {method: window}, crops: {size: 32, stride: 32}}"

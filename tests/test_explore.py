@@ -12,10 +12,10 @@ import tifffile
 from persistem import api
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
-from persistem.labelled import clusters
-from persistem.labelled.explore import NOT_STATES, SIDE, explore
-from persistem.labelled.explore_files import write
-from persistem.labelled.explore_page import in_words, of_pair, write_page
+from persistem.exploring import clusters
+from persistem.exploring.explore import NOT_STATES, SIDE, explore
+from persistem.exploring.files import write
+from persistem.exploring.page import in_words, of_pair, write_page
 from persistem.maps.overlay import blend
 from persistem.reading import Image
 from scipy.ndimage import gaussian_filter

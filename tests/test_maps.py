@@ -24,9 +24,9 @@ from persistem.commands.maps import names, option
 from persistem.errors import PersistemError
 from persistem.maps import Map, files, map_image, mapping, write
 from persistem.maps.inspecting import described
-from persistem.maps.mapping import objections
 from persistem.maps.overlay import STRONGEST, blend, draw
 from persistem.maps.regions import regions
+from persistem.maps.suitability import objections
 from persistem.model.classifier import REASONS, Verdict
 from persistem.reading import Image
 from persistem.reading.asked import Stated
@@ -49,13 +49,14 @@ class Model:
     windows = Windows(sampling=SAMPLING, size=SIDE * SAMPLING)
     blocks = ("contrast",)
     voltage = 200.0
+    labelled = False
     defoci = (-100.0, 100.0)
     card: dict = {}  # noqa: RUF012
     digest = "0" * 12
     # one tree, of a root and two leaves
     classifier = SimpleNamespace(
         lengths={"contrast": 1},
-        trees=SimpleNamespace(
+        scorer=SimpleNamespace(
             feature=np.array([0, 0, 0]),
             threshold=np.array([np.log(0.1), 0, 0]),
             left=np.array([1, -1, -1]),

@@ -43,6 +43,7 @@ class Model:
     voltage: float = 200.0
     defoci: tuple = (-100.0, 100.0)
     digest: str = "0" * 12
+    labelled: bool = False
 
     def classify(self, blocks, valid, bright=None):
         flat = {name: block.reshape(-1, block.shape[-1]) for name, block in blocks.items()}

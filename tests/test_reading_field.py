@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from persistem.errors import PersistemError
 from persistem.imaging.micrographs import _write
-from persistem.maps.mapping import cautions
+from persistem.maps.suitability import cautions
 from persistem.reading import Image, read
 from PIL import Image as Pillow
 from support.micrographs import (

@@ -112,9 +112,9 @@ def explore(
     jobs: int,
 ) -> None:
     """find what looks alike on micrographs without labels: clusters of windows, where they are, how alike they are"""
-    from persistem.labelled.explore import explore
-    from persistem.labelled.explore_files import PAGE, names_of, refuse, write
-    from persistem.labelled.explore_page import in_words, titled
+    from persistem.exploring.explore import explore
+    from persistem.exploring.files import PAGE, names_of, refuse, write
+    from persistem.exploring.page import in_words, titled
     from persistem.maps.mapping import readable
     from persistem.reading import read
 
@@ -130,7 +130,7 @@ def explore(
     title = titled(names_of(tuple(found)))
     folder = out or Path("explored") / title.replace(" ", "-")
     refuse(tuple(found), folder)
-    with _progress(readable(title)) as progress:
+    with progress_bar(readable(title)) as progress:
         explored = explore(found, states, jobs, progress)
     left_out = [readable(f"{image.path}: {reason}; left out") for image in found for reason in _skipped(image)]
     for warning in dict.fromkeys([*left_out, *explored.facts["warnings"]]):
@@ -226,7 +226,7 @@ def _map(
 
     refuse_foreign(out)
     title = title or str(out)
-    with _progress(readable(Path(title).name)) as progress:
+    with progress_bar(readable(Path(title).name)) as progress:
         mapped = map_image(image, model, step, jobs, progress, force)
     left_out = [readable(f"{image.path}: {reason}; left out") for reason in _skipped(image)]
     for warning in (*left_out, *mapped.facts["warnings"]):
@@ -251,7 +251,7 @@ def _sentence(path: Path, error: PersistemError | OSError) -> str:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
+def progress_bar(name: str) -> Iterator[Callable[[int, int], None] | None]:
     """Show on standard error how much is done and how long the rest takes; nothing without a terminal."""
     if not sys.stderr.isatty():
         yield None

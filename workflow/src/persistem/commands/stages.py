@@ -153,6 +153,22 @@ def figure(name: str, protocol: dict[str, Any], out: Path, root: Path) -> None:
     write(name, given(protocol), root, out)
 
 
+def description(protocol: dict[str, Any], micrograph: Path, out: Path, jobs: int) -> None:
+    """describe the windows of a labelled micrograph"""
+    from persistem.commands.maps import progress_bar
+    from persistem.labelled.describing import describe, write
+    from persistem.labelled.fitting import one_image
+    from persistem.study import Windows
+
+    require(protocol, "windows", "step", "blocks")
+    image = one_image(micrograph, protocol.get("pixel_size"), protocol.get("grey", False))
+    with progress_bar(micrograph.name) as progress:
+        found = describe(
+            image, section(Windows, protocol["windows"]), protocol["step"], protocol["blocks"], jobs, progress
+        )
+    write(found, out)
+
+
 def melt(protocol: dict[str, Any], seed: int, out: Path) -> None:
     """melt and quench a part of a crystal beside the rest by molecular dynamics (LAMMPS), under mpiexec"""
     from persistem.study import Material, MolecularDynamics, Potential

@@ -91,6 +91,13 @@ def publish_trial(study: str, root: Path) -> None:
     publish_trial(plan_of(study), root)
 
 
+def publish_unseen(study: str, root: Path) -> None:
+    """copy what a model of labelled micrographs is worth on unseen ones into results/<study>/"""
+    from persistem.publication.publish import publish_unseen
+
+    publish_unseen(plan_of(study), root)
+
+
 def publish_overview(study: str, root: Path) -> None:
     """copy what the study found, a page and its text, into results/<study>/"""
     from persistem.publication.publish import publish_overview

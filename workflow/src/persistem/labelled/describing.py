@@ -8,7 +8,7 @@ standard deviation. ``intensity`` and ``filters`` are relative by themselves.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -110,7 +110,9 @@ def relative(described: Described, names: Iterable[str]) -> Blocks:
 
 def write(described: Described, out: Path) -> None:
     """Write a description as NPZ."""
-    facts = {
+    arrays: dict[str, Any] = {
+        "valid": described.valid,
+        "mean": described.mean,
         "relief": described.relief,
         "shape": described.shape,
         "sampling": described.sampling,
@@ -118,7 +120,7 @@ def write(described: Described, out: Path) -> None:
         "size": described.size,
     }
     with atomic(Path(out)) as part, open(part, "wb") as file:
-        np.savez(file, valid=described.valid, mean=described.mean, **facts, **described.blocks)
+        np.savez(file, **(arrays | described.blocks))
 
 
 def read(path: Path) -> Described:

@@ -1,4 +1,4 @@
-"""Training a model of the states that are labelled on micrographs, and assessing it on micrographs that it has not seen.
+"""Training a model of the states that are labelled on micrographs, and assessing it on those that it has not seen.
 
 What is left out together is a specimen; of one specimen alone, a part of its image, and windows that share pixels with
 it do not train. The classifier is linear: on the next micrograph it holds up better than trees do, which find limits
@@ -14,13 +14,14 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.labelled.rows import Labelled, Rows, apart, rows_of
-from persistem.learning.models import decisions, probabilities
+from persistem.learning.models import decisions
 from persistem.learning.splits import Split
 from persistem.learning.validation import Candidate, checked
 from persistem.model import unlike
-from persistem.model.classifier import Classifier, Model, calibrator
+from persistem.model.classifier import Classifier, Model, calibrated, tempered
 from persistem.model.linear import linear_of
 from persistem.model.training import JUDGED, noise_alone
+from persistem.model.typical import shown, typical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from persistem.study import ModelSettings
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 #: An image whose relief is so many times larger or smaller than those in training is unlike them.
 RELIEF = 2.0
 
@@ -39,8 +40,8 @@ class Assessment(NamedTuple):
     """What the model says of windows that it has not seen: of ``units`` that could be left out.
 
     ``candidate`` is the one that was best there, of equals the first; ``recall`` is that of each, the mean over states.
-    ``scores`` (windows, k) and ``probability`` (windows, k) are NaN where a window was not tested; ``beyond`` (windows,)
-    says whether the model abstains on it. ``skipped`` says of each other unit why it was not left out.
+    ``scores`` (windows, k) and ``probability`` (windows, k) are NaN where a window was not tested; ``beyond``
+    (windows,) says whether the model abstains on it. ``skipped`` says of each other unit why it was not left out.
     """
 
     candidate: Candidate
@@ -66,7 +67,9 @@ def train(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettin
     Raises PersistemError if there are fewer than two states, or one labels no window.
     """
     if len(states) < 2:
-        raise PersistemError(f"labelled: there is one state, {', '.join(states) or 'none'}; a model tells two or more apart")
+        raise PersistemError(
+            f"labelled: there is one state, {', '.join(states) or 'none'}; a model tells two or more apart"
+        )
     candidates = [Candidate(tuple(blocks), "LR", C) for blocks in asked.candidates for C in sorted(asked.C)]
     rows = rows_of(micrographs, list(dict.fromkeys(name for c in candidates for name in c.features)), JUDGED, states)
     checked(rows.X, rows.crops, candidates, "pooled")
@@ -81,7 +84,7 @@ def train(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettin
     seen = assessment.tested
     known = assessment.scores if seen.all() or _every(rows, seen) else classifier.scores(rows.X)
     use = seen if known is assessment.scores else np.ones(len(seen), bool)
-    classifier = replace(classifier, calibration=calibrator(known[use], rows.crops.y[use]))
+    classifier = replace(classifier, calibration=tempered(known[use], rows.crops.y[use]))
     distribution = unlike.distribution(rows.absolute, noise)
     if not len(distances):
         distances = distribution.distances(rows.absolute)
@@ -96,6 +99,15 @@ def train(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettin
         classifier,
         distribution,
         relief=(min(reliefs) / RELIEF, max(reliefs) * RELIEF),
+        typical=typical(
+            [
+                shown(
+                    one.described.blocks["spectrum"][one.described.valid], one.state[one.described.valid], len(states)
+                )
+                for one in micrographs
+            ],
+            [one.specimen for one in micrographs],
+        ),
     )
     return Trained(model, rows, assessment)
 
@@ -135,7 +147,7 @@ def assessed(
         # calibrated and judged by what was found of the other units; of one alone, by itself
         others_too = tested & (crops.seed != unit)
         base = others_too if _every(rows, others_too) else tested
-        probability[own] = probabilities(scores[base], crops.y[base], scores[own])
+        probability[own] = calibrated(tempered(scores[base], crops.y[base]), scores[own])
         limits = unlike.thresholds(far[base], outside)
         beyond[own] = (far[own] / limits).max(axis=1) > 1
     return Assessment(candidates[best], by_label, scores, probability, beyond, tested, skipped), far[tested]
@@ -149,4 +161,3 @@ def _recall(predicted: NDArray[np.int_], y: NDArray[np.int_]) -> float:
 def _every(rows: Rows, among: NDArray[np.bool_]) -> bool:
     """Whether every state has windows among these."""
     return len(np.unique(rows.crops.y[among])) == len(rows.crops.states)
-

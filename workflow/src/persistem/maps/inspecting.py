@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from persistem.errors import PersistemError
-from persistem.maps.mapping import cautions, far_defocus, objections, readable
+from persistem.maps.mapping import readable
+from persistem.maps.suitability import cautions, far_defocus, needed, objections
 from persistem.reading.asked import QUANTITIES, differences, missing, obstacles, remedy, unsaid
 
 if TYPE_CHECKING:
@@ -52,9 +53,12 @@ def _about(image: Image, model: Model | None, force: bool, name: Callable[[str],
     rows, columns = image.pixels.shape
     lines = _line("image", f"{rows} rows, {columns} columns, {image.pixels.dtype}")
     changed = {difference.setting: difference for difference in differences(image)}
+    asked = tuple(QUANTITIES) if model is None else needed(model)
     for setting, quantity in QUANTITIES.items():
         value = getattr(image, setting)
-        if value is None:
+        if value is None and setting not in asked:
+            said = "not in the file; this model does not ask for it"
+        elif value is None:
             said = PersistemError("not in the file; give ", *remedy(setting)).worded(name)
         elif setting in changed:
             difference = changed[setting]
@@ -77,7 +81,7 @@ def _about(image: Image, model: Model | None, force: bool, name: Callable[[str],
     lines += _line("verdict", verdict)
     for clause in against:
         # how to give what is missing stands above, where each value would be
-        said = unsaid(image) if clause == missing(image) else PersistemError(*clause).worded(name)
+        said = unsaid(image, asked) if clause == missing(image, asked) else PersistemError(*clause).worded(name)
         lines += _line("because", said)
     contradictions = [] if force else [f"{image.path}: {difference}" for difference in changed.values()]
     for warning in cautions(image, model):

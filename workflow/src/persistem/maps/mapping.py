@@ -17,13 +17,14 @@ import numpy as np
 
 from persistem.descriptors import windows
 from persistem.errors import PersistemError, Setting, printable
-from persistem.imaging.optics import wavelength
+from persistem.labelled.mapping import verdict_of
 from persistem.maps.detail import Collector, Detail
 from persistem.maps.signals import signal
+from persistem.maps.suitability import cautions, far_defocus, objections, shape_at
 from persistem.model.bundle import versions
 from persistem.model.classifier import FAR_DEFOCUS, REASONS, VACUUM, Model
 from persistem.reading import Image
-from persistem.reading.asked import QUANTITIES, Clause, differences, obstacles, refusal
+from persistem.reading.asked import QUANTITIES, differences, refusal
 from persistem.reading.pixels import in_file
 from persistem.store.temporary import scratch
 
@@ -36,19 +37,12 @@ VERSION = 2
 
 #: Default distance of the windows, Å.
 STEP = 3.0
-#: Largest relative difference of the voltage from the model's: the wavelength enters every phase.
-VOLTAGE_TOLERANCE = 0.01
-#: Pixels of the model's sampling in the finest detail that its windows resolve.
-DETAIL = 5
 #: Floor of a window's probabilities, so that one window alone cannot rule out a state for a place.
 LEAST = 1e-4
 #: Vacuum may be darker by this share than the brightest part of its image: illumination is uneven, black not quite 0.
 DARKER = 0.25
 #: Shares below this are rounding.
 SOME = 1e-9
-#: Most pixels at the model's sampling. A million take 3.1 to 3.6 s of the processor (benchmarks/map.py), so these take
-#: two cores about 7 minutes; 20000 x 20000 would take over 10.
-MOST_PIXELS = 16_000**2
 #: Most windows. Each takes some hundred bytes, however near they lie.
 MOST_WINDOWS = 4_000_000
 #: A resampled micrograph of more bytes than this goes to temporary files.
@@ -138,12 +132,14 @@ def map_image(
         raise refusal(str(image.path), against)
     name = name_of(image)
     stride, side = windows.step(model.windows, step), windows.side(model.windows)
-    shape = tuple((size - side) // stride + 1 for size in _shape(image, model))
+    shape = tuple((size - side) // stride + 1 for size in shape_at(image, model))
     if math.prod(shape) > MOST_WINDOWS:
         raise PersistemError(f"{name}: ", Setting("step"), f" = {step:g} Å: makes {math.prod(shape)} windows; up to"
                              f" {MOST_WINDOWS} can be mapped, so choose a larger one")  # fmt: skip
     if progress:
         progress(0, 1)
+    if model.labelled:
+        return _placewise(image, model, step, jobs, progress)
     with _resampled(image, sampling) as pixels:
         probability = np.empty((*shape, len(model.states)), dtype=np.float32)
         reason = np.empty(shape, dtype=np.uint8)
@@ -165,22 +161,44 @@ def map_image(
     assert image.pixel_size is not None
     # the first pixels of the resampled image and of the micrograph have the same centre
     centre = ((side - 1) * sampling + image.pixel_size) / 2
+    return _map(image, model, probability, reason, stride, centre, collected.detail())
+
+
+def _placewise(image: Image, model: Model, step: float, jobs: int, progress: Callable[[int, int], None] | None) -> Map:
+    """The map by a model of labelled micrographs: every place by the window about it alone, up to the edges."""
+    described, verdict = verdict_of(image, model, step, jobs, progress)
+    assert image.pixel_size is not None
+    return _map(image, model, verdict.probability, verdict.reason, described.step, image.pixel_size / 2, None)
+
+
+def _map(
+    image: Image,
+    model: Model,
+    probability: NDArray[np.float32],
+    reason: NDArray[np.uint8],
+    stride: int,
+    first: float,
+    detail: Detail | None,
+) -> Map:
+    """A map whose places are ``stride`` pixels apart, from ``first`` Å on."""
+    sampling = model.windows.sampling
+    window = windows.side(model.windows) * sampling
     return Map(
         probability=probability,
         confidence=probability.max(axis=-1),
         abstain=reason > 0,
         reason=reason,
         step=stride * sampling,
-        origin=(centre, centre),
+        origin=(first, first),
         states=tuple(model.states),
         facts={
             "image": facts_of(image),
             "model": _facts_of_model(model),
-            "parameters": {"step_A": stride * sampling, "window_A": side * sampling, "sampling_A": sampling},
+            "parameters": {"step_A": stride * sampling, "window_A": window, "sampling_A": sampling},
             "versions": versions(),
             "warnings": cautions(image, model),
         },
-        detail=collected.detail(),
+        detail=detail,
     )
 
 
@@ -313,93 +331,10 @@ def _facts_of_model(model: Model) -> dict[str, Any]:
         "digest": model.digest,
         "states": list(model.states),
         "voltage_kV": model.voltage,
-        "defoci_A": list(model.defoci),
+        "defoci_A": None if model.defoci is None else list(model.defoci),
         "windows": model.windows.model_dump(mode="json"),
         "blocks": list(model.blocks),
     }
-
-
-def objections(image: Image, model: Model, force: bool = False) -> list[Clause]:
-    """Why a model cannot map an image: all clauses, to follow its name; none if it can.
-
-    A quantity is not known, or with ``force`` no obstacle, contradicts the file; the voltage is not the model's; the
-    pixels are too coarse or too fine for the model; the image is smaller than a window, or too large.
-    """
-    found = obstacles(image, force)
-    if image.voltage is not None and abs(image.voltage / model.voltage - 1) > VOLTAGE_TOLERANCE:
-        taken, trained = f"{image.voltage:g} kV", f"{model.voltage:g} kV"
-        wrong = (", or if the file is wrong add ", Setting("voltage"), " and ", Setting("force"))
-        found.append((f"taken at {taken}, but the model is of {trained}; train one for {taken}",
-                      *(wrong if "voltage" in image.stated else ())))  # fmt: skip
-    if image.pixel_size is not None:
-        try:
-            windows.check_pixel_size(image.pixel_size, model.windows.sampling)
-        except PersistemError as error:
-            found.append(error.args)
-        shape = _shape(image, model)
-        if math.prod(shape) > MOST_PIXELS:
-            found.append((_too_large(image, model, shape),))
-        if min(shape) < windows.side(model.windows):
-            height, width = (size * image.pixel_size / 10 for size in image.pixels.shape)
-            found.append((f"{width:.3g} x {height:.3g} nm is smaller than a window of the model,"
-                          f" {model.windows.size / 10:g} nm wide",))  # fmt: skip
-    return found
-
-
-def _shape(image: Image, model: Model) -> tuple[int, ...]:
-    """The shape of an image at the model's sampling."""
-    assert image.pixel_size is not None
-    return windows.resampled_shape(image.pixels.shape, image.pixel_size, model.windows.sampling)
-
-
-def _too_large(image: Image, model: Model, shape: tuple[int, ...]) -> str:
-    """The clause on an image of more than ``MOST_PIXELS``, of this ``shape`` at the model's sampling."""
-    assert image.pixel_size is not None
-    rows, columns = shape
-    sampling, side = model.windows.sampling, math.isqrt(MOST_PIXELS)
-    own = int(side * sampling / image.pixel_size)
-    return (
-        f"too large to be mapped at once, {columns} x {rows} px at the model's sampling of {sampling:g} Å; up to"
-        f" {side} x {side} can be, {own} x {own} of its own pixels: cut it into parts, or use a model with a coarser"
-        " windows.sampling"
-    )
-
-
-def cautions(image: Image, model: Model | None = None) -> list[str]:
-    """Sentences on what contradicts the file and, with a model, on what it was not trained for."""
-    name = str(image.path)  # the file's name: these messages hold for all its frames
-    found = [f"{name}: {difference}" for difference in differences(image) if difference.contradicts]
-    if "unusable_pixel_size" in image.facts:
-        reason = image.facts["unusable_pixel_size"]
-        found.append(f"{name}: {reason}; pixel_size = {image.pixel_size:.4g} Å was given instead")
-    if "colour" in image.facts:
-        found.append(f"{name}: a colour image; {image.facts['colour']}")
-    if model is None:
-        return found
-    beyond = _beyond(image, model)
-    if beyond:
-        low, high = model.defoci
-        trained = f"{low:g} Å" if low == high else f"{low:g} to {high:g} Å"
-        far = ", which is too far from it: it abstains everywhere" if far_defocus(image, model) else ""
-        found.append(f"{name}: a defocus of {image.defocus:g} Å, but the model was trained at {trained}{far}")
-    if image.facts.get("mode") == "STEM":
-        found.append(f"{name}: a scanned image (STEM), but the model was trained on TEM images")
-    return found
-
-
-def far_defocus(image: Image, model: Model) -> bool:
-    """Whether a defocus is farther from the trained ones than d²/λ, d being the finest detail that windows resolve.
-
-    The lens turns the phase of a detail of size d by πλΔf/d² (O. Scherzer, J. Appl. Phys. 20 (1949) 20), so that over
-    this distance, 40 Å for 1 Å at 200 kV, dark becomes bright.
-    """
-    return _beyond(image, model) > (DETAIL * model.windows.sampling) ** 2 / wavelength(model.voltage)
-
-
-def _beyond(image: Image, model: Model) -> float:
-    """How far the defocus of an image (Å) is from the range of the model's; 0 inside, or if it is not known."""
-    low, high = model.defoci
-    return 0.0 if image.defocus is None else max(low - image.defocus, image.defocus - high, 0.0)
 
 
 @contextmanager

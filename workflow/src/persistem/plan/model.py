@@ -35,11 +35,13 @@ class ModelPlan:
 
     digest: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    #: The stage that trains it: on simulated micrographs, or on labelled ones.
+    stage: str = "models"
 
     @property
     def index(self) -> str:
         """The bundle's index."""
-        return paths.path("models", self.digest) if self.digest else ""
+        return paths.path(self.stage, self.digest) if self.digest else ""
 
     @property
     def files(self) -> list[str]:
@@ -64,7 +66,7 @@ def plan_model(plan: Plan) -> ModelPlan:
     if study.model is None:
         return ModelPlan()
     kept = {seed for splice in study.truth.splices for seed in splice.seeds} if study.truth else set()
-    settings = {
+    settings: dict[str, Any] = {
         "states": states_of(study),
         "model": part(study.model, TRAINED),
         "imaging": part(study.imaging, MICROSCOPE),

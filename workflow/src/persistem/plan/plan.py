@@ -15,9 +15,10 @@ from persistem.errors import PersistemError
 from persistem.imaging import crops, exit_waves, micrographs
 from persistem.learning import accuracy as learning
 from persistem.plan.evaluation import plan_evaluation
+from persistem.plan.labelled import LabelledPlan, plan_labelled
 from persistem.plan.maps import plan_maps
-from persistem.plan.model import plan_model
-from persistem.plan.report import plan_report
+from persistem.plan.model import ModelPlan, plan_model
+from persistem.plan.report import ReportPlan, plan_report
 from persistem.plan.trial import plan_trial
 from persistem.specimens import md, preparation, structures
 from persistem.store import paths
@@ -77,10 +78,10 @@ class Plan:
         self.learning = {name: self._learning_step(name) for name in recipes}
         if not of:
             self.evaluation = plan_evaluation(self)
-            self.model = plan_model(self)
+            self.labelled, self.model = self._models()
             self.maps = plan_maps(self)
             self.trial = plan_trial(self)
-            self.report = plan_report(self)
+            self.report = ReportPlan() if study.labelled else plan_report(self)
 
     @property
     def study_digest(self) -> str:
@@ -123,6 +124,8 @@ class Plan:
 
     def report_files(self) -> dict[str, str]:
         """Every file of the report under its digest, and where the study's folder shows it."""
+        if not self.report.report:
+            return {}
         name, report = self.study.name, Path(self.report.report)
         files = {self.report.report: paths.report(name)}
         for table in paths.REPORT_TABLES:
@@ -143,6 +146,13 @@ class Plan:
         """Every file of the model's bundle under its digest, and where the study's folder shows it."""
         name = self.study.name
         return {path: paths.model_file(name, Path(path).name) for path in self.model.files}
+
+    def unseen_files(self) -> dict[str, str]:
+        """The page on labelled micrographs that the model has not seen, its numbers, and where a study shows them."""
+        page, name = self.labelled.unseen, self.study.name
+        if not page:
+            return {}
+        return {str(Path(page).with_name(file)): paths.study_file(name, file) for file in paths.UNSEEN}
 
     def _step(self, stage: str, digest: str) -> Step:
         if digest not in self.steps[stage]:
@@ -192,8 +202,17 @@ class Plan:
         wave = self.add("exit_waves", exit_waves.VERSION, part(imaging, exit_waves.KEYS), structure, **device)
         return wave, self.add("micrographs", micrographs.VERSION, part(imaging, micrographs.KEYS), wave, **device)
 
+    def _models(self) -> tuple[LabelledPlan, ModelPlan]:
+        """What is learned from labelled micrographs, if the study has some, and the model."""
+        if not self.study.labelled:
+            return LabelledPlan(), plan_model(self)
+        made, digest, settings = plan_labelled(self)
+        return made, ModelPlan(digest, settings, "labelled")
+
     def _specimen_digests(self) -> dict[str, str]:
         study = self.study
+        if study.labelled:
+            return {}
         if study.structures:
             return {s.name: self._own_structure(s.structure) for s in self.specimens.values() if s.structure}
         material = part(study.material, md.MATERIAL_KEYS)

@@ -6,7 +6,7 @@ carries the digest of what made the file, so the settings alone determine a figu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from persistem.imaging.crops import positions
@@ -29,11 +29,11 @@ REPORT = 2
 
 @dataclass(frozen=True)
 class ReportPlan:
-    """The files of a study's report, by specimen or figure."""
+    """The files of a study's report, by specimen or figure; empty if nothing is simulated."""
 
-    checks: dict[str, str]
-    figures: dict[str, str]
-    report: str
+    checks: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, str] = field(default_factory=dict)
+    report: str = ""
 
 
 def plan_report(plan: Plan) -> ReportPlan:

@@ -71,8 +71,10 @@ def flat(facts: dict[str, Any]) -> dict[str, str]:
 def inputs(plan: Plan) -> list[str]:
     """The files that the study names: crystal, potential, structures, micrographs, and the index of a model."""
     study = plan.study
-    simulated = [] if study.structures else [study.material.file, str(potential_path(study.potential.file))]
+    own = bool(study.structures or study.labelled)
+    simulated = [] if own else [study.material.file, str(potential_path(study.potential.file))]
     named = [*simulated, *(s.path for s in study.structures), *(micrograph.path for micrograph in study.micrographs)]
+    named += [file for entry in study.labelled for file in (entry.path, entry.labels)]
     if study.map_with is not None:
         named += [str(Path(study.map_with, name)) for name in bundle.FILES]
     return list(dict.fromkeys(file for file in named if file is not None))

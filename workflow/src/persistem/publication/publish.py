@@ -22,6 +22,7 @@ from persistem.publication.provenance import facts, flat, parts, stamped
 from persistem.store import paths, seals
 from persistem.store.files import atomic, new_folder
 from persistem.store.stages import TABLES
+from persistem.study.checks_model import WITH_LABELLED
 
 
 def describe_digests(plan: Plan, root: Path = Path()) -> None:
@@ -51,6 +52,11 @@ def publish_report(plan: Plan, root: Path = Path()) -> None:
 def publish_model(plan: Plan, root: Path = Path()) -> None:
     """Copy the model's bundle into the study's folder; the bundle itself says what it was made from."""
     _publish(copies(plan.model_files(), root), root)
+
+
+def publish_unseen(plan: Plan, root: Path = Path()) -> None:
+    """Copy what a model of labelled micrographs is worth on unseen ones into the study's folder."""
+    _publish(copies(plan.unseen_files(), root), root)
 
 
 def publish_overview(plan: Plan, root: Path = Path()) -> None:
@@ -159,7 +165,10 @@ def digests(plan: Plan) -> str:
 def settings(plan: Plan) -> str:
     """Every setting of the study that a result can depend on, as YAML."""
     # beside own structures, loading refuses states, md and potential
+    # beside own structures, loading refuses states, md and potential; beside labelled micrographs, all but a few
     own = {"states", "md", "potential"} if plan.study.structures else set[str]()
+    if plan.study.labelled:
+        own = set(type(plan.study).model_fields) - WITH_LABELLED
     return yaml.safe_dump(plan.study.model_dump(mode="json", exclude={"run"} | own), sort_keys=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -131,30 +131,30 @@ def source(image: Image) -> str:
     return "signal" if image.facts.get("format") == "array" else "file"
 
 
-def missing(image: Image) -> Clause | None:
-    """The clause on what neither the source nor the caller says, and how to give it; None if all is known."""
-    names = _unknown(image)
+def missing(image: Image, needed: Collection[str] = tuple(QUANTITIES)) -> Clause | None:
+    """The clause on what neither the source nor the caller says, and how to give it; None if all needed is known."""
+    names = _unknown(image, needed)
     remedies: list[str] = []
     for k, name in enumerate(names):
         between = "" if k == 0 else " and " if k == len(names) - 1 else ", "
         remedies += [between, *remedy(name)]
-    return (f"{unsaid(image)}; give ", *remedies) if names else None
+    return (f"{unsaid(image, needed)}; give ", *remedies) if names else None
 
 
-def unsaid(image: Image) -> str:
-    """What the source does not say, in words."""
-    words = [f"{'its' if name == 'pixel_size' else 'the'} {QUANTITIES[name].name}" for name in _unknown(image)]
+def unsaid(image: Image, needed: Collection[str] = tuple(QUANTITIES)) -> str:
+    """What the source does not say of what is needed, in words."""
+    words = [f"{'its' if name == 'pixel_size' else 'the'} {QUANTITIES[name].name}" for name in _unknown(image, needed)]
     listed = words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
     return f"the {source(image)} does not say {listed}"
 
 
-def _unknown(image: Image) -> list[str]:
-    return [name for name in QUANTITIES if getattr(image, name) is None]
+def _unknown(image: Image, needed: Collection[str]) -> list[str]:
+    return [name for name in QUANTITIES if name in needed and getattr(image, name) is None]
 
 
-def obstacles(image: Image, force: bool = False) -> list[Clause]:
-    """What is missing and, without ``force``, what contradicts the source."""
-    unknown = missing(image)
+def obstacles(image: Image, force: bool = False, needed: Collection[str] = tuple(QUANTITIES)) -> list[Clause]:
+    """What is missing of what is needed and, without ``force``, what contradicts the source."""
+    unknown = missing(image, needed)
     contradicted = [] if force else [contradiction(d) for d in differences(image) if d.contradicts]
     return [*([unknown] if unknown else []), *contradicted]
 

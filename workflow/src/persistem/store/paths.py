@@ -20,6 +20,8 @@ LONGEST = 150
 #: Suffixes of a figure: caption and numbers, pixels, vectors. Tables that the report writes beside itself.
 FIGURE_SUFFIXES = (".json", ".png", ".pdf")
 REPORT_TABLES = ("paper.csv", "claims.csv", "state_checks.csv", "timings.csv", "about.json")
+#: The page on labelled micrographs that a model has not seen, and its numbers.
+UNSEEN = ("unseen.html", "unseen.json")
 #: The lines that a run ends with, which the overview writes beside itself.
 SUMMARY = "summary.txt"
 #: The file of each stage, relative to ``results/<stage>/<digest>/``, in the order of the stages.

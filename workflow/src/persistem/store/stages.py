@@ -179,6 +179,38 @@ STAGES = (
         cost=Cost(2, 600, 0.2, 0.5, 30),
     ),
     Stage(
+        "descriptions",
+        MODEL,
+        "{micrograph}.npz",
+        "labelled.describing",
+        rules=("description",),
+        verbs=("description",),
+        does="describe the windows of a labelled micrograph",
+        cost=Cost(20, 1500, 60),
+    ),
+    Stage(
+        "labelled",
+        MODEL,
+        "bundle/model.json",  # the bundle is the folder that the file is in
+        "labelled.fitting",
+        rules=("fitting",),
+        verbs=("fit",),
+        does="train a model of the states of labelled micrographs, and write its bundle into a folder",
+        function="fit",
+        cost=Cost(3, 600, 0.2, 1, 60),
+    ),
+    Stage(
+        "unseen",
+        MODEL,
+        "unseen.html",
+        "labelled.evaluation",
+        rules=("unseen",),
+        verbs=("unseen",),
+        does="map each labelled micrograph by a model that has not seen it, and show what such maps are worth",
+        function="evaluate",
+        cost=Cost(10, 800, 3, 25, 60),
+    ),
+    Stage(
         "maps",
         MAPS,
         "{micrograph}",  # a folder, with a map or one for each frame of the file

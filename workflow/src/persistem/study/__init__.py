@@ -9,16 +9,24 @@ needs to know what the stages can do.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from persistem.study.evaluation import Alternative, Band, Control, Describing, Evaluation, Mesh, Multiverse, Row, Sweep
 from persistem.study.features import Clahe, Crops, Detector, Learning, Recipe, Standardised, Weight, Window
 from persistem.study.fields import OURS, Name, Section, Whole, given
 from persistem.study.figures import Diagrams3D, Figures
 from persistem.study.imaging import Imaging
-from persistem.study.mapping import Micrograph, ModelSettings, Windows, expanded
+from persistem.study.mapping import (
+    LABELLED_C,
+    LABELLED_CANDIDATES,
+    LabelledMicrograph,
+    Micrograph,
+    ModelSettings,
+    Windows,
+    expanded,
+)
 from persistem.study.preparation import EndState, Inherent, Preparation, Snapshots, Stack
 from persistem.study.specimens import (
     Crystal,
@@ -47,6 +55,7 @@ __all__ = [
     "Figures",
     "Imaging",
     "Inherent",
+    "LabelledMicrograph",
     "Learning",
     "Material",
     "Melt",
@@ -129,6 +138,10 @@ class Study(Section):
     evaluation: Evaluation | None = given(None, "what the accuracy means, by seeds; null: not evaluated", source=OURS)
     model: ModelSettings | None = given(None, "a model of the states for this microscope; null: none", source=OURS)
     truth: Trial | None = given(None, "composites that its maps are compared with; null: none", source=OURS)
+    labelled: tuple[LabelledMicrograph, ...] = Field(
+        (),
+        description="own micrographs with labelled regions; a model learns from them, and nothing is simulated",
+    )
     micrographs: tuple[Micrograph, ...] = Field((), description="own micrographs, which a model maps")
     map_with: str | None = given(
         None, "folder of a finished model (bundle) that maps `micrographs`; null: the study's own `model`", source=OURS
@@ -138,3 +151,17 @@ class Study(Section):
     run: Run = Field(Run(), description="how to run")
 
     _expanded = field_validator("micrographs")(expanded)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _learning_from_labels(cls, stated: Any) -> Any:
+        """Labelled micrographs are there for a model, which chooses among other blocks than one of simulations."""
+        if not isinstance(stated, dict) or not stated.get("labelled"):
+            return stated
+        model = stated.get("model")
+        if model is None:
+            model = {}
+        if not isinstance(model, dict):
+            return stated
+        defaults = {"candidates": [list(blocks) for blocks in LABELLED_CANDIDATES], "C": list(LABELLED_C)}
+        return stated | {"model": defaults | model}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from persistem.imaging.detector import binning
 from persistem.model.bundle import INDEX
 from persistem.store.files import is_file
+from persistem.study.mapping import RESERVED_LABELLED
 from persistem.study.members import specimens_of, states_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,43 @@ def check_model(study: Study) -> None:
         if any(value is not None and value <= 0 for value in values):
             raise ValueError(f"model.{name} = {list(values)}: all have to be above 0")
     for k, blocks in enumerate(model.candidates):
+        if not blocks or len(set(blocks)) < len(blocks):
+            raise ValueError(f"model.candidates[{k}] = {list(blocks)}: needs one block or more, each once")
+
+
+#: What a study that learns from labelled micrographs may state.
+WITH_LABELLED = {"name", "labelled", "model", "micrographs", "map_with", "run"}
+
+
+def check_labelled(study: Study) -> None:
+    """Labelled micrographs are files that are listed once; nothing else is simulated or learned beside them."""
+    beside = sorted(study.model_fields_set - WITH_LABELLED)
+    if beside:
+        raise ValueError(
+            f"{beside[0]}: given together with labelled, but such a study simulates nothing; leave it out"
+            f" (allowed are {', '.join(sorted(WITH_LABELLED))})"
+        )
+    seen = set()
+    for k, entry in enumerate(study.labelled):
+        for key, path in (("path", entry.path), ("labels", entry.labels)):
+            if not is_file(path):
+                raise ValueError(f"labelled[{k}].{key} = {path!r}: no such file (paths start at the working directory)")
+        if Path(entry.path).resolve() in seen:
+            raise ValueError(f"labelled[{k}].path = {entry.path!r}: is listed twice; one file holds all its labels")
+        seen.add(Path(entry.path).resolve())
+        names = list((entry.states or {}).values())
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"labelled[{k}].states: two of them are called {twice[0]}; each state has a name of its own"
+            )
+        reserved = [name for name in names if name in RESERVED_LABELLED]
+        if reserved:
+            raise ValueError(f"labelled[{k}].states: one is called {reserved[0]}, which maps say of windows")
+    assert study.model is not None
+    if study.model.thicknesses or study.model.spread:
+        raise ValueError("model: thicknesses and spread are of simulated micrographs; leave them out beside labelled")
+    for k, blocks in enumerate(study.model.candidates):
         if not blocks or len(set(blocks)) < len(blocks):
             raise ValueError(f"model.candidates[{k}] = {list(blocks)}: needs one block or more, each once")
 

@@ -85,7 +85,7 @@ class Windows(Section):
         return self
 
 
-#: What a model of labelled micrographs alone may see, unless its study says so, and its C; see docs/real-micrographs.md.
+#: What a model of labelled micrographs may see unless its study says so, and its C; see docs/real-micrographs.md.
 LABELLED_CANDIDATES = (("filters",), ("filters", "contrast"), ("filters", "contrast", "lifetimes"))
 LABELLED_C = (1.0,)
 
@@ -102,7 +102,7 @@ class Spread(Section):
 class ModelSettings(Section):
     """A model of the study's states for the study's microscope: what `persistem map` needs."""
 
-    later: ClassVar[tuple[str, ...]] = ("spread",)
+    later: ClassVar[tuple[str, ...]] = ("spread", "share")
 
     windows: Windows = Field(Windows(), description="windows and their description")
     stride: Real = assumed(6.25, "distance of the windows that train", unit="Å", reason="half a window", gt=0)
@@ -146,9 +146,17 @@ class ModelSettings(Section):
         gt=0,
         lt=0.5,
     )
+    share: Real = given(
+        0.0,
+        "of labelled micrographs: least share of a window's labelled pixels that carry the label of its centre; 0: the"
+        " centre's label alone decides",
+        source=OURS,
+        ge=0,
+        le=1,
+    )
     step: Real = assumed(
         3.0,
-        "distance of the windows of a map",
+        "distance of the windows of a map, and of those described on labelled micrographs",
         unit="Å",
         reason="a quarter of a window; the time goes with 1/step²",
         gt=0,
@@ -176,7 +184,9 @@ class LabelledMicrograph(Section):
         source=OURS,
     )
     specimen: Name | None = given(
-        None, "the specimen; micrographs of one are left out together. null: each is one by itself", source=OURS
+        None,
+        "the specimen; micrographs of one are left out together. null: each is a specimen by itself",
+        source=OURS,
     )
     pixel_size: Real | None = given(None, "pixel size; null: what the file says", unit="Å", source=OURS, gt=0)
     grey: Flag = given(False, "take the mean of the channels of a colour image", source=OURS)

@@ -24,7 +24,9 @@ class Specimen:
 
 
 def specimens_of(study: Study) -> list[Specimen]:
-    """Every specimen of the study, in the order of the study."""
+    """Every specimen of the study, in the order of the study; none if it learns from labelled micrographs."""
+    if study.labelled:
+        return []
     if study.structures:
         return [Specimen(paths.structure_id(s.state, s.seed), s.seed, s.state, structure=s) for s in study.structures]
     label = {(state.temperature, state.rt): name for name, state in study.states.items()}
@@ -58,7 +60,9 @@ def groups_of(study: Study) -> dict[str, tuple[Specimen, ...]]:
 
 
 def states_of(study: Study) -> list[str]:
-    """The classes in the order of their labels."""
+    """The classes in the order of their labels; none if they are those of labelled micrographs."""
+    if study.labelled:
+        return []
     if study.structures:
         return list(dict.fromkeys(s.state for s in study.structures))
     return list(study.states)

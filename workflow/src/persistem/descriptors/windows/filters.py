@@ -31,7 +31,10 @@ class Level(NamedTuple):
 
 
 def level(image: NDArray[np.float32]) -> Level:
-    """The level of an image (rows, columns), from its finite squares of ``SQUARE`` pixels. A constant one deviates by 1."""
+    """The level of an image (rows, columns), from its finite squares of ``SQUARE`` pixels.
+
+    A constant image deviates by 1.
+    """
     columns = image.shape[1] // SQUARE * SQUARE
     means = []
     with np.errstate(invalid="ignore"):  # pixels may be infinite

@@ -37,9 +37,7 @@ def sought(windows: Windows) -> Sought:
     return Sought(bands, ("superlevel",))
 
 
-def moments(
-    pairs: NDArray[np.void], size: int, step: int, first: int, shape: tuple[int, int]
-) -> NDArray[np.float32]:
+def moments(pairs: NDArray[np.void], size: int, step: int, first: int, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Moments of the pairs of ``shape`` windows (rows, columns), from row ``first`` of windows: (…, ``LENGTH``).
 
     Counts and lifetimes enter by their logarithm. ``pairs`` includes all that are born in these windows, and may

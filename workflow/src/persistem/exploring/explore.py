@@ -14,17 +14,18 @@ import numpy as np
 
 from persistem.descriptors.windows import resampled_shape
 from persistem.errors import PersistemError, Setting
-from persistem.labelled.clusters import BLOCKS, CLUSTERS, alike, axes_of, mixture_of, number
+from persistem.exploring.clusters import BLOCKS, CLUSTERS, alike, axes_of, mixture_of, number
+from persistem.exploring.profiles import REACH, Place, Profiles, levelled, part, profiles_of, typical
 from persistem.labelled.describing import Described, describe, relative
-from persistem.labelled.profiles import REACH, Place, Profiles, levelled, part, profiles_of, typical
-from persistem.maps.mapping import Map, cautions, facts_of, name_of
+from persistem.maps.mapping import Map, facts_of, name_of
+from persistem.maps.suitability import cautions
 from persistem.model.bundle import versions
 from persistem.study import Band, Windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persistem.labelled.profiles import Array, Labels
+    from persistem.exploring.profiles import Array, Labels
     from persistem.reading import Image
 
 #: What is said wherever clusters are shown.

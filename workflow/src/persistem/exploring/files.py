@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.errors import PersistemError, Setting
-from persistem.labelled.explore_page import write_page
+from persistem.exploring.page import write_page
 from persistem.maps import files as maps
 from persistem.maps.mapping import identity
 from persistem.maps.overlay import write_overlay
@@ -20,7 +20,7 @@ from persistem.store.files import replaced_folder
 from persistem.store.paths import free, map_name
 
 if TYPE_CHECKING:
-    from persistem.labelled.explore import Exploration
+    from persistem.exploring.explore import Exploration
     from persistem.reading import Image
 
 #: The file that marks a folder as an exploration.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.labelled.explore import NOT_STATES
+from persistem.exploring.explore import NOT_STATES
 from persistem.maps.overlay import HATCHING, STRONGEST
 from persistem.maps.page import picture
 from persistem.report.figures.drawing import COLOURS, PAGE, SEQUENTIAL, style
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from persistem.labelled.explore import Exploration
-    from persistem.labelled.profiles import Profiles
+    from persistem.exploring.explore import Exploration
+    from persistem.exploring.profiles import Profiles
     from persistem.maps.mapping import Map
     from persistem.reading import Image
 
@@ -69,7 +69,7 @@ def write_page(found: Exploration, names: list[str], out: Path) -> None:
         }
         for image, map, name in zip(found.images, found.maps, names, strict=True)
     ]
-    text = template("explore.html", "persistem.labelled").render(
+    text = template("explore.html", "persistem.exploring").render(
         title=titled(names),
         facts=facts,
         lines=[line for line in in_words(facts) if line != NOT_STATES],
@@ -80,7 +80,7 @@ def write_page(found: Exploration, names: list[str], out: Path) -> None:
         bic=_bic(facts["number"]),
         opacity=round(100 * STRONGEST),
         style="".join(
-            (files("persistem") / path).read_text("utf-8") for path in ("report/page/page.css", "labelled/explore.css")
+            (files("persistem") / path).read_text("utf-8") for path in ("report/page/page.css", "exploring/explore.css")
         ),
         script=inline_script(SCRIPT),
     )

@@ -1,0 +1,136 @@
+"""The card of a model of labelled micrographs: what it learned from, what it is worth, and where not to believe it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem.learning.intervals import seed_means, summary
+
+if TYPE_CHECKING:
+    from persistem.labelled.rows import Labelled
+    from persistem.labelled.training import Trained
+    from persistem.study import ModelSettings
+
+
+def facts(
+    trained: Trained, micrographs: list[Labelled], files: list[dict[str, Any]], asked: ModelSettings
+) -> dict[str, Any]:
+    """The card as plain values. ``files`` (name, sha256, pixel_size_A) are the micrographs' in the same order."""
+    rows, assessment, states = trained.rows, trained.assessment, trained.rows.crops.states
+    specimens = list(dict.fromkeys(one.specimen for one in micrographs))
+    within = len(specimens) == 1
+    tested = assessment.tested
+    return {
+        "kind": "labelled micrographs",
+        "states": list(states),
+        "micrographs": [
+            file
+            | {
+                "specimen": one.specimen,
+                "labelled_nm2": {
+                    state: round(
+                        float((one.state == k).sum() * (one.described.step * one.described.sampling / 10) ** 2), 3
+                    )
+                    for k, state in enumerate(states)
+                },
+                "relief": round(one.described.relief, 4),
+            }
+            for file, one in zip(files, micrographs, strict=True)
+        ],
+        "trained_on": {
+            "windows": len(rows.crops.y),
+            "window_A": micrographs[0].described.size * asked.windows.sampling,
+            "sampling_A": asked.windows.sampling,
+            "step_A": micrographs[0].described.step * asked.windows.sampling,
+            "specimens": specimens,
+        },
+        "classifier": {
+            "kind": "logistic regression",
+            "features": list(assessment.candidate.features),
+            "C": assessment.candidate.C,
+            "recall_of_candidates": assessment.recall,
+        },
+        "assessed": {
+            "within_one_image": within,
+            "units": [name for k, name in enumerate(rows.units) if (rows.crops.seed[tested] == k).any()],
+            "skipped": assessment.skipped,
+            "states": scores(trained),
+            "abstained": round(float(assessment.beyond[tested].mean()), 4) if tested.any() else None,
+        },
+        "relief": list(trained.model.relief or ()),
+    }
+
+
+def scores(trained: Trained) -> list[dict[str, Any]]:
+    """Recall of each state on what was left out, with its interval over specimens (``learning.intervals``).
+
+    Of parts of one image there is no interval: they are not independent.
+    """
+    rows, assessment = trained.rows, trained.assessment
+    predicted = np.nan_to_num(assessment.probability).argmax(axis=1)
+    found = []
+    for label, state in enumerate(rows.crops.states):
+        shown = assessment.tested & (rows.crops.y == label)
+        if not shown.any():
+            found.append({"state": state, "recall": None, "low": None, "high": None, "windows": 0})
+            continue
+        means = seed_means(np.equal(predicted, label), rows.crops.seed, shown)
+        said = summary("recall", "recall", means)
+        few = len(means) < 2 or rows.units[0].startswith("part ")
+        low, high = (None, None) if few else (said["recall_low"], said["recall_high"])
+        found.append({"state": state, "recall": said["recall"], "low": low, "high": high, "windows": int(shown.sum())})
+    return found
+
+
+def text(card: dict[str, Any]) -> str:
+    """The card in Markdown."""
+    assessed, trained = card["assessed"], card["trained_on"]
+    lines = [f"# Model of {', '.join(card['states'])}", "", "Learned from labels that people set on micrographs.", ""]
+    lines += ["| micrograph | specimen | pixel (Å) | " + " | ".join(f"{s} (nm²)" for s in card["states"]) + " |"]
+    lines += ["|" + " --- |" * (3 + len(card["states"]))]
+    for one in card["micrographs"]:
+        areas = " | ".join(f"{area:g}" for area in one["labelled_nm2"].values())
+        lines.append(f"| {one['name']} | {one['specimen']} | {one['pixel_size_A']:.4g} | {areas} |")
+    lines += [
+        "",
+        f"Windows of {trained['window_A']:.3g} Å at {trained['sampling_A']:g} Å a pixel; {trained['windows']} train."
+        f" The classifier is linear and sees {', '.join(card['classifier']['features'])}.",
+        "",
+        "## What it is worth",
+        "",
+    ]
+    if not assessed["units"]:
+        lines += ["Not assessed: " + (_skipped(assessed) or "nothing could be left out") + ".", ""]
+    else:
+        where = (
+            "parts of the one micrograph, tested by models of its other parts. This is within one image: it says"
+            " nothing of the next micrograph"
+            if assessed["within_one_image"]
+            else f"{len(assessed['units'])} specimens, each tested by a model of the others"
+        )
+        lines += [f"On {where}.", "", "| state | recall | interval | windows |", "| --- | --- | --- | --- |"]
+        for row in assessed["states"]:
+            recall = "not tested" if row["recall"] is None else f"{row['recall']:.3f}"
+            between = "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
+            lines.append(f"| {row['state']} | {recall} | {between} | {row['windows']} |")
+        lines += ["", f"It abstains on {assessed['abstained']:.1%} of these windows.", ""]
+        if assessed["skipped"]:
+            lines += [f"Not left out: {_skipped(assessed)}.", ""]
+    low, high = card["relief"]
+    lines += [
+        "## Where not to believe it",
+        "",
+        "- What it recognises is what the labels told apart, brightness included; `unseen.html` says what decides.",
+        "- It takes each image relative to itself. An image of one state alone, or one whose brightness changes"
+        f" {low:.2g} times less or {high:.2g} times more than its grain, is unlike the training: it abstains."
+        " So it does if the spectra of what it takes for the states are, all in all, not those that it knows of them.",
+        "- Voltage, defocus and thickness are not known to it; another defocus may look like another state.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _skipped(assessed: dict[str, Any]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in assessed["skipped"].items())

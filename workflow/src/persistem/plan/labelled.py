@@ -1,0 +1,75 @@
+"""From a study's labelled micrographs to descriptions, a model and what it is worth on those that it has not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persistem.descriptors import windows
+from persistem.labelled import describing, evaluation, fitting
+from persistem.reading.labels.legend import legend_path
+from persistem.store import paths
+from persistem.store.digests import content
+from persistem.study import ModelSettings
+from persistem.study.fields import part
+
+if TYPE_CHECKING:
+    from persistem.plan.plan import Plan
+
+#: The settings that a description sees, and those that the training sees.
+DESCRIBED = ("windows", "step")
+TRAINED = tuple(key for key in ModelSettings.model_fields if key not in ("step", "spread", "thicknesses", "contrast"))
+
+
+@dataclass(frozen=True)
+class LabelledPlan:
+    """What is made of labelled micrographs; empty if the study has none."""
+
+    #: The micrograph's file, and its description, by the micrograph's name.
+    files: dict[str, str] = field(default_factory=dict)
+    descriptions: dict[str, str] = field(default_factory=dict)
+    #: The page on micrographs that the model has not seen.
+    unseen: str = ""
+
+
+def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
+    """Add the steps of labelled micrographs to a plan; also the digest and the settings of their model.
+
+    A micrograph and its labels are known by their contents. Labels have no part in a description, so another stroke
+    describes nothing again.
+    """
+    study = plan.study
+    assert study.model is not None
+    blocks = evaluation.described_blocks(study.model)
+    made = LabelledPlan()
+    sources, known, digests = [], [], []
+    for entry in study.labelled:
+        name = paths.micrograph_id(entry.path, made.files)
+        asked = part(study.model, DESCRIBED) | part(entry, ("pixel_size", "grey")) | {"blocks": blocks}
+        image = content(Path(entry.path))
+        digest = plan.add("descriptions", describing.VERSION, asked, path=image, windows_version=windows.VERSION)
+        made.files[name] = str(Path(entry.path).absolute())
+        made.descriptions[name] = paths.path("descriptions", digest, micrograph=name)
+        source = {
+            "path": made.descriptions[name],
+            "image": made.files[name],
+            "labels": str(Path(entry.labels).absolute()),
+            "states": [[key, state] for key, state in (entry.states or {}).items()] or None,
+            "specimen": entry.specimen or name,
+            "pixel_size": entry.pixel_size,
+            "grey": entry.grey,
+            "sha256": {"image": image, "labels": content(Path(entry.labels))},
+        }
+        legend = legend_path(Path(entry.labels))
+        beside = content(legend) if legend != Path(entry.labels) and legend.is_file() else None
+        sources.append(source)
+        known.append(
+            {key: value for key, value in source.items() if key not in ("image", "labels")} | {"legend": beside}
+        )
+        digests.append(digest)
+    settings = {"model": part(study.model, TRAINED), "sources": sources}
+    inputs = dict.fromkeys(digests)
+    model = plan.add("labelled", fitting.VERSION, settings, *inputs, sources=known)
+    page = plan.add("unseen", evaluation.VERSION, settings | {"study": study.name}, *inputs, sources=known)
+    return LabelledPlan(made.files, made.descriptions, paths.path("unseen", page)), model, settings
