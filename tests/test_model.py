@@ -29,7 +29,7 @@ from persistem.learning.classifiers import classifier
 from persistem.learning.models import block_scaled, probabilities
 from persistem.learning.validation import CropLabels
 from persistem.model import bundle, card, contrasts, skops_files, unlike
-from persistem.model.classifier import Model, calibrated, calibrator
+from persistem.model.classifier import Model, calibrated, calibrator, tempered
 from persistem.model.training import Probes, Training, _probed, described, fit, noise_alone, train
 from persistem.model.trees import Trees, trees_of
 from persistem.model.unlike import Distribution
@@ -1033,3 +1033,19 @@ def test_a_state_trains_in_further_conditions_and_the_others_do_not():
 def test_a_study_without_a_model_has_nothing_to_make_of_it(resolve):
     with pytest.raises(SystemExit, match="the study has no model, so the target has nothing to make"):
         resolve(TINY, target="model")
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_one_factor_calibrates_scores_and_leaves_the_most_probable_state(k):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, k, 4000)
+    z = rng.normal(size=(4000, k)) + 2 * np.eye(k)[y]
+    scores = 5 * (z if k > 2 else np.stack([z[:, 0] - z[:, 1], z[:, 1] - z[:, 0]], axis=1))
+    calibration = tempered(scores, y)
+    # the logarithm of the odds of two such states is 2 (z1 - z0)
+    assert calibration.coef_ == pytest.approx(0.4 * np.eye(len(calibration.coef_)), rel=0.05, abs=1e-9)
+    probability = calibrated(calibration, scores)
+    assert (probability.argmax(axis=1) == scores.argmax(axis=1)).all()
+    assert probability.max(axis=1).mean() == pytest.approx((probability.argmax(axis=1) == y).mean(), abs=0.02)
+    # scores that separate the states do not make it certain beyond all measure
+    assert np.isfinite(calibrated(tempered(scores + 50 * np.eye(k)[y], y), scores)).all()

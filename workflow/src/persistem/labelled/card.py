@@ -124,7 +124,8 @@ def text(card: dict[str, Any]) -> str:
         "",
         "- What it recognises is what the labels told apart, brightness included; `unseen.html` says what decides.",
         "- It takes each image relative to itself. An image of one state alone, or one whose brightness changes"
-        f" {low:.2g} times less or {high:.2g} times more than its grain, is unlike the training: it abstains.",
+        f" {low:.2g} times less or {high:.2g} times more than its grain, is unlike the training: it abstains."
+        " So it does if the spectra of what it takes for the states are, all in all, not those that it knows of them.",
         "- Voltage, defocus and thickness are not known to it; another defocus may look like another state.",
         "",
     ]

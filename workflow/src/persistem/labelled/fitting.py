@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.labelled import card, training
@@ -19,6 +21,8 @@ from persistem.study.settings import section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from persistem.reading import Image
     from persistem.reading.labels import Labels
@@ -36,9 +40,9 @@ def fit(settings: dict[str, Any], root: Path, out: Path) -> None:
     not fit the others, or a state labels no window.
     """
     asked: ModelSettings = section(ModelSettings, settings["model"])
-    micrographs, states, images = labelled(settings, root, asked)
-    trained = training.train(micrographs, states, asked)
-    write(trained, micrographs, images, asked, settings, out)
+    known = labelled(settings, root, asked)
+    trained = training.train(known.micrographs, known.states, asked)
+    write(trained, known.micrographs, known.images, asked, settings, out)
 
 
 def write(
@@ -62,10 +66,20 @@ def write(
     bundle.write(out, replace(trained.model, card=about), card.text(about), known)
 
 
-def labelled(
-    settings: dict[str, Any], root: Path, asked: ModelSettings
-) -> tuple[list[Labelled], list[str], list[Image]]:
-    """The labelled micrographs of a study, the states in the order in which the legends name them, and the images."""
+class Known(NamedTuple):
+    """The labelled micrographs of a study, the states in the order in which the legends name them, and the images.
+
+    ``regions`` (rows, columns) hold the number of the state, from 0, of each pixel of an image, -1 without.
+    """
+
+    micrographs: list[Labelled]
+    states: list[str]
+    images: list[Image]
+    regions: list[NDArray[np.int_]]
+
+
+def labelled(settings: dict[str, Any], root: Path, asked: ModelSettings) -> Known:
+    """Read the labelled micrographs of a study."""
     read_so_far = []
     for source in settings["sources"]:
         for key, sha256 in source["sha256"].items():
@@ -75,7 +89,13 @@ def labelled(
     described = [read(root / source["path"]) for source, *_ in read_so_far]
     specimens = [source["specimen"] for source, *_ in read_so_far]
     micrographs, states = placed(described, [labels for *_, labels in read_so_far], specimens, asked.share)
-    return micrographs, states, [image for _, image, _ in read_so_far]
+    regions = []
+    for _, _, labels in read_so_far:
+        number_of = np.full(256, -1)
+        for number, name in labels.states.items():
+            number_of[number] = states.index(name) if name in states else -1
+        regions.append(number_of[labels.regions])
+    return Known(micrographs, states, [image for _, image, _ in read_so_far], regions)
 
 
 def opened(source: Mapping[str, Any]) -> tuple[Image, Labels]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.labelled.describing import Described, describe, relative
-from persistem.model.classifier import RELIEF, Model, Verdict
+from persistem.model.classifier import RELIEF, SPECTRUM, Model, Verdict
+from persistem.model.typical import beyond, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,14 +23,21 @@ def blocks_of(model: Model) -> tuple[str, ...]:
 
 
 def judged(described: Described, model: Model) -> Verdict:
-    """What a model says of every place of a described image; if its relief is not one it knows, it abstains."""
+    """What a model says of every place of a described image; if the image is none of a kind it knows, it abstains.
+
+    Its relief says so, or the typical spectrum of what it seems to show.
+    """
     known = relative(described, model.classifier.lengths)
     verdict = model.classify(known, described.valid, judged=described.blocks)
-    assert model.relief is not None
+    assert model.relief is not None and model.typical is not None
     low, high = model.relief
-    if low <= described.relief <= high:
+    if not low <= described.relief <= high:
+        return verdict._replace(reason=np.where(described.valid, np.uint8(RELIEF), verdict.reason))
+    state = verdict.probability[described.valid].argmax(axis=-1)
+    seen = shown(described.blocks["spectrum"][described.valid], state, len(model.states))
+    if beyond(seen, model.typical.low, model.typical.high) <= model.typical.limit:
         return verdict
-    return verdict._replace(reason=np.where(described.valid, np.uint8(RELIEF), verdict.reason))
+    return verdict._replace(reason=np.where(described.valid, np.uint8(SPECTRUM), verdict.reason))
 
 
 def verdict_of(

@@ -14,13 +14,14 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.labelled.rows import Labelled, Rows, apart, rows_of
-from persistem.learning.models import decisions, probabilities
+from persistem.learning.models import decisions
 from persistem.learning.splits import Split
 from persistem.learning.validation import Candidate, checked
 from persistem.model import unlike
-from persistem.model.classifier import Classifier, Model, calibrator
+from persistem.model.classifier import Classifier, Model, calibrated, tempered
 from persistem.model.linear import linear_of
 from persistem.model.training import JUDGED, noise_alone
+from persistem.model.typical import shown, typical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from persistem.study import ModelSettings
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 #: An image whose relief is so many times larger or smaller than those in training is unlike them.
 RELIEF = 2.0
 
@@ -83,7 +84,7 @@ def train(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettin
     seen = assessment.tested
     known = assessment.scores if seen.all() or _every(rows, seen) else classifier.scores(rows.X)
     use = seen if known is assessment.scores else np.ones(len(seen), bool)
-    classifier = replace(classifier, calibration=calibrator(known[use], rows.crops.y[use]))
+    classifier = replace(classifier, calibration=tempered(known[use], rows.crops.y[use]))
     distribution = unlike.distribution(rows.absolute, noise)
     if not len(distances):
         distances = distribution.distances(rows.absolute)
@@ -98,6 +99,15 @@ def train(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettin
         classifier,
         distribution,
         relief=(min(reliefs) / RELIEF, max(reliefs) * RELIEF),
+        typical=typical(
+            [
+                shown(
+                    one.described.blocks["spectrum"][one.described.valid], one.state[one.described.valid], len(states)
+                )
+                for one in micrographs
+            ],
+            [one.specimen for one in micrographs],
+        ),
     )
     return Trained(model, rows, assessment)
 
@@ -137,7 +147,7 @@ def assessed(
         # calibrated and judged by what was found of the other units; of one alone, by itself
         others_too = tested & (crops.seed != unit)
         base = others_too if _every(rows, others_too) else tested
-        probability[own] = probabilities(scores[base], crops.y[base], scores[own])
+        probability[own] = calibrated(tempered(scores[base], crops.y[base]), scores[own])
         limits = unlike.thresholds(far[base], outside)
         beyond[own] = (far[own] / limits).max(axis=1) > 1
     return Assessment(candidates[best], by_label, scores, probability, beyond, tested, skipped), far[tested]

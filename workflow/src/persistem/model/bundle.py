@@ -18,6 +18,7 @@ from persistem.model.classifier import Classifier, Model
 from persistem.model.linear import Linear
 from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
 from persistem.model.trees import Trees
+from persistem.model.typical import Typical
 from persistem.model.unlike import CONTRAST, STATISTICS, VACUUM, Distribution
 from persistem.store.bounded import is_regular
 from persistem.store.files import read_json, replaced_folder
@@ -82,13 +83,21 @@ def write(out: Path, model: Model, card: str, about: Mapping[str, Any]) -> None:
         "blocks": list(model.blocks),
         "voltage_kV": model.voltage,
         "defoci_A": None if model.defoci is None else list(model.defoci),
-        **({"relief": list(model.relief)} if model.relief else {}),
+        **_images(model),
         "doses_e_A2": list(about["doses_e_A2"]),
         "thicknesses_A": list(about["thicknesses_A"]),
         "checksums": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     }
     contents[INDEX] = _json(index | {"checksum": _checksum(index)})
     _replace(Path(out), contents)
+
+
+def _images(model: Model) -> dict[str, Any]:
+    """What the index of a model of labelled micrographs says of an image as a whole."""
+    if model.relief is None or model.typical is None:
+        return {}
+    ends = {name: getattr(model.typical, name).tolist() for name in ("low", "high")}
+    return {"relief": list(model.relief), "typical": ends | {"limit": model.typical.limit}}
 
 
 def load(path: Path) -> Model:
@@ -188,10 +197,12 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
     card = json.loads(contents["card.json"])
     _fit("types", (type(calibration), type(card)), (LogisticRegression, dict))
     _check_states(states, RESERVED_LABELLED if labelled else RESERVED)
-    voltage = defoci = relief = None
+    voltage = defoci = relief = typical = None
     if labelled:
-        relief = _range("relief", index["relief"], 0, LARGEST)
         _fit("voltage_kV and defoci_A", (index["voltage_kV"], index["defoci_A"]), (None, None))
+        relief = _range("relief", index["relief"], 0, LARGEST)
+        ends, limit = index["typical"], _ranged("typical", index["typical"]["limit"], 0, LARGEST)
+        typical = Typical(np.asarray(ends["low"], float), np.asarray(ends["high"], float), limit)
     else:
         voltage = _ranged("voltage_kV", index["voltage_kV"], *VOLTAGES)
         defoci = _range("defoci_A", index["defoci_A"], -MOST_DEFOCUS, MOST_DEFOCUS)
@@ -208,6 +219,10 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
     _fit("noise", (distribution.noise.shape, distribution.noise_least.shape), ((structure + 1,), ()))
     for covariance in (distribution.covariance, distribution.noise_covariance):
         _fit("covariance", covariance.shape, (structure + 1, structure + 1))
+    if typical:
+        shape = k, len(distribution.scaling["spectrum"][0])
+        _fit("typical", (typical.low.shape, typical.high.shape), (shape, shape))
+        _fit("typical ends", bool((typical.low <= typical.high).all()), True)
     _fit("thresholds", distribution.thresholds.shape, (len(STATISTICS),))
     scalings = list(distribution.scaling.values())
     numbers = [calibration.coef_, calibration.intercept_, *(getattr(distribution, name) for name in JUDGE)]
@@ -219,7 +234,7 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
         np.linalg.cholesky(covariance)  # raises an error unless it is positive definite
     windows = Windows.model_validate(index["windows"])
     digest = _checksum(index)[:12]
-    model = Model(states, windows, voltage, defoci, card, classifier, distribution, digest, relief)
+    model = Model(states, windows, voltage, defoci, card, classifier, distribution, digest, relief, typical)
     _fit("blocks", model.blocks, blocks)
     _check_lengths(model)
     _fit("blocks", {*classifier.lengths, *distribution.scaling} <= set(blocks), True)

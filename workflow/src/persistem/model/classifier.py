@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from persistem.model.linear import Linear
     from persistem.model.trees import Trees
+    from persistem.model.typical import Typical
     from persistem.study import Windows
 
     Array = NDArray[np.float64]
@@ -34,8 +35,11 @@ REASONS = (
     "defocus far from the training",
     "brightness changes more, or less, than in the training",
 )
-#: Where vacuum, a far defocus and another relief are among them; the last two hold for a whole micrograph.
-VACUUM, FAR_DEFOCUS, RELIEF = 4, 5, 6
+#: Natural logarithm of the least and the largest factor of scores, over their standard deviation.
+STEEPEST = (-5.0, 5.0)
+#: Where another spectrum, vacuum, a far defocus and another relief are among them; the last two hold for a whole
+#: micrograph, and the first may.
+SPECTRUM, VACUUM, FAR_DEFOCUS, RELIEF = 3, 4, 5, 6
 
 
 class Verdict(NamedTuple):
@@ -81,7 +85,8 @@ class Model:
     ``states`` are in the order of the probabilities; ``windows`` is how windows are described; ``card`` says what the
     model was trained on and how good it is. A model of simulations knows its ``voltage``, kV, and ``defoci``, the
     smallest and largest in training, Å, underfocus positive. One of labelled micrographs knows neither but their
-    ``relief``, the least and the largest that an image may have (``labelled.describing``).
+    ``relief``, the least and the largest that an image may have (``labelled.describing``), and the ``typical`` spectra
+    of their states.
     """
 
     states: tuple[str, ...]
@@ -93,6 +98,7 @@ class Model:
     distribution: Distribution
     digest: str = ""  # checksum of the bundle it was loaded from
     relief: tuple[float, float] | None = None
+    typical: Typical | None = None
 
     @property
     def labelled(self) -> bool:
@@ -162,6 +168,34 @@ def calibrator(scores: Array, y: NDArray[np.int_]) -> Any:
     """The logistic regression that turns decision scores (windows, k), in their own units, into probabilities."""
     model, unit = sigmoid(scores, y)
     model.coef_ = model.coef_ / unit
+    return model
+
+
+def tempered(scores: Array, y: NDArray[np.int_]) -> Any:
+    """A calibration of decision scores (windows, k) by one factor, so that the largest score stays the most probable.
+
+    ``calibrator`` also shifts the scores of each state, by what it sees of few images, and so may move the borders of
+    states on the next. Guo et al., ICML 2017, temperature scaling; the targets are Platt's, as in ``sigmoid``.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+    from sklearn.linear_model import LogisticRegression
+
+    n, k = scores.shape
+    of_state = np.bincount(y, minlength=k)[y]
+    target = np.repeat(1 / (of_state + 2) / (k - 1), k).reshape(n, k)
+    target[np.arange(n), y] = (of_state + 1) / (of_state + 2)
+    logits = decisive(scores)
+    logits = np.hstack([0 * logits, logits]) if k == 2 else logits
+    unit = float(logits.std()) or 1.0
+
+    def loss(exponent: float) -> float:
+        return -float((target * log_softmax(np.exp(exponent) / unit * logits, axis=1)).sum(axis=1).mean())
+
+    factor = np.exp(minimize_scalar(loss, bounds=STEEPEST, method="bounded", options={"xatol": 1e-6}).x) / unit
+    model = LogisticRegression()
+    rows = 1 if k == 2 else k
+    model.classes_, model.coef_, model.intercept_ = np.arange(k), factor * np.eye(rows), np.zeros(rows)
     return model
 
 

@@ -1,0 +1,194 @@
+"""Blind windows of real.py: what tells particles from film if a window sees its own pixels alone, and no brightness.
+
+A window is cut first, wholly inside a particle or the film; its plane is taken off and it is divided by its standard
+deviation. So brightness, thickness and whatever lies around it have no part in what is learned. Counting noise still
+has: where fewer electrons arrive, it is a larger share of the variance. ``equalised`` makes that share the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from persistem.study import Windows
+
+    Array = NDArray[np.float64]
+    Blocks = Mapping[str, NDArray[Any]]
+
+#: Side of a window and its least distance from a border of the labels, px.
+SIDE, BORDER = 36, 3
+#: Distances of the windows to draw from, px, and how many are drawn in an image: of the film, and of the particles.
+STEPS, DRAWN = (6, 3), (250, 200)
+#: The blocks of a window. Contrast would be the same for all; intensity and filters need more than the window.
+BLOCKS = ("lifetimes", "spectrum", "peaks", "moments", "texture", "low-passed")
+#: A blind window's mean, in its standard deviations; the low-passed contrasts need a positive one.
+MEAN = 10.0
+#: Spatial frequencies from here on (1/px) hold noise alone: 0.78 1/Å, beyond what the lens transfers.
+NOISE = 0.45
+#: Inner folds choose from these inverses of the L2 penalty.
+CHOICES = (0.01, 0.1, 1.0, 10.0)
+
+
+class Blind(NamedTuple):
+    """Blind windows of several images: pixels (windows, side, side), 1 for a particle, and the number of the image."""
+
+    pixels: NDArray[np.float32]
+    y: NDArray[np.int_]
+    image: NDArray[np.int_]
+
+
+def cut(pixels: NDArray[Any], mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Array, NDArray[np.int_]]:
+    """Windows (n, side, side) wholly in the film or in particles, drawn at random, and 1 where in particles."""
+    import cv2
+
+    found, labels = [], []
+    for state, (step, most) in enumerate(zip(STEPS, DRAWN, strict=True)):
+        reach = 2 * BORDER + 1
+        inside = cv2.erode((mask == bool(state)).astype(np.uint8), np.ones((reach, reach), np.uint8))
+        area = cv2.integral(inside)
+        full = (area[SIDE:, SIDE:] - area[:-SIDE, SIDE:] - area[SIDE:, :-SIDE] + area[:-SIDE, :-SIDE]) == SIDE**2
+        places = step * np.argwhere(full[::step, ::step])
+        places = places[np.sort(rng.permutation(len(places))[:most])]
+        found += [pixels[i : i + SIDE, j : j + SIDE] for i, j in places.tolist()]
+        labels += [state] * len(places)
+    return np.asarray(found, float).reshape(-1, SIDE, SIDE), np.asarray(labels, int)
+
+
+def blinded(windows: Array) -> Array:
+    """Windows (n, side, side) less their planes, over their standard deviations, about ``MEAN``."""
+    side = windows.shape[-1]
+    along = np.arange(side) - (side - 1) / 2
+    down, across = np.meshgrid(along, along, indexing="ij")
+    planes = np.stack([np.ones(side * side), down.ravel(), across.ravel()], axis=1)
+    planes /= np.linalg.norm(planes, axis=0)  # their columns are orthogonal
+    flat = windows.reshape(len(windows), -1)
+    flat = flat - (flat @ planes) @ planes.T
+    return (flat / flat.std(axis=1, keepdims=True)).reshape(windows.shape) + MEAN
+
+
+def noise_share(windows: Array) -> Array:
+    """The share of white noise in the variance of each window (n,), by the power beyond ``NOISE``."""
+    side = windows.shape[-1]
+    taper = np.hanning(side + 2)[1:-1]
+    taper = taper[:, None] * taper
+    centred = windows - windows.mean(axis=(1, 2), keepdims=True)
+    power = np.abs(np.fft.fft2(centred * taper)) ** 2 / (taper**2).sum()
+    along = np.fft.fftfreq(side)
+    beyond = np.hypot(along[:, None], along) >= NOISE
+    return np.asarray(power[:, beyond].mean(axis=1) / centred.var(axis=(1, 2)))
+
+
+def equalised(windows: Array, y: NDArray[np.int_], rng: np.random.Generator) -> Array:
+    """Windows (n, side, side) of one image with white noise added, so that both states have the same shares of noise.
+
+    The windows of a state are matched to those of the other that have the same rank by their share of noise; of the
+    two, the less noisy gets as much noise as it lacks. The result is blind if the windows are.
+    """
+    share = noise_share(windows)
+    target = share.copy()
+    ranks = [(np.argsort(np.argsort(share[y == state])) + 0.5) / max((y == state).sum(), 1) for state in (0, 1)]
+    for state in (0, 1):
+        other = np.quantile(share[y != state], ranks[state]) if (y != state).any() else share[y == state]
+        target[y == state] = np.maximum(share[y == state], other)
+    variance = windows.var(axis=(1, 2))
+    lacking = np.maximum((target - share) * variance / np.maximum(1 - target, 1e-3), 0)
+    noisy = windows + np.sqrt(lacking)[:, None, None] * rng.normal(size=windows.shape)
+    return blinded(noisy)
+
+
+def described(windows: NDArray[Any], wanted: Windows, blocks: Iterable[str] = BLOCKS) -> dict[str, NDArray[np.float32]]:
+    """The blocks (n, length) of windows, each described as an image of its own."""
+    from persistem.descriptors.windows import describe_windows
+
+    found = [describe_windows(np.asarray(one, np.float32), wanted, one.shape[0], blocks).blocks for one in windows]
+    return {name: np.concatenate([one[name][0] for one in found]) for name in blocks}
+
+
+def scores(X: Blocks, y: NDArray[np.int_], blocks: Sequence[str], C: float, train: Any, test: Any) -> Array:
+    """Scores (test,) of a linear model of blocks that all have the same total variance."""
+    from persistem.model.linear import linear_of
+
+    fitted = linear_of([X[name][train] for name in blocks], y[train], C)
+    return fitted.raw(np.hstack([X[name][test] for name in blocks]))[:, 0]
+
+
+def auc(y: NDArray[np.int_], score: Array) -> float:
+    """Area under the curve of receiver operating characteristic."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(y, score))
+
+
+def chosen(X: Blocks, y: NDArray[np.int_], image: NDArray[np.int_], blocks: Sequence[str], pairs: bool) -> float:
+    """The C with the best mean AUC over images that are left out in turn, two at a time if ``pairs``."""
+    groups = folds(image, 2 if pairs else 1)
+    means = []
+    for C in CHOICES:
+        found = []
+        for group in groups:
+            left = np.isin(image, group)
+            score = scores(X, y, blocks, C, ~left, left)
+            found += [auc(y[image[left] == k], score[image[left] == k]) for k in group]
+        means.append(round(float(np.mean(found)), 6))
+    return CHOICES[int(np.argmax(means))]
+
+
+def folds(image: NDArray[np.int_], size: int) -> list[list[int]]:
+    """The numbers of the images, ``size`` at a time."""
+    numbers = np.unique(image).tolist()
+    return [numbers[k : k + size] for k in range(0, len(numbers), size)]
+
+
+def across(X: Blocks, y: NDArray[np.int_], image: NDArray[np.int_], blocks: Sequence[str]) -> dict[int, float]:
+    """The AUC of each image by a model of the images of other folds, two a fold; C is chosen within those."""
+    found = {}
+    for fold in folds(image, 2):
+        left = np.isin(image, fold)
+        C = chosen({name: X[name][~left] for name in blocks}, y[~left], image[~left], blocks, pairs=True)
+        score = scores(X, y, blocks, C, ~left, left)
+        found |= {k: auc(y[image[left] == k], score[image[left] == k]) for k in fold}
+    return found
+
+
+def from_one(
+    X: Blocks, y: NDArray[np.int_], image: NDArray[np.int_], blocks: Sequence[str], C: float
+) -> dict[int, dict[int, float]]:
+    """By the image that trains: the AUC of each other image."""
+    found: dict[int, dict[int, float]] = {}
+    for one in np.unique(image).tolist():
+        score = scores(X, y, blocks, C, image == one, image != one)
+        rest = image[image != one]
+        found[one] = {k: auc(y[image == k], score[rest == k]) for k in np.unique(rest).tolist()}
+    return found
+
+
+def rows(blocks: Sequence[str] = BLOCKS) -> dict[str, tuple[str, ...]]:
+    """What is compared: each block alone, all, and all but persistence."""
+    return {
+        **{name: (name,) for name in blocks},
+        "all": tuple(blocks),
+        "all but lifetimes": tuple(name for name in blocks if name != "lifetimes"),
+    }
+
+
+def gather(
+    images: Mapping[int, tuple[NDArray[Any], NDArray[np.bool_]]],
+    seed: int = 0,
+    treat: Callable[[Array, NDArray[np.int_], np.random.Generator], Array] | None = None,
+) -> Blind:
+    """The blind windows of images and masks, by number; ``treat`` changes those of an image."""
+    pixels, y, image = [], [], []
+    for number, (grey, mask) in images.items():
+        windows, labels = cut(grey, mask, np.random.default_rng([seed, number]))
+        windows = blinded(windows)
+        if treat:
+            windows = treat(windows, labels, np.random.default_rng([seed, number, 1]))
+        pixels.append(windows.astype(np.float32))
+        y.append(labels)
+        image.append(np.full(len(labels), number))
+    return Blind(np.concatenate(pixels), np.concatenate(y), np.concatenate(image))
