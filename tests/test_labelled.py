@@ -239,9 +239,9 @@ def test_a_description_is_read_as_it_was_written(three, tmp_path):
     describing.write(three[0].described, tmp_path / "a.npz")
     again = describing.read(tmp_path / "a.npz")
     for name, value in three[0].described._asdict().items():
-        pairs = value.items() if name == "blocks" else [(name, value)]
-        for key, array in pairs:
-            np.testing.assert_array_equal((again.blocks if name == "blocks" else again._asdict())[key], array)
+        same = again._asdict()[name]
+        for one, other in zip(*([x[k] for k in x] if isinstance(x, dict) else [x] for x in (same, value)), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 # the bundle
@@ -715,3 +715,26 @@ def run(folder):
     command += ["--cores", "1", "--configfile", str(folder / "study.yaml")]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def test_many_micrographs_are_read_one_by_one(made, monkeypatch):
+    """A job holds one image, and one block of one description, at a time."""
+    from persistem.labelled import fitting
+
+    folder, *_ = made
+    plan = Plan(make_study(write(folder)))
+    (step,) = plan.steps["labelled"].values()
+    known = fitting.labelled(step.settings, folder, ASKED)
+    assert all(isinstance(one.described.blocks, describing.Stored) for one in known.micrographs)
+    opened, real = [], fitting.one_image
+    monkeypatch.setattr(fitting, "one_image", lambda *of: opened.append(of[0].name) or real(*of))
+    for image_, regions in zip(known.images, known.regions, strict=True):
+        assert regions.shape == image_.pixels.shape and regions.dtype.itemsize <= 2
+    assert opened == ["a.tif", "a.tif", "b.tif", "b.tif"]
+    one = known.micrographs[0].described
+    places = np.array([0, 5, 100])
+    for name, block in relative(one, ["filters", "spectrum"]).items():
+        at = relative(one, [name], places)[name]
+        np.testing.assert_array_equal(block.reshape(-1, block.shape[-1])[places], at)
+    with pytest.raises(KeyError):
+        one.blocks["persistence"]
