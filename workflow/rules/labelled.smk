@@ -65,8 +65,9 @@ rule unseen:
     params:
         protocol=partial(settings_file, "unseen"),
         root=root,
+        page=lambda w, output: output[0],
     shell:
-        "python -m persistem unseen {output[0]:q} --root {params.root:q}"
+        "python -m persistem unseen {params.page:q} --root {params.root:q}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 

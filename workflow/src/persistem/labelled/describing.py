@@ -151,7 +151,7 @@ def relative(described: Described, names: Iterable[str], places: NDArray[np.intp
 
 
 class Stored(Mapping[str, "NDArray[np.float32]"]):
-    """The blocks in a file of ``write``, each read whenever it is asked for: those of many micrographs are too large."""
+    """The blocks in a file of ``write``, each read when it is asked for: those of many micrographs are large."""
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self._path, self._names = path, names
