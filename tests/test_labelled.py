@@ -248,27 +248,25 @@ def test_a_description_is_read_as_it_was_written(three, tmp_path):
 
 
 def stages(folder, study, monkeypatch):
-    """Run the stages of a study in a folder as its jobs do; returns the folder of the bundle and the page."""
+    """Describe and train as the jobs of a study in a folder do; returns the folder of the bundle."""
     monkeypatch.chdir(folder)
     plan = Plan(make_study(study))
     for name, path in plan.labelled.descriptions.items():
         (digest,) = (d for d in plan.steps["descriptions"] if f"/{d}/" in path)
         protocol = json.dumps(plan.settings("descriptions", digest))
         assert main(["description", plan.labelled.files[name], path, "--jobs", "1", "--protocol", protocol]) == 0
-    ((_, model),), ((_, unseen),) = plan.steps["labelled"].items(), plan.steps["unseen"].items()
+    (model,) = plan.steps["labelled"].values()
     out = (folder / plan.model.index).parent
     assert main(["fit", str(out), "--root", str(folder), "--protocol", json.dumps(model.settings)]) == 0
-    page = folder / plan.labelled.unseen
-    assert main(["unseen", str(page), "--root", str(folder), "--protocol", json.dumps(unseen.settings)]) == 0
-    return out, page
+    return out
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The folder in which a study of two micrographs has run, its bundle and its page."""
+    """The folder in which a study of two micrographs has trained, and its bundle."""
     folder = tmp_path_factory.mktemp("labelled")
     with pytest.MonkeyPatch.context() as patch:
-        return folder, *stages(folder, write(folder), patch)
+        return folder, stages(folder, write(folder), patch)
 
 
 @pytest.fixture
@@ -278,16 +276,14 @@ def folder(made, tmp_path):
 
 
 def test_the_same_study_gives_the_same_bytes_in_another_folder(made, tmp_path, monkeypatch):
-    root, out, page = made
+    root, out = made
     other = tmp_path / "elsewhere" / "deeper"
     other.mkdir(parents=True)
-    again, other_page = stages(other, write(other), monkeypatch)
+    again = stages(other, write(other), monkeypatch)
     for name in bundle.FILES:
         content = (out / name).read_bytes()
         assert content == (again / name).read_bytes(), name
         assert str(root).encode() not in content and root.name.encode() not in content
-    assert page.read_bytes() == other_page.read_bytes()
-    assert str(root) not in page.read_text()
 
 
 def test_a_loaded_model_says_the_same_to_the_bit(made, model):
@@ -693,6 +689,7 @@ def test_a_study_runs_and_its_archive_runs_to_the_same_bytes(here, tmp_path):
     shown = tmp_path / "results/mine"
     assert bundle.load(shown / "model").states == tuple(STATES)
     assert json.loads((shown / "unseen.json").read_text())["skipped"] == {}
+    assert str(tmp_path) not in (shown / "unseen.html").read_text()
     assert (shown / "maps/new/map.tif").is_file()
     assert main(["archive", "study.yaml", "study.zip"]) == 0
     with zipfile.ZipFile("study.zip") as crate:
@@ -701,7 +698,7 @@ def test_a_study_runs_and_its_archive_runs_to_the_same_bytes(here, tmp_path):
     shutil.rmtree("crate/results")
     run(tmp_path / "crate")
     again = tmp_path / "crate/results/mine"
-    for name in ("model/model.json", "unseen.json"):
+    for name in ("model/model.json", "unseen.json", "unseen.html"):
         assert (again / name).read_bytes() == (shown / name).read_bytes(), name
     # the map also says in which folder the micrograph lay
     one, other = (tifffile.imread(folder / "maps/new/map.tif") for folder in (shown, again))
