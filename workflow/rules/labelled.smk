@@ -53,7 +53,8 @@ rule unseen:
     input:
         partial(sources, "unseen"),
     output:
-        [paths.beside("unseen", name) for name in paths.UNSEEN],
+        page=paths.beside("unseen", paths.UNSEEN[0]),
+        numbers=paths.beside("unseen", paths.UNSEEN[1]),
     log:
         paths.log(paths.pattern("unseen")),
     benchmark:
@@ -65,9 +66,8 @@ rule unseen:
     params:
         protocol=partial(settings_file, "unseen"),
         root=root,
-        page=lambda w, output: output[0],
     shell:
-        "python -m persistem unseen {params.page:q} --root {params.root:q}"
+        "python -m persistem unseen {output.page:q} --root {params.root:q}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 

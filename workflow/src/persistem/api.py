@@ -6,6 +6,8 @@
 
     model = api.train([first, second], [labels, others], states={1: "crystal", 2: "amorphous"})
 
+and, without a model, what looks alike: ``api.explore(signal)``.
+
 ``signal`` is a HyperSpy signal, a NumPy array (then with ``pixel_size`` and ``voltage``) or the path of a file.
 """
 
@@ -19,6 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from persistem.errors import PersistemError
+from persistem.exploring import Exploration
+from persistem.exploring import explore as explore_images
+from persistem.exploring import write as write_exploration
 from persistem.labelled import card as labelled_card
 from persistem.labelled import training
 from persistem.labelled.describing import describe
@@ -47,7 +52,20 @@ if TYPE_CHECKING:
 #: Where in a HyperSpy signal its values stand.
 SIGNAL_TAGS = {"pixel_size": "axes_manager", "voltage": "metadata.Acquisition_instrument.TEM.beam_energy"}
 
-__all__ = ["Map", "cross_validate", "image", "inspect", "load", "map", "plot", "train", "write"]
+__all__ = [
+    "Exploration",
+    "Map",
+    "cross_validate",
+    "explore",
+    "image",
+    "inspect",
+    "load",
+    "map",
+    "plot",
+    "train",
+    "write",
+    "write_exploration",
+]
 
 
 def load(bundle: str | Path) -> Model:
@@ -209,6 +227,44 @@ def _regions(one: Image, labels: Any, states: Mapping[int | str, str] | None) ->
             f"{one.title}: labels hold {unknown[0]}, which states does not name; they go from 1 to 255"
         )
     return Labels(array.astype(np.uint8), names)
+
+
+def explore(
+    source: Any,
+    states: int | None = None,
+    *,
+    pixel_size: float | None = None,
+    grey: bool = False,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Exploration:
+    """Find what looks alike, without a model and without labels: clusters of windows, which are not states.
+
+    Parameters
+    ----------
+    source
+        as of ``map``, or a list of such: all share their clusters
+    states
+        how many clusters, 2 to 8; by default as many, perhaps 1, as BIC says
+    pixel_size, grey
+        as of ``map``; voltage and defocus have no part in it
+    jobs, progress
+        as in ``persistem.exploring.explore``
+
+    Returns
+    -------
+    Exploration
+        with a map of each image in ``maps``, ``profiles`` of the clusters, and in ``facts`` how the number was chosen
+        and how alike clusters are; ``write_exploration`` writes it into a folder
+
+    Raises
+    ------
+    PersistemError
+        as in ``image`` and ``persistem.exploring.explore``.
+    """
+    sources = source if isinstance(source, list | tuple) else [source]
+    images = [image(one, pixel_size=pixel_size, grey=grey) for one in sources]
+    return explore_images(images, states, jobs, progress)
 
 
 def plot(found: Map, source: Any) -> Figure:

@@ -192,6 +192,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("images", nargs="+", type=Path, help="as of map")
     command.add_argument("--model", type=Path, help="bundle folder: can this model judge them?")
     conditions(command)
+    command = add(maps.explore, protocol=False)
+    command.add_argument("images", nargs="+", type=Path, help="as of map; they share their clusters")
+    command.add_argument("--states", type=int, help="how many clusters, 2 to 8; by default as many as a criterion says")
+    command.add_argument("--out", type=Path, help="folder; by default one in explored/, named after the first image")
+    command.add_argument("--pixel-size", type=float, help="Å; where the files do not say, or say wrong")
+    command.add_argument("--grey", action="store_true", help="take the mean of the channels of colour images")
+    jobs(command)
     return parser
 
 
