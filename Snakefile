@@ -84,31 +84,31 @@ rule report:
 rule specimens:
     """Every MD specimen (or own structure)."""
     input:
-        PLAN.files("specimens"),
+        partial(target, "specimens", PLAN.files("specimens")),
 
 
 rule exit_waves:
     """The exit wave of every specimen."""
     input:
-        PLAN.files("exit_waves"),
+        partial(target, "exit waves", PLAN.files("exit_waves")),
 
 
 rule micrographs:
     """A micrograph of every specimen at every defocus."""
     input:
-        PLAN.files("micrographs"),
+        partial(target, "simulated micrographs", PLAN.files("micrographs")),
 
 
 rule diagrams:
     """The persistence diagrams of every crop of the classified specimens."""
     input:
-        PLAN.files("diagrams"),
+        partial(target, "diagrams", PLAN.files("diagrams")),
 
 
 rule persistence_images:
     """The persistence images of every crop of the classified specimens."""
     input:
-        PLAN.files("persistence_images"),
+        partial(target, "persistence images", PLAN.files("persistence_images")),
 
 
 rule evaluation:
@@ -167,4 +167,4 @@ rule maps:
 rule figures:
     """Every figure of the paper."""
     input:
-        list(PLAN.report.figures.values()),
+        partial(target, "figures", list(PLAN.report.figures.values())),

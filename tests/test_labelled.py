@@ -1,8 +1,15 @@
 """Models of labelled micrographs: what they find on others, where they are silent, and what they are worth."""
 
+import copy
 import hashlib
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +27,7 @@ from persistem.model.classifier import RELIEF
 from persistem.plan.plan import Plan
 from persistem.study.load import make_study
 from support.labelled import ASKED, MODEL, PIXEL, STATES, grain, image, labelled, planted, save, write
+from support.studies import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -231,36 +239,34 @@ def test_a_description_is_read_as_it_was_written(three, tmp_path):
     describing.write(three[0].described, tmp_path / "a.npz")
     again = describing.read(tmp_path / "a.npz")
     for name, value in three[0].described._asdict().items():
-        pairs = value.items() if name == "blocks" else [(name, value)]
-        for key, array in pairs:
-            np.testing.assert_array_equal((again.blocks if name == "blocks" else again._asdict())[key], array)
+        same = again._asdict()[name]
+        for one, other in zip(*([x[k] for k in x] if isinstance(x, dict) else [x] for x in (same, value)), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 # the bundle
 
 
 def stages(folder, study, monkeypatch):
-    """Run the stages of a study in a folder as its jobs do; returns the folder of the bundle and the page."""
+    """Describe and train as the jobs of a study in a folder do; returns the folder of the bundle."""
     monkeypatch.chdir(folder)
     plan = Plan(make_study(study))
     for name, path in plan.labelled.descriptions.items():
         (digest,) = (d for d in plan.steps["descriptions"] if f"/{d}/" in path)
         protocol = json.dumps(plan.settings("descriptions", digest))
         assert main(["description", plan.labelled.files[name], path, "--jobs", "1", "--protocol", protocol]) == 0
-    ((_, model),), ((_, unseen),) = plan.steps["labelled"].items(), plan.steps["unseen"].items()
+    (model,) = plan.steps["labelled"].values()
     out = (folder / plan.model.index).parent
     assert main(["fit", str(out), "--root", str(folder), "--protocol", json.dumps(model.settings)]) == 0
-    page = folder / plan.labelled.unseen
-    assert main(["unseen", str(page), "--root", str(folder), "--protocol", json.dumps(unseen.settings)]) == 0
-    return out, page
+    return out
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The folder in which a study of two micrographs has run, its bundle and its page."""
+    """The folder in which a study of two micrographs has trained, and its bundle."""
     folder = tmp_path_factory.mktemp("labelled")
     with pytest.MonkeyPatch.context() as patch:
-        return folder, *stages(folder, write(folder), patch)
+        return folder, stages(folder, write(folder), patch)
 
 
 @pytest.fixture
@@ -270,16 +276,14 @@ def folder(made, tmp_path):
 
 
 def test_the_same_study_gives_the_same_bytes_in_another_folder(made, tmp_path, monkeypatch):
-    root, out, page = made
+    root, out = made
     other = tmp_path / "elsewhere" / "deeper"
     other.mkdir(parents=True)
-    again, other_page = stages(other, write(other), monkeypatch)
+    again = stages(other, write(other), monkeypatch)
     for name in bundle.FILES:
         content = (out / name).read_bytes()
         assert content == (again / name).read_bytes(), name
         assert str(root).encode() not in content and root.name.encode() not in content
-    assert page.read_bytes() == other_page.read_bytes()
-    assert str(root) not in page.read_text()
 
 
 def test_a_loaded_model_says_the_same_to_the_bit(made, model):
@@ -531,3 +535,203 @@ def test_labels_of_an_image_that_has_changed_are_refused(tmp_path, capsys):
     (tmp_path / "a.labels.json").write_text(json.dumps(about))
     status, said = checked(tmp_path, study, capsys)
     assert status == 1 and "labelled[0]" in said and "a.labels" in said
+
+
+# the workflow
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with the files of a study, and the study with paths relative to it."""
+    monkeypatch.chdir(tmp_path)
+    study = write(tmp_path)
+    for entry, name in zip(study["labelled"], "ab", strict=True):
+        entry |= {"path": f"{name}.tif", "labels": f"{name}.labels.tif"}
+    return study
+
+
+def stroke(regions):
+    """Labels with one more stroke."""
+    other = regions.copy()
+    other[60:70, 60:70] = 0
+    return other
+
+
+def painted(study, name="a"):
+    tifffile.imwrite(f"{name}.labels.tif", stroke(tifffile.imread(f"{name}.labels.tif")))
+
+
+def with_legend(study):
+    Path("a.labels.json").write_text(json.dumps({"states": {"1": "fine", "2": "coarse"}}))
+
+
+def repainted(study):
+    save("a.tif", planted(1)[0] + 1)
+
+
+def one_more(study):
+    save("c.tif", planted(3)[0])
+    tifffile.imwrite("c.labels.tif", planted(3)[1])
+    study["labelled"].append(study["labelled"][0] | {"path": "c.tif", "labels": "c.labels.tif"})
+
+
+def entry(**changes):
+    return lambda study: study["labelled"][0].update(changes)
+
+
+def asking(**changes):
+    return lambda study: study["model"].update(changes)
+
+
+def mapping(study):
+    save("new.tif", planted(7)[0])
+    study["micrographs"] = [{"path": "new.tif"}]
+
+
+#: What makes each row of the table on labelled micrographs in docs/re-execution.md.
+CHANGES = [
+    [painted, with_legend],
+    [entry(states={1: "fine", 2: "rough"}), entry(specimen="grid"), lambda study: study["labelled"].pop()],
+    [asking(C=[0.3]), asking(doses=[None]), asking(outside=0.05), asking(share=0.8)],
+    [asking(candidates=[["filters"], ["filters", "contrast"]])],
+    [asking(candidates=[["peaks"]]), asking(candidates=[["contrast"]])],
+    [asking(windows={"sampling": PIXEL, "size": 8.0}), asking(step=1.6)],
+    [entry(pixel_size=0.41), repainted, one_more],
+    [lambda study: study.update(name="other")],
+    [mapping],
+]
+TABLE = (ROOT / "docs/re-execution.md").read_text().partition("## Labelled micrographs")[2]
+TABLE = re.findall(r"^\| (.+?) \| ([a-z_, ]+) \|$", TABLE.replace("change | runs", ""), re.M)
+ROWS = [(row, k, change) for row, changes in zip(TABLE, CHANGES, strict=True) for k, change in enumerate(changes)]
+
+
+@pytest.mark.parametrize(
+    ("row", "change"),
+    [
+        pytest.param(row, change, marks=[pytest.mark.thorough] if k else [], id=f"{row[0]}-{k}")
+        for row, k, change in ROWS
+    ],
+)
+def test_a_change_runs_exactly_the_rules_of_its_row(row, change, here, resolve, finished):
+    finished(here)
+    other = copy.deepcopy(here)
+    change(other)
+    found = resolve(other)
+    listed = set(re.findall(r"[a-z_]+", row[1].replace(" of that micrograph", "").replace(" of that file", "")))
+    assert found.rules == listed
+    if "description" in listed:
+        assert found.jobs["description"] == (1 if "of that micrograph" in row[1] else 2)
+
+
+def test_a_stroke_that_is_taken_back_runs_nothing(here, resolve, finished):
+    finished(here)
+    before = tifffile.imread("a.labels.tif")
+    painted(here)
+    assert resolve(here).jobs
+    tifffile.imwrite("a.labels.tif", before)
+    assert not resolve(here).jobs
+
+
+def test_maps_of_others_follow_the_model(here, resolve, finished):
+    pixels, _ = planted(7)
+    save("new.tif", pixels)
+    study = here | {"micrographs": [{"path": "new.tif"}]}
+    finished(study)
+    tifffile.imwrite("a.labels.tif", stroke(tifffile.imread("a.labels.tif")))
+    assert resolve(study).rules >= {"fitting", "unseen", "map_micrograph", "publish_map"}
+    assert "description" not in resolve(study).rules
+
+
+@pytest.mark.parametrize("target", ["report", "publish", "specimens", "micrographs", "figures", "truth", "maps"])
+def test_a_target_that_such_a_study_lacks_says_so(target, here, resolve):
+    with pytest.raises(SystemExit, match="a study of labelled micrographs without") as stopped:
+        resolve(here, target)
+    assert "\n" not in str(stopped.value)
+
+
+def test_every_setting_of_such_a_study_makes_the_same_study(here):
+    from persistem.publication import publish
+
+    plan = Plan(make_study(here))
+    again = Plan(make_study(yaml.safe_load(publish.settings(plan))))
+    assert again.study_digest == plan.study_digest and again.model.index == plan.model.index
+
+
+def test_what_is_shown_follows_a_stroke_that_is_taken_back(here, tmp_path):
+    from persistem.publication.publish import publish_unseen, refresh
+    from persistem.store.files import atomic
+
+    before = tifffile.imread("a.labels.tif")
+    for text, labels in (("one", before), ("two", stroke(before))):
+        tifffile.imwrite("a.labels.tif", labels)
+        plan = Plan(make_study(here))
+        for file in plan.unseen_files():
+            with atomic(tmp_path / file) as part:
+                part.write_text(json.dumps({"is": text}))
+        publish_unseen(plan, tmp_path)
+    page = tmp_path / "results/mine/unseen.json"
+    assert "two" in page.read_text()
+    tifffile.imwrite("a.labels.tif", before)
+    refresh(Plan(make_study(here)), tmp_path)
+    assert "one" in page.read_text()
+
+
+@pytest.mark.thorough
+def test_a_study_runs_and_its_archive_runs_to_the_same_bytes(here, tmp_path):
+    """Jobs, another stroke, a map of another micrograph, and the archive unpacked elsewhere."""
+    pixels, _ = planted(7)
+    save("new.tif", pixels)
+    with open("a.labels.json", "w") as file:
+        json.dump({"states": here["labelled"][0]["states"]}, file)
+    study = here | {"micrographs": [{"path": "new.tif"}]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    run(tmp_path)
+    shown = tmp_path / "results/mine"
+    assert bundle.load(shown / "model").states == tuple(STATES)
+    assert json.loads((shown / "unseen.json").read_text())["skipped"] == {}
+    assert str(tmp_path) not in (shown / "unseen.html").read_text()
+    assert (shown / "maps/new/map.tif").is_file()
+    assert main(["archive", "study.yaml", "study.zip"]) == 0
+    with zipfile.ZipFile("study.zip") as crate:
+        crate.extractall("crate")
+    assert main(["verify", "crate"]) == 0
+    shutil.rmtree("crate/results")
+    run(tmp_path / "crate")
+    again = tmp_path / "crate/results/mine"
+    for name in ("model/model.json", "unseen.json", "unseen.html"):
+        assert (again / name).read_bytes() == (shown / name).read_bytes(), name
+    # the map also says in which folder the micrograph lay
+    one, other = (tifffile.imread(folder / "maps/new/map.tif") for folder in (shown, again))
+    np.testing.assert_array_equal(one, other)
+
+
+def run(folder):
+    """Run the study in a folder."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--cores", "1", "--configfile", str(folder / "study.yaml")]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def test_many_micrographs_are_read_one_by_one(made, monkeypatch):
+    """A job holds one image, and one block of one description, at a time."""
+    from persistem.labelled import fitting
+
+    folder, *_ = made
+    plan = Plan(make_study(write(folder)))
+    (step,) = plan.steps["labelled"].values()
+    known = fitting.labelled(step.settings, folder, ASKED)
+    assert all(isinstance(one.described.blocks, describing.Stored) for one in known.micrographs)
+    opened, real = [], fitting.one_image
+    monkeypatch.setattr(fitting, "one_image", lambda *of: opened.append(of[0].name) or real(*of))
+    for image_, regions in zip(known.images, known.regions, strict=True):
+        assert regions.shape == image_.pixels.shape and regions.dtype.itemsize <= 2
+    assert opened == ["a.tif", "a.tif", "b.tif", "b.tif"]
+    one = known.micrographs[0].described
+    places = np.array([0, 5, 100])
+    for name, block in relative(one, ["filters", "spectrum"]).items():
+        at = relative(one, [name], places)[name]
+        np.testing.assert_array_equal(block.reshape(-1, block.shape[-1])[places], at)
+    with pytest.raises(KeyError):
+        one.blocks["persistence"]

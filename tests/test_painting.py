@@ -211,6 +211,19 @@ def test_files_are_what_is_painted(opened, tmp_path, image):
     assert read_labels(path, SHAPE, entry.states, image=image).states == {1: "dark"}
 
 
+def test_without_labels_there_is_no_study(opened, tmp_path):
+    """An empty one would be the paper's, with hours of molecular dynamics."""
+    folder, study = opened(), tmp_path / "out" / "study.yaml"
+    folder.save(["halves"], {})
+    assert not study.exists()
+    folder.perform(stroke())
+    folder.save(["halves"], {"model": {"windows": {"sampling": 0.5, "size": 8.0}}})
+    assert study.exists()
+    folder.perform(Undo(image="halves"))
+    folder.save(["halves"], {})
+    assert not study.exists()
+
+
 def test_a_study_can_name_every_specimen(opened, tmp_path):
     images = [halves(tmp_path / f"{name}.tif", pixel_size=2.0) for name in ("1 ü", "1-ü", "a b")]
     folder = opened(*images)

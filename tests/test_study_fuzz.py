@@ -29,6 +29,15 @@ SECONDS = 60
 STUDIES = {"tiny": TINY} | {
     name: yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("demo", "extended", "trial", "paper")
 }
+#: A study of labelled micrographs: a plan reads neither them nor their labels, so any file will do.
+STUDIES["labelled"] = {
+    "name": "labelled",
+    "labelled": [
+        {"path": str(ROOT / name), "labels": str(ROOT / "LICENSE"), "states": {1: "fine", "#ff0000": "coarse"}}
+        for name in ("README.md", "Makefile")
+    ],
+    "model": {"candidates": [["filters"], ["contrast", "filters"]], "C": [1.0], "share": 0.5},
+}
 WRONG = [
     None, True, "", "x", " ", "π\n\t'\"{}", "a\x00b", "../../etc", "/", "1e999", "no", -1, 0, 1, -0.0, 0.5, 1e-300,
     1e308,
@@ -130,7 +139,7 @@ def test_a_setting_of_another_kind(first):
         chosen = random.Random(str(path)).sample(WRONG, 4)
         names = [part for part in path if isinstance(part, str) and part != "one"]
         for value in [*chosen, "long" * 5000, 10**400]:
-            outcome(put(TINY, path, value), names)
+            outcome(put(STUDIES["labelled"] if path[0] == "labelled" else TINY, path, value), names)
 
 
 #: Settings that are of the right kind, but too much, too little, or at odds with another; and what names them.

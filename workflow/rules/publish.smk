@@ -7,7 +7,11 @@ rule publish:
     """The study's tables, its settings and the index from names to digests."""
     input:
         learning=PLAN.files("learning"),
-        summaries=[PLAN.summary(specimen) for specimen in PLAN.specimens],
+        summaries=partial(
+            target,
+            "specimens",
+            [PLAN.summary(specimen) for specimen in PLAN.specimens],
+        ),
     output:
         accuracy=report(
             paths.accuracy(PLAN.study.name),
@@ -36,7 +40,7 @@ rule publish:
 rule publish_report:
     """The report and the figures, where people open them."""
     input:
-        PLAN.report_files().keys(),
+        partial(target, "report", list(PLAN.report_files())),
     output:
         page=report(
             paths.report(PLAN.study.name),

@@ -46,7 +46,7 @@ class Cut(NamedTuple):
     corner: Numbers
 
 
-def cut(pixels: NDArray[Any], state: Numbers, side: int, rng: np.random.Generator) -> Cut:
+def cut(pixels: NDArray[Any], state: NDArray[np.integer[Any]], side: int, rng: np.random.Generator) -> Cut:
     """Windows of an image (rows, columns) that lie wholly in one state (rows, columns), -1 without, drawn at random."""
     import cv2
 
@@ -124,7 +124,7 @@ def described(windows: Array, wanted: Windows, blocks: Iterable[str] = BLOCKS) -
 def blind_rows(
     micrographs: Sequence[Labelled],
     images: Sequence[Image],
-    regions: Sequence[Numbers],
+    regions: Sequence[NDArray[np.int16]],
     states: list[str],
     wanted: Windows,
     equal: bool = False,
@@ -162,12 +162,12 @@ def blind_rows(
     return Rows({name: np.concatenate(of) for name, of in X.items()}, {}, crops, units, np.concatenate(place))
 
 
-def _resized(region: Numbers, shape: tuple[int, ...]) -> Numbers:
+def _resized(region: NDArray[np.int16], shape: tuple[int, ...]) -> NDArray[np.int16]:
     """Regions at the pixels of an image of another shape."""
     rows, columns = (
         np.minimum(np.arange(count) * of // count, of - 1) for count, of in zip(shape, region.shape, strict=True)
     )
-    found: Numbers = region[np.ix_(rows, columns)]
+    found: NDArray[np.int16] = region[np.ix_(rows, columns)]
     return found
 
 

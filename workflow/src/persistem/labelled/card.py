@@ -126,6 +126,8 @@ def text(card: dict[str, Any]) -> str:
         "- It takes each image relative to itself. An image of one state alone, or one whose brightness changes"
         f" {low:.2g} times less or {high:.2g} times more than its grain, is unlike the training: it abstains."
         " So it does if the spectra of what it takes for the states are, all in all, not those that it knows of them.",
+        "- It calls a window unlike the training by its deviation over its mean, too. Grey values with another offset,"
+        " as exports in 8 bits have, are abstained on, though the states found are the same.",
         "- Voltage, defocus and thickness are not known to it; another defocus may look like another state.",
         "",
     ]

@@ -7,6 +7,7 @@ standard deviation. ``intensity`` and ``filters`` are relative by themselves.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     Blocks = dict[str, NDArray[np.float32]]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 2
+VERSION = 3
 #: Blocks that are relative to their image as they are described.
 RELATIVE = ("intensity", "filters")
+#: What the names of arrays in a file begin with.
+BLOCK, USUAL = "block:", "usual:"
 #: Windows at either end, by a feature, that have no part in its mean and standard deviation over the image.
 EXTREME = 0.02
 #: A feature that varies less than this over an image is not scaled up.
@@ -40,13 +43,15 @@ LEAST = 1e-3
 class Described(NamedTuple):
     """An image's windows on a grid: their centres are ``step`` pixels apart, from the image's first pixel on.
 
-    Blocks (rows, columns, length) as they are described, not relative; whether a window is ``valid``, and its ``mean``
-    (rows, columns). ``relief`` is how much the brightness changes from place to place, over the median deviation within
-    a window: neither gain nor offset changes it. ``shape`` is the image's at the ``sampling`` (Å) of its windows, which
-    are ``size`` pixels wide.
+    Blocks (rows, columns, length) as they are described, not relative; of each, ``usual`` (2, length), the mean and the
+    standard deviation over the image's valid windows without the ``EXTREME`` ones; whether a window is ``valid``, and
+    its ``mean`` (rows, columns). ``relief`` is how much the brightness changes from place to place, over the median
+    deviation within a window: neither gain nor offset changes it. ``shape`` is the image's at the ``sampling`` (Å) of
+    its windows, which are ``size`` pixels wide.
     """
 
-    blocks: Blocks
+    blocks: Mapping[str, NDArray[np.float32]]
+    usual: dict[str, NDArray[np.float64]]
     valid: NDArray[np.bool_]
     mean: NDArray[np.float64]
     relief: float
@@ -83,7 +88,8 @@ def describe(
         raise PersistemError(f"{image.path}: no part of it shows anything: constant, saturated or not finite")
     shape = pixels.shape[0], pixels.shape[1]
     relief = _relief(pixels, found.valid, side, step)
-    return Described(found.blocks, found.valid, found.mean, relief, shape, wanted.sampling, step, side)
+    usual = {name: _usual(block[found.valid]) for name, block in found.blocks.items()}
+    return Described(found.blocks, usual, found.valid, found.mean, relief, shape, wanted.sampling, step, side)
 
 
 def check(image: Image, wanted: Windows) -> None:
@@ -117,18 +123,54 @@ def _relief(pixels: NDArray[np.float32], valid: NDArray[np.bool_], side: int, st
     return 1 / (float(np.median(np.sqrt(np.maximum(square - mean**2, 0)))) or 1.0)
 
 
-def relative(described: Described, names: Iterable[str]) -> Blocks:
-    """Blocks (rows, columns, length) by name, relative to their image; of windows that are not valid, 0."""
+def _usual(block: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean and standard deviation (2, length) of a block (windows, length)."""
+    found = np.empty((2, block.shape[1]))
+    for k, column in enumerate(block.T):  # one by one: a large image has hundreds of MB of them
+        known = column.astype(float)
+        kept = np.clip(known, *np.quantile(known, [EXTREME, 1 - EXTREME]))
+        found[:, k] = kept.mean(), kept.std()
+    return found
+
+
+def relative(described: Described, names: Iterable[str], places: NDArray[np.intp] | None = None) -> Blocks:
+    """Blocks (rows, columns, length) by name, relative to their image; of windows that are not valid, 0.
+
+    With the numbers of ``places``, counted along rows, blocks (places, length) of these.
+    """
     found: Blocks = {}
     for name in names:
-        block = described.blocks[name]
+        block, valid = described.blocks[name], described.valid
+        if places is not None:
+            block, valid = block.reshape(-1, block.shape[-1])[places], valid.ravel()[places]
         if name not in RELATIVE:
-            known = block[described.valid].astype(float)
-            low, high = np.quantile(known, [EXTREME, 1 - EXTREME], axis=0)
-            usual = np.clip(known, low, high)
-            block = ((block - usual.mean(axis=0)) / np.maximum(usual.std(axis=0), LEAST)).astype(np.float32)
-        found[name] = np.where(described.valid[..., None], block, np.float32(0))
+            mean, deviation = described.usual[name]
+            block = ((block - mean) / np.maximum(deviation, LEAST)).astype(np.float32)
+        found[name] = np.where(valid[..., None], block, np.float32(0))
     return found
+
+
+class Stored(Mapping[str, "NDArray[np.float32]"]):
+    """The blocks in a file of ``write``, each read when it is asked for: those of many micrographs are large."""
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self._path, self._names = path, names
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        if name not in self._names:
+            raise KeyError(name)
+        with np.load(self._path, allow_pickle=False) as arrays:
+            block: NDArray[np.float32] = arrays[f"{BLOCK}{name}"]
+        return block
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def write(described: Described, out: Path) -> None:
@@ -142,15 +184,25 @@ def write(described: Described, out: Path) -> None:
         "step": described.step,
         "size": described.size,
     }
+    arrays |= {f"{USUAL}{name}": usual for name, usual in described.usual.items()}
+    arrays |= {f"{BLOCK}{name}": block for name, block in described.blocks.items()}
     with atomic(Path(out)) as part, open(part, "wb") as file:
-        np.savez(file, **(arrays | described.blocks))
+        np.savez(file, **arrays)
 
 
-def read(path: Path) -> Described:
-    """The description in an NPZ file."""
+def read(path: Path, stored: bool = False) -> Described:
+    """The description in an NPZ file; if ``stored``, its blocks stay there."""
+    path = Path(path).absolute()
     with np.load(path, allow_pickle=False) as arrays:
-        held = {name: arrays[name] for name in arrays.files}
-    rows, columns = held.pop("shape").tolist()
-    facts = {name: held.pop(name) for name in ("valid", "mean")}
-    numbers = {name: held.pop(name).item() for name in ("relief", "sampling", "step", "size")}
-    return Described(held, shape=(rows, columns), **facts, **numbers)
+        names = [key.removeprefix(BLOCK) for key in arrays.files if key.startswith(BLOCK)]
+        held = {key: arrays[key] for key in arrays.files if not key.startswith(BLOCK)}
+    rows, columns = held["shape"].tolist()
+    blocks = Stored(path, names)
+    return Described(
+        blocks if stored else dict(blocks),
+        {name: held[f"{USUAL}{name}"] for name in names},
+        held["valid"],
+        held["mean"],
+        shape=(rows, columns),
+        **{name: held[name].item() for name in ("relief", "sampling", "step", "size")},
+    )

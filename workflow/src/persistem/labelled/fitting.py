@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +21,7 @@ from persistem.study import ModelSettings
 from persistem.study.settings import section
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -48,7 +49,7 @@ def fit(settings: dict[str, Any], root: Path, out: Path) -> None:
 def write(
     trained: training.Trained,
     micrographs: list[Labelled],
-    images: list[Image],
+    images: Sequence[Image],
     asked: ModelSettings,
     settings: dict[str, Any],
     out: Path,
@@ -69,38 +70,58 @@ def write(
 class Known(NamedTuple):
     """The labelled micrographs of a study, the states in the order in which the legends name them, and the images.
 
-    ``regions`` (rows, columns) hold the number of the state, from 0, of each pixel of an image, -1 without.
+    ``regions`` (rows, columns) hold the number of the state, from 0, of each pixel of an image, -1 without. Images and
+    regions are read whenever they are asked for, so that one of many is in memory at a time.
     """
 
     micrographs: list[Labelled]
     states: list[str]
-    images: list[Image]
-    regions: list[NDArray[np.int_]]
+    images: Sequence[Image]
+    regions: Sequence[NDArray[np.int16]]
+
+
+class Each(Sequence[Any]):
+    """What ``read`` gives for each number below ``count``, whenever it is asked for."""
+
+    def __init__(self, count: int, read: Callable[[int], Any]) -> None:
+        self._numbers, self._read = range(count), read
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, k: Any) -> Any:
+        return self._read(self._numbers[k])
 
 
 def labelled(settings: dict[str, Any], root: Path, asked: ModelSettings) -> Known:
     """Read the labelled micrographs of a study."""
-    read_so_far = []
-    for source in settings["sources"]:
+    sources = settings["sources"]
+    for source in sources:
         for key, sha256 in source["sha256"].items():
             if content(Path(source[key])) != sha256:
                 raise PersistemError(f"{source[key]}: has changed since the study was planned; run it again")
-        read_so_far.append((source, *opened(source)))
-    described = [read(root / source["path"]) for source, *_ in read_so_far]
-    specimens = [source["specimen"] for source, *_ in read_so_far]
-    micrographs, states = placed(described, [labels for *_, labels in read_so_far], specimens, asked.share)
-    regions = []
-    for _, _, labels in read_so_far:
-        number_of = np.full(256, -1)
+    described = [read(root / source["path"], stored=True) for source in sources]
+    specimens = [source["specimen"] for source in sources]
+    micrographs, states = placed(described, (opened(source)[1] for source in sources), specimens, asked.share)
+
+    def regions(k: int) -> NDArray[np.int16]:
+        labels = opened(sources[k])[1]
+        number_of = np.full(256, -1, np.int16)
         for number, name in labels.states.items():
             number_of[number] = states.index(name) if name in states else -1
-        regions.append(number_of[labels.regions])
-    return Known(micrographs, states, [image for _, image, _ in read_so_far], regions)
+        return number_of[labels.regions]
+
+    images = Each(len(sources), lambda k: _image(sources[k]))
+    return Known(micrographs, states, images, Each(len(sources), regions))
+
+
+def _image(source: Mapping[str, Any]) -> Image:
+    return one_image(Path(source["image"]), source.get("pixel_size"), source.get("grey", False))
 
 
 def opened(source: Mapping[str, Any]) -> tuple[Image, Labels]:
     """The micrograph of a source, and its labels. Raises PersistemError if they cannot be read or do not fit."""
-    image = one_image(Path(source["image"]), source.get("pixel_size"), source.get("grey", False))
+    image = _image(source)
     legend = None if source.get("states") is None else {key: name for key, name in source["states"]}
     return image, read_labels(Path(source["labels"]), image.pixels.shape, legend, image=image.path)
 

@@ -11,7 +11,7 @@ from persistem.labelled.describing import Described, relative
 from persistem.learning.validation import CropLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,19 +74,22 @@ def states_at(labels: NDArray[np.uint8], described: Described, share: float = 0.
 
 
 def placed(
-    described: Sequence[Described], labels: Sequence[Labels], specimens: Sequence[str], share: float = 0.0
+    described: Sequence[Described], labels: Iterable[Labels], specimens: Sequence[str], share: float = 0.0
 ) -> tuple[list[Labelled], list[str]]:
     """Described micrographs with the state of each place, and the states in the order in which the legends name them.
 
     A legend may name states that nothing is labelled with; they are left out. Raises PersistemError if what is labelled
     with a state holds no place.
     """
-    numbers = [states_at(of.regions, one, share) for of, one in zip(labels, described, strict=True)]
+    numbers, legends = [], []
     named: dict[str, bool] = {}
-    for of, here in zip(labels, numbers, strict=True):
+    for one, of in zip(described, labels, strict=True):  # labels one by one: they are as large as the micrographs
+        here = states_at(of.regions, one, share)
         for number, name in of.states.items():
             if (of.regions == number).any():
                 named[name] = named.get(name, False) or bool((here == number).any())
+        numbers.append(here)
+        legends.append(of.states)
     states = list(named)
     lost = [name for name in states if not named[name]]
     if lost:
@@ -95,9 +98,9 @@ def placed(
             " smaller model.step or model.share"
         )
     micrographs = []
-    for one, of, here, specimen in zip(described, labels, numbers, specimens, strict=True):
+    for one, legend, here, specimen in zip(described, legends, numbers, specimens, strict=True):
         state = np.full(here.shape, -1)
-        for number, name in of.states.items():
+        for number, name in legend.items():
             if name in named:
                 state[here == number] = states.index(name)
         micrographs.append(Labelled(one, state, specimen))
@@ -115,7 +118,6 @@ def rows_of(micrographs: Sequence[Labelled], blocks: Sequence[str], judged: Sequ
     X: dict[str, list[NDArray[Any]]] = {name: [] for name in blocks}
     absolute: dict[str, list[NDArray[Any]]] = {name: [] for name in judged}
     for number, one in enumerate(micrographs):
-        known = relative(one.described, blocks)
         chosen = []
         labelled = max(int((one.state >= 0).sum()), 1)
         for state in range(len(states)):
@@ -123,8 +125,8 @@ def rows_of(micrographs: Sequence[Labelled], blocks: Sequence[str], judged: Sequ
             count = max(FEW, round(MOST * len(places) / labelled))
             chosen.append(np.sort(rng.permutation(places)[:count]))
         places = np.concatenate(chosen)
-        for name in blocks:
-            X[name].append(known[name].reshape(-1, known[name].shape[-1])[places])
+        for name, block in relative(one.described, blocks, places).items():
+            X[name].append(block)
         for name in judged:
             block = one.described.blocks[name]
             absolute[name].append(block.reshape(-1, block.shape[-1])[places])

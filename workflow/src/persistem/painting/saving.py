@@ -43,7 +43,7 @@ def save_labels(folder: Path, sheet: Sheet, states: Mapping[int, Legend]) -> Non
 
 
 def save_study(folder: Path, sheets: Iterable[Sheet], states: Mapping[int, Legend], grey: bool, rest: Any) -> None:
-    """Write the study that trains on all sheets with labels; ``rest`` is what else it says. Paths are absolute."""
+    """Write the study of all sheets with labels, or none; ``rest`` is what else it says. Paths are absolute."""
     import yaml
 
     labelled: list[dict[str, Any]] = []
@@ -59,7 +59,10 @@ def save_study(folder: Path, sheets: Iterable[Sheet], states: Mapping[int, Legen
         }
         given = {} if sheet.asked is None else {"pixel_size": sheet.asked}
         labelled.append(entry | given | ({"grey": True} if grey else {}))
-    study = {"name": f"labels-{_plain(folder.resolve().name)}", "labelled": labelled, **rest} if labelled else {}
+    if not labelled:  # an empty study would be the paper's, with its molecular dynamics
+        (folder / STUDY).unlink(missing_ok=True)
+        return
+    study = {"name": f"labels-{_plain(folder.resolve().name)}", "labelled": labelled, **rest}
     text = yaml.safe_dump(study, sort_keys=False, allow_unicode=True)
     with atomic(folder / STUDY) as part:
         part.write_text("# written by `persistem label`, which writes it again after every stroke\n" + text, "utf-8")

@@ -12,6 +12,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from persistem.plan.plan import Plan
 from persistem.plan.trial import pictures
 from persistem.publication import crate, provenance, publish
 from persistem.publication.crate import FOLDERS, INSTRUCTIONS, KEPT, MANIFEST, SEALS, STUDY, WORKFLOW
+from persistem.reading.labels.legend import legend_path
 from persistem.store import paths, seals
 from persistem.store.bounded import is_regular
 from persistem.store.files import atomic
@@ -55,8 +57,8 @@ def archive(plan: Plan, root: Path, out: Path, command: str) -> dict[str, int]:
     files[SEALS] = _json(_index(plan, root, known))
     files[INSTRUCTIONS] = crate.instructions(plan).encode()
     sums = {name: _sha256(content) for name, content in files.items()}
-    date = json.loads((root / paths.study_file(plan.study.name, "tables/about.json")).read_bytes())["date"]
-    files[crate.METADATA] = _json(crate.metadata(plan, sums, {name: _size(files[name]) for name in files}, date))
+    sizes = {name: _size(files[name]) for name in files}
+    files[crate.METADATA] = _json(crate.metadata(plan, sums, sizes, _date(plan, root)))
     sums[crate.METADATA] = _sha256(files[crate.METADATA])
     files[MANIFEST] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
     with atomic(out) as part:
@@ -65,10 +67,20 @@ def archive(plan: Plan, root: Path, out: Path, command: str) -> dict[str, int]:
     return {"files": len(files), "of them of specimens": len(kept), "seals": len(known)}
 
 
+def _date(plan: Plan, root: Path) -> str:
+    """The date of the report, or of a study without one, that of the last file that it shows."""
+    if plan.report_files():
+        about = json.loads((root / paths.study_file(plan.study.name, "tables/about.json")).read_bytes())
+        return str(about["date"])
+    last = max((root / name).stat().st_mtime for name in plan.unseen_files().values())
+    return datetime.fromtimestamp(last, UTC).date().isoformat()
+
+
 def _check_finished(plan: Plan, root: Path, command: str) -> None:
-    sources = plan.report_files() | plan.model_files() | pictures(plan)
+    sources = plan.report_files() | plan.model_files() | plan.unseen_files() | pictures(plan)
     wanted = [*sources.values(), *sources, *plan.files("specimens"), *plan.files("learning")]
-    wanted += [paths.accuracy(plan.study.name), *plan.maps.folders.values(), *plan.maps.shown.values()]
+    wanted += [] if plan.study.labelled else [paths.accuracy(plan.study.name)]
+    wanted += [*plan.maps.folders.values(), *plan.maps.shown.values()]
     if missing := [name for name in dict.fromkeys(wanted) if not (root / name).exists()]:
         raise PersistemError(
             f"study {plan.study.name!r} is not finished: {len(missing)} files are missing, e.g. {missing[0]}; make them"
@@ -115,15 +127,23 @@ def own(plan: Plan) -> tuple[dict[str, Any], dict[str, Content]]:
         return name
 
     study = yaml.safe_load(publish.settings(plan)) | {"run": plan.study.run.model_dump(mode="json")}
-    if study["structures"]:
-        study["material"]["file"] = None
     if not study["micrographs"]:
         study["map_with"] = None
-    if study["material"]["file"]:
-        study["material"]["file"] = inside(study["material"]["file"])
-    if "potential" in study and Path(study["potential"]["file"]).is_file():
-        study["potential"]["file"] = inside(study["potential"]["file"])
-    for entry in (*study["structures"], *study["micrographs"]):
+    if plan.study.labelled:
+        for entry, source in zip(study["labelled"], plan.model.settings["sources"], strict=True):
+            entry |= {"path": inside(entry["path"]), "labels": inside(entry["labels"]), "specimen": source["specimen"]}
+            if "legend" in source:
+                files[str(legend_path(Path(entry["labels"])))] = Path(source["legend"])
+    else:
+        if study["structures"]:
+            study["material"]["file"] = None
+        if study["material"]["file"]:
+            study["material"]["file"] = inside(study["material"]["file"])
+        if "potential" in study and Path(study["potential"]["file"]).is_file():
+            study["potential"]["file"] = inside(study["potential"]["file"])
+        for entry in study["structures"]:
+            entry["path"] = inside(entry["path"])
+    for entry in study["micrographs"]:
         entry["path"] = inside(entry["path"])
     if study["map_with"]:
         study["map_with"] = inside(study["map_with"])

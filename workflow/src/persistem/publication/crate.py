@@ -31,15 +31,15 @@ ENCODING = {
 AGAIN = """# Study {name}, digest {digest}
 
 A Workflow RO-Crate (`{metadata}`): the workflow (`Snakefile`, `workflow/`), the study with every setting (`{study}`),
-what it shows (`results/{name}/`), its finished specimens (`results/specimens/`), and the checksums of every result in
-between (`{seals}`). Checksums of all files: `{manifest}`, also for `sha256sum --check {manifest}`.
+what it shows (`results/{name}/`), its finished specimens (`results/specimens/`) or own files, and the checksums of
+every result in between (`{seals}`). Checksums of all files: `{manifest}`, also for `sha256sum --check {manifest}`.
 
 Python 3.11 to 3.13, Linux. In this folder:
 
 ```sh
 make install                                                      # the locked versions, into .venv
 .venv/bin/persistem verify .                                      # is everything what was archived?
-.venv/bin/snakemake --cores 2 {targets} --configfile {study}    # makes the rest again, from the specimens on
+.venv/bin/snakemake --cores 2 {targets} --configfile {study}    # makes the rest again, from these on
 .venv/bin/persistem verify .                                      # and is it what was made then?
 ```
 
@@ -68,6 +68,8 @@ def instructions(plan: Plan) -> str:
 
 def targets(plan: Plan) -> str:
     """The targets that make everything a study shows."""
+    if plan.study.labelled:
+        return "all"
     return "report truth" if plan.trial.judged else "report"
 
 

@@ -22,7 +22,7 @@ from persistem.publication.provenance import facts, flat, parts, stamped
 from persistem.store import paths, seals
 from persistem.store.files import atomic, new_folder
 from persistem.store.stages import TABLES
-from persistem.study.checks_model import WITH_LABELLED
+from persistem.study.checks_model import SIMULATED, WITH_LABELLED
 
 
 def describe_digests(plan: Plan, root: Path = Path()) -> None:
@@ -96,20 +96,22 @@ def refresh(plan: Plan, root: Path = Path()) -> None:
 
 def stale(plan: Plan, root: Path = Path()) -> Iterator[tuple[str, bytes]]:
     """Yield what the study's folder should show of the existing results but does not: path and content."""
-    files, model = plan.report_files() | pictures(plan) | plan.overview_files(), plan.model_files()
+    # the bundle and the page on unseen micrographs say themselves what they were made from
+    plain = {"model": plan.model_files(), "unseen": plan.unseen_files()}
+    files = plan.report_files() | pictures(plan) | plan.overview_files() | plain["model"] | plain["unseen"]
     summaries = [plan.summary(specimen) for specimen in plan.specimens]
     groups = {
         "report": [*plan.report_files()],
         "truth": [*pictures(plan)],
         "overview": [*plan.overview_files()],
-        "model": [*model],
+        **{name: [*own] for name, own in plain.items()},
         "tables": summaries + plan.files("learning"),
     }
     finished = [name for name, sources in groups.items() if sources and all(seals.intact(root / s) for s in sources)]
     known = facts(plan, root) if finished else {}
     for group in finished:
-        copied = {source: (files | model)[source] for source in groups[group]} if group != "tables" else {}
-        shown = copies(copied, root, known if group != "model" else None) if copied else tables(plan, root, known)
+        copied = {source: files[source] for source in groups[group]} if group != "tables" else {}
+        shown = copies(copied, root, None if group in plain else known) if copied else tables(plan, root, known)
         for name, content in shown:
             if not (root / name).is_file() or (root / name).read_bytes() != content:
                 yield name, content
@@ -164,12 +166,14 @@ def digests(plan: Plan) -> str:
 
 def settings(plan: Plan) -> str:
     """Every setting of the study that a result can depend on, as YAML."""
-    # beside own structures, loading refuses states, md and potential
     # beside own structures, loading refuses states, md and potential; beside labelled micrographs, all but a few
-    own = {"states", "md", "potential"} if plan.study.structures else set[str]()
+    out = {"run"} | ({"states", "md", "potential"} if plan.study.structures else set())
     if plan.study.labelled:
-        own = set(type(plan.study).model_fields) - WITH_LABELLED
-    return yaml.safe_dump(plan.study.model_dump(mode="json", exclude={"run"} | own), sort_keys=False)
+        out |= set(type(plan.study).model_fields) - WITH_LABELLED
+    said = plan.study.model_dump(mode="json", exclude=out)
+    if plan.study.labelled:
+        said["model"] = {key: value for key, value in said["model"].items() if key not in SIMULATED}
+    return yaml.safe_dump(said, sort_keys=False)
 
 
 def _not_described(plan: Plan, root: Path) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,8 @@ def check_model(study: Study) -> None:
     """A model needs states to tell apart, micrographs that hold its windows, and no value or block listed twice."""
     if study.model is None:
         return
+    if study.model.share:
+        raise ValueError(f"model.share = {study.model.share:g}: is of labelled micrographs; leave it out")
     if len(states_of(study)) < 2:
         raise ValueError(f"model: needs two states or more; there is {', '.join(states_of(study))}")
     model, windows, imaging = study.model, study.model.windows, study.imaging
