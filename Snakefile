@@ -54,14 +54,14 @@ rule all:
     """Everything the study shows: results/<study>/."""
     default_target: True
     input:
-        [] if PLAN.study.labelled else rules.publish.output,
+        [] if PLAN.study.labelled_alone else rules.publish.output,
         # Snakemake makes a missing file only where somebody asks for it: ask for what a changed setting gives new digests
         PLAN.files("learning"),
         PLAN.files("specimens"),
         [*rules.publish_model.output, *PLAN.model.files] if PLAN.study.model else [],
         (
             [*rules.publish_unseen.output, *PLAN.unseen_files()]
-            if PLAN.study.labelled
+            if PLAN.study.labelled_alone
             else []
         ),
         [*PLAN.maps.folders.values(), *PLAN.maps.shown.values()],

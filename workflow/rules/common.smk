@@ -162,7 +162,7 @@ def asks(stage):
 
 def target(key, files, wildcards):
     """The files of a target; of a section that the study lacks it would be made of nothing, without a word."""
-    if not files and PLAN.study.labelled:
+    if not files and PLAN.study.labelled_alone:
         shown = paths.study_file(PLAN.study.name, "")
         sys.exit(
             f"persistem: a study of labelled micrographs without {key}, so the target has nothing to make; all that it"

@@ -37,6 +37,7 @@ rule fitting:
         paths.benchmark(paths.pattern("labelled"))
     conda:
         "../../envs/maps.yaml"
+    threads: 2
     resources:
         **asks("labelled"),
     params:
@@ -44,7 +45,7 @@ rule fitting:
         root=root,
         folder=folder,
     shell:
-        "python -m persistem fit {params.folder:q} --root {params.root:q}"
+        "python -m persistem fit {params.folder:q} --root {params.root:q} --jobs {threads}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 

@@ -157,7 +157,7 @@ def description(protocol: dict[str, Any], micrograph: Path, out: Path, jobs: int
     """describe the windows of a labelled micrograph"""
     from persistem.commands.maps import progress_bar
     from persistem.labelled.describing import describe, write
-    from persistem.labelled.fitting import one_image
+    from persistem.labelled.sources import one_image
     from persistem.study import Windows
 
     require(protocol, "windows", "step", "blocks")

@@ -35,7 +35,7 @@ def _checked(file: Path) -> str:
 
     plan = plan_of(str(file))
     study = plan.study
-    if study.labelled:
+    if study.labelled_alone:
         return _labelled(file, plan)
     lines = [
         f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
@@ -59,7 +59,7 @@ def _checked(file: Path) -> str:
 def _labelled(file: Path, plan: Plan) -> str:
     """What a study labels on which micrographs; raises PersistemError with all that is wrong with these."""
     from persistem.labelled.describing import check
-    from persistem.labelled.fitting import opened
+    from persistem.labelled.sources import opened
 
     assert plan.study.model is not None
     sources, lines, problems = plan.model.settings["sources"], [], []

@@ -16,9 +16,9 @@ import numpy as np
 from persistem.errors import PersistemError
 from persistem.labelled import page
 from persistem.labelled.blind import blind_rows
-from persistem.labelled.fitting import Known, labelled
 from persistem.labelled.mapping import judged
 from persistem.labelled.rows import Labelled, Rows, apart
+from persistem.labelled.sources import Known, labelled
 from persistem.labelled.training import Trained, train
 from persistem.learning.intervals import seed_means, summary
 from persistem.learning.models import decisions
@@ -54,7 +54,7 @@ def evaluate(settings: dict[str, Any], root: Path, out: Path) -> None:
     ``settings`` are those of ``fitting.fit``, and ``study``, the study's name. Raises PersistemError as that.
     """
     asked: ModelSettings = section(ModelSettings, settings["model"])
-    known = labelled(settings, root, asked)
+    known = labelled(settings["sources"], root, asked.share)
     micrographs, images = known.micrographs, known.images
     found, verdicts = assess(micrographs, known.states, asked)
     found["blind"] = blind(known, asked)

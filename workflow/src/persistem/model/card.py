@@ -107,6 +107,7 @@ def facts(
         },
         "abstained": _abstained(assessment),
         "limits": limits(settings, asked, classifier, densities, seeds, contrast),
+        **({"labelled": settings["labelled"]} if "labelled" in settings else {}),
     }
 
 
@@ -223,6 +224,13 @@ def text(card: dict[str, Any]) -> str:
             "",
             f"Abstains on {abstained['share']:.2%} of the windows of unseen seeds"
             f" ({_interval(abstained, 'share', '.2%')}), where {unlike['share_asked']:.2%} was asked for.",
+        ]
+    if labelled := card.get("labelled"):
+        listed = "; ".join(f"{one['name']} ({one['specimen']}: {', '.join(one['states'])})" for one in labelled)
+        lines += [
+            "",
+            f"Beside the simulations, labelled micrographs train: {listed}. Each of their specimens is left out"
+            " as a seed is. Their voltage, defocus and thickness are not asked for: that they fit the simulations is up to you.",
         ]
     lines += ["", f"Thresholds of what is unlike the training: from {unlike['thresholds_from']}.", "", "## Limits", ""]
     return "\n".join([*lines, *(f"- {limit}" for limit in card["limits"])]) + "\n"

@@ -83,7 +83,8 @@ class Probes(NamedTuple):
 class Training(NamedTuple):
     """The windows of a training: blocks (windows, length), what they show, and how they were taken.
 
-    ``dose`` in e/Å², infinite without noise, and ``thickness`` in Å have one entry per window. ``noise`` has the
+    ``dose`` in e/Å², infinite without noise, and ``thickness`` in Å have one entry per window, NaN where nobody knows.
+    ``noise`` has the
     ``JUDGED`` blocks of windows that show only the counting noise of vacuum. ``probes`` need three seeds or more.
     """
 
@@ -120,8 +121,16 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
     asked: study.ModelSettings = section(study.ModelSettings, settings["model"])
     training = described(settings, asked, root, jobs)
     print(f"{time.monotonic() - started:6.0f} s  {len(training.crops.y)} windows described", flush=True)
-    classifier, distribution, assessment = fit(training, asked, jobs)
+    model, about = trained(settings, asked, training, root, jobs)
     print(f"{time.monotonic() - started:6.0f} s  trained and assessed", flush=True)
+    bundle.write(out, model, card.text(model.card), about)
+
+
+def trained(
+    settings: dict[str, Any], asked: ModelSettings, training: Training, root: Path, jobs: int = 1
+) -> tuple[Model, dict[str, Any]]:
+    """The model of a training with its card, and what else its bundle says; ``settings`` are those of ``train``."""
+    classifier, distribution, assessment = fit(training, asked, jobs)
     facts = card.facts(settings, asked, training, classifier, distribution, assessment, root)
     voltage, sign = settings["imaging"]["voltage"], settings["imaging"]["defocus_sign"]
     defoci = [underfocus(s["defocus"], sign) for s in settings["sources"]]
@@ -139,7 +148,7 @@ def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> Non
         "doses_e_A2": list(asked.doses),
         "thicknesses_A": sorted({float(s["thickness"]) for s in settings["sources"]}),
     }
-    bundle.write(out, model, card.text(facts), about)
+    return model, about
 
 
 def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: int = 1) -> Training:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.descriptors import windows
-from persistem.labelled import describing, evaluation, fitting
+from persistem.labelled import describing, evaluation, fitting, mixed
+from persistem.plan.model import versions
 from persistem.reading.labels.legend import legend_path
 from persistem.store import paths
 from persistem.store.digests import content
@@ -34,20 +35,26 @@ class LabelledPlan:
     unseen: str = ""
 
 
-def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
+def plan_labelled(plan: Plan, simulated: dict[str, Any] | None = None) -> tuple[LabelledPlan, str, dict[str, Any]]:
     """Add the steps of labelled micrographs to a plan; also the digest and the settings of their model.
+
+    With ``simulated``, the settings of a model of simulations, one model learns from both.
 
     A micrograph and its labels are known by their contents. Labels have no part in a description, so another stroke
     describes nothing again.
     """
     study = plan.study
     assert study.model is not None
-    blocks = evaluation.described_blocks(study.model)
+    if simulated is None:
+        blocks, described = evaluation.described_blocks(study.model), part(study.model, DESCRIBED)
+    else:  # as simulated micrographs are
+        blocks, described = mixed.described_blocks(study.model), part(study.model, ("windows",))
+        described["step"] = study.model.stride
     made = LabelledPlan()
     sources, known, digests = [], [], []
     for entry in study.labelled:
         name = paths.micrograph_id(entry.path, made.files)
-        asked = part(study.model, DESCRIBED) | part(entry, ("pixel_size", "grey")) | {"blocks": blocks}
+        asked = described | part(entry, ("pixel_size", "grey")) | {"blocks": blocks}
         image = content(Path(entry.path))
         digest = plan.add("descriptions", describing.VERSION, asked, path=image, windows_version=windows.VERSION)
         made.files[name] = str(Path(entry.path).absolute())
@@ -69,8 +76,12 @@ def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
         sources.append(source)
         known.append({key: value for key, value in source.items() if key not in source["sha256"]})
         digests.append(digest)
-    settings = {"model": part(study.model, TRAINED), "sources": sources}
     inputs = dict.fromkeys(digests)
+    if simulated is not None:
+        together = {"simulated": simulated, "share": study.model.share, "sources": sources}
+        model = plan.add("labelled", mixed.VERSION, together, *inputs, sources=known, **versions())
+        return made, model, together
+    settings: dict[str, Any] = {"model": part(study.model, TRAINED), "sources": sources}
     model = plan.add("labelled", fitting.VERSION, settings, *inputs, sources=known)
     page = plan.add("unseen", evaluation.VERSION, settings | {"study": study.name}, *inputs, sources=known)
     return LabelledPlan(made.files, made.descriptions, paths.path("unseen", page)), model, settings

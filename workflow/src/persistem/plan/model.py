@@ -62,11 +62,18 @@ class ModelPlan:
 
 def plan_model(plan: Plan) -> ModelPlan:
     """Add the steps of the model to a plan, if the study has one."""
-    study = plan.study
-    if study.model is None:
+    if plan.study.model is None:
         return ModelPlan()
+    settings = model_settings(plan)
+    return ModelPlan(_trained(plan, settings), settings)
+
+
+def model_settings(plan: Plan) -> dict[str, Any]:
+    """What a model of simulations is trained from; adds the steps that make its micrographs."""
+    study = plan.study
+    assert study.model is not None
     kept = {seed for splice in study.truth.splices for seed in splice.seeds} if study.truth else set()
-    settings: dict[str, Any] = {
+    return {
         "states": states_of(study),
         "model": part(study.model, TRAINED),
         "imaging": part(study.imaging, MICROSCOPE),
@@ -77,13 +84,15 @@ def plan_model(plan: Plan) -> ModelPlan:
             *(source | {"spread": True} for each in _spread(plan) for source in _sources(each, kept)),
         ],
     }
-    return ModelPlan(_trained(plan, settings), settings)
 
 
 def _trained(plan: Plan, settings: dict[str, Any]) -> str:
-    # the model describes windows and classifies them itself
-    versions = {"classifiers": learning.VERSION, "validation": validation.SHARED_VERSION, "windows": windows.VERSION}
-    return plan.add("models", training.VERSION, settings, **versions)
+    return plan.add("models", training.VERSION, settings, **versions())
+
+
+def versions() -> dict[str, int]:
+    """The versions of what a model does itself: it describes windows and classifies them."""
+    return {"classifiers": learning.VERSION, "validation": validation.SHARED_VERSION, "windows": windows.VERSION}
 
 
 def _thicknesses(plan: Plan) -> list[Plan]:

@@ -17,7 +17,7 @@ from persistem.learning import accuracy as learning
 from persistem.plan.evaluation import plan_evaluation
 from persistem.plan.labelled import LabelledPlan, plan_labelled
 from persistem.plan.maps import plan_maps
-from persistem.plan.model import ModelPlan, plan_model
+from persistem.plan.model import ModelPlan, model_settings, plan_model
 from persistem.plan.report import ReportPlan, plan_report
 from persistem.plan.trial import plan_trial
 from persistem.specimens import md, preparation, structures
@@ -81,7 +81,7 @@ class Plan:
             self.labelled, self.model = self._models()
             self.maps = plan_maps(self)
             self.trial = plan_trial(self)
-            self.report = ReportPlan() if study.labelled else plan_report(self)
+            self.report = ReportPlan() if study.labelled_alone else plan_report(self)
 
     @property
     def study_digest(self) -> str:
@@ -206,12 +206,13 @@ class Plan:
         """What is learned from labelled micrographs, if the study has some, and the model."""
         if not self.study.labelled:
             return LabelledPlan(), plan_model(self)
-        made, digest, settings = plan_labelled(self)
+        simulated = None if self.study.labelled_alone else model_settings(self)
+        made, digest, settings = plan_labelled(self, simulated)
         return made, ModelPlan(digest, settings, "labelled")
 
     def _specimen_digests(self) -> dict[str, str]:
         study = self.study
-        if study.labelled:
+        if study.labelled_alone:
             return {}
         if study.structures:
             return {s.name: self._own_structure(s.structure) for s in self.specimens.values() if s.structure}

@@ -79,7 +79,7 @@ def _date(plan: Plan, root: Path) -> str:
 def _check_finished(plan: Plan, root: Path, command: str) -> None:
     sources = plan.report_files() | plan.model_files() | plan.unseen_files() | pictures(plan)
     wanted = [*sources.values(), *sources, *plan.files("specimens"), *plan.files("learning")]
-    wanted += [] if plan.study.labelled else [paths.accuracy(plan.study.name)]
+    wanted += [] if plan.study.labelled_alone else [paths.accuracy(plan.study.name)]
     wanted += [*plan.maps.folders.values(), *plan.maps.shown.values()]
     if missing := [name for name in dict.fromkeys(wanted) if not (root / name).exists()]:
         raise PersistemError(
@@ -129,7 +129,7 @@ def own(plan: Plan) -> tuple[dict[str, Any], dict[str, Content]]:
     study = yaml.safe_load(publish.settings(plan)) | {"run": plan.study.run.model_dump(mode="json")}
     if not study["micrographs"]:
         study["map_with"] = None
-    if plan.study.labelled:
+    if plan.study.labelled_alone:
         for entry, source in zip(study["labelled"], plan.model.settings["sources"], strict=True):
             entry |= {"path": inside(entry["path"]), "labels": inside(entry["labels"]), "specimen": source["specimen"]}
             if "legend" in source:

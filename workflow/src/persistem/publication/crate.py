@@ -68,7 +68,7 @@ def instructions(plan: Plan) -> str:
 
 def targets(plan: Plan) -> str:
     """The targets that make everything a study shows."""
-    if plan.study.labelled:
+    if plan.study.labelled_alone:
         return "all"
     return "report truth" if plan.trial.judged else "report"
 

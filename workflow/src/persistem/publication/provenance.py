@@ -71,7 +71,7 @@ def flat(facts: dict[str, Any]) -> dict[str, str]:
 def inputs(plan: Plan) -> list[str]:
     """The files that the study names: crystal, potential, structures, micrographs, and the index of a model."""
     study = plan.study
-    own = bool(study.structures or study.labelled)
+    own = bool(study.structures) or study.labelled_alone
     simulated = [] if own else [study.material.file, str(potential_path(study.potential.file))]
     named = [*simulated, *(s.path for s in study.structures), *(micrograph.path for micrograph in study.micrographs)]
     named += [file for entry in study.labelled for file in (entry.path, entry.labels)]

@@ -168,10 +168,10 @@ def settings(plan: Plan) -> str:
     """Every setting of the study that a result can depend on, as YAML."""
     # beside own structures, loading refuses states, md and potential; beside labelled micrographs, all but a few
     out = {"run"} | ({"states", "md", "potential"} if plan.study.structures else set())
-    if plan.study.labelled:
+    if plan.study.labelled_alone:
         out |= set(type(plan.study).model_fields) - WITH_LABELLED
     said = plan.study.model_dump(mode="json", exclude=out)
-    if plan.study.labelled:
+    if plan.study.labelled_alone:
         said["model"] = {key: value for key, value in said["model"].items() if key not in SIMULATED}
     return yaml.safe_dump(said, sort_keys=False)
 

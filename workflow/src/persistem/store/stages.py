@@ -197,6 +197,7 @@ STAGES = (
         verbs=("fit",),
         does="train a model of the states of labelled micrographs, and write its bundle into a folder",
         function="fit",
+        jobs=True,
         cost=Cost(3, 600, 0.2, 1, 60),
     ),
     Stage(

@@ -100,6 +100,8 @@ class Run(Section):
     )
 
 
+#: A study with labelled micrographs that states one of these simulates too, and one model learns from both.
+SIMULATING = frozenset({"material", "md", "structures", "states"})
 PAPER_STATES = {"amorphous": State(temperature=6000, rt=True), "liquid": State(temperature=6000, rt=False)}
 
 
@@ -140,7 +142,8 @@ class Study(Section):
     truth: Trial | None = given(None, "composites that its maps are compared with; null: none", source=OURS)
     labelled: tuple[LabelledMicrograph, ...] = Field(
         (),
-        description="own micrographs with labelled regions; a model learns from them, and nothing is simulated",
+        description="own micrographs with labelled regions, which a model learns from; nothing is simulated unless `states`,"
+        " `md`, `material` or `structures` is stated too",
     )
     micrographs: tuple[Micrograph, ...] = Field((), description="own micrographs, which a model maps")
     map_with: str | None = given(
@@ -152,11 +155,16 @@ class Study(Section):
 
     _expanded = field_validator("micrographs")(expanded)
 
+    @property
+    def labelled_alone(self) -> bool:
+        """Whether it learns from labelled micrographs alone, so that nothing is simulated."""
+        return bool(self.labelled) and not SIMULATING & self.model_fields_set
+
     @model_validator(mode="before")
     @classmethod
     def _learning_from_labels(cls, stated: Any) -> Any:
-        """Labelled micrographs are there for a model, which chooses among other blocks than one of simulations."""
-        if not isinstance(stated, dict) or not stated.get("labelled"):
+        """Labelled micrographs alone are there for a model; it chooses among other blocks than one of simulations."""
+        if not isinstance(stated, dict) or not stated.get("labelled") or SIMULATING & set(stated):
             return stated
         model = stated.get("model")
         if model is None:

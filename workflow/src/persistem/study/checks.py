@@ -26,7 +26,13 @@ from persistem.specimens.structures import potential_path, unit_cell
 from persistem.store import paths
 from persistem.store.bounded import read_text
 from persistem.store.files import is_file
-from persistem.study.checks_model import check_labelled, check_micrographs, check_model, check_trial
+from persistem.study.checks_model import (
+    check_labelled,
+    check_labelled_alone,
+    check_micrographs,
+    check_model,
+    check_trial,
+)
 from persistem.study.mapping import RESERVED
 from persistem.study.members import groups_of, states_of
 
@@ -44,8 +50,8 @@ SIDES = (1e-3, 1e6)  # Å
 
 def check_combinations(study: Study) -> None:
     """Refuse a study whose settings contradict each other: everything that its sections get wrong, a line for each."""
-    if study.labelled:
-        _check_all(study, [_check_name, check_labelled, check_micrographs])
+    if study.labelled_alone:
+        _check_all(study, [_check_name, check_labelled_alone, check_micrographs])
         return
     _check_sides(study)  # what the other checks count with
     if not study.structures:
@@ -59,6 +65,7 @@ def check_combinations(study: Study) -> None:
         _check_figures,
         _check_evaluation,
         check_model,
+        check_labelled,
         check_micrographs,
         check_trial,
         _check_device,

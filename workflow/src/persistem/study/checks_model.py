@@ -58,14 +58,30 @@ SIMULATED = ("stride", "contrast", "mtf", "thicknesses", "spread")
 WITH_LABELLED = {"name", "labelled", "model", "micrographs", "map_with", "run"}
 
 
-def check_labelled(study: Study) -> None:
-    """Labelled micrographs are files that are listed once; nothing else is simulated or learned beside them."""
+def check_labelled_alone(study: Study) -> None:
+    """Where nothing is simulated, a study states nothing of simulations."""
     beside = sorted(study.model_fields_set - WITH_LABELLED)
     if beside:
         raise ValueError(
             f"{beside[0]}: given together with labelled, but such a study simulates nothing; leave it out"
             f" (allowed are {', '.join(sorted(WITH_LABELLED))})"
         )
+    check_labelled(study)
+    assert study.model is not None
+    simulated = [key for key in SIMULATED if key in study.model.model_fields_set]
+    if simulated:
+        raise ValueError(f"model.{simulated[0]}: is of simulated micrographs; leave it out beside labelled")
+    _check_values(study.model)
+
+
+def check_labelled(study: Study) -> None:
+    """Labelled micrographs are files that are listed once, and a model learns from them."""
+    if not study.labelled:
+        return
+    if study.model is None:
+        raise ValueError("labelled: nothing learns from them; add a model (model: {})")
+    if study.truth is not None:
+        raise ValueError("truth: given together with labelled, but composites try models of simulations alone")
     seen = set()
     for k, entry in enumerate(study.labelled):
         for key, path in (("path", entry.path), ("labels", entry.labels)):
@@ -85,11 +101,6 @@ def check_labelled(study: Study) -> None:
         reserved = [name for name in names if name in RESERVED_LABELLED]
         if reserved:
             raise ValueError(f"labelled[{k}].states: one is called {reserved[0]}, which maps say of windows")
-    assert study.model is not None
-    simulated = [key for key in SIMULATED if key in study.model.model_fields_set]
-    if simulated:
-        raise ValueError(f"model.{simulated[0]}: is of simulated micrographs; leave it out beside labelled")
-    _check_values(study.model)
 
 
 def check_micrographs(study: Study) -> None:

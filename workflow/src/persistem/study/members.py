@@ -25,7 +25,7 @@ class Specimen:
 
 def specimens_of(study: Study) -> list[Specimen]:
     """Every specimen of the study, in the order of the study; none if it learns from labelled micrographs."""
-    if study.labelled:
+    if study.labelled_alone:
         return []
     if study.structures:
         return [Specimen(paths.structure_id(s.state, s.seed), s.seed, s.state, structure=s) for s in study.structures]
@@ -61,7 +61,7 @@ def groups_of(study: Study) -> dict[str, tuple[Specimen, ...]]:
 
 def states_of(study: Study) -> list[str]:
     """The classes in the order of their labels; none if they are those of labelled micrographs."""
-    if study.labelled:
+    if study.labelled_alone:
         return []
     if study.structures:
         return list(dict.fromkeys(s.state for s in study.structures))
