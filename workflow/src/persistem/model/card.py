@@ -230,7 +230,7 @@ def text(card: dict[str, Any]) -> str:
         lines += [
             "",
             f"Beside the simulations, labelled micrographs train: {listed}. Each of their specimens is left out"
-            " as a seed is. Their voltage, defocus and thickness are not asked for: that they fit the simulations is up to you.",
+            " as a seed is. Their voltage, defocus and thickness are not asked for; that they fit is up to you.",
         ]
     lines += ["", f"Thresholds of what is unlike the training: from {unlike['thresholds_from']}.", "", "## Limits", ""]
     return "\n".join([*lines, *(f"- {limit}" for limit in card["limits"])]) + "\n"

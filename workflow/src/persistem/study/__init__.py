@@ -142,8 +142,8 @@ class Study(Section):
     truth: Trial | None = given(None, "composites that its maps are compared with; null: none", source=OURS)
     labelled: tuple[LabelledMicrograph, ...] = Field(
         (),
-        description="own micrographs with labelled regions, which a model learns from; nothing is simulated unless `states`,"
-        " `md`, `material` or `structures` is stated too",
+        description="own micrographs with labelled regions, which a model learns from; nothing is simulated unless"
+        " `states`, `md`, `material` or `structures` is stated too",
     )
     micrographs: tuple[Micrograph, ...] = Field((), description="own micrographs, which a model maps")
     map_with: str | None = given(
