@@ -103,7 +103,10 @@ def test_a_state_that_is_not_simulated_is_refused(study_root, tmp_path):
     ("changes", "says"),
     [
         ({"model": None}, "labelled: nothing learns from them; add a model"),
-        ({"truth": {}}, "truth: given together with labelled"),
+        (
+            {"truth": {"splices": [{"name": "one", "states": ["amorphous", "liquid"], "seeds": [3]}]}},
+            "truth: given together with labelled",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes, says, tmp_path):

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from persistem.study.members import Specimen
 
 #: What a variant shares with its study: how it runs, its name and figures, the user's structures and micrographs.
-FIXED = ("run", "name", "figures", "structures", "micrographs", "map_with")
+FIXED = ("run", "name", "figures", "structures", "labelled", "micrographs", "map_with")
+#: What a variant does without.
+SHOWN = {"figures", "labelled", "micrographs", "map_with"}
 
 
 def variant(study: Study, changes: Mapping[str, Any], where: str) -> Study:
@@ -34,7 +36,7 @@ def variant(study: Study, changes: Mapping[str, Any], where: str) -> Study:
 
 
 def _changed(study: Study, changes: Mapping[str, Any], where: str) -> Study:
-    settings = study.model_dump(mode="json", exclude_unset=True, exclude={"figures", "micrographs", "map_with"})
+    settings = study.model_dump(mode="json", exclude_unset=True, exclude=SHOWN)
     for key, value in changes.items():
         _set(settings, key.split("."), deepcopy(value), study, f"{where}: {key}")
     try:
