@@ -91,6 +91,7 @@ def blind(_: Path) -> dict[str, Any]:
     for name, treat in (("as they are", None), ("noise equalised", real_blind.equalised)):
         windows = real_blind.gather(images, treat=treat)
         X = real_blind.described(windows.pixels, real_maps.SETTINGS["particles"][0])
+        X[real_blind.OCTAVE_MOMENTS] = real_blind.octave_moments(windows.pixels.astype(float))
         noise = real_blind.noise_share(windows.pixels.astype(float))
         share = {k: real_blind.auc(windows.y[windows.image == k], noise[windows.image == k]) for k in images}
         found[name] = {"noise alone": share, "windows": len(windows.y), "rows": blind_rows(X, windows)}
@@ -116,8 +117,11 @@ def blind_rows(X: dict[str, Any], windows: Any) -> dict[str, Any]:
         for name, values in one.items()
     }
     adds = {
-        "folds": change([across["all"][k] - across["all but lifetimes"][k] for k in names])._asdict(),
-        "one": change([by_image["all"][k] - by_image["all but lifetimes"][k] for k in names])._asdict(),
+        to: {
+            "folds": change([across[whole][k] - across[rest][k] for k in names])._asdict(),
+            "one": change([by_image[whole][k] - by_image[rest][k] for k in names])._asdict(),
+        }
+        for to, (whole, rest) in real_blind.ADDS.items()
     }
     worst = {name: min(v for of in values.values() for v in of.values()) for name, values in one.items()}
     return {"folds": across, "one": by_image, "one_worst": worst, "adds": adds}
@@ -145,13 +149,12 @@ def particles(figures: Path) -> dict[str, Any]:
 
     def add(count: str, row: str, image: int, probability: Any, **more: float) -> None:
         mask = of[image][1]
+        both = np.stack([1 - probability, probability], axis=-1).reshape(-1, 2)
         score = {
             "image": image,
             "iou": maps.iou(probability > 0.5, mask),
             "auc": maps.window_auc(probability, mask),
-            "ece": maps.calibration(
-                np.stack([1 - probability, probability], -1).reshape(-1, 2), mask.ravel().astype(int)
-            ),
+            "ece": maps.calibration(both, mask.ravel().astype(int)),
         }
         rows.setdefault(count, {}).setdefault(row, []).append(score | more)
 

@@ -26,6 +26,8 @@ SIDE, BORDER = 36, 3
 STEPS, DRAWN = (6, 3), (250, 200)
 #: The blocks of a window. Contrast would be the same for all; intensity and filters need more than the window.
 BLOCKS = ("lifetimes", "spectrum", "peaks", "moments", "texture", "low-passed")
+#: What is described beside the blocks, to see what persistence is worth: the octaves of `lifetimes`, without topology.
+OCTAVE_MOMENTS = "octave moments"
 #: A blind window's mean, in its standard deviations; the low-passed contrasts need a positive one.
 MEAN = 10.0
 #: Spatial frequencies from here on (1/px) hold noise alone: 0.78 1/Å, beyond what the lens transfers.
@@ -109,6 +111,24 @@ def described(windows: NDArray[Any], wanted: Windows, blocks: Iterable[str] = BL
     return {name: np.concatenate([one[name][0] for one in found]) for name in blocks}
 
 
+def octave_moments(windows: Array) -> NDArray[np.float32]:
+    """The logarithm of the standard deviation, skewness and excess kurtosis of each octave of windows, (n, 12).
+
+    The octaves are those of the block ``lifetimes``; no birth, no death, no neighbourhood.
+    """
+    from persistem.descriptors.windows.lifetimes import OCTAVES
+    from scipy.ndimage import gaussian_filter
+
+    columns = []
+    for narrow, wide, _ in OCTAVES:
+        inner = gaussian_filter(windows, (0, narrow, narrow), mode="reflect") if narrow else windows
+        band = inner - gaussian_filter(windows, (0, wide, wide), mode="reflect")
+        deviation = band.std(axis=(1, 2))
+        standard = (band - band.mean(axis=(1, 2), keepdims=True)) / deviation[:, None, None]
+        columns += [np.log(deviation), (standard**3).mean(axis=(1, 2)), (standard**4).mean(axis=(1, 2)) - 3]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
 def scores(X: Blocks, y: NDArray[np.int_], blocks: Sequence[str], C: float, train: Any, test: Any) -> Array:
     """Scores (test,) of a linear model of blocks that all have the same total variance."""
     from persistem.model.linear import linear_of
@@ -167,13 +187,20 @@ def from_one(
     return found
 
 
-def rows(blocks: Sequence[str] = BLOCKS) -> dict[str, tuple[str, ...]]:
-    """What is compared: each block alone, all, and all but persistence."""
+def rows() -> dict[str, tuple[str, ...]]:
+    """What is compared: each block alone, all, all but persistence, and these with the moments of octaves."""
+    rest = tuple(name for name in BLOCKS if name != "lifetimes")
     return {
-        **{name: (name,) for name in blocks},
-        "all": tuple(blocks),
-        "all but lifetimes": tuple(name for name in blocks if name != "lifetimes"),
+        **{name: (name,) for name in (*BLOCKS, OCTAVE_MOMENTS)},
+        "all": BLOCKS,
+        "all but lifetimes": rest,
+        "all, octave moments": (*BLOCKS, OCTAVE_MOMENTS),
+        "all but lifetimes, octave moments": (*rest, OCTAVE_MOMENTS),
     }
+
+
+#: Whether persistence adds: to the blocks of the product, and if these know the moments of the octaves too.
+ADDS = {"the other blocks": ("all", "all but lifetimes"), "these and octave moments": tuple(list(rows())[-2:])}
 
 
 def gather(

@@ -242,7 +242,7 @@ def strangers() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def seen(image: Image, wanted: Windows) -> tuple[Described | str, str | None]:
-    """A foreign image's description, its pixels taken as fine enough if they are not; and why it is refused as it is."""
+    """A foreign image's description, its pixels taken as fine enough if they are not, and why it is refused."""
     from dataclasses import replace
 
     note = None
