@@ -75,8 +75,8 @@ def summary(measured: Values) -> list[str]:
         ours, (name, forest) = by["1"][OURS]["auc"], best_forest(by["1"], lambda row: row["auc"]["mean"])
         gap = ours["mean"] - forest
         rows.append(
-            f"| particles, one labelled image → others, AUC mean (worst) | {mw(ours, 4)}; {name}: "
-            f"{mw(by['1'][name]['auc'], 4)} | not below the forest by more than 0.002 | {yes(gap >= -0.002)} |"
+            f"| particles, one labelled image → others, AUC mean (worst) | {mw(ours, 4)}; {name}:"
+            f" {mw(by['1'][name]['auc'], 4)} | not below the forest by more than 0.002 | {yes(gap >= -0.002)} |"
         )
         for count in by:
             ours, (name, forest) = (
@@ -87,8 +87,8 @@ def summary(measured: Values) -> list[str]:
             target = "above the forest's" + (", ≥ 0.95" if count == "10" else "")
             reached = ours > forest and (count != "10" or ours >= 0.95)
             rows.append(
-                f"| particles, IoU, {count} labelled | {f(ours)}; {name}: {f(forest)}; paired {between(change)}"
-                f" | {target} | {yes(reached)} |"
+                f"| particles, IoU, {count} labelled | {f(ours)}; {name}: {f(forest)}; paired {between(change)} |"
+                f" {target} | {yes(reached)} |"
             )
     if blind := measured.get("blind"):
         plain = blind["as they are"]["rows"]
@@ -104,13 +104,12 @@ def summary(measured: Values) -> list[str]:
             of = carbon[part]["rows"]
             ours, (name, forest) = of[OURS]["rest"], best_forest(of, lambda row: row["rest"]["mean"])
             rows.append(
-                f"| carbon, {words}, balanced accuracy mean (worst) | {mw(ours)}; {name}: "
-                f"{mw(of[name]['rest'])} | ≥ {least:g} and above the forest | "
-                f"{yes(ours['mean'] >= least and ours['mean'] > forest)} |"
+                f"| carbon, {words}, balanced accuracy mean (worst) | {mw(ours)}; {name}: {mw(of[name]['rest'])} | ≥"
+                f" {least:g} and above the forest | {yes(ours['mean'] >= least and ours['mean'] > forest)} |"
             )
         rows.append(
-            f"| carbon, two images → third, particles | "
-            f"{met(carbon['sessions']['rows'][OURS]['rest']['states'][2], 0.97)} |"
+            "| carbon, two images → third, particles |"
+            f" {met(carbon['sessions']['rows'][OURS]['rest']['states'][2], 0.97)} |"
         )
     if domain := measured.get("domain"):
         for model in domain["strangers"]["soot"]:
@@ -152,10 +151,8 @@ def regions(part: Values) -> list[str]:
         "## Which regions are certain",
         "",
         "On three micrographs of platinum on carbon, polygons of vacuum and of disordered carbon and ellipses in"
-        " particles"
-        " were drawn twice (`tests/data/real`), the second time without sight of the first. Only what is beyond doubt"
-        " is"
-        " marked. Carbon has 002 fringes in places, so it is called disordered, not amorphous.",
+        " particles were drawn twice (`tests/data/real`), the second time without sight of the first. Only what is"
+        " beyond doubt is marked. Carbon has 002 fringes in places, so it is called disordered, not amorphous.",
         "",
         *table(
             ["image", "certain in both, of the image", "same state there", "of the first set", "of the second"],
@@ -166,8 +163,7 @@ def regions(part: Values) -> list[str]:
         ),
         "",
         f"Where both sets are certain, they name the same state in {same:.2%} of the pixels or more. They differ in"
-        " how much"
-        " they dare: the second marks thicker carbon and more particles.",
+        " how much they dare: the second marks thicker carbon and more particles.",
     ]
 
 
@@ -193,12 +189,10 @@ def blind(part: Values) -> list[str]:
         "## Blind to brightness",
         "",
         f"{plain['windows']} windows of 21 Å of ten images of particles on a film, each wholly in one state: cut"
-        " first, plane"
-        " taken off, divided by its standard deviation, described as an image of its own. AUC of particle against"
-        " film, mean"
-        " (worst) over images: five folds over images, C chosen within the training images; and one image that trains"
-        " for all"
-        " others, C as it is by default. The images are pieces of an unknown number of frames.",
+        " first, plane taken off, divided by its standard deviation, described as an image of its own. AUC of"
+        " particle against film, mean (worst) over images: five folds over images, C chosen within the training"
+        " images; and one image that trains for all others, C as it is by default. The images are pieces of an"
+        " unknown number of frames.",
         "",
         *table(
             ["blocks", "five folds", "one → others", "noise equalised: five folds", "one → others"],
@@ -207,8 +201,8 @@ def blind(part: Values) -> list[str]:
         "",
         "**Whether persistence adds** (with `lifetimes` less without, paired over images, 95 % interval, which is"
         " approximate since models share images). Octave moments are the logarithm of the standard deviation,"
-        " skewness and"
-        " kurtosis of the same octaves whose pairs `lifetimes` counts; they know nothing of births and deaths.",
+        " skewness and kurtosis of the same octaves whose pairs `lifetimes` counts; they know nothing of births and"
+        " deaths.",
         "",
         *table(
             ["added to", "five folds", "", "one → others", ""],
@@ -230,22 +224,15 @@ def blind(part: Values) -> list[str]:
         f" {f(mean(plain['rows']['one'][best]))} from one image).",
         "",
         "**Noise.** Fewer electrons come through a particle, so counting noise is a larger share of its variance: by"
-        " that"
-        f" share alone the states can be told with an AUC of {f(mean(sided(plain)))}. It is estimated from the power"
-        " beyond"
-        f" {part['noise']['from_per_px']:g}/px, where the lens transfers nothing. In the control, windows of both"
-        " states are"
-        " paired by rank within each image, and the less noisy of a pair gets as much white noise as it lacks. By"
-        " noise alone"
-        f" the AUC is then {f(mean(sided(even)))}. What is left in the right half of the table is structure, or noise"
-        " that is"
-        " not white.",
+        f" that share alone the states can be told with an AUC of {f(mean(sided(plain)))}. It is estimated from the"
+        f" power beyond {part['noise']['from_per_px']:g}/px, where the lens transfers nothing. In the control,"
+        " windows of both states are paired by rank within each image, and the less noisy of a pair gets as much"
+        f" white noise as it lacks. By noise alone the AUC is then {f(mean(sided(even)))}. What is left in the right"
+        " half of the table is structure, or noise that is not white.",
         "",
         "The control itself was tried on made-up windows, with the spectrum: where noise alone differs, the AUC"
-        " falls from"
-        f" {f(first['before'])} to {f(first['after'])}; where structure alone differs, it stays"
-        f" ({f(second['before'])} and"
-        f" {f(second['after'])}).",
+        f" falls from {f(first['before'])} to {f(first['after'])}; where structure alone differs, it stays"
+        f" ({f(second['before'])} and {f(second['after'])}).",
     ]
 
 
@@ -277,18 +264,15 @@ def particles(part: Values) -> list[str]:
         "## All that the image shows",
         "",
         "Particles on a film, 20 images, the authors' masks as labels; all images that do not train are tested. IoU"
-        " of the"
-        " particles' pixels; AUC of windows of 48 px that are at least 90 % one state, by the mean probability in"
-        " them. One,"
-        f" five and ten images train, in {', '.join(str(maps_of(part, count)) for count in counts)} maps. The forest"
-        " has 100"
-        " trees and sees Gaussians, gradients and Hessians of 1 to 16 px at a pixel.",
+        " of the particles' pixels; AUC of windows of 48 px that are at least 90 % one state, by the mean"
+        " probability in them. One, five and ten images train, in"
+        f" {', '.join(str(maps_of(part, count)) for count in counts)} maps. The forest has 100 trees and sees"
+        " Gaussians, gradients and Hessians of 1 to 16 px at a pixel.",
         "",
         *table(head, rows),
         "",
-        "Brightness alone nearly solves these masks; they say nothing about states of matter. PersisTEM minus forest,"
-        " IoU, paired"
-        " over images:",
+        "Brightness alone nearly solves these masks; they say nothing about states of matter. PersisTEM minus"
+        " forest, IoU, paired over images:",
         "",
         *table(
             ["forest", *(f"{count} labelled" for count in counts)],
@@ -296,8 +280,7 @@ def particles(part: Values) -> list[str]:
         ),
         "",
         f"Calibration error from one image: {f(ours['1']['ece']['mean'])} (worst {f(ours['1']['ece']['worst'])});"
-        " forests"
-        f" {f(min(errors))} to {f(max(errors))}. Abstained on images that did not train:"
+        f" forests {f(min(errors))} to {f(max(errors))}. Abstained on images that did not train:"
         + "; ".join(
             f" {count} labelled {ours[count]['abstained']['mean']:.1%} (worst {ours[count]['abstained']['worst']:.1%})"
             for count in counts
@@ -332,15 +315,13 @@ def carbon(part: Values) -> list[str]:
         "## Three states from strokes",
         "",
         f"Three strokes a state, drawn at random inside certain regions, {strokes['rows'][OURS]['tries']} times in"
-        " all; together"
-        f" {strokes['area']['mean']:.2%} of an image, at most {strokes['area']['largest']:.2%}. Tested on the rest of"
-        " the"
-        " certain area of the same image; states in the last columns are recalls.",
+        f" all; together {strokes['area']['mean']:.2%} of an image, at most {strokes['area']['largest']:.2%}. Tested"
+        " on the rest of the certain area of the same image; states in the last columns are recalls.",
         "",
         *table(head, rows_of(strokes, "rest")),
         "",
-        "Without what shares pixels with a window of a stroke: PersisTEM"
-        f" {mw(apart[OURS]['apart'])}, {forest} {mw(apart[forest]['apart'])}.",
+        f"Without what shares pixels with a window of a stroke: PersisTEM {mw(apart[OURS]['apart'])}, {forest}"
+        f" {mw(apart[forest]['apart'])}.",
         "",
         "![Strokes and the maps that they give](figures/real-strokes.png)",
         "",
@@ -351,8 +332,7 @@ def carbon(part: Values) -> list[str]:
         *table(head, rows_of(sessions, "rest")),
         "",
         f"What counting relative to the image brings, with {relative}: {f(sessions['rows'][without]['rest']['mean'])}"
-        " without,"
-        f" {f(sessions['rows'][relative]['rest']['mean'])} with. Abstained on the image that was left out: "
+        f" without, {f(sessions['rows'][relative]['rest']['mean'])} with. Abstained on the image that was left out: "
         + ", ".join(f"{name} {value:.1%}" for name, value in gone.items())
         + ". Three images are three sessions: there is no interval, and the worst says more than the mean.",
         "",
@@ -381,8 +361,7 @@ def domain(part: Values) -> list[str]:
         "## What the models do not know",
         "",
         "Share of the windows on which a model abstains: one of ten images of particles, and of the three on carbon."
-        " A file"
-        " whose pixels are too coarse is refused; the share is then of the same pixels taken as fine enough.",
+        " A file whose pixels are too coarse is refused; the share is then of the same pixels taken as fine enough.",
         "",
         *table(["image", *models], rows),
         "",
@@ -402,10 +381,9 @@ def times(part: Values) -> list[str]:
     return [
         "## Time",
         "",
-        f"An image of {part['side_px']}² px at its own sampling, {part['windows']} windows, the blocks that the default"
-        f" candidates need; load of the machine (2 cores) {part['load']:.1f}. Wall time grows with load, CPU time"
-        " hardly; on"
-        " two idle cores the description cannot take less than half of its CPU time.",
+        f"An image of {part['side_px']}² px at its own sampling, {part['windows']} windows, the blocks that the"
+        f" default candidates need; load of the machine (2 cores) {part['load']:.1f}. Wall time grows with load, CPU"
+        " time hardly; on two idle cores the description cannot take less than half of its CPU time.",
         "",
         *table(
             ["", "wall, s", "CPU, s"],
@@ -418,11 +396,10 @@ def remains() -> list[str]:
     return [
         "## What remains unknown",
         "",
-        "Voltage, defocus and thickness of all these images, and how many frames the particles' images were cut from:"
-        " images"
-        " of one frame may stand on both sides of a split. Pixel sizes are from lattice peaks, good to a few percent."
-        " The"
-        " certain regions leave out what is hard: edges, thick carbon over particles, particles without fringes.",
+        "Voltage, defocus and thickness of all these images, and how many frames the particles' images were cut"
+        " from: images of one frame may stand on both sides of a split. Pixel sizes are from lattice peaks, good to"
+        " a few percent. The certain regions leave out what is hard: edges, thick carbon over particles, particles"
+        " without fringes.",
     ]
 
 
@@ -431,8 +408,7 @@ def sources() -> list[str]:
         "## Sources",
         "",
         "- Particles on a film: Duan et al., doi:10.69761/HDTA8338, as in msa-em/microscopy-seg-track, CC-BY-4.0;"
-        " pictures here"
-        " are scaled down, with colours over them.",
+        " pictures here are scaled down, with colours over them.",
         "- Platinum on carbon: ArdaGen/STEM-Automated-Nanoparticle-Analysis-YOLOv8-SAM, MIT; scaled down, with"
         " colours.",
         "- Soot: ucam-ceb-como/HRTEMFringeMapping, MIT; scaled down, with colours.",
@@ -448,8 +424,8 @@ def made(measured: Values) -> list[str]:
         "",
         "    .venv/bin/python benchmarks/real.py",
         "",
-        "which writes this page, its pictures and [real-micrographs.json](real-micrographs.json). `--only blind` runs"
-        " a part.",
+        "which writes this page, its pictures and [real-micrographs.json](real-micrographs.json). `--only blind`"
+        " runs a part.",
     ]
 
 
