@@ -21,7 +21,7 @@ VERBS = [
     "report",
     "description", "map-micrograph", "check", "publish", "publish-report", "publish-model", "publish-trial",
     "publish-unseen", "publish-overview",
-    "publish-map", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map",
+    "publish-map", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map", "label",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"
 CROPS = "{intensity: {method: window}, crops: {size: 32, stride: 32}}"

@@ -384,9 +384,7 @@ def test_an_own_structure_is_known_by_its_content(resolve, finished, tmp_path, m
     assert not resolve(moved).jobs
     atoms.rattle(0.1, seed=9)
     atoms.write("elsewhere/b.xyz", format="extxyz")
-    from persistem.store import digests
 
-    digests.content.cache_clear()
     jobs = resolve(moved).jobs
     assert (jobs["own_structure"], jobs["exit_wave"], jobs["micrograph"], jobs["learning"]) == (1, 1, 2, 1)
     assert "heating" not in jobs

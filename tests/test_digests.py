@@ -17,13 +17,13 @@ def hashed(tmp_path, monkeypatch):
     monkeypatch.setattr(digests, "TICK", -1.0)
     calls, real = [], digests._sha256
     monkeypatch.setattr(digests, "_sha256", lambda path: calls.append(path) or real(path))
-    digests.content.cache_clear()
+    digests._content.cache_clear()
     return calls
 
 
 def again(path):
     """The content as another process is told it."""
-    digests.content.cache_clear()
+    digests._content.cache_clear()
     return digests.content(path)
 
 

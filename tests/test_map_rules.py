@@ -18,7 +18,7 @@ from persistem.maps import mapping
 from persistem.model.bundle import FILES as BUNDLE
 from persistem.plan.plan import Plan
 from persistem.publication.publish import refresh
-from persistem.store import digests, paths
+from persistem.store import paths
 from persistem.study.load import make_study
 from support.environments import ALONE, closure, generate
 from support.models import STUDY, blobs
@@ -40,11 +40,6 @@ def version(name):
     return known(name)
 importlib.metadata.version = version
 """
-
-
-@pytest.fixture(autouse=True)
-def no_content_is_remembered():
-    digests.content.cache_clear()
 
 
 @pytest.fixture
@@ -153,10 +148,8 @@ def test_one_micrograph_that_changes_is_mapped_again_alone(resolve, finished, fi
         study = changed(MAPPED, "micrographs", [MAPPED["micrographs"][0], last | {key: value}])
         assert rules(resolve(study)) == one, key
     (films / "data/a.dm4").write_text("another")
-    digests.content.cache_clear()
     assert rules(resolve(MAPPED)) == one
     (films / "data/a.dm4").write_text("data/a.dm4")
-    digests.content.cache_clear()
     os.utime(films / "data/a.dm4")  # saved again, with nothing changed
     assert not resolve(MAPPED).jobs
     (films / "data/c.dm4").write_text("one more")
@@ -179,7 +172,6 @@ def test_another_model_maps_all_again(resolve, finished, films):
     (films / "bundle/card.md").write_text("other words")  # of which the index would have the checksum
     assert not resolve(FINISHED).jobs
     (films / "bundle/model.json").write_text("another")
-    digests.content.cache_clear()
     assert rules(resolve(FINISHED)) == {"map_micrograph": 3, "publish_map": 3}
 
 

@@ -53,7 +53,8 @@ rule unseen:
     input:
         partial(sources, "unseen"),
     output:
-        [paths.beside("unseen", name) for name in paths.UNSEEN],
+        page=paths.beside("unseen", paths.UNSEEN[0]),
+        numbers=paths.beside("unseen", paths.UNSEEN[1]),
     log:
         paths.log(paths.pattern("unseen")),
     benchmark:
@@ -66,7 +67,7 @@ rule unseen:
         protocol=partial(settings_file, "unseen"),
         root=root,
     shell:
-        "python -m persistem unseen {output[0]:q} --root {params.root:q}"
+        "python -m persistem unseen {output.page:q} --root {params.root:q}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 

@@ -1,31 +1,45 @@
-"""Maps in three lines of Python::
+"""Maps in three lines of Python, and models of one's own labels in one::
 
     model = api.load("results/demo/model")
     found = api.map(signal, model, defocus=0)
     api.plot(found, signal)
+
+    model = api.train([first, second], [labels, others], states={1: "crystal", 2: "amorphous"})
+
+and, without a model, what looks alike: ``api.explore(signal)``.
 
 ``signal`` is a HyperSpy signal, a NumPy array (then with ``pixel_size`` and ``voltage``) or the path of a file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from persistem.errors import PersistemError
+from persistem.exploring import Exploration
+from persistem.exploring import explore as explore_images
+from persistem.exploring import write as write_exploration
+from persistem.labelled import card as labelled_card
+from persistem.labelled import training
+from persistem.labelled.describing import describe
+from persistem.labelled.evaluation import assess, described_blocks
+from persistem.labelled.rows import Labelled, placed
+from persistem.labelled.suited import suited
 from persistem.maps import Map, map_image, write
 from persistem.maps.inspecting import described
-from persistem.maps.mapping import STEP
+from persistem.maps.mapping import STEP, identity
 from persistem.maps.overlay import draw
 from persistem.model import bundle as bundles
 from persistem.reading import Image, read
-from persistem.reading.asked import Stated, check, filled, stated_by, unreadable
+from persistem.reading.asked import Stated, check, filled, remedy, stated_by, unreadable
 from persistem.reading.found import BadImage, Found, calibrated
 from persistem.reading.hdf5 import of_signal
+from persistem.reading.labels import Labels, read_labels
 from persistem.reading.pixels import frames
 from persistem.report.figures.drawing import STYLE
 
@@ -33,11 +47,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from persistem.model.classifier import Model
+    from persistem.study import ModelSettings
 
 #: Where in a HyperSpy signal its values stand.
 SIGNAL_TAGS = {"pixel_size": "axes_manager", "voltage": "metadata.Acquisition_instrument.TEM.beam_energy"}
 
-__all__ = ["Map", "image", "inspect", "load", "map", "plot", "write"]
+__all__ = [
+    "Exploration",
+    "Map",
+    "cross_validate",
+    "explore",
+    "image",
+    "inspect",
+    "load",
+    "map",
+    "plot",
+    "train",
+    "write",
+    "write_exploration",
+]
 
 
 def load(bundle: str | Path) -> Model:
@@ -83,6 +111,160 @@ def map(
     """
     micrograph = image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
     return map_image(micrograph, model, step, jobs, progress, force)
+
+
+def train(
+    sources: Sequence[Any],
+    labels: Sequence[Any],
+    *,
+    states: Mapping[int | str, str] | None = None,
+    specimens: Sequence[str] | None = None,
+    settings: ModelSettings | None = None,
+    pixel_size: float | None = None,
+    grey: bool = False,
+    jobs: int = 1,
+) -> Model:
+    """A model of the states that are labelled on micrographs; its ``card`` says what it is worth.
+
+    Parameters
+    ----------
+    sources
+        micrographs, each as ``map`` takes it; voltage and defocus are not needed
+    labels
+        for each an array (rows, columns) of numbers, 0 = unlabelled, or a file (docs/labels.md)
+    states
+        the state of each number; not needed where files have a legend
+    specimens
+        which micrographs are of one specimen, and left out together; by default each is one by itself
+    settings
+        windows and what the model may see; by default those that suit the pixel sizes
+    pixel_size, grey, jobs
+        as in ``map``; the pixel size of all sources
+
+    Raises
+    ------
+    PersistemError
+        as in ``image``, if labels do not fit their micrograph, or if there are fewer than two states.
+    """
+    known = _labelled(sources, labels, states, specimens, settings, pixel_size, grey, jobs)
+    micrographs, names, images, asked = known
+    trained = training.train(micrographs, names, asked)
+    files = [
+        {"name": str(one.path), "sha256": identity(one.path)["sha256"], "pixel_size_A": one.pixel_size}
+        for one in images
+    ]
+    return replace(trained.model, card=labelled_card.facts(trained, micrographs, files, asked))
+
+
+def cross_validate(
+    sources: Sequence[Any],
+    labels: Sequence[Any],
+    *,
+    states: Mapping[int | str, str] | None = None,
+    specimens: Sequence[str] | None = None,
+    settings: ModelSettings | None = None,
+    pixel_size: float | None = None,
+    grey: bool = False,
+    jobs: int = 1,
+) -> dict[str, Any]:
+    """What a model of these labels is worth on micrographs that it has not seen, and what decides: plain values.
+
+    Parameters and errors are those of ``train``. Keys: ``unseen``, a row for each state; ``decides``, the recall of
+    models that see one thing alone; ``curve``, the recall by the number of specimens that train.
+    """
+    known = _labelled(sources, labels, states, specimens, settings, pixel_size, grey, jobs)
+    return assess(known.micrographs, known.states, known.settings)[0]
+
+
+class _Known(NamedTuple):
+    micrographs: list[Labelled]
+    states: list[str]
+    images: list[Image]
+    settings: ModelSettings
+
+
+def _labelled(
+    sources: Sequence[Any],
+    labels: Sequence[Any],
+    states: Mapping[int | str, str] | None,
+    specimens: Sequence[str] | None,
+    settings: ModelSettings | None,
+    pixel_size: float | None,
+    grey: bool,
+    jobs: int,
+) -> _Known:
+    """The described and labelled micrographs, the states, the images, and the settings."""
+    if not len(sources) == len(labels) > 0:
+        raise PersistemError(f"{len(sources)} micrographs and {len(labels)} labels; as many of both are needed")
+    if specimens is not None and len(specimens) != len(sources):
+        raise PersistemError(f"{len(sources)} micrographs and {len(specimens)} specimens; as many of both are needed")
+    images = [image(source, pixel_size=pixel_size, grey=grey) for source in sources]
+    regions = [_regions(one, of, states) for one, of in zip(images, labels, strict=True)]
+    for one in images:
+        if one.pixel_size is None:
+            raise PersistemError(f"{one.title}: its pixel size is not known; give ", *remedy("pixel_size"))
+    sizes = [one.pixel_size for one in images if one.pixel_size is not None]
+    asked = settings or suited(sizes, [(one.pixels.shape[0], one.pixels.shape[1]) for one in images])
+    described = [describe(one, asked.windows, asked.step, described_blocks(asked), jobs) for one in images]
+    names = list(specimens or (f"{k + 1}" for k in range(len(images))))
+    micrographs, found = placed(described, regions, names, asked.share)
+    return _Known(micrographs, found, images, asked)
+
+
+def _regions(one: Image, labels: Any, states: Mapping[int | str, str] | None) -> Labels:
+    shape = one.pixels.shape[0], one.pixels.shape[1]
+    if isinstance(labels, str | Path):
+        return read_labels(Path(labels), shape, states, image=one.path if one.path.is_file() else None)
+    array = np.asarray(labels)
+    if array.shape != shape:
+        raise PersistemError(f"{one.title}: labels of the shape {array.shape}, but the micrograph has {shape}")
+    if states is None:
+        raise PersistemError(f"{one.title}: labels are an array, so states = {{number: name}} has to say what they are")
+    names = {number: name for number, name in states.items() if isinstance(number, int) and 0 < number < 256}
+    unknown = sorted(set(np.unique(array).tolist()) - {0, *names})
+    if unknown:
+        raise PersistemError(
+            f"{one.title}: labels hold {unknown[0]}, which states does not name; they go from 1 to 255"
+        )
+    return Labels(array.astype(np.uint8), names)
+
+
+def explore(
+    source: Any,
+    states: int | None = None,
+    *,
+    pixel_size: float | None = None,
+    grey: bool = False,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Exploration:
+    """Find what looks alike, without a model and without labels: clusters of windows, which are not states.
+
+    Parameters
+    ----------
+    source
+        as of ``map``, or a list of such: all share their clusters
+    states
+        how many clusters, 2 to 8; by default as many, perhaps 1, as BIC says
+    pixel_size, grey
+        as of ``map``; voltage and defocus have no part in it
+    jobs, progress
+        as in ``persistem.exploring.explore``
+
+    Returns
+    -------
+    Exploration
+        with a map of each image in ``maps``, ``profiles`` of the clusters, and in ``facts`` how the number was chosen
+        and how alike clusters are; ``write_exploration`` writes it into a folder
+
+    Raises
+    ------
+    PersistemError
+        as in ``image`` and ``persistem.exploring.explore``.
+    """
+    sources = source if isinstance(source, list | tuple) else [source]
+    images = [image(one, pixel_size=pixel_size, grey=grey) for one in sources]
+    return explore_images(images, states, jobs, progress)
 
 
 def plot(found: Map, source: Any) -> Figure:

@@ -1,4 +1,4 @@
-"""Persistence images and the classification of states as scikit-learn estimators, for its pipelines.
+"""Persistence images, features of windows and the classification of states as scikit-learn estimators.
 
 ``PersistenceImages`` does to an array of images what the stages crops, diagrams and persistence images do to files,
 with the same functions. ``StateClassifier`` is the paper's classifier: persistence images, each bin standardised,
@@ -10,6 +10,7 @@ Importing this module imports scikit-learn, whose classes these derive from.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,10 +18,12 @@ from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from persistem.descriptors.windows import describe_windows
 from persistem.errors import PersistemError
 from persistem.imaging.crops import grey_levels
 from persistem.learning.classifiers import classifier
-from persistem.study import Recipe, Section
+from persistem.study import Recipe, Section, Windows
+from persistem.study.load import explain
 from persistem.topology.diagrams import diagram_table
 from persistem.topology.persistence_images import mesh_pixels, persistence_images
 
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 #: Parameters that are settings of a recipe.
 SETTINGS = ("filtrations", "bins", "sigma", "weight", "intensity")
 DEGREES = ((0,), (1,), (0, 1))
+#: Blocks that a window has by itself.
+ALONE_IN_A_WINDOW = ("lifetimes", "spectrum", "contrast", "peaks", "moments", "texture", "low-passed")
 
 
 class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -143,6 +148,55 @@ class PersistenceImages(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
+class WindowFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """What describes a window of a micrograph (``persistem.descriptors.windows``): (n, rows, columns) to (n, features).
+
+    Every image is a window by itself and sees no pixels but its own, so a model of these knows nothing of what is
+    around. Images are square; flattened ones (n, rows * columns) are allowed.
+
+    Parameters
+    ----------
+    blocks
+        "lifetimes" (moments of birth-death pairs), "spectrum", "contrast", "peaks", "moments", "texture", "low-passed"
+    sampling
+        size of a pixel, Å; it sets the scale of "low-passed", "moments" and "texture", and how far a spectrum reaches
+
+    Attributes
+    ----------
+    side_
+        pixels along a side of an image
+    """
+
+    def __init__(self, blocks: tuple[str, ...] = ("lifetimes", "spectrum"), sampling: float = 0.5) -> None:
+        self.blocks = blocks
+        self.sampling = sampling
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Learn the size of the images, and check the parameters. ``y`` is ignored."""
+        unknown = sorted(set(self.blocks) - set(ALONE_IN_A_WINDOW))
+        if unknown or not self.blocks:
+            raise ValueError(f"blocks = {self.blocks!r}: allowed are {', '.join(ALONE_IN_A_WINDOW)}")
+        self.side_ = _square(validate_data(self, X, ensure_2d=False, allow_nd=True)).shape[-1]
+        return self
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Features (n, n_features_out) of images (n, rows, columns) or (n, rows * columns)."""
+        check_is_fitted(self, "side_")
+        images = _square(validate_data(self, X, ensure_2d=False, allow_nd=True, reset=False))
+        side = images.shape[-1]
+        if side != self.side_:
+            raise ValueError(f"images of {side} x {side} pixels, but it was fitted to {self.side_} x {self.side_}")
+        try:
+            windows = Windows(sampling=self.sampling, size=side * self.sampling)
+        except ValidationError as error:
+            raise ValueError(explain(error, None)) from error
+        rows = []
+        for image in images:
+            found = describe_windows(np.asarray(image, np.float32), windows, side, self.blocks)
+            rows.append(np.concatenate([found.blocks[name][0, 0] for name in self.blocks]))
+        return np.asarray(rows, float)
+
+
 class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """The state that an image shows, by logistic regression on its persistence image, each bin standardised.
 
@@ -220,6 +274,17 @@ class StateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.three_d_array = True
         tags.classifier_tags.poor_score = True
         return tags
+
+
+def _square(images: NDArray[Any]) -> NDArray[Any]:
+    """Images (n, side, side). Raises ValueError if they are not square."""
+    if images.ndim == 2:
+        side = math.isqrt(images.shape[1])
+        if side**2 == images.shape[1]:
+            return images.reshape(len(images), side, side)
+    elif images.ndim == 3 and images.shape[1] == images.shape[2]:
+        return images
+    raise ValueError(f"images of the shape {images.shape[1:]}: a window is square")
 
 
 def _recipe(estimator: PersistenceImages) -> Recipe:

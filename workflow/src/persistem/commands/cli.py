@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from persistem.commands import maps, stages, studies
+from persistem.commands import labels, maps, stages, studies
 from persistem.errors import PersistemError, printable
 from persistem.report.figures import EVALUATION_FIGURES, FIGURES, TRIAL_FIGURES
 from persistem.store import seals
@@ -181,10 +181,24 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--step", type=float, default=3.0, help="distance of the windows, Å; by default 3")
     conditions(command)
     jobs(command)
+    command = add(labels.label, protocol=False)
+    command.add_argument("images", nargs="+", type=Path, help="as of map")
+    command.add_argument("--out", type=Path, required=True, help="folder that the labels are kept in")
+    command.add_argument("--pixel-size", type=float, help="Å; where the files do not say; else the page asks")
+    command.add_argument("--grey", action="store_true", help="take the mean of the channels of colour images")
+    command.add_argument("--port", type=int, default=0, help="of the page's address; by default one that is free")
+    command.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
     command = add(maps.inspect, protocol=False)
     command.add_argument("images", nargs="+", type=Path, help="as of map")
     command.add_argument("--model", type=Path, help="bundle folder: can this model judge them?")
     conditions(command)
+    command = add(maps.explore, protocol=False)
+    command.add_argument("images", nargs="+", type=Path, help="as of map; they share their clusters")
+    command.add_argument("--states", type=int, help="how many clusters, 2 to 8; by default as many as a criterion says")
+    command.add_argument("--out", type=Path, help="folder; by default one in explored/, named after the first image")
+    command.add_argument("--pixel-size", type=float, help="Å; where the files do not say, or say wrong")
+    command.add_argument("--grey", action="store_true", help="take the mean of the channels of colour images")
+    jobs(command)
     return parser
 
 

@@ -6,9 +6,10 @@ The first line of a verb's docstring is its help.
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: At most so many files are named at the end.
 NAMED = 3
+#: Columns of a terminal.
+WIDTH = 80
 
 
 def map(
@@ -98,6 +101,44 @@ def inspect(
     if refused:
         named = ", ".join(str(path) for path in refused[:NAMED]) + (", …" if len(refused) > NAMED else "")
         raise PersistemError(f"{len(refused)} of {len(set(images))} cannot be mapped as they are: {named}")
+
+
+def explore(
+    images: list[Path],
+    states: int | None,
+    out: Path | None,
+    pixel_size: float | None,
+    grey: bool,
+    jobs: int,
+) -> None:
+    """find what looks alike on micrographs without labels: clusters of windows, where they are, how alike they are"""
+    from persistem.exploring.explore import explore
+    from persistem.exploring.files import PAGE, names_of, refuse, write
+    from persistem.exploring.page import in_words, titled
+    from persistem.maps.mapping import readable
+    from persistem.reading import read
+
+    found: list[Image] = []
+    failures: list[str] = []
+    for path in names(images):
+        try:
+            found += read(path, pixel_size=pixel_size, grey=grey)
+        except (PersistemError, OSError) as error:
+            failures.append(_sentence(path, error))
+    if failures:
+        raise PersistemError("\npersistem: ".join(failures))
+    title = titled(names_of(tuple(found)))
+    folder = out or Path("explored") / title.replace(" ", "-")
+    refuse(tuple(found), folder)
+    with progress_bar(readable(title)) as progress:
+        explored = explore(found, states, jobs, progress)
+    left_out = [readable(f"{image.path}: {reason}; left out") for image in found for reason in _skipped(image)]
+    for warning in dict.fromkeys([*left_out, *explored.facts["warnings"]]):
+        print(f"persistem: warning: {warning}", file=sys.stderr, flush=True)
+    write(explored, folder)
+    for line in in_words(explored.facts):
+        print(textwrap.fill(line, WIDTH, subsequent_indent="  "))
+    print(readable(f"Open {folder / PAGE}"), flush=True)
 
 
 def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model: Path, jobs: int) -> None:
@@ -187,7 +228,7 @@ def _map(
     title = title or str(out)
     with progress_bar(readable(Path(title).name)) as progress:
         mapped = map_image(image, model, step, jobs, progress, force)
-    left_out = [readable(f"{image.path}: {reason}; left out") for reason in image.facts.get("skipped", ())]
+    left_out = [readable(f"{image.path}: {reason}; left out") for reason in _skipped(image)]
     for warning in (*left_out, *mapped.facts["warnings"]):
         if warning not in warned:
             warned.add(warning)
@@ -195,6 +236,12 @@ def _map(
     write(mapped, image, model, out)
     shares = ", ".join(f"{readable(what)} {share:.0%}" for what, share in mapped.shares.items())
     print(readable(f"{title}: ") + shares, flush=True)
+
+
+def _skipped(image: Image) -> Sequence[str]:
+    """Why other frames of an image's file were left out."""
+    reasons: Sequence[str] = image.facts.get("skipped", ())
+    return reasons
 
 
 def _sentence(path: Path, error: PersistemError | OSError) -> str:

@@ -35,6 +35,8 @@ def _checked(file: Path) -> str:
 
     plan = plan_of(str(file))
     study = plan.study
+    if study.labelled:
+        return _labelled(file, plan)
     lines = [
         f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
         f"{len(plan.defoci)} defoci, {plan.crops_per_micrograph} crops per micrograph, "
@@ -52,6 +54,47 @@ def _checked(file: Path) -> str:
     if problems:
         raise PersistemError("\n".join(problems))
     return "\n".join(lines)
+
+
+def _labelled(file: Path, plan: Plan) -> str:
+    """What a study labels on which micrographs; raises PersistemError with all that is wrong with these."""
+    from persistem.labelled.describing import check
+    from persistem.labelled.fitting import opened
+
+    assert plan.study.model is not None
+    sources, lines, problems = plan.model.settings["sources"], [], []
+    specimens: dict[str, set[str]] = {}
+    for k, (entry, source) in enumerate(zip(plan.study.labelled, sources, strict=True)):
+        try:
+            image, labels = opened(source)
+            check(image, plan.study.model.windows)
+        except PersistemError as error:
+            problems.append(f"{file}: labelled[{k}]: {error}")
+            continue
+        assert image.pixel_size is not None
+        areas = []
+        for number, state in labels.states.items():
+            if count := int((labels.regions == number).sum()):
+                specimens.setdefault(state, set()).add(source["specimen"])
+                areas.append(f"{state} {count * (image.pixel_size / 10) ** 2:.3g} nm²")
+        lines.append(f"  {entry.path}: specimen {source['specimen']}, {', '.join(areas)}")
+    if not problems and len(specimens) < 2:
+        problems.append(
+            f"{file}: labelled: there is one state, {', '.join(specimens)}; a model tells two or more apart"
+        )
+    if problems:
+        raise PersistemError("\n".join(problems))
+    units = {source["specimen"] for source in sources}
+    if len(units) == 1:
+        lines.append("  all of one specimen: what is found out about the model says nothing of the next")
+    for state, where in specimens.items() if len(units) > 1 else ():
+        if len(where) == 1:
+            lines.append(f"  {state} is labelled on specimen {next(iter(where))} alone, which cannot be left out")
+    first = (
+        f"{file}: study {plan.study.name!r}, {len(sources)} labelled micrographs ({len(units)} specimens),"
+        f" states {', '.join(specimens)}, {len(plan.maps.folders)} micrographs to map"
+    )
+    return "\n".join([first, *lines])
 
 
 def accuracy(table: Path) -> None:

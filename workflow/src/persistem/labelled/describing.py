@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Blocks = dict[str, NDArray[np.float32]]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 #: Blocks that are relative to their image as they are described.
 RELATIVE = ("intensity", "filters")
 #: Windows at either end, by a feature, that have no part in its mean and standard deviation over the image.
@@ -66,32 +66,55 @@ def describe(
 ) -> Described:
     """Describe the windows about the places of an image, ``stride`` Å apart.
 
-    The image is mirrored beyond its edges by half a window, so that every place has a window. Raises PersistemError if
-    the image's pixel size is not known or too coarse, or if no window shows anything.
+    The image is mirrored beyond its edges by half a window, so that every place has a window. Raises PersistemError as
+    ``check`` does, or if no window shows anything.
     """
-    if image.pixel_size is None:
-        raise PersistemError(f"{image.path}: its pixel size is not in the file; give it as pixel_size, in Å")
+    check(image, wanted)
+    assert image.pixel_size is not None
     side = windows.side(wanted)
     step = windows.step(wanted, stride)
     try:
         pixels = windows.resample(image.pixels, image.pixel_size, wanted.sampling)
-        if min(pixels.shape) < side:
-            raise PersistemError(
-                f"it shows {' x '.join(f'{n * wanted.sampling:.3g}' for n in pixels.shape)} Å, but a window alone is"
-                f" {wanted.size:g} Å wide"
-            )
         mirrored = np.pad(pixels, (side // 2, (side - 1) // 2), mode="reflect")
         found = windows.describe_windows(mirrored, wanted, step, {"contrast", *blocks}, jobs, progress)
     except PersistemError as error:
         raise PersistemError(f"{image.path}: {error}") from error
     if not found.valid.any():
         raise PersistemError(f"{image.path}: no part of it shows anything: constant, saturated or not finite")
-    valid, mean = found.valid, found.mean
-    deviation = np.exp(found.blocks["contrast"][..., 0][valid]) * mean[valid]
-    within = float(np.median(np.abs(deviation))) or 1.0
-    relief = level(pixels).deviation / within
     shape = pixels.shape[0], pixels.shape[1]
-    return Described(found.blocks, valid, mean, relief, shape, wanted.sampling, step, side)
+    relief = _relief(pixels, found.valid, side, step)
+    return Described(found.blocks, found.valid, found.mean, relief, shape, wanted.sampling, step, side)
+
+
+def check(image: Image, wanted: Windows) -> None:
+    """Raise PersistemError if an image's pixel size is not known, too coarse or too fine, or a window is wider."""
+    if image.pixel_size is None:
+        raise PersistemError(f"{image.path}: its pixel size is not in the file; give it as pixel_size, in Å")
+    try:
+        windows.check_pixel_size(image.pixel_size, wanted.sampling)
+    except PersistemError as error:
+        raise PersistemError(f"{image.path}: {error}") from error
+    shape = windows.resampled_shape(image.pixels.shape, image.pixel_size, wanted.sampling)
+    if min(shape) < windows.side(wanted):
+        raise PersistemError(
+            f"{image.path}: it shows {' x '.join(f'{n * wanted.sampling:.3g}' for n in shape)} Å, but a window alone is"
+            f" {wanted.size:g} Å wide"
+        )
+
+
+def _relief(pixels: NDArray[np.float32], valid: NDArray[np.bool_], side: int, step: int) -> float:
+    """The deviation of brightness from place to place, over the median deviation within a valid window."""
+    import cv2
+
+    # about its mean, or an offset would take the digits that the deviation is made of
+    greys = level(pixels)
+    own = np.where(np.isfinite(pixels), (pixels - np.float32(greys.mean)) / np.float32(greys.deviation), 0)
+    places = np.ix_(*(step * np.arange(count) for count in valid.shape))
+    mean, square = (
+        cv2.blur(of, (side, side), borderType=cv2.BORDER_REFLECT_101)[places][valid].astype(float)
+        for of in (own, own**2)
+    )
+    return 1 / (float(np.median(np.sqrt(np.maximum(square - mean**2, 0)))) or 1.0)
 
 
 def relative(described: Described, names: Iterable[str]) -> Blocks:

@@ -15,24 +15,37 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.labelled import page
-from persistem.labelled.fitting import labelled
+from persistem.labelled.blind import blind_rows
+from persistem.labelled.fitting import Known, labelled
 from persistem.labelled.mapping import judged
-from persistem.labelled.rows import Labelled
+from persistem.labelled.rows import Labelled, Rows, apart
 from persistem.labelled.training import Trained, train
-from persistem.learning.intervals import summary
+from persistem.learning.intervals import seed_means, summary
+from persistem.learning.models import decisions
+from persistem.learning.splits import Split
+from persistem.learning.validation import Candidate
 from persistem.model.classifier import Verdict
 from persistem.store.files import atomic
 from persistem.study import ModelSettings
+from persistem.study.mapping import BLOCKS, LABELLED_C
 from persistem.study.settings import section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 #: What each model beside the study's own sees alone.
 ALONE = {"intensity": "brightness", "contrast": "contrast", "spectrum": "spectrum", "lifetimes": "persistence"}
+
+
+def described_blocks(asked: ModelSettings) -> list[str]:
+    """The blocks that the micrographs of a model are described by, in a fixed order."""
+    seen = {name for candidate in asked.candidates for name in candidate} | set(ALONE)
+    return [name for name in BLOCKS if name in seen]
 
 
 def evaluate(settings: dict[str, Any], root: Path, out: Path) -> None:
@@ -41,8 +54,10 @@ def evaluate(settings: dict[str, Any], root: Path, out: Path) -> None:
     ``settings`` are those of ``fitting.fit``, and ``study``, the study's name. Raises PersistemError as that.
     """
     asked: ModelSettings = section(ModelSettings, settings["model"])
-    micrographs, states, images = labelled(settings, root, asked)
-    found, verdicts = assess(micrographs, states, asked)
+    known = labelled(settings, root, asked)
+    micrographs, images = known.micrographs, known.images
+    found, verdicts = assess(micrographs, known.states, asked)
+    found["blind"] = blind(known, asked)
     found["study"] = settings.get("study", "")
     names = [image.path.name for image in images]
     found["micrographs"] = names
@@ -120,22 +135,58 @@ def decides(
     return found
 
 
+def blind(known: Known, asked: ModelSettings) -> list[dict[str, Any]]:
+    """The mean recall of models of blind windows, as they are and with counting noise equalised (``blind``).
+
+    Empty if the labels of some state hold no window.
+    """
+    found = []
+    for equal, what in ((False, "as they are"), (True, "counting noise equalised")):
+        rows = blind_rows(known.micrographs, known.images, known.regions, known.states, asked.windows, equal)
+        if rows is None:
+            return []
+        for blocks in (("lifetimes",), ("spectrum",), ("lifetimes", "spectrum")):
+            names = " and ".join(ALONE[name] for name in blocks)
+            found.append({"sees": names, "windows": what, "count": len(rows.crops.y), **_left_out(rows, blocks)})
+    return found
+
+
+def _left_out(rows: Rows, blocks: tuple[str, ...]) -> dict[str, Any]:
+    """The recall of a linear model of blocks on units that are left out."""
+    crops = rows.crops
+    predicted = np.full(len(crops.y), -1)
+    for unit in range(len(rows.units)):
+        training, test = apart(rows, unit)
+        if len(test) and len(np.unique(crops.y[training])) == len(crops.states):
+            split = Split(unit, training, test)
+            candidate = Candidate(blocks, "LR", LABELLED_C[0])
+            predicted[test] = decisions(rows.X, crops, split, [candidate], "pooled")[0, 0].argmax(axis=1)
+    return _mean_recall(rows, predicted)
+
+
 def _recall(trained: Trained) -> dict[str, Any]:
-    """Recall, mean over states, on what was left out, with its interval over what was left out."""
-    tested = trained.assessment.tested
-    crops = trained.rows.crops
+    """Recall, mean over states, on what was left out, with its interval over specimens; of parts of one image none."""
+    predicted = np.nan_to_num(trained.assessment.probability).argmax(axis=1)
+    return _mean_recall(trained.rows, np.where(trained.assessment.tested, predicted, -1))
+
+
+def _mean_recall(rows: Rows, predicted: NDArray[np.int_]) -> dict[str, Any]:
+    """Recall, mean over states, of predicted states (windows,), -1 where not tested; with its interval."""
+    tested, crops = predicted >= 0, rows.crops
     if not tested.any():
         return {"recall": None, "recall_low": None, "recall_high": None}
-    predicted = np.nan_to_num(trained.assessment.scores).argmax(axis=1)
-    right = np.equal(predicted, crops.y)
+    right = predicted == crops.y
+    if rows.units[0].startswith("part "):
+        by_state = []
+        for label in np.unique(crops.y[tested]).tolist():
+            own = tested & (crops.y == label)
+            by_state.append(np.mean([*seed_means(right, crops.seed, own).values()]))
+        return {"recall": round(float(np.mean(by_state)), 6), "recall_low": None, "recall_high": None}
     means: dict[int, float] = {}
     for unit in np.unique(crops.seed[tested]).tolist():
         own = tested & (crops.seed == unit)
         means[unit] = float(np.mean([right[own & (crops.y == k)].mean() for k in np.unique(crops.y[own]).tolist()]))
-    said = summary("recall", "recall", means)
-    if trained.rows.units[0].startswith("part "):  # parts of one image are not independent
-        said |= {"recall_low": None, "recall_high": None}
-    return said
+    return summary("recall", "recall", means)
 
 
 def curve(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettings) -> list[dict[str, Any]]:

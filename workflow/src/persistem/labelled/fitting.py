@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.labelled import card, training
 from persistem.labelled.describing import read
-from persistem.labelled.rows import Labelled, states_at
+from persistem.labelled.rows import Labelled, placed
 from persistem.model import bundle
 from persistem.reading import read as read_images
 from persistem.reading.labels import read_labels
@@ -20,7 +20,12 @@ from persistem.study import ModelSettings
 from persistem.study.settings import section
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from persistem.reading import Image
+    from persistem.reading.labels import Labels
 
 #: Bump when this stage's results change for the same study.
 VERSION = training.VERSION
@@ -30,13 +35,14 @@ def fit(settings: dict[str, Any], root: Path, out: Path) -> None:
     """Write the bundle of a model of labelled micrographs as the folder of ``out``'s name.
 
     ``settings`` has ``model``, the section of the study, and ``sources``, one for each micrograph: ``path`` of its
-    description, ``image``, ``labels``, ``states``, ``specimen``, ``pixel_size``, ``grey``, and ``sha256`` of both
-    files. Raises PersistemError if a file cannot be read or does not fit the others, or a state labels no window.
+    description, ``image``, ``labels``, ``states``, ``specimen``, ``pixel_size``, ``grey``, and ``sha256`` of these
+    files, and of the ``legend`` if one lies beside the labels. Raises PersistemError if a file cannot be read or does
+    not fit the others, or a state labels no window.
     """
     asked: ModelSettings = section(ModelSettings, settings["model"])
-    micrographs, states, images = labelled(settings, root, asked)
-    trained = training.train(micrographs, states, asked)
-    write(trained, micrographs, images, asked, settings, out)
+    known = labelled(settings, root, asked)
+    trained = training.train(known.micrographs, known.states, asked)
+    write(trained, known.micrographs, known.images, asked, settings, out)
 
 
 def write(
@@ -60,41 +66,43 @@ def write(
     bundle.write(out, replace(trained.model, card=about), card.text(about), known)
 
 
-def labelled(
-    settings: dict[str, Any], root: Path, asked: ModelSettings
-) -> tuple[list[Labelled], list[str], list[Image]]:
-    """The labelled micrographs of a study, the states in the order in which the legends name them, and the images."""
-    states: list[str] = []
+class Known(NamedTuple):
+    """The labelled micrographs of a study, the states in the order in which the legends name them, and the images.
+
+    ``regions`` (rows, columns) hold the number of the state, from 0, of each pixel of an image, -1 without.
+    """
+
+    micrographs: list[Labelled]
+    states: list[str]
+    images: list[Image]
+    regions: list[NDArray[np.int_]]
+
+
+def labelled(settings: dict[str, Any], root: Path, asked: ModelSettings) -> Known:
+    """Read the labelled micrographs of a study."""
     read_so_far = []
     for source in settings["sources"]:
         for key, sha256 in source["sha256"].items():
             if content(Path(source[key])) != sha256:
                 raise PersistemError(f"{source[key]}: has changed since the study was planned; run it again")
-        image = one_image(Path(source["image"]), source.get("pixel_size"), source.get("grey", False))
-        legend = None if source.get("states") is None else {key: name for key, name in source["states"]}
-        labels = read_labels(Path(source["labels"]), image.pixels.shape, legend, image=image.path)
-        states += [name for name in labels.states.values() if name not in states]
-        read_so_far.append((source, image, labels))
+        read_so_far.append((source, *opened(source)))
     described = [read(root / source["path"]) for source, *_ in read_so_far]
-    numbers = [
-        states_at(labels.regions, one, asked.share) for (_, _, labels), one in zip(read_so_far, described, strict=True)
-    ]
-    # a legend may name states that nothing is labelled with
-    used = {
-        name
-        for (_, _, labels), here in zip(read_so_far, numbers, strict=True)
-        for number, name in labels.states.items()
-        if (here == number).any()
-    }
-    states = [name for name in states if name in used]
-    micrographs = []
-    for (source, _, labels), here, one in zip(read_so_far, numbers, described, strict=True):
-        state = np.full(here.shape, -1)
+    specimens = [source["specimen"] for source, *_ in read_so_far]
+    micrographs, states = placed(described, [labels for *_, labels in read_so_far], specimens, asked.share)
+    regions = []
+    for _, _, labels in read_so_far:
+        number_of = np.full(256, -1)
         for number, name in labels.states.items():
-            if name in used:
-                state[here == number] = states.index(name)
-        micrographs.append(Labelled(one, state, source["specimen"]))
-    return micrographs, states, [image for _, image, _ in read_so_far]
+            number_of[number] = states.index(name) if name in states else -1
+        regions.append(number_of[labels.regions])
+    return Known(micrographs, states, [image for _, image, _ in read_so_far], regions)
+
+
+def opened(source: Mapping[str, Any]) -> tuple[Image, Labels]:
+    """The micrograph of a source, and its labels. Raises PersistemError if they cannot be read or do not fit."""
+    image = one_image(Path(source["image"]), source.get("pixel_size"), source.get("grey", False))
+    legend = None if source.get("states") is None else {key: name for key, name in source["states"]}
+    return image, read_labels(Path(source["labels"]), image.pixels.shape, legend, image=image.path)
 
 
 def one_image(path: Path, pixel_size: float | None, grey: bool) -> Image:
@@ -107,5 +115,5 @@ def one_image(path: Path, pixel_size: float | None, grey: bool) -> Image:
 
 def _without_places(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings without the folders of a machine, so that the same study gives the same bundle anywhere."""
-    sources = [source | {key: Path(source[key]).name for key in ("image", "labels")} for source in settings["sources"]]
+    sources = [source | {key: Path(source[key]).name for key in source["sha256"]} for source in settings["sources"]]
     return settings | {"sources": sources}

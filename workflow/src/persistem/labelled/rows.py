@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Labels = NDArray[np.int_]
+    from persistem.reading.labels import Labels
+
+    Numbers = NDArray[np.int_]
 
 #: Windows of a micrograph that train, drawn at random from more; of each state at least ``FEW``, if it has so many.
 MOST, FEW = 3000, 300
@@ -27,7 +29,7 @@ class Labelled(NamedTuple):
     """A described micrograph, the state of each place (rows, columns), -1 without a label, and its specimen."""
 
     described: Described
-    state: Labels
+    state: Numbers
     specimen: str
 
 
@@ -71,6 +73,37 @@ def states_at(labels: NDArray[np.uint8], described: Described, share: float = 0.
     return np.where(described.valid, here, 0).astype(np.uint8)
 
 
+def placed(
+    described: Sequence[Described], labels: Sequence[Labels], specimens: Sequence[str], share: float = 0.0
+) -> tuple[list[Labelled], list[str]]:
+    """Described micrographs with the state of each place, and the states in the order in which the legends name them.
+
+    A legend may name states that nothing is labelled with; they are left out. Raises PersistemError if what is labelled
+    with a state holds no place.
+    """
+    numbers = [states_at(of.regions, one, share) for of, one in zip(labels, described, strict=True)]
+    named: dict[str, bool] = {}
+    for of, here in zip(labels, numbers, strict=True):
+        for number, name in of.states.items():
+            if (of.regions == number).any():
+                named[name] = named.get(name, False) or bool((here == number).any())
+    states = list(named)
+    lost = [name for name in states if not named[name]]
+    if lost:
+        raise PersistemError(
+            f"labelled: no window lies in what is labelled as {' and '.join(lost)}; label more of it, or choose a"
+            " smaller model.step or model.share"
+        )
+    micrographs = []
+    for one, of, here, specimen in zip(described, labels, numbers, specimens, strict=True):
+        state = np.full(here.shape, -1)
+        for number, name in of.states.items():
+            if name in named:
+                state[here == number] = states.index(name)
+        micrographs.append(Labelled(one, state, specimen))
+    return micrographs, states
+
+
 def rows_of(micrographs: Sequence[Labelled], blocks: Sequence[str], judged: Sequence[str], states: list[str]) -> Rows:
     """The rows of labelled micrographs; of many windows in one micrograph about ``MOST``.
 
@@ -112,7 +145,7 @@ def rows_of(micrographs: Sequence[Labelled], blocks: Sequence[str], judged: Sequ
     return Rows(joined, judged_too, crops, units, np.concatenate(parts["place"]))
 
 
-def parts_of(one: Labelled) -> Labels:
+def parts_of(one: Labelled) -> Numbers:
     """The part of its micrograph, 0 … ``PARTS`` - 1, that each place (places,) belongs to; -1 without a label.
 
     Lines across the image divide the labelled places of each state, so that every part has some of every state.

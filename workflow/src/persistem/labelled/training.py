@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from persistem.study import ModelSettings
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 #: An image whose relief is so many times larger or smaller than those in training is unlike them.
 RELIEF = 2.0
 

@@ -5,7 +5,7 @@ const { grid, field, states } = DATA;
 const DIAGRAM = ["#6a3d9a", "#00857c"]; // of islands and of rings
 const NEUTRAL = "#ffffff";
 const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]; // viridis
-const REASONS = ["#ffffff", "#56b4e9", "#e69f00", "#cc3311", "#7b5ea7", "#0a6338"]; // colours of the reasons to abstain
+const REASONS = ["#ffffff", "#56b4e9", "#e69f00", "#cc3311", "#7b5ea7", "#0a6338", "#b07aa1"]; // colours of the reasons to abstain
 const REFERENCES = 64; // windows that one is compared with
 const LISTED = 12; // pairs in the table
 const MOST_ZOOM = 60; // screen pixels in a pixel of the model
@@ -53,7 +53,7 @@ function windowAt({ x, y }) {
 
 /** Edges of a window, nm: those of its pixels. */
 function square(at) {
-  const edge = (k) => (k * DATA.stride - 0.5) * DATA.sampling + DATA.first;
+  const edge = (k) => (k * DATA.stride - DATA.before - 0.5) * DATA.sampling + DATA.first;
   return { x: edge(at.j), y: edge(at.i), side: DATA.size * DATA.sampling };
 }
 
@@ -361,7 +361,7 @@ function ask(at) {
   const state = stateOf(at), pairs = pairsOf(at), valid = reasonOf(at) !== 1;
   find("answer").hidden = false;
   const { x, y } = centre(at);
-  find("asked").textContent = `At x ${x.toFixed(2)} nm, y ${y.toFixed(2)} nm, by all windows that hold this place: ${states[state]} ${percent(probability(at, state))}${reasonOf(at) ? `, but most abstain: ${DATA.reasons[reasonOf(at)]}` : ""}. Of the window about it:`;
+  find("asked").textContent = `At x ${x.toFixed(2)} nm, y ${y.toFixed(2)} nm, by ${DATA.before ? "the window about this place" : "all windows that hold this place"}: ${states[state]} ${percent(probability(at, state))}${reasonOf(at) ? `, but ${DATA.before ? "it abstains" : "most abstain"}: ${DATA.reasons[reasonOf(at)]}` : ""}.${DATA.before ? "" : " Of the window about it:"}`;
   const parts = find("parts"), table = find("pairs");
   parts.replaceChildren();
   table.replaceChildren();

@@ -82,7 +82,7 @@ def blend(map: Map, grey: NDArray[Any], pixel_size: float) -> NDArray[np.float64
     """A micrograph of grey levels 0 to 1 with the map over it: (rows, columns, 3), 0 to 1; ``pixel_size`` in Å."""
     states = len(map.states)
     colours = np.array([_rgb(k) for k in range(states)])
-    sure = (states * map.confidence - 1) / (states - 1)
+    sure = (states * map.confidence - 1) / max(states - 1, 1)
     stripe = np.add.outer(*(np.arange(size) for size in grey.shape)) // max(2, max(grey.shape) // 200) % 2
     at_rows, at_columns = (
         np.floor(((np.arange(size) + 0.5) * pixel_size - origin) / map.step + 0.5).astype(int)

@@ -19,6 +19,7 @@ from persistem.maps.detail import FINE, MIDDLE, quantised, thinning
 from persistem.maps.overlay import HATCHING, RANGE, STRONGEST, averaged
 from persistem.maps.regions import regions
 from persistem.model.classifier import REASONS, Model
+from persistem.model.trees import Trees
 from persistem.report.figures.drawing import COLOURS
 from persistem.report.page import inline_json, inline_script, template
 from persistem.report.page.content import data_url
@@ -86,6 +87,7 @@ def about(map: Map, image: Image, model: Model) -> dict[str, Any]:
         "sampling": windows.sampling / 10,
         "first": image.pixel_size / 20,
         "size": side(windows),
+        "before": side(windows) // 2 if model.labelled else 0,
         "stride": round(map.step / windows.sampling) * every,
         "bands": [{"name": _band(band), "window": band.window} for band in windows.bands],
         "filtrations": list(windows.filtrations),
@@ -103,20 +105,21 @@ def about(map: Map, image: Image, model: Model) -> dict[str, Any]:
 
 
 def arrays(map: Map, model: Model) -> dict[str, NDArray[Any]]:
-    """The arrays of the page by name: the grid, what each window was judged by, and the classifier's trees.
+    """The arrays of the page by name: the grid, what each window was judged by, and the classifier's trees, if any.
 
     ``probability`` (rows, columns, states) is 0 to 65535 for 0 to 1, ``reason`` (rows, columns) a number in
     ``REASONS``; blocks, pairs and trees are ``blocks.…``, ``pairs.…`` and ``trees.…``.
     """
-    every, trees = thinning(map.abstain.shape), model.classifier.scorer
+    every, scorer = thinning(map.abstain.shape), model.classifier.scorer
     by_name: dict[str, NDArray[Any]] = {
         "probability": np.rint(map.probability[::every, ::every] * 65535).astype(np.uint16),
         "reason": map.reason[::every, ::every].astype(np.uint8),
     }
-    for name in ("feature", "left", "right", "roots"):
-        by_name[f"trees.{name}"] = np.asarray(getattr(trees, name), dtype=np.int32)
-    for name in ("threshold", "value", "start"):
-        by_name[f"trees.{name}"] = np.asarray(getattr(trees, name), dtype=np.float64)
+    if isinstance(scorer, Trees):
+        for name in ("feature", "left", "right", "roots"):
+            by_name[f"trees.{name}"] = np.asarray(getattr(scorer, name), dtype=np.int32)
+        for name in ("threshold", "value", "start"):
+            by_name[f"trees.{name}"] = np.asarray(getattr(scorer, name), dtype=np.float64)
     if map.detail:
         by_name |= {
             f"blocks.{name}": map.detail.blocks[name] for name in model.classifier.lengths if name != "persistence"

@@ -199,6 +199,7 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
     _check_states(states, RESERVED_LABELLED if labelled else RESERVED)
     voltage = defoci = relief = typical = None
     if labelled:
+        _fit("voltage_kV and defoci_A", (index["voltage_kV"], index["defoci_A"]), (None, None))
         relief = _range("relief", index["relief"], 0, LARGEST)
         ends, limit = index["typical"], _ranged("typical", index["typical"]["limit"], 0, LARGEST)
         typical = Typical(np.asarray(ends["low"], float), np.asarray(ends["high"], float), limit)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from functools import lru_cache
 from itertools import compress, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.model.unlike import Distribution
+    from persistem.study import Windows
 
     Blocks = dict[str, NDArray[Any]]
     #: Dose (e/Å², None without noise) and factor of the contrast of an image.
@@ -226,10 +228,14 @@ def noise_alone(asked: ModelSettings) -> Blocks:
 
     The noise of a model without any is that of ``DOSE``.
     """
-    wanted = asked.windows
+    return dict(_noise_alone(asked.windows, tuple(dose for dose in asked.doses if dose is not None) or (DOSE,)))
+
+
+# an assessment trains many models of the same windows
+@lru_cache(maxsize=2)
+def _noise_alone(wanted: Windows, doses: tuple[float, ...]) -> Blocks:
     side = windows.side(wanted)
     by_block: dict[str, list[NDArray[Any]]] = {name: [] for name in JUDGED}
-    doses = [dose for dose in asked.doses if dose is not None] or [DOSE]
     for dose, (pixel, mtf) in product(doses, CAMERAS):
         across = math.ceil(VACUA * side / pixel)
         recorded = detected(np.ones((across, across)), pixel * wanted.sampling, Detector(dose=dose, mtf=mtf))

@@ -12,15 +12,15 @@ from persistem.reading.labels.legend import legend_path
 from persistem.store import paths
 from persistem.store.digests import content
 from persistem.study import ModelSettings
+from persistem.study.checks_model import SIMULATED
 from persistem.study.fields import part
-from persistem.study.mapping import BLOCKS
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
 
 #: The settings that a description sees, and those that the training sees.
 DESCRIBED = ("windows", "step")
-TRAINED = tuple(key for key in ModelSettings.model_fields if key not in ("step", "spread", "thicknesses", "contrast"))
+TRAINED = tuple(key for key in ModelSettings.model_fields if key not in ("step", *SIMULATED))
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
     """
     study = plan.study
     assert study.model is not None
-    blocks = described_blocks(study.model)
+    blocks = evaluation.described_blocks(study.model)
     made = LabelledPlan()
     sources, known, digests = [], [], []
     for entry in study.labelled:
@@ -52,7 +52,7 @@ def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
         digest = plan.add("descriptions", describing.VERSION, asked, path=image, windows_version=windows.VERSION)
         made.files[name] = str(Path(entry.path).absolute())
         made.descriptions[name] = paths.path("descriptions", digest, micrograph=name)
-        source = {
+        source: dict[str, Any] = {
             "path": made.descriptions[name],
             "image": made.files[name],
             "labels": str(Path(entry.labels).absolute()),
@@ -63,20 +63,14 @@ def plan_labelled(plan: Plan) -> tuple[LabelledPlan, str, dict[str, Any]]:
             "sha256": {"image": image, "labels": content(Path(entry.labels))},
         }
         legend = legend_path(Path(entry.labels))
-        beside = content(legend) if legend != Path(entry.labels) and legend.is_file() else None
+        if legend != Path(entry.labels) and legend.is_file():
+            source["legend"] = str(legend.absolute())
+            source["sha256"] = source["sha256"] | {"legend": content(legend)}
         sources.append(source)
-        known.append(
-            {key: value for key, value in source.items() if key not in ("image", "labels")} | {"legend": beside}
-        )
+        known.append({key: value for key, value in source.items() if key not in source["sha256"]})
         digests.append(digest)
     settings = {"model": part(study.model, TRAINED), "sources": sources}
     inputs = dict.fromkeys(digests)
     model = plan.add("labelled", fitting.VERSION, settings, *inputs, sources=known)
     page = plan.add("unseen", evaluation.VERSION, settings | {"study": study.name}, *inputs, sources=known)
     return LabelledPlan(made.files, made.descriptions, paths.path("unseen", page)), model, settings
-
-
-def described_blocks(model: ModelSettings) -> list[str]:
-    """The blocks that the micrographs of a model are described by, in a fixed order."""
-    seen = {name for candidate in model.candidates for name in candidate} | set(evaluation.ALONE)
-    return [name for name in BLOCKS if name in seen]

@@ -25,7 +25,6 @@ def digest_of(stage: str, version: int, settings: dict[str, Any], inputs: list[s
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
-@cache
 def content(path: Path) -> str:
     """SHA-256 of a file: a user's own file is known by its content, not by its path.
 
@@ -35,20 +34,25 @@ def content(path: Path) -> str:
     """
     try:
         status = path.stat()
-        if status.st_size < LARGE or not Path(paths.RESULTS).is_dir():
-            return _sha256(path)
-        place = str(path.absolute())
-        identity = [place, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-        note = Path(paths.RESULTS, ".contents", hashlib.sha256(place.encode()).hexdigest()[:24] + ".json")
-        with suppress(OSError, ValueError, TypeError, RecursionError, PersistemError):
-            *noted, sha256 = json.loads(read_text(note))
-            if noted == identity:
-                return str(sha256)
-        sha256 = _sha256(path)
+        identity = (str(path.absolute()), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return _content(*identity)
     except OSError as error:
         raise PersistemError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+@cache  # a process asks often, and of a file that has changed again
+def _content(place: str, ino: int, size: int, mtime_ns: int, ctime_ns: int) -> str:
+    if size < LARGE or not Path(paths.RESULTS).is_dir():
+        return _sha256(Path(place))
+    identity = [place, ino, size, mtime_ns, ctime_ns]
+    note = Path(paths.RESULTS, ".contents", hashlib.sha256(place.encode()).hexdigest()[:24] + ".json")
+    with suppress(OSError, ValueError, TypeError, RecursionError, PersistemError):
+        *noted, sha256 = json.loads(read_text(note))
+        if noted == identity:
+            return str(sha256)
+    sha256 = _sha256(Path(place))
     # a file written just now can change again within one tick of the file system's clock
-    if time.time() - max(status.st_mtime, status.st_ctime) > TICK:
+    if time.time() - max(mtime_ns, ctime_ns) / 1e9 > TICK:
         with suppress(OSError), replacing(note) as part:  # a read-only folder: computed again next time
             part.write_text(json.dumps([*identity, sha256]))
     return sha256

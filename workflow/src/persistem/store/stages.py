@@ -208,7 +208,7 @@ STAGES = (
         verbs=("unseen",),
         does="map each labelled micrograph by a model that has not seen it, and show what such maps are worth",
         function="evaluate",
-        cost=Cost(10, 800, 3, 5, 60),
+        cost=Cost(10, 800, 3, 25, 60),
     ),
     Stage(
         "maps",

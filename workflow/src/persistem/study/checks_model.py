@@ -13,7 +13,7 @@ from persistem.study.mapping import RESERVED_LABELLED
 from persistem.study.members import specimens_of, states_of
 
 if TYPE_CHECKING:
-    from persistem.study import Study
+    from persistem.study import ModelSettings, Study
 
 
 def check_model(study: Study) -> None:
@@ -34,6 +34,11 @@ def check_model(study: Study) -> None:
             f"model.windows.size = {windows.size:g}: larger than the micrograph; at most imaging.field ="
             f" {imaging.field:g} Å"
         )
+    _check_values(model)
+
+
+def _check_values(model: ModelSettings) -> None:
+    """No value or block is listed twice, and doses, thicknesses and C are above 0."""
     listed = {"doses": model.doses, "thicknesses": model.thicknesses, "C": model.C}
     for name, values in listed.items():
         if len(set(values)) < len(values):
@@ -45,6 +50,8 @@ def check_model(study: Study) -> None:
             raise ValueError(f"model.candidates[{k}] = {list(blocks)}: needs one block or more, each once")
 
 
+#: Settings of a model that are of simulated micrographs alone.
+SIMULATED = ("stride", "contrast", "mtf", "thicknesses", "spread")
 #: What a study that learns from labelled micrographs may state.
 WITH_LABELLED = {"name", "labelled", "model", "micrographs", "map_with", "run"}
 
@@ -65,6 +72,8 @@ def check_labelled(study: Study) -> None:
         if Path(entry.path).resolve() in seen:
             raise ValueError(f"labelled[{k}].path = {entry.path!r}: is listed twice; one file holds all its labels")
         seen.add(Path(entry.path).resolve())
+        if entry.states is not None and not entry.states:
+            raise ValueError(f"labelled[{k}].states = {{}}: names no state; null: what the JSON beside the labels says")
         names = list((entry.states or {}).values())
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -75,11 +84,10 @@ def check_labelled(study: Study) -> None:
         if reserved:
             raise ValueError(f"labelled[{k}].states: one is called {reserved[0]}, which maps say of windows")
     assert study.model is not None
-    if study.model.thicknesses or study.model.spread:
-        raise ValueError("model: thicknesses and spread are of simulated micrographs; leave them out beside labelled")
-    for k, blocks in enumerate(study.model.candidates):
-        if not blocks or len(set(blocks)) < len(blocks):
-            raise ValueError(f"model.candidates[{k}] = {list(blocks)}: needs one block or more, each once")
+    simulated = [key for key in SIMULATED if key in study.model.model_fields_set]
+    if simulated:
+        raise ValueError(f"model.{simulated[0]}: is of simulated micrographs; leave it out beside labelled")
+    _check_values(study.model)
 
 
 def check_micrographs(study: Study) -> None:

@@ -90,6 +90,7 @@ def write_labels(
     *,
     colours: Mapping[int, str] | None = None,
     pixel_size: float | None = None,
+    sha256: str | None = None,
 ) -> None:
     """Write a TIFF of 8 bits and, beside it, a JSON with its legend and the image that it is of.
 
@@ -108,6 +109,8 @@ def write_labels(
         ``#rrggbb`` of each state, for programs that show them
     pixel_size
         Å
+    sha256
+        of the micrograph as it was labelled; None: as it is now
 
     Raises
     ------
@@ -120,7 +123,7 @@ def write_labels(
     unnamed = sorted(set(np.unique(labels.regions).tolist()) - {0} - set(labels.states))
     if unnamed:
         raise PersistemError(f"{path}: cannot be written, because state {unnamed[0]} has no name")
-    text = legend_text(path, labels.states, image, colours, pixel_size)
+    text = legend_text(path, labels.states, image, colours, pixel_size, sha256)
     with atomic(path) as tiff, atomic(legend_path(path)) as about:
         imwrite(tiff, labels.regions, photometric="minisblack", compression="zlib", metadata=None)
         about.write_text(text)

@@ -106,14 +106,19 @@ def read_legend(path: Path) -> dict[str, Any] | None:
 
 
 def legend_text(
-    path: Path, states: Mapping[int, str], image: Path, colours: Mapping[int, str] | None, pixel_size: float | None
+    path: Path,
+    states: Mapping[int, str],
+    image: Path,
+    colours: Mapping[int, str] | None,
+    pixel_size: float | None,
+    sha256: str | None = None,
 ) -> str:
     """The JSON beside labels at ``path``; raises PersistemError if the image cannot be read."""
     place = os.path.relpath(Path(image).resolve(), path.resolve().parent)
     about: dict[str, Any] = {"states": {str(k): states[k] for k in sorted(states)}}
     if colours:
         about["colours"] = {str(k): colours[k] for k in sorted(colours)}
-    about["image"] = {"path": Path(place).as_posix(), "sha256": _sha256(image)}
+    about["image"] = {"path": Path(place).as_posix(), "sha256": sha256 or _sha256(image)}
     if pixel_size is not None:
         about["pixel"] = {"size_A": pixel_size}
     return json.dumps(about, indent=2, ensure_ascii=False) + "\n"

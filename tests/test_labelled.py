@@ -1,0 +1,533 @@
+"""Models of labelled micrographs: what they find on others, where they are silent, and what they are worth."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+from persistem.commands.cli import main
+from persistem.errors import PersistemError
+from persistem.labelled import describing, evaluation, rows, training
+from persistem.labelled.describing import describe, relative
+from persistem.labelled.mapping import judged, verdict_of
+from persistem.labelled.rows import apart, rows_of, states_at
+from persistem.maps.mapping import map_image
+from persistem.model import bundle
+from persistem.model.classifier import RELIEF
+from persistem.plan.plan import Plan
+from persistem.study.load import make_study
+from support.labelled import ASKED, MODEL, PIXEL, STATES, grain, image, labelled, planted, save, write
+
+
+@pytest.fixture(scope="module")
+def three():
+    """Three described micrographs of one specimen each."""
+    return [labelled(*planted(seed), f"grid-{seed}") for seed in (1, 2, 3)]
+
+
+@pytest.fixture(scope="module")
+def model(three):
+    return training.train(three[:2], STATES, ASKED).model
+
+
+def of(model, pixels, pixel_size=PIXEL):
+    return verdict_of(image(pixels, pixel_size), model, ASKED.step)[1]
+
+
+def found(model, pixels):
+    """The number of the most probable state of every place, and whether the model abstains there."""
+    verdict = of(model, pixels)
+    return verdict.probability.argmax(axis=-1) + 1, verdict.reason > 0
+
+
+def truth(regions, step=8):
+    return regions[::step, ::step]
+
+
+# what it finds
+
+
+def test_states_are_found_on_a_micrograph_that_did_not_train(model):
+    pixels, regions = planted(7)
+    state, abstained = found(model, pixels)
+    assert (state == truth(regions)).mean() > 0.97 and abstained.mean() < 0.05
+
+
+@pytest.mark.parametrize("gain", [0.01, 7])
+@pytest.mark.parametrize("offset", [0, 3, "mean", -40])
+def test_neither_gain_nor_offset_changes_what_it_finds(model, gain, offset):
+    pixels, _ = planted(7)
+    changed = gain * (pixels.astype(float) + (-pixels.mean() if offset == "mean" else offset))
+    one, other = of(model, pixels), of(model, changed)
+    np.testing.assert_allclose(other.probability, one.probability, atol=2e-3)
+    # what is unlike the training is told by SD over mean, which an offset changes: it may be silent, not louder
+    same = other.reason == one.reason
+    assert same.all() if offset == 0 else (same | (other.reason > 0)).all()
+
+
+@pytest.mark.parametrize("turn", [lambda x: x.T, lambda x: x[::-1], lambda x: x[:, ::-1]])
+def test_a_turned_micrograph_has_the_turned_map(model, turn):
+    # of an odd number of pixels, so that the grid of places turns into itself
+    pixels, _ = planted(7, (129, 129))
+    one, other = of(model, pixels), of(model, turn(pixels))
+    same = turn(one.probability.argmax(axis=-1)) == other.probability.argmax(axis=-1)
+    assert same.mean() > 0.98 and abs(turn(one.reason > 0).mean() - (other.reason > 0).mean()) < 0.02
+
+
+def test_other_pixels_of_the_same_specimen_have_the_same_map(model):
+    pixels, regions = planted(7, (256, 256))
+    fine = np.kron(pixels, np.ones((2, 2), np.float32))  # every pixel four times
+    found = of(model, fine, PIXEL / 2).probability.argmax(axis=-1)[:32, :32] + 1
+    assert (found == truth(regions)).mean() > 0.95
+
+
+def test_probabilities_of_unseen_micrographs_are_as_frequent_as_they_say():
+    """States that differ too little to be told surely."""
+
+    def faint(seed):
+        rng = np.random.default_rng(seed)
+        fine = np.indices((160, 160))[0] > 80
+        step = 0.02 * fine + 0.05 * grain(4, fine.shape, rng)
+        return (1 + step + 0.2 * rng.normal(size=fine.shape)).astype(np.float32), np.where(fine, 1, 2).astype(np.uint8)
+
+    ours = [labelled(*faint(seed), f"grid-{seed}") for seed in range(1, 5)]
+    model = training.train(ours, STATES, ASKED).model
+    top, right = [], []
+    for seed in range(10, 16):
+        pixels, regions = faint(seed)
+        probability = of(model, pixels).probability
+        top.append(probability.max(axis=-1).ravel())
+        right.append((probability.argmax(axis=-1) + 1 == truth(regions)).ravel())
+    top, right = np.concatenate(top), np.concatenate(right)
+    assert 0.55 < right.mean() < 0.98
+    for low in (0.5, 0.75):
+        inside = (top >= low) & (top < low + 0.25)
+        assert inside.sum() > 150 and abs(top[inside].mean() - right[inside].mean()) < 0.1
+
+
+# where it is silent
+
+
+def square_wave(shape, rng):
+    rows, columns = np.indices(shape)
+    return 0.85 + 0.15 * (rows > 64) + 0.3 * np.sign(np.sin(columns / 4)) + 0.01 * rng.normal(size=shape)
+
+
+SILENT = {
+    "another texture": square_wave,
+    "noise alone": lambda shape, rng: 1 + 0.05 * rng.normal(size=shape),
+    "one state alone": lambda shape, rng: 1 + 0.08 * grain(2.4, shape, rng) + 0.02 * rng.normal(size=shape),
+}
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_it_abstains_on_what_it_was_not_trained_for(model, kind):
+    verdict = of(model, SILENT[kind]((128, 128), np.random.default_rng(9)))
+    assert (verdict.reason > 0).mean() > 0.95
+    assert (verdict.reason == RELIEF).all() == (kind != "another texture")
+
+
+def test_relief_knows_neither_gain_nor_offset():
+    pixels, _ = planted(1)
+    reliefs = [
+        describe(image(changed), ASKED.windows, ASKED.step, ["filters"]).relief
+        for changed in (pixels, 5 * pixels, pixels + 9, pixels - pixels.mean(), 4 - pixels)
+    ]
+    np.testing.assert_allclose(reliefs, reliefs[0], rtol=1e-3)
+
+
+# how it is assessed
+
+
+def test_of_one_micrograph_parts_are_left_out_that_share_no_pixel_with_what_trains(three):
+    trained = training.train(three[:1], STATES, ASKED)
+    assert trained.rows.units == ("part 1", "part 2", "part 3", "part 4")
+    assert trained.assessment.tested.all() and min(trained.assessment.recall.values()) > 0.95
+    for unit in range(rows.PARTS):
+        train, test = apart(trained.rows, unit)
+        place = trained.rows.place * ASKED.windows.size  # Å
+        distance = abs(place[train][:, None] - place[test][None]).max(axis=-1)
+        assert len(train) and distance.min() >= ASKED.windows.size
+        assert (trained.rows.crops.seed[test] == unit).all() and (trained.rows.crops.seed[train] != unit).all()
+        assert set(trained.rows.crops.y[train]) == {0, 1}
+
+
+def test_specimens_are_left_out_together(three):
+    pair = [three[0], three[1]._replace(specimen=three[0].specimen), three[2]]
+    found = rows_of(pair, ["filters"], ["contrast"], STATES)
+    assert found.units == ("grid-1", "grid-3")
+    train, test = apart(found, 0)
+    assert set(found.crops.micrograph[test]) == {0, 1} and set(found.crops.micrograph[train]) == {2}
+
+
+def test_a_state_of_one_micrograph_only_is_skipped_and_said(three):
+    states = [*STATES, "edge"]
+    alone = three[0].state.copy()
+    alone[:, :4] = 2
+    found, verdicts = evaluation.assess([three[0]._replace(state=alone), *three[1:]], states, ASKED)
+    assert found["skipped"] == {"grid-1": "without it edge would not be known"}
+    assert verdicts[0] is None and verdicts[1] is not None and verdicts[2] is not None
+    edge = next(row for row in found["unseen"] if row["state"] == "edge")
+    assert edge["recall"] is edge["iou"] is edge["abstained"] is None
+    assert [row["sees"] for row in found["decides"]][:2] == ["what the study's model sees", "brightness alone"]
+
+
+def test_each_micrograph_is_mapped_by_a_model_of_the_others(three):
+    found, verdicts = evaluation.assess(three, STATES, ASKED)
+    others = training.train(three[1:], STATES, ASKED).model
+    np.testing.assert_array_equal(verdicts[0].probability, judged(three[0].described, others).probability)
+    assert [point["specimens"] for point in found["curve"]] == [1, 2]
+    assert all(row["recall"] > 0.95 and row["iou"] > 0.9 and row["abstained"] < 0.1 for row in found["unseen"])
+    # these states differ in brightness too, and the page says so
+    brightness = next(row for row in found["decides"] if row["sees"] == "brightness alone")
+    assert brightness["recall"] > 0.95
+
+
+def test_labels_that_say_nothing_are_assessed_as_chance(three):
+    rng = np.random.default_rng(0)
+    shuffled = [one._replace(state=rng.permutation(one.state.ravel()).reshape(one.state.shape)) for one in three]
+    assessment = training.train(shuffled, STATES, ASKED).assessment
+    assert abs(next(iter(assessment.recall.values())) - 0.5) < 0.06
+
+
+# labels of windows
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("pixel_size", [0.4, 0.2])
+def test_states_are_those_of_the_labels_about_the_places(share, pixel_size):
+    rng = np.random.default_rng(4)
+    shape = tuple(round(n * 0.4 / pixel_size) for n in (80, 100))
+    coarse = rng.integers(0, 4, (8, 10))
+    labels = np.kron(coarse, np.ones((shape[0] // 8, shape[1] // 10), int)).astype(np.uint8)
+    one = describe(image(rng.normal(1, 0.1, shape), pixel_size), ASKED.windows, ASKED.step, ["intensity"])
+    got = states_at(labels, one, share)
+    ratio = one.sampling / pixel_size
+    size, half = round(one.size * ratio), round(one.size * ratio) // 2
+    for i, j in np.ndindex(got.shape):
+        row, column = round(i * one.step * ratio), round(j * one.step * ratio)
+        here = labels[row, column]
+        top, left = row - half, column - half
+        window = labels[max(top, 0) : top + size, max(left, 0) : left + size]
+        enough = here and (window == here).sum() >= share * (window > 0).sum()
+        assert got[i, j] == (here if enough else 0), (i, j)
+
+
+def test_windows_that_show_nothing_carry_no_label():
+    pixels, regions = planted(1)
+    pixels[20:70, 30:90] = pixels.max()  # saturated
+    pixels[100, 100] = np.nan
+    one = describe(image(pixels), ASKED.windows, ASKED.step, ["filters"])
+    here = states_at(regions, one)
+    assert not one.valid[5, 8] and here[5, 8] == 0 and not one.valid[12, 12] and here[12, 12] == 0
+    assert (here[one.valid] == truth(regions)[one.valid]).all() and one.valid.mean() > 0.6
+    assert all(np.isfinite(block).all() for block in relative(one, ["filters"]).values())
+
+
+def test_a_description_is_read_as_it_was_written(three, tmp_path):
+    describing.write(three[0].described, tmp_path / "a.npz")
+    again = describing.read(tmp_path / "a.npz")
+    for name, value in three[0].described._asdict().items():
+        pairs = value.items() if name == "blocks" else [(name, value)]
+        for key, array in pairs:
+            np.testing.assert_array_equal((again.blocks if name == "blocks" else again._asdict())[key], array)
+
+
+# the bundle
+
+
+def stages(folder, study, monkeypatch):
+    """Run the stages of a study in a folder as its jobs do; returns the folder of the bundle and the page."""
+    monkeypatch.chdir(folder)
+    plan = Plan(make_study(study))
+    for name, path in plan.labelled.descriptions.items():
+        (digest,) = (d for d in plan.steps["descriptions"] if f"/{d}/" in path)
+        protocol = json.dumps(plan.settings("descriptions", digest))
+        assert main(["description", plan.labelled.files[name], path, "--jobs", "1", "--protocol", protocol]) == 0
+    ((_, model),), ((_, unseen),) = plan.steps["labelled"].items(), plan.steps["unseen"].items()
+    out = (folder / plan.model.index).parent
+    assert main(["fit", str(out), "--root", str(folder), "--protocol", json.dumps(model.settings)]) == 0
+    page = folder / plan.labelled.unseen
+    assert main(["unseen", str(page), "--root", str(folder), "--protocol", json.dumps(unseen.settings)]) == 0
+    return out, page
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder in which a study of two micrographs has run, its bundle and its page."""
+    folder = tmp_path_factory.mktemp("labelled")
+    with pytest.MonkeyPatch.context() as patch:
+        return folder, *stages(folder, write(folder), patch)
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    """A bundle that a test may damage."""
+    return shutil.copytree(made[1], tmp_path / "bundle")
+
+
+def test_the_same_study_gives_the_same_bytes_in_another_folder(made, tmp_path, monkeypatch):
+    root, out, page = made
+    other = tmp_path / "elsewhere" / "deeper"
+    other.mkdir(parents=True)
+    again, other_page = stages(other, write(other), monkeypatch)
+    for name in bundle.FILES:
+        content = (out / name).read_bytes()
+        assert content == (again / name).read_bytes(), name
+        assert str(root).encode() not in content and root.name.encode() not in content
+    assert page.read_bytes() == other_page.read_bytes()
+    assert str(root) not in page.read_text()
+
+
+def test_a_loaded_model_says_the_same_to_the_bit(made, model):
+    loaded = bundle.load(made[1])
+    assert loaded.labelled and loaded.voltage is loaded.defoci is None and loaded.states == tuple(STATES)
+    pixels, _ = planted(7)
+    for one, other in zip(of(model, pixels), of(loaded, pixels), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_card_says_what_it_learned_from(made):
+    card = json.loads((made[1] / "card.json").read_text())
+    assert card["assessed"]["within_one_image"] is False and card["assessed"]["units"] == ["a", "b"]
+    assert [one["name"] for one in card["micrographs"]] == ["a.tif", "b.tif"]
+    for one, (_, regions) in zip(card["micrographs"], map(planted, (1, 2)), strict=True):
+        for number, state in enumerate(STATES, 1):
+            assert one["labelled_nm2"][state] == pytest.approx((regions == number).sum() * 0.04**2, rel=0.1)
+    text = (made[1] / "card.md").read_text()
+    assert "On 2 specimens, each tested by a model of the others" in text and "within one image" not in text
+
+
+def indexed(folder, **changes):
+    """Change the index, and make all checksums fit."""
+    index = json.loads((folder / bundle.INDEX).read_text())
+    index.pop("checksum")
+    index["checksums"] = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in bundle.PARTS}
+    index |= changes
+    checksum = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+    (folder / bundle.INDEX).write_text(json.dumps(index | {"checksum": checksum}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": 2},
+        {"format": 4},
+        {"voltage_kV": 200.0},
+        {"defoci_A": [0.0, 1.0]},
+        {"relief": None},
+        {"relief": [2.0, 1.0]},
+        {"relief": [1.0]},
+        {"relief": [0.5, 1e400]},
+        {"relief": [-1.0, 1.0]},
+        {"relief": ["a", "b"]},
+        {"states": [*STATES, "third"]},
+        {"states": ["abstained", "coarse"]},
+        {"blocks": ["contrast", "spectrum"]},
+        {"windows": {"sampling": PIXEL, "size": 12.8}},
+    ],
+)
+def test_an_index_that_does_not_fit_is_refused(changes, folder):
+    indexed(folder)
+    bundle.load(folder)
+    indexed(folder, **changes)
+    with pytest.raises(PersistemError, match=r"do not fit together|a bundle of the format") as refused:
+        bundle.load(folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_index_without_relief_is_refused(folder):
+    index = json.loads((folder / bundle.INDEX).read_text())
+    del index["relief"], index["checksum"]
+    checksum = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+    (folder / bundle.INDEX).write_text(json.dumps(index | {"checksum": checksum}))
+    with pytest.raises(PersistemError, match="do not fit together"):
+        bundle.load(folder)
+
+
+@pytest.mark.parametrize(
+    "linear",
+    [
+        {"weights": np.zeros((3, 1))},
+        {"start": np.zeros(2)},
+        {"start": np.array([np.nan])},
+        {"weights": "none"},
+        {"weights": None},
+        {"more": np.zeros(1)},
+    ],
+)
+def test_weights_that_no_training_gives_are_refused(linear, folder):
+    from persistem.model.skops_files import dumped, loaded
+
+    path = folder / "classifier.skops"
+    parts = loaded(path, path.read_bytes())
+    parts["linear"] |= linear
+    path.write_bytes(dumped(parts))
+    indexed(folder)
+    with pytest.raises(PersistemError):
+        bundle.load(folder)
+
+
+# maps
+
+
+def test_a_map_needs_the_pixel_size_alone_and_reaches_the_edges(model):
+    pixels, regions = planted(7, (131, 150))
+    found = map_image(image(pixels), model, step=2.0)
+    rows_, columns = found.state.shape
+    assert found.step == pytest.approx(2.0) and found.origin == (PIXEL / 2, PIXEL / 2)
+    for count, side in ((rows_, 131), (columns, 150)):
+        assert (count - 1) * 5 < side <= count * 5  # the last place is within a step of the edge
+    assert (found.probability.argmax(axis=-1) + 1 == truth(regions, 5)).mean() > 0.95
+    assert found.facts["image"]["voltage_kV"] is found.facts["image"]["defocus_A"] is None
+    with pytest.raises(PersistemError, match="pixel_size"):
+        map_image(image(pixels, None), model)
+    with pytest.raises(PersistemError, match="too coarse"):
+        map_image(image(pixels, 0.6), model)
+    with pytest.raises(PersistemError, match="smaller than a window"):
+        map_image(image(pixels[:12, :12]), model)
+
+
+def test_processes_do_not_change_a_map(model):
+    pixels, _ = planted(7)
+    one, other = (map_image(image(pixels), model, jobs=jobs) for jobs in (1, 2))
+    np.testing.assert_array_equal(one.probability, other.probability)
+
+
+def test_the_map_command_and_inspect(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pixels, _ = planted(7)
+    save("new.tif", pixels)
+    assert main(["inspect", "new.tif", "--model", str(made[1])]) == 0
+    said = capsys.readouterr().out
+    assert said.count("this model does not ask for it") == 2 and "the model can judge it" in said
+    assert main(["map", "new.tif", "--model", str(made[1]), "--out", "maps"]) == 0
+    text = next((tmp_path / "maps").rglob("map.html")).read_text()
+    assert "labelled micrographs" in text and 'data-array="trees.' not in text
+    save("bare.tif", pixels, None)
+    assert main(["map", "bare.tif", "--model", str(made[1]), "--out", "maps"]) == 1
+    said = capsys.readouterr().err
+    assert "pixel size" in said and "voltage" not in said and "defocus" not in said
+
+
+# bad input
+
+
+def spoilt(folder, k=0, **entry):
+    """The study of two micrographs with one entry changed."""
+    study = write(folder)
+    study["labelled"][k] = study["labelled"][k] | entry
+    return study
+
+
+def checked(folder, study, capsys):
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    status = main(["check", str(folder / "study.yaml")])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return status, out + err
+
+
+def test_check_says_what_is_labelled(tmp_path, capsys):
+    study = write(tmp_path, micrographs=[{"path": str(tmp_path / "b.tif")}])
+    status, said = checked(tmp_path, study, capsys)
+    assert status == 0 and "2 labelled micrographs (2 specimens), states fine, coarse, 1 micrographs to map" in said
+    assert "defoci" not in said and "specimens (" not in said.replace("(2 specimens)", "")
+    fine = (planted(1)[1] == 1).sum() * 0.04**2
+    assert f"a.tif: specimen a, fine {fine:.3g} nm²" in said
+    status, said = checked(tmp_path, spoilt(tmp_path, states={1: "fine", 2: "edge"}), capsys)
+    assert status == 0 and "edge is labelled on specimen a alone, which cannot be left out" in said
+    status, said = checked(tmp_path, write(tmp_path, "a"), capsys)
+    assert status == 0 and "all of one specimen" in said
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ({"states": {1: "fine", 2: "fine"}}, "two of them are called fine"),
+        ({"states": {}}, "names no state"),
+        ({"states": {1: "fine", 2: "abstained"}}, "abstained, which maps say"),
+        ({"states": {1: "fine"}}, "holds the value 2"),
+        ({"states": None}, "nothing says which states are meant"),
+        ({"pixel_size": 0.6}, "too coarse"),
+        ({"pixel_size": 1e-6}, "too fine"),
+        ({"pixel_size": 0.03}, "a window alone is 6.4 Å wide"),
+        ({"labels": "none.tif"}, "no such file"),
+        ({"labels": "small.tif"}, "but the micrograph has 128"),
+        ({"labels": "empty.tif"}, "nothing in it is labelled"),
+        ({"labels": "a.tif"}, "a picture and no labels"),
+        ({"path": "bare.tif"}, "its pixel size is not in the file"),
+        ({"path": "stack.tif"}, "holds 3 images; labels belong to one"),
+        ({"path": "b.tif"}, "is listed twice"),
+        ({"path": "."}, "no such file"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_does_not_fit_is_said_before_anything_runs(entry, named, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pixels, _ = planted(1)
+    tifffile.imwrite("small.tif", np.ones((12, 10), np.uint8))
+    tifffile.imwrite("empty.tif", np.zeros((128, 128), np.uint8))
+    tifffile.imwrite("stack.tif", np.stack([pixels] * 3), imagej=True, resolution=(25, 25), metadata={"unit": "nm"})
+    save("bare.tif", pixels, None)
+    study = spoilt(tmp_path, **entry)
+    if entry.get("path") == "b.tif":
+        study["labelled"][0]["path"] = study["labelled"][1]["path"]
+    status, said = checked(tmp_path, study, capsys)
+    assert status == 1 and named in said and "labelled[" in said
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        ({"C": [0.0]}, "model.C"),
+        ({"C": [1.0, 1.0]}, "model.C"),
+        ({"doses": [-1.0]}, "model.doses"),
+        ({"candidates": [["filters", "filters"]]}, "model.candidates"),
+        ({"candidates": []}, "model.candidates"),
+        *(({key: value}, f"model.{key}") for key, value in (("stride", 5.0), ("mtf", 0.5), ("thicknesses", [30.0]))),
+    ],
+)
+def test_a_model_that_cannot_work_is_refused(model, named, tmp_path, capsys):
+    status, said = checked(tmp_path, write(tmp_path, model=MODEL | model), capsys)
+    assert status == 1 and named in said
+
+
+def test_labels_that_hold_no_window_are_not_left_out_in_silence(three):
+    from persistem.reading.labels import Labels
+
+    described = [one.described for one in three]
+    regions = [planted(seed)[1] for seed in (1, 2, 3)]
+    regions[0][1:4, 1:4] = 3  # between the places of windows
+    labels = [Labels(of, {1: "fine", 2: "coarse", 3: "dot", 4: "unused"}) for of in regions]
+    with pytest.raises(PersistemError, match="no window lies in what is labelled as dot; label more of it"):
+        rows.placed(described, labels, ["a", "b", "c"])
+    regions[0][1:12, 1:12] = 3
+    found, states = rows.placed(described, labels, ["a", "b", "c"])
+    assert states == ["fine", "coarse", "dot"] and (found[0].state == 2).sum() == 1
+
+
+@pytest.mark.parametrize("key", ["image", "labels", "legend"])
+def test_a_file_that_changes_after_the_plan_stops_the_job(key, made, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = write(tmp_path)
+    (tmp_path / "a.labels.json").write_text(json.dumps({"states": study["labelled"][0]["states"]}))
+    plan = Plan(make_study(study))
+    (model,) = plan.steps["labelled"].values()
+    with open(model.settings["sources"][0][key], "ab") as file:
+        file.write(b" ")
+    protocol = json.dumps(model.settings)
+    assert main(["fit", "out", "--root", str(made[0]), "--protocol", protocol]) == 1
+    said = capsys.readouterr().err
+    assert "has changed since the study was planned; run it again" in said and "Traceback" not in said
+
+
+def test_labels_of_an_image_that_has_changed_are_refused(tmp_path, capsys):
+    study = write(tmp_path)
+    about = {"states": study["labelled"][0]["states"], "image": {"path": "a.tif", "sha256": "0" * 64}}
+    (tmp_path / "a.labels.json").write_text(json.dumps(about))
+    status, said = checked(tmp_path, study, capsys)
+    assert status == 1 and "labelled[0]" in said and "a.labels" in said

@@ -1,0 +1,183 @@
+"""Blind windows: what tells the states apart if a window sees its own pixels alone, and no brightness.
+
+A window is cut first, wholly inside labels of one state and away from their border; its plane is taken off and it is
+divided by its standard deviation. So brightness, thickness and whatever lies around it have no part in what is learned.
+Counting noise still has: where fewer electrons arrive, it is a larger share of the variance. ``equalised`` makes that
+share the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from persistem.descriptors.windows import describe_windows, resample
+from persistem.labelled.rows import PARTS, Rows
+from persistem.learning.validation import CropLabels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from persistem.labelled.rows import Labelled
+    from persistem.reading import Image
+    from persistem.study import Windows
+
+    Array = NDArray[np.float64]
+    Numbers = NDArray[np.int_]
+
+#: Least distance of a window from a border of its labels, px; windows drawn of a micrograph and state.
+BORDER, DRAWN = 3, 200
+#: A blind window's mean, in its standard deviations; contrasts need a positive one.
+MEAN = 10.0
+#: Spatial frequencies from here on (1/px) hold mostly noise.
+NOISE = 0.45
+#: The blocks of a blind window.
+BLOCKS = ("lifetimes", "spectrum")
+
+
+class Cut(NamedTuple):
+    """Windows of a micrograph: pixels (n, side, side), their states (n,), and their corners (n, 2), px."""
+
+    pixels: Array
+    state: Numbers
+    corner: Numbers
+
+
+def cut(pixels: NDArray[Any], state: Numbers, side: int, rng: np.random.Generator) -> Cut:
+    """Windows of an image (rows, columns) that lie wholly in one state (rows, columns), -1 without, drawn at random."""
+    import cv2
+
+    found, states, corners = [], [], []
+    reach = 2 * BORDER + 1
+    for label in np.unique(state[state >= 0]).tolist():
+        inside = cv2.erode((state == label).astype(np.uint8), np.ones((reach, reach), np.uint8))
+        area = cv2.integral(inside)
+        full = (area[side:, side:] - area[:-side, side:] - area[side:, :-side] + area[:-side, :-side]) == side**2
+        places = np.argwhere(full)
+        places = places[np.sort(rng.permutation(len(places))[:DRAWN])]
+        for i, j in places.tolist():
+            window = pixels[i : i + side, j : j + side].astype(float)
+            if np.isfinite(window).all() and np.ptp(window) > 0:
+                found.append(window)
+                states.append(label)
+                corners.append((i, j))
+    return Cut(
+        np.asarray(found, float).reshape(-1, side, side),
+        np.asarray(states, int),
+        np.asarray(corners, int).reshape(-1, 2),
+    )
+
+
+def blinded(windows: Array) -> Array:
+    """Windows (n, side, side) less their planes, over their standard deviations, about ``MEAN``."""
+    side = windows.shape[-1]
+    along = np.arange(side) - (side - 1) / 2
+    down, across = np.meshgrid(along, along, indexing="ij")
+    planes = np.stack([np.ones(side * side), down.ravel(), across.ravel()], axis=1)
+    planes /= np.linalg.norm(planes, axis=0)  # their columns are orthogonal
+    flat = windows.reshape(len(windows), -1)
+    flat = flat - (flat @ planes) @ planes.T
+    deviation = flat.std(axis=1, keepdims=True)
+    return np.asarray((flat / np.where(deviation > 0, deviation, 1)).reshape(windows.shape) + MEAN)
+
+
+def noise_share(windows: Array) -> Array:
+    """The share of white noise in the variance of each window (n,), by the power beyond ``NOISE``."""
+    side = windows.shape[-1]
+    taper = np.hanning(side + 2)[1:-1]
+    taper = taper[:, None] * taper
+    centred = windows - windows.mean(axis=(1, 2), keepdims=True)
+    power = np.abs(np.fft.fft2(centred * taper)) ** 2 / (taper**2).sum()
+    along = np.fft.fftfreq(side)
+    beyond = np.hypot(along[:, None], along) >= NOISE
+    return np.asarray(power[:, beyond].mean(axis=1) / centred.var(axis=(1, 2)))
+
+
+def equalised(windows: Array, state: Numbers, rng: np.random.Generator) -> Array:
+    """Windows (n, side, side) of one image with white noise added, so that all states have the same shares of noise.
+
+    The windows of a state are matched to those of the others that have the same rank by their share of noise; each
+    gets as much noise as it lacks to the noisiest. The result is blind if the windows are.
+    """
+    share = noise_share(windows)
+    target = share.copy()
+    states = np.unique(state).tolist()
+    for own in states:
+        here = state == own
+        rank = (np.argsort(np.argsort(share[here])) + 0.5) / here.sum()
+        target[here] = np.max([np.quantile(share[state == other], rank) for other in states], axis=0)
+        target[here] = np.maximum(target[here], share[here])
+    lacking = np.maximum((target - share) * windows.var(axis=(1, 2)) / np.maximum(1 - target, 1e-3), 0)
+    return blinded(windows + np.sqrt(lacking)[:, None, None] * rng.normal(size=windows.shape))
+
+
+def described(windows: Array, wanted: Windows, blocks: Iterable[str] = BLOCKS) -> dict[str, NDArray[np.float32]]:
+    """The blocks (n, length) of windows, each described as an image of its own."""
+    names = tuple(blocks)
+    found = [describe_windows(one.astype(np.float32), wanted, one.shape[0], names).blocks for one in windows]
+    return {name: np.concatenate([one[name][0] for one in found]) for name in names}
+
+
+def blind_rows(
+    micrographs: Sequence[Labelled],
+    images: Sequence[Image],
+    regions: Sequence[Numbers],
+    states: list[str],
+    wanted: Windows,
+    equal: bool = False,
+) -> Rows | None:
+    """The rows of blind windows of micrographs; None if some state has none.
+
+    ``regions`` (rows, columns) hold the state of each pixel of the images, -1 without; with ``equal`` shares of noise
+    are equalised.
+    """
+    specimens = list(dict.fromkeys(one.specimen for one in micrographs))
+    X: dict[str, list[NDArray[Any]]] = {name: [] for name in BLOCKS}
+    y, unit, number, place = [], [], [], []
+    for k, (one, image, region) in enumerate(zip(micrographs, images, regions, strict=True)):
+        side = one.described.size
+        assert image.pixel_size is not None
+        pixels = resample(image.pixels, image.pixel_size, wanted.sampling)
+        found = cut(pixels, _resized(region, pixels.shape), side, np.random.default_rng([0, k]))
+        if not len(found.state):
+            continue
+        windows = blinded(found.pixels)
+        if equal:
+            windows = equalised(windows, found.state, np.random.default_rng([1, k]))
+        for name, block in described(windows, wanted).items():
+            X[name].append(block)
+        y.append(found.state)
+        place.append(found.corner / side)
+        number.append(np.full(len(found.state), k))
+        alone = len(specimens) == 1
+        unit.append(_parts(found) if alone else np.full(len(found.state), specimens.index(one.specimen)))
+    if not y or set(np.concatenate(y).tolist()) != set(range(len(states))):
+        return None
+    labels = np.concatenate(y)
+    crops = CropLabels(labels, np.concatenate(unit), np.zeros(len(labels)), np.concatenate(number), tuple(states))
+    units = tuple(specimens) if len(specimens) > 1 else tuple(f"part {k + 1}" for k in range(PARTS))
+    return Rows({name: np.concatenate(of) for name, of in X.items()}, {}, crops, units, np.concatenate(place))
+
+
+def _resized(region: Numbers, shape: tuple[int, ...]) -> Numbers:
+    """Regions at the pixels of an image of another shape."""
+    rows, columns = (
+        np.minimum(np.arange(count) * of // count, of - 1) for count, of in zip(shape, region.shape, strict=True)
+    )
+    found: Numbers = region[np.ix_(rows, columns)]
+    return found
+
+
+def _parts(found: Cut) -> Numbers:
+    """The part of its micrograph that each window belongs to; lines across divide the windows of each state."""
+    part = np.zeros(len(found.state), int)
+    for state in np.unique(found.state).tolist():
+        own = found.state == state
+        row, column = found.corner[own].T
+        along = row if np.ptp(row) >= np.ptp(column) else column
+        edges = np.quantile(along, np.linspace(0, 1, PARTS + 1)[1:-1])
+        part[own] = np.searchsorted(edges, along, side="right")
+    return part
