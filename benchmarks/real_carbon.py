@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from persistem.reading import Image
 
 #: How often strokes are drawn on each image and in each set of regions.
-DRAWS = 3
+DRAWS = 2
 #: Distance of the windows of a foreign image, Å; and how many images of a file are looked at.
 STRIDE, FRAMES = 3.0, 1
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL.Image
 import real_data as data
 
 if TYPE_CHECKING:
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 #: Vacuum, disordered carbon, particle: colours that differ in brightness too (Okabe & Ito).
 COLOURS = np.array([[86, 180, 233], [0, 158, 115], [213, 94, 0]]) / 255
 #: Side of a panel (px), and how strongly colours cover the image.
-SIDE, COVER = 400, 0.45
+SIDE, COVER = 300, 0.45
+#: Dots per inch, and colours of a picture.
+DPI, HUES = 100, 96
 
 
 def grey(pixels: NDArray[Any], side: int = SIDE) -> NDArray[np.float64]:
@@ -58,7 +62,11 @@ def save(out: Path, panels: Sequence[Sequence[tuple[str, NDArray[np.float64]]]],
         ]
         figure.legend(handles=patches, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=110, metadata={"Software": None})
+    data_of = io.BytesIO()
+    figure.savefig(data_of, dpi=DPI, format="png")
+    # grain does not compress; in few colours it takes a third
+    few = PIL.Image.open(data_of).convert("RGB").quantize(HUES, dither=PIL.Image.Dither.NONE)
+    few.save(out, optimize=True)
 
 
 def particles_picture(out: Path, known: tuple[Any, NDArray[np.bool_]], shown: Mapping[str, Any]) -> None:
