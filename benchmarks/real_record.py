@@ -323,6 +323,8 @@ def carbon(part: Values) -> list[str]:
         f"Without what shares pixels with a window of a stroke: PersisTEM {mw(apart[OURS]['apart'])}, {forest}"
         f" {mw(apart[forest]['apart'])}.",
         "",
+        f"{worse(strokes['rows'], forest)} {adds(strokes['rows'])}",
+        "",
         "![Strokes and the maps that they give](figures/real-strokes.png)",
         "",
         "## The same states in another session",
@@ -336,8 +338,28 @@ def carbon(part: Values) -> list[str]:
         + ", ".join(f"{name} {value:.1%}" for name, value in gone.items())
         + ". Three images are three sessions: there is no interval, and the worst says more than the mean.",
         "",
+        f"{adds(sessions['rows'])} A window is wider than the borders of a particle, so small particles become larger"
+        " on the maps, and neighbours grow together, where the image has few pixels (PtCo3).",
+        "",
         "![Each image by a model of the other two](figures/real-sessions.png)",
     ]
+
+
+def worse(rows: Values, forest: str) -> str:
+    """On which images a forest is better than our model."""
+    pairs = {
+        name: (value, rows[forest]["rest"]["images"][name]) for name, value in rows[OURS]["rest"]["images"].items()
+    }
+    better = [f"{name} ({f(theirs)} against {f(own)})" for name, (own, theirs) in pairs.items() if theirs > own]
+    return (
+        f"The {forest} is better on {' and '.join(better)}." if better else "No image is mapped better by that forest."
+    )
+
+
+def adds(rows: Values) -> str:
+    """What the block of persistence changes beside filters and contrast."""
+    with_it, without = (rows[f"filters + contrast{more}"]["rest"]["mean"] for more in (" + lifetimes", ""))
+    return f"Persistence changes the balanced accuracy of filters and contrast by {with_it - without:+.3f}."
 
 
 def domain(part: Values) -> list[str]:
@@ -383,7 +405,8 @@ def times(part: Values) -> list[str]:
         "",
         f"An image of {part['side_px']}² px at its own sampling, {part['windows']} windows, the blocks that the"
         f" default candidates need; load of the machine (2 cores) {part['load']:.1f}. Wall time grows with load, CPU"
-        " time hardly; on two idle cores the description cannot take less than half of its CPU time.",
+        " time hardly; on two idle cores the description cannot take less than half of its CPU time. Libraries are"
+        " loaded already.",
         "",
         *table(
             ["", "wall, s", "CPU, s"],
