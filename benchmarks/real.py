@@ -85,18 +85,19 @@ def blind(_: Path) -> dict[str, Any]:
     import real_blind
     import real_data as data
     import real_maps
+    from persistem.labelled import blind as wing
 
     images = {k: (image.pixels, mask) for k in range(10) for image, mask in [data.particles(k)]}
     found: dict[str, Any] = {}
-    for name, treat in (("as they are", None), ("noise equalised", real_blind.equalised)):
+    for name, treat in (("as they are", None), ("noise equalised", wing.equalised)):
         windows = real_blind.gather(images, treat=treat)
-        X = real_blind.described(windows.pixels, real_maps.SETTINGS["particles"][0])
+        X = wing.described(windows.pixels, real_maps.SETTINGS["particles"][0], real_blind.BLOCKS)
         X[real_blind.OCTAVE_MOMENTS] = real_blind.octave_moments(windows.pixels.astype(float))
-        noise = real_blind.noise_share(windows.pixels.astype(float))
+        noise = wing.noise_share(windows.pixels.astype(float))
         share = {k: real_blind.auc(windows.y[windows.image == k], noise[windows.image == k]) for k in images}
         found[name] = {"noise alone": share, "windows": len(windows.y), "rows": blind_rows(X, windows)}
     found["control"] = real_blind.planted_control()
-    found["noise"] = {"from_per_px": real_blind.NOISE, "share": float(np.mean(noise))}
+    found["noise"] = {"from_per_px": wing.NOISE, "share": float(np.mean(noise))}
     return found
 
 

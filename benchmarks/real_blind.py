@@ -2,7 +2,7 @@
 
 A window is cut first, wholly inside a particle or the film; its plane is taken off and it is divided by its standard
 deviation. So brightness, thickness and whatever lies around it have no part in what is learned. Counting noise still
-has: where fewer electrons arrive, it is a larger share of the variance. ``equalised`` makes that share the same.
+has: where fewer electrons arrive, it is a larger share of the variance. Equalised, that share is the same.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from persistem.labelled.blind import blinded, described, equalised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from persistem.study import Windows
 
     Array = NDArray[np.float64]
     Blocks = Mapping[str, NDArray[Any]]
@@ -28,10 +28,6 @@ STEPS, DRAWN = (6, 3), (250, 200)
 BLOCKS = ("lifetimes", "spectrum", "peaks", "moments", "texture", "low-passed")
 #: What is described beside the blocks, to see what persistence is worth: the octaves of `lifetimes`, without topology.
 OCTAVE_MOMENTS = "octave moments"
-#: A blind window's mean, in its standard deviations; the low-passed contrasts need a positive one.
-MEAN = 10.0
-#: Spatial frequencies from here on (1/px) hold noise alone: 0.78 1/Å, beyond what the lens transfers.
-NOISE = 0.45
 #: Inner folds choose from these inverses of the L2 penalty.
 CHOICES = (0.01, 0.1, 1.0, 10.0)
 
@@ -59,56 +55,6 @@ def cut(pixels: NDArray[Any], mask: NDArray[np.bool_], rng: np.random.Generator)
         found += [pixels[i : i + SIDE, j : j + SIDE] for i, j in places.tolist()]
         labels += [state] * len(places)
     return np.asarray(found, float).reshape(-1, SIDE, SIDE), np.asarray(labels, int)
-
-
-def blinded(windows: Array) -> Array:
-    """Windows (n, side, side) less their planes, over their standard deviations, about ``MEAN``."""
-    side = windows.shape[-1]
-    along = np.arange(side) - (side - 1) / 2
-    down, across = np.meshgrid(along, along, indexing="ij")
-    planes = np.stack([np.ones(side * side), down.ravel(), across.ravel()], axis=1)
-    planes /= np.linalg.norm(planes, axis=0)  # their columns are orthogonal
-    flat = windows.reshape(len(windows), -1)
-    flat = flat - (flat @ planes) @ planes.T
-    return (flat / flat.std(axis=1, keepdims=True)).reshape(windows.shape) + MEAN
-
-
-def noise_share(windows: Array) -> Array:
-    """The share of white noise in the variance of each window (n,), by the power beyond ``NOISE``."""
-    side = windows.shape[-1]
-    taper = np.hanning(side + 2)[1:-1]
-    taper = taper[:, None] * taper
-    centred = windows - windows.mean(axis=(1, 2), keepdims=True)
-    power = np.abs(np.fft.fft2(centred * taper)) ** 2 / (taper**2).sum()
-    along = np.fft.fftfreq(side)
-    beyond = np.hypot(along[:, None], along) >= NOISE
-    return np.asarray(power[:, beyond].mean(axis=1) / centred.var(axis=(1, 2)))
-
-
-def equalised(windows: Array, y: NDArray[np.int_], rng: np.random.Generator) -> Array:
-    """Windows (n, side, side) of one image with white noise added, so that both states have the same shares of noise.
-
-    The windows of a state are matched to those of the other that have the same rank by their share of noise; of the
-    two, the less noisy gets as much noise as it lacks. The result is blind if the windows are.
-    """
-    share = noise_share(windows)
-    target = share.copy()
-    ranks = [(np.argsort(np.argsort(share[y == state])) + 0.5) / max((y == state).sum(), 1) for state in (0, 1)]
-    for state in (0, 1):
-        other = np.quantile(share[y != state], ranks[state]) if (y != state).any() else share[y == state]
-        target[y == state] = np.maximum(share[y == state], other)
-    variance = windows.var(axis=(1, 2))
-    lacking = np.maximum((target - share) * variance / np.maximum(1 - target, 1e-3), 0)
-    noisy = windows + np.sqrt(lacking)[:, None, None] * rng.normal(size=windows.shape)
-    return blinded(noisy)
-
-
-def described(windows: NDArray[Any], wanted: Windows, blocks: Iterable[str] = BLOCKS) -> dict[str, NDArray[np.float32]]:
-    """The blocks (n, length) of windows, each described as an image of its own."""
-    from persistem.descriptors.windows import describe_windows
-
-    found = [describe_windows(np.asarray(one, np.float32), wanted, one.shape[0], blocks).blocks for one in windows]
-    return {name: np.concatenate([one[name][0] for one in found]) for name in blocks}
 
 
 def octave_moments(windows: Array) -> NDArray[np.float32]:

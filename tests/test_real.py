@@ -16,6 +16,7 @@ import real_carbon  # noqa: E402
 import real_data  # noqa: E402
 import real_maps  # noqa: E402
 import real_record  # noqa: E402
+from persistem.labelled import blind as wing  # noqa: E402
 from scipy.ndimage import gaussian_filter  # noqa: E402
 
 
@@ -59,9 +60,9 @@ def test_blind_windows_are_of_one_state_and_know_neither_plane_nor_gain():
     assert set(y) == {0, 1} and (windows == y[:, None, None]).all()
     grain = rng.normal(size=(4, 36, 36))
     plane = np.add.outer(np.arange(36.0), 2 * np.arange(36.0))
-    blind = real_blind.blinded(grain)
-    assert real_blind.blinded(3 * grain + plane + 100) == pytest.approx(blind, abs=1e-6)
-    assert blind.mean(axis=(1, 2)) == pytest.approx(real_blind.MEAN) and blind.std(axis=(1, 2)) == pytest.approx(1)
+    blind = wing.blinded(grain)
+    assert wing.blinded(3 * grain + plane + 100) == pytest.approx(blind, abs=1e-6)
+    assert blind.mean(axis=(1, 2)) == pytest.approx(wing.MEAN) and blind.std(axis=(1, 2)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("share", [0.03, 0.1, 0.3])
@@ -70,7 +71,7 @@ def test_share_of_noise_is_found(share):
     grain = gaussian_filter(rng.normal(size=(200, 36, 36)), (0, 2, 2), mode="wrap")
     grain /= grain.std(axis=(1, 2), keepdims=True)
     noisy = grain + np.sqrt(share / (1 - share)) * rng.normal(size=grain.shape)
-    assert real_blind.noise_share(noisy).mean() == pytest.approx(share, rel=0.1)
+    assert wing.noise_share(noisy).mean() == pytest.approx(share, rel=0.1)
 
 
 def test_equalising_noise_removes_what_noise_alone_tells_and_leaves_structure():
