@@ -288,8 +288,8 @@ def particles(part: Values) -> list[str]:
             f" {count} labelled {ours[count]['abstained']['mean']:.1%} (worst {ours[count]['abstained']['worst']:.1%})"
             for count in counts
         )
-        + ". What is usual within one image, whose parts set the thresholds, need not be in the next: a model of one image may"
-        " abstain on most of another.",
+        + ". What is usual within one image, whose parts set the thresholds, need not be in the next: a model of"
+        " one image may abstain on most of another.",
         "",
         "![Particles of one image by models of another](figures/real-particles.png)",
     ]
@@ -427,7 +427,7 @@ def remains() -> list[str]:
         "",
         "**These images were looked at while the models were made.** Blocks, candidates, the way in which blocks"
         " count relative to the image and the limits of abstention were chosen with them in view, so figures on"
-        " images that nobody has looked at may be lower. There are three sessions on carbon and one of particles.",
+        " images that nobody has looked at may be lower. On carbon there are three sessions.",
         "",
         "Voltage, defocus and thickness of all these images, and how many frames the particles' images were cut"
         " from: images of one frame may stand on both sides of a split. Pixel sizes are from lattice peaks, good to"

@@ -142,5 +142,5 @@ def test_record_is_made_of_its_numbers_alone():
     measured = json.loads((ROOT / "docs" / real.JSON).read_text())
     assert (ROOT / "docs" / "real-micrographs.md").read_text() == real_record.record(measured)
     without = {part: values for part, values in measured.items() if part != "blind"}
-    assert "*blind: its data were absent; not measured.*" in real_record.record(without)
+    assert "*blind: not measured; its data were absent.*" in real_record.record(without)
     assert real_record.f(0.99996) == "0.999" and real_record.f(1.0) == "1.000"
