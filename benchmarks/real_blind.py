@@ -2,7 +2,7 @@
 
 A window is cut first, wholly inside a particle or the film; its plane is taken off and it is divided by its standard
 deviation. So brightness, thickness and whatever lies around it have no part in what is learned. Counting noise still
-has: where fewer electrons arrive, it is a larger share of the variance. ``equalised`` makes that share the same.
+has: where fewer electrons arrive, it is a larger share of the variance. Equalised, that share is the same.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from persistem.labelled.blind import blinded, described, equalised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from persistem.study import Windows
 
     Array = NDArray[np.float64]
     Blocks = Mapping[str, NDArray[Any]]
@@ -26,10 +26,8 @@ SIDE, BORDER = 36, 3
 STEPS, DRAWN = (6, 3), (250, 200)
 #: The blocks of a window. Contrast would be the same for all; intensity and filters need more than the window.
 BLOCKS = ("lifetimes", "spectrum", "peaks", "moments", "texture", "low-passed")
-#: A blind window's mean, in its standard deviations; the low-passed contrasts need a positive one.
-MEAN = 10.0
-#: Spatial frequencies from here on (1/px) hold noise alone: 0.78 1/Å, beyond what the lens transfers.
-NOISE = 0.45
+#: What is described beside the blocks, to see what persistence is worth: the octaves of `lifetimes`, without topology.
+OCTAVE_MOMENTS = "octave moments"
 #: Inner folds choose from these inverses of the L2 penalty.
 CHOICES = (0.01, 0.1, 1.0, 10.0)
 
@@ -59,54 +57,22 @@ def cut(pixels: NDArray[Any], mask: NDArray[np.bool_], rng: np.random.Generator)
     return np.asarray(found, float).reshape(-1, SIDE, SIDE), np.asarray(labels, int)
 
 
-def blinded(windows: Array) -> Array:
-    """Windows (n, side, side) less their planes, over their standard deviations, about ``MEAN``."""
-    side = windows.shape[-1]
-    along = np.arange(side) - (side - 1) / 2
-    down, across = np.meshgrid(along, along, indexing="ij")
-    planes = np.stack([np.ones(side * side), down.ravel(), across.ravel()], axis=1)
-    planes /= np.linalg.norm(planes, axis=0)  # their columns are orthogonal
-    flat = windows.reshape(len(windows), -1)
-    flat = flat - (flat @ planes) @ planes.T
-    return (flat / flat.std(axis=1, keepdims=True)).reshape(windows.shape) + MEAN
+def octave_moments(windows: Array) -> NDArray[np.float32]:
+    """The logarithm of the standard deviation, skewness and excess kurtosis of each octave of windows, (n, 12).
 
-
-def noise_share(windows: Array) -> Array:
-    """The share of white noise in the variance of each window (n,), by the power beyond ``NOISE``."""
-    side = windows.shape[-1]
-    taper = np.hanning(side + 2)[1:-1]
-    taper = taper[:, None] * taper
-    centred = windows - windows.mean(axis=(1, 2), keepdims=True)
-    power = np.abs(np.fft.fft2(centred * taper)) ** 2 / (taper**2).sum()
-    along = np.fft.fftfreq(side)
-    beyond = np.hypot(along[:, None], along) >= NOISE
-    return np.asarray(power[:, beyond].mean(axis=1) / centred.var(axis=(1, 2)))
-
-
-def equalised(windows: Array, y: NDArray[np.int_], rng: np.random.Generator) -> Array:
-    """Windows (n, side, side) of one image with white noise added, so that both states have the same shares of noise.
-
-    The windows of a state are matched to those of the other that have the same rank by their share of noise; of the
-    two, the less noisy gets as much noise as it lacks. The result is blind if the windows are.
+    The octaves are those of the block ``lifetimes``; no birth, no death, no neighbourhood.
     """
-    share = noise_share(windows)
-    target = share.copy()
-    ranks = [(np.argsort(np.argsort(share[y == state])) + 0.5) / max((y == state).sum(), 1) for state in (0, 1)]
-    for state in (0, 1):
-        other = np.quantile(share[y != state], ranks[state]) if (y != state).any() else share[y == state]
-        target[y == state] = np.maximum(share[y == state], other)
-    variance = windows.var(axis=(1, 2))
-    lacking = np.maximum((target - share) * variance / np.maximum(1 - target, 1e-3), 0)
-    noisy = windows + np.sqrt(lacking)[:, None, None] * rng.normal(size=windows.shape)
-    return blinded(noisy)
+    from persistem.descriptors.windows.lifetimes import OCTAVES
+    from scipy.ndimage import gaussian_filter
 
-
-def described(windows: NDArray[Any], wanted: Windows, blocks: Iterable[str] = BLOCKS) -> dict[str, NDArray[np.float32]]:
-    """The blocks (n, length) of windows, each described as an image of its own."""
-    from persistem.descriptors.windows import describe_windows
-
-    found = [describe_windows(np.asarray(one, np.float32), wanted, one.shape[0], blocks).blocks for one in windows]
-    return {name: np.concatenate([one[name][0] for one in found]) for name in blocks}
+    columns = []
+    for narrow, wide, _ in OCTAVES:
+        inner = gaussian_filter(windows, (0, narrow, narrow), mode="reflect") if narrow else windows
+        band = inner - gaussian_filter(windows, (0, wide, wide), mode="reflect")
+        deviation = band.std(axis=(1, 2))
+        standard = (band - band.mean(axis=(1, 2), keepdims=True)) / deviation[:, None, None]
+        columns += [np.log(deviation), (standard**3).mean(axis=(1, 2)), (standard**4).mean(axis=(1, 2)) - 3]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def scores(X: Blocks, y: NDArray[np.int_], blocks: Sequence[str], C: float, train: Any, test: Any) -> Array:
@@ -133,7 +99,7 @@ def chosen(X: Blocks, y: NDArray[np.int_], image: NDArray[np.int_], blocks: Sequ
         for group in groups:
             left = np.isin(image, group)
             score = scores(X, y, blocks, C, ~left, left)
-            found += [auc(y[image[left] == k], score[image[left] == k]) for k in group]
+            found += [auc(y[left][image[left] == k], score[image[left] == k]) for k in group]
         means.append(round(float(np.mean(found)), 6))
     return CHOICES[int(np.argmax(means))]
 
@@ -151,7 +117,7 @@ def across(X: Blocks, y: NDArray[np.int_], image: NDArray[np.int_], blocks: Sequ
         left = np.isin(image, fold)
         C = chosen({name: X[name][~left] for name in blocks}, y[~left], image[~left], blocks, pairs=True)
         score = scores(X, y, blocks, C, ~left, left)
-        found |= {k: auc(y[image[left] == k], score[image[left] == k]) for k in fold}
+        found |= {k: auc(y[left][image[left] == k], score[image[left] == k]) for k in fold}
     return found
 
 
@@ -167,13 +133,20 @@ def from_one(
     return found
 
 
-def rows(blocks: Sequence[str] = BLOCKS) -> dict[str, tuple[str, ...]]:
-    """What is compared: each block alone, all, and all but persistence."""
+def rows() -> dict[str, tuple[str, ...]]:
+    """What is compared: each block alone, all, all but persistence, and these with the moments of octaves."""
+    rest = tuple(name for name in BLOCKS if name != "lifetimes")
     return {
-        **{name: (name,) for name in blocks},
-        "all": tuple(blocks),
-        "all but lifetimes": tuple(name for name in blocks if name != "lifetimes"),
+        **{name: (name,) for name in (*BLOCKS, OCTAVE_MOMENTS)},
+        "all": BLOCKS,
+        "all but lifetimes": rest,
+        "all, octave moments": (*BLOCKS, OCTAVE_MOMENTS),
+        "all but lifetimes, octave moments": (*rest, OCTAVE_MOMENTS),
     }
+
+
+#: Whether persistence adds: to the blocks of the product, and if these know the moments of the octaves too.
+ADDS = {"the other blocks": ("all", "all but lifetimes"), "these and octave moments": tuple(list(rows())[-2:])}
 
 
 def gather(
@@ -192,3 +165,38 @@ def gather(
         y.append(labels)
         image.append(np.full(len(labels), number))
     return Blind(np.concatenate(pixels), np.concatenate(y), np.concatenate(image))
+
+
+def planted(rng: np.random.Generator, count: int, structure: bool, noise: bool) -> tuple[Array, NDArray[np.int_]]:
+    """Blind windows of two made-up states, ``count`` of each: grain of one width or two, noise of one share or two."""
+    from scipy.ndimage import gaussian_filter
+
+    found = []
+    for state in (0, 1):
+        for _ in range(count):
+            grain = gaussian_filter(rng.normal(size=(SIDE + 24, SIDE + 24)), 1.6 if structure and state else 2.0)
+            grain = grain[12:-12, 12:-12]
+            share = rng.uniform(0.05, 0.10) * (2 if noise and state else 1)
+            found.append(grain / grain.std() + np.sqrt(share / (1 - share)) * rng.normal(size=grain.shape))
+    return blinded(np.array(found)), np.repeat([0, 1], count)
+
+
+def planted_control(count: int = 150) -> dict[str, dict[str, float]]:
+    """AUC of the spectrum between made-up states, before and after noise is equalised; half trains, half is tested."""
+    from persistem.study import Windows
+
+    wanted = Windows(sampling=1.0, size=SIDE)
+    found = {}
+    for name, structure, noise in (
+        ("noise differs, structure does not", False, True),
+        ("structure differs, noise does not", True, False),
+        ("both differ", True, True),
+    ):
+        rng = np.random.default_rng(0)
+        windows, y = planted(rng, count, structure, noise)
+        half = np.arange(len(y)) % 2 == 0
+        found[name] = {}
+        for when, shown in (("before", windows), ("after", equalised(windows, y, rng))):
+            X = described(shown, wanted, ("spectrum",))
+            found[name][when] = auc(y[~half], scores(X, y, ("spectrum",), 1.0, half, ~half))
+    return found

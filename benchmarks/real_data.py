@@ -150,7 +150,8 @@ def strokes(
         for k in range(each):
             part = parts == order[k % len(order)]
             inner = cv2.erode(part.astype(np.uint8), np.ones((width // 2 + 1,) * 2, np.uint8))
-            y, x = rng.permutation(np.argwhere(inner if inner.any() else part))[0].tolist()
+            inside = np.flatnonzero(inner if inner.any() else part)
+            y, x = divmod(int(inside[rng.integers(len(inside))]), labels.shape[1])
             angle = rng.uniform(0, 2 * np.pi)
             end = round(x + 5 * width * np.cos(angle)), round(y + 5 * width * np.sin(angle))
             line = np.zeros_like(labels)

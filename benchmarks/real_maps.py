@@ -104,17 +104,29 @@ def linear(
     from persistem.model.linear import linear_of
     from scipy.special import expit, softmax
 
+    shown = (lambda of: of) if absolute else in_itself
     states = int(max(one.state.max() for one in micrographs)) + 1
-    drawn = rows.rows_of(micrographs, blocks, blocks, [str(k) for k in range(states)])
-    known = drawn.absolute if absolute else drawn.X
-    fitted = linear_of([known[name] for name in blocks], drawn.crops.y, LABELLED_C[0])
+    known = [one._replace(described=shown(one.described)) for one in micrographs]
+    drawn = rows.rows_of(known, (), blocks, [str(k) for k in range(states)])
+    fitted = linear_of([drawn.absolute[name] for name in blocks], drawn.crops.y, LABELLED_C[0])
     found = []
-    for of in test:
-        own = {name: of.blocks[name] for name in blocks} if absolute else relative(of, blocks)
-        raw = fitted.raw(np.concatenate([own[name] for name in blocks], axis=-1).reshape(-1, fitted.weights.shape[0]))
+    for of in map(shown, test):
+        vectors = np.concatenate([of.blocks[name] for name in blocks], axis=-1)
+        raw = fitted.raw(vectors.reshape(-1, vectors.shape[-1]))
         p = np.hstack([1 - expit(raw), expit(raw)]) if raw.shape[1] == 1 else softmax(raw, axis=1)
         found.append(p.reshape(*of.valid.shape, -1))
     return found
+
+
+#: Descriptions whose blocks are relative to their image, by the identity of what they were made of, which is kept.
+_RELATIVE: dict[int, tuple[Described, Described]] = {}
+
+
+def in_itself(of: Described) -> Described:
+    """A description whose blocks are relative to their image; made once."""
+    if id(of) not in _RELATIVE:
+        _RELATIVE[id(of)] = of, of._replace(blocks=relative(of, of.blocks))
+    return _RELATIVE[id(of)][1]
 
 
 def at_pixels(probability: NDArray[Any], of: Described, shape: tuple[int, int]) -> NDArray[np.float32]:

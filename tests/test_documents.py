@@ -213,3 +213,20 @@ def test_the_readme_quotes_the_record_of_what_persistence_adds():
     assert f"persistence and spectrum {both}, and persistence beside all simpler measures {every}, " in sentence
     assert ("no difference beyond the scatter" in sentence) == (said == "not told apart from")
     assert ("nothing beyond the scatter" in text_of("docs/README.md")) == (said == "not told apart from")
+
+
+def test_the_readme_quotes_the_record_on_real_micrographs():
+    record, number = text_of("docs/real-micrographs.md"), r"(\d\.\d+)"
+    third = re.search(rf"two images → third, balanced [^|]*\| {number} [^|]*forest of pixels[^|]*: {number}", record)
+    rows = {
+        name: re.search(rf"^\| {name} \| {number} [^|]*\|[^|]*\| {number} ", record, re.M).groups()
+        for name in ("lifetimes", "spectrum")
+    }
+    said = " ".join(prose("README.md").split())
+    ours, forest = (f"{float(value):.2f}" for value in third.groups())
+    assert f"it gets {ours} of the certain places of a third right (a forest of pixels as in ilastik {forest})" in said
+    (plain, equal), (spectrum, equal_spectrum) = (
+        [f"{float(value):.2f}" for value in rows[name]] for name in ("lifetimes", "spectrum")
+    )
+    assert f"with an AUC of {plain}, the spectrum {spectrum}" in said
+    assert f"with counting noise equalised {equal} and {equal_spectrum}" in said

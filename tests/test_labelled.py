@@ -716,15 +716,15 @@ def run(folder):
 
 def test_many_micrographs_are_read_one_by_one(made, monkeypatch):
     """A job holds one image, and one block of one description, at a time."""
-    from persistem.labelled import fitting
+    from persistem.labelled import sources
 
     folder, *_ = made
     plan = Plan(make_study(write(folder)))
     (step,) = plan.steps["labelled"].values()
-    known = fitting.labelled(step.settings, folder, ASKED)
+    known = sources.labelled(step.settings["sources"], folder, ASKED.share)
     assert all(isinstance(one.described.blocks, describing.Stored) for one in known.micrographs)
-    opened, real = [], fitting.one_image
-    monkeypatch.setattr(fitting, "one_image", lambda *of: opened.append(of[0].name) or real(*of))
+    opened, real = [], sources.one_image
+    monkeypatch.setattr(sources, "one_image", lambda *of: opened.append(of[0].name) or real(*of))
     for image_, regions in zip(known.images, known.regions, strict=True):
         assert regions.shape == image_.pixels.shape and regions.dtype.itemsize <= 2
     assert opened == ["a.tif", "a.tif", "b.tif", "b.tif"]
