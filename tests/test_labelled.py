@@ -17,13 +17,13 @@ import tifffile
 import yaml
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
-from persistem.labelled import describing, evaluation, rows, training
+from persistem.labelled import curves, describing, evaluation, rows, training
 from persistem.labelled.describing import describe, relative
 from persistem.labelled.mapping import judged, verdict_of
 from persistem.labelled.rows import apart, rows_of, states_at
 from persistem.maps.mapping import map_image
 from persistem.model import bundle
-from persistem.model.classifier import RELIEF
+from persistem.model.classifier import RELIEF, Verdict
 from persistem.plan.plan import Plan
 from persistem.study.load import make_study
 from support.labelled import ASKED, MODEL, PIXEL, STATES, grain, image, labelled, planted, save, write
@@ -187,11 +187,32 @@ def test_each_micrograph_is_mapped_by_a_model_of_the_others(three):
     found, verdicts = evaluation.assess(three, STATES, ASKED)
     others = training.train(three[1:], STATES, ASKED).model
     np.testing.assert_array_equal(verdicts[0].probability, judged(three[0].described, others).probability)
-    assert [point["specimens"] for point in found["curve"]] == [1, 2]
+    assert [point["specimens"] for point in found["curves"]["specimens"]] == [1, 2]
+    areas = [point["area_nm2"] for point in found["curves"]["area"]]
+    step = three[0].described.step * PIXEL / 10
+    everything = 2 * (three[0].state >= 0).sum() * step**2
+    np.testing.assert_allclose(areas, everything * np.array(curves.SHARES), rtol=0.05)
+    assert found["curves"]["area"][-1]["recall"] > 0.95
+    assert 0 <= found["calibration"]["brier"] < 0.2 and found["boundary"] < 3 * step
     assert all(row["recall"] > 0.95 and row["iou"] > 0.9 and row["abstained"] < 0.1 for row in found["unseen"])
     # these states differ in brightness too, and the page says so
     brightness = next(row for row in found["decides"] if row["sees"] == "brightness alone")
     assert brightness["recall"] > 0.95
+
+
+def test_a_border_that_is_shifted_is_as_far_off_as_it_was_shifted(three):
+    state = np.zeros((20, 30), int)
+    state[:, 12:] = 1
+    described = three[0].described._replace(step=5, sampling=0.4)
+    for shift in (0, 3):
+        said = np.zeros((20, 30, 2), np.float32)
+        said[..., 1] = np.roll(state, shift, axis=1) - 0.5
+        said[:, :shift, 1] = -0.5
+        verdict = Verdict(said, said[..., 0], np.zeros((20, 30), np.uint8), said[..., 0])
+        found = evaluation.boundary([(rows.Labelled(described, state, "one"), verdict)])
+        assert found == pytest.approx(shift * 0.2)  # 5 pixels of 0.4 Å
+    nothing = rows.Labelled(described, np.full((20, 30), -1), "one")
+    assert evaluation.boundary([(nothing, verdict)]) is None
 
 
 def test_labels_that_say_nothing_are_assessed_as_chance(three):

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
-from persistem.errors import PersistemError
-from persistem.labelled import page
+from persistem.evaluation.curves import calibration
+from persistem.labelled import curves, page
 from persistem.labelled.blind import blind_rows
 from persistem.labelled.mapping import judged
 from persistem.labelled.rows import Labelled, Rows, apart
@@ -23,7 +24,7 @@ from persistem.labelled.training import Trained, train
 from persistem.learning.intervals import seed_means, summary
 from persistem.learning.models import decisions
 from persistem.learning.splits import Split
-from persistem.learning.validation import Candidate
+from persistem.learning.validation import Candidate, CropLabels, Outcome
 from persistem.model.classifier import Verdict
 from persistem.store.files import atomic
 from persistem.study import ModelSettings
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 #: Bump when this stage's results change for the same study.
-VERSION = 2
+VERSION = 3
 #: What each model beside the study's own sees alone.
 ALONE = {"intensity": "brightness", "contrast": "contrast", "spectrum": "spectrum", "lifetimes": "persistence"}
 
@@ -94,7 +95,9 @@ def assess(
         "skipped": skipped,
         "unseen": _table(seen, states, specimens),
         "decides": decides(micrographs, states, asked, whole),
-        "curve": curve(micrographs, states, asked),
+        "calibration": calibrated(whole),
+        "boundary": boundary(seen),
+        "curves": curves.curves(micrographs, states, whole.assessment.candidate),
         "features": list(whole.assessment.candidate.features),
     }
     return found, verdicts
@@ -121,6 +124,42 @@ def _table(seen: list[tuple[Labelled, Verdict]], states: list[str], specimens: l
             row |= summary(name, name, means) if means else {name: None}
         rows.append(row)
     return rows
+
+
+def boundary(seen: list[tuple[Labelled, Verdict]]) -> float | None:
+    """How far borders of states on maps of unseen micrographs are from those of the labels, nm, mean over micrographs.
+
+    The mean distance from each to the other, both ways, where both sides of a border are labelled. None without any.
+    """
+    found = []
+    for one, verdict in seen:
+        known = one.state >= 0
+        borders = [_border(state, known) for state in (one.state, verdict.probability.argmax(axis=-1))]
+        if all(border.any() for border in borders):
+            step = one.described.step * one.described.sampling / 10
+            far = [distance_transform_edt(~border) for border in borders]
+            found.append(step * float(np.mean([far[0][borders[1]].mean(), far[1][borders[0]].mean()])))
+    return round(float(np.mean(found)), 4) if found else None
+
+
+def _border(state: NDArray[np.int_], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Places (rows, columns) whose neighbour below or to the right is of another state; both are labelled."""
+    border = np.zeros(state.shape, bool)
+    border[:-1] |= (state[:-1] != state[1:]) & known[:-1] & known[1:]
+    border[:, :-1] |= (state[:, :-1] != state[:, 1:]) & known[:, :-1] & known[:, 1:]
+    return border
+
+
+def calibrated(trained: Trained) -> dict[str, Any]:
+    """Whether states are as frequent as their probability says, on what was left out (``evaluation.curves``)."""
+    tested, crops = trained.assessment.tested, trained.rows.crops
+    if not tested.any():
+        return {}
+    labels = CropLabels(
+        crops.y[tested], crops.seed[tested], crops.defocus[tested], crops.micrograph[tested], crops.states
+    )
+    probability = trained.assessment.probability[tested]
+    return calibration(Outcome(probability, probability.argmax(axis=1), {}), labels)
 
 
 def decides(
@@ -187,34 +226,3 @@ def _mean_recall(rows: Rows, predicted: NDArray[np.int_]) -> dict[str, Any]:
         own = tested & (crops.seed == unit)
         means[unit] = float(np.mean([right[own & (crops.y == k)].mean() for k in np.unique(crops.y[own]).tolist()]))
     return summary("recall", "recall", means)
-
-
-def curve(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettings) -> list[dict[str, Any]]:
-    """The mean recall on each specimen left out, by the number of others that trained: 1, 2, 4, …
-
-    Which others: those that follow it in the study's order. A number at which a state would be unknown is left out.
-    """
-    specimens = list(dict.fromkeys(one.specimen for one in micrographs))
-    points = []
-    counts = sorted({*(2**k for k in range(20) if 2**k < len(specimens)), len(specimens) - 1} - {0})
-    for count in counts:
-        means: dict[int, float] = {}
-        for number, specimen in enumerate(specimens):
-            after = [specimens[(number + 1 + k) % len(specimens)] for k in range(count)]
-            training = [one for one in micrographs if one.specimen in after]
-            if not all(any((one.state == k).any() for one in training) for k in range(len(states))):
-                continue
-            try:
-                model = train(training, states, asked).model
-            except PersistemError:
-                continue
-            recalls = []
-            for one in micrographs:
-                if one.specimen == specimen and (one.state >= 0).any():
-                    said = judged(one.described, model).probability.argmax(axis=-1)
-                    recalls += [float((said[one.state == k] == k).mean()) for k in np.unique(one.state[one.state >= 0])]
-            if recalls:
-                means[number] = float(np.mean(recalls))
-        if means:
-            points.append({"specimens": count, **summary("recall", "recall", means)})
-    return points

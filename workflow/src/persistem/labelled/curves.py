@@ -1,0 +1,107 @@
+"""How many labels are enough: recall on a specimen left out, by the number of others that train, and by their area.
+
+The blocks and C are those that the whole study chose.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem.labelled.describing import relative
+from persistem.labelled.rows import Labelled, rows_of
+from persistem.learning.intervals import summary
+from persistem.model.linear import linear_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from persistem.learning.validation import Candidate
+
+    Numbers = NDArray[np.int_]
+
+#: Shares of the labelled area of every state and micrograph that train.
+SHARES = (1 / 64, 1 / 16, 1 / 4, 1.0)
+
+
+def curves(micrographs: Sequence[Labelled], states: list[str], candidate: Candidate) -> dict[str, list[dict[str, Any]]]:
+    """The recall, mean over states, on each specimen left out, with its interval over specimens.
+
+    ``specimens``: by how many others train, 1, 2, 4, … and all, those that follow it in the study's order. ``area``: by
+    the labelled area of the others that trains, nm²: of each state in each micrograph the places nearest to one of
+    them. A point at which a state would be unknown is left out. Empty with one specimen.
+    """
+    specimens = list(dict.fromkeys(one.specimen for one in micrographs))
+    others = len(specimens) - 1
+    if not others:
+        return {"specimens": [], "area": []}
+    by_count: list[dict[str, Any]] = []
+    by_area: list[dict[str, Any]] = []
+    for count in sorted({*(2**k for k in range(20) if 2**k < others), others}):
+        means: dict[int, float] = {}
+        for number, specimen in enumerate(specimens):
+            after = [specimens[(number + 1 + k) % len(specimens)] for k in range(count)]
+            training = [one for one in micrographs if one.specimen in after]
+            found = _recall(training, [one for one in micrographs if one.specimen == specimen], states, candidate)
+            means |= {number: found} if found is not None else {}
+        if means:
+            by_count.append({"specimens": count, **summary("recall", "recall", means)})
+    for share in SHARES:
+        means, areas = {}, []
+        for number, specimen in enumerate(specimens):
+            training = [nearest(one, share) for one in micrographs if one.specimen != specimen]
+            found = _recall(training, [one for one in micrographs if one.specimen == specimen], states, candidate)
+            means |= {number: found} if found is not None else {}
+            areas.append(sum(_area(one) for one in training))
+        if means:
+            by_area.append({"area_nm2": round(float(np.mean(areas)), 3), **summary("recall", "recall", means)})
+    return {"specimens": by_count, "area": by_area}
+
+
+def nearest(one: Labelled, share: float) -> Labelled:
+    """A micrograph with a share of its labels: of each state the places nearest to one of them, at least one."""
+    state, rng = np.full(one.state.shape, -1), np.random.default_rng(0)
+    for label in np.unique(one.state[one.state >= 0]).tolist():
+        places = np.argwhere(one.state == label)
+        far = ((places - places[rng.integers(len(places))]) ** 2).sum(axis=1)
+        kept = places[np.argsort(far, kind="stable")[: max(round(share * len(places)), 1)]]
+        state[tuple(kept.T)] = label
+    return one._replace(state=state)
+
+
+def _area(one: Labelled) -> float:
+    """The labelled area of a micrograph, nm²."""
+    return float((one.state >= 0).sum() * (one.described.step * one.described.sampling / 10) ** 2)
+
+
+def _recall(training: list[Labelled], tested: list[Labelled], states: list[str], candidate: Candidate) -> float | None:
+    """The recall, mean over the states of the tested micrographs; None if a state is unknown or nothing is labelled."""
+    if not all(any((one.state == k).any() for one in training) for k in range(len(states))):
+        return None
+    said = _predictor(training, states, candidate)
+    recalls = []
+    for one in tested:
+        known = np.flatnonzero(one.state >= 0)
+        predicted, truth = said(one, known), one.state.ravel()[known]
+        recalls += [float((predicted[truth == k] == k).mean()) for k in np.unique(truth).tolist()]
+    return float(np.mean(recalls)) if recalls else None
+
+
+def _predictor(
+    training: list[Labelled], states: list[str], candidate: Candidate
+) -> Callable[[Labelled, NDArray[np.intp]], Numbers]:
+    """What a linear model says of some places (places,) of a micrograph."""
+    names = candidate.features
+    rows = rows_of(training, names, (), states)
+    scorer = linear_of([rows.X[name] for name in names], rows.crops.y, candidate.C)
+
+    def said(one: Labelled, places: NDArray[np.intp]) -> Numbers:
+        known = relative(one.described, names, places)
+        raw = scorer.raw(np.hstack([known[name] for name in names]))
+        found: Numbers = (raw[:, 0] > 0).astype(int) if raw.shape[1] == 1 else raw.argmax(axis=1)
+        return found
+
+    return said
