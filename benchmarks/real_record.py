@@ -90,7 +90,7 @@ def summary(measured: Values) -> list[str]:
                 f"| particles, IoU, {count} labelled | {f(ours)}; {name}: {f(forest)}, paired {between(change)}."
                 f" Given our way to count relative to the image, the forest has {f(by[count][EVEN]['iou']['mean'])},"
                 f" paired {between(even)} | above the forest's{', ≥ 0.95' if count == '10' else ''} |"
-                f" {yes(reached)}{'' if even['low'] > 0 else '; not above the latter beyond doubt'} |"
+                f" {yes(reached)}{'' if even['low'] > 0 else '; beside the latter undecided'} |"
             )
     if blind := measured.get("blind"):
         plain = blind["as they are"]["rows"]

@@ -40,6 +40,7 @@ from persistem.reading.asked import Stated, check, filled, remedy, stated_by, un
 from persistem.reading.found import BadImage, Found, calibrated
 from persistem.reading.hdf5 import of_signal
 from persistem.reading.labels import Labels, read_labels
+from persistem.reading.labels.legend import checked
 from persistem.reading.pixels import frames
 from persistem.report.figures.drawing import STYLE
 
@@ -221,7 +222,13 @@ def _regions(one: Image, labels: Any, states: Mapping[int | str, str] | None) ->
         raise PersistemError(f"{one.title}: labels of the shape {array.shape}, but the micrograph has {shape}")
     if states is None:
         raise PersistemError(f"{one.title}: labels are an array, so states = {{number: name}} has to say what they are")
-    names = {number: name for number, name in states.items() if isinstance(number, int) and 0 < number < 256}
+    names = {}
+    for number, name in checked(states, f"{one.title}: states").items():
+        if not isinstance(number, int) or not 0 < number < 256:
+            raise PersistemError(
+                f"{one.title}: states has the key {number!r}; of labels in an array they go from 1 to 255"
+            )
+        names[number] = name
     unknown = sorted(set(np.unique(array).tolist()) - {0, *names})
     if unknown:
         raise PersistemError(

@@ -103,10 +103,11 @@ def text(card: dict[str, Any]) -> str:
     ]
     if not assessed["units"]:
         lines += ["Not assessed: " + (_skipped(assessed) or "nothing could be left out") + ".", ""]
+        lines += ["Probabilities and limits come from the windows that trained, so it is surer than it should be.", ""]
     else:
         where = (
-            "parts of the one micrograph, tested by models of its other parts. This is within one image: it says"
-            " nothing of the next micrograph"
+            "parts of one specimen, tested by models of its other parts; windows that share pixels with them do not"
+            " train, but filters see farther than a window. It says nothing of the next specimen"
             if assessed["within_one_image"]
             else f"{len(assessed['units'])} specimens, each tested by a model of the others"
         )
@@ -116,6 +117,11 @@ def text(card: dict[str, Any]) -> str:
             between = "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
             lines.append(f"| {row['state']} | {recall} | {between} | {row['windows']} |")
         lines += ["", f"It abstains on {assessed['abstained']:.1%} of these windows.", ""]
+        lines += [
+            "What it sees was chosen, and its probabilities calibrated, on what is left out here, so these numbers are"
+            " a little too good; `unseen.html` maps each specimen by a model that had no part of it.",
+            "",
+        ]
         if assessed["skipped"]:
             lines += [f"Not left out: {_skipped(assessed)}.", ""]
     low, high = card["relief"]
@@ -124,7 +130,7 @@ def text(card: dict[str, Any]) -> str:
         "",
         "- What it recognises is what the labels told apart, brightness included; `unseen.html` says what decides.",
         "- It takes each image relative to itself. An image of one state alone, or one whose brightness changes"
-        f" {low:.2g} times less or {high:.2g} times more than its grain, is unlike the training: it abstains."
+        f" less than {low:.2g} or more than {high:.2g} times as much as its grain, is unlike the training: it abstains."
         " So it does if the spectra of what it takes for the states are, all in all, not those that it knows of them.",
         "- It calls a window unlike the training by its deviation over its mean, too. Grey values with another offset,"
         " as exports in 8 bits have, are abstained on, though the states found are the same.",

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from persistem.reading import Image
 
 
-def blocks_of(model: Model) -> tuple[str, ...]:
-    """The blocks that a description needs for a model."""
-    return model.blocks
-
-
 def judged(described: Described, model: Model) -> Verdict:
     """What a model says of every place of a described image; if the image is none of a kind it knows, it abstains.
 

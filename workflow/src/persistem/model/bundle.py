@@ -222,7 +222,8 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
     if typical:
         shape = k, len(distribution.scaling["spectrum"][0])
         _fit("typical", (typical.low.shape, typical.high.shape), (shape, shape))
-        _fit("typical ends", bool((typical.low <= typical.high).all()), True)
+        ordered = bool((typical.low <= typical.high).all() and np.isfinite([typical.low, typical.high]).all())
+        _fit("typical ends", ordered, True)
     _fit("thresholds", distribution.thresholds.shape, (len(STATISTICS),))
     scalings = list(distribution.scaling.values())
     numbers = [calibration.coef_, calibration.intercept_, *(getattr(distribution, name) for name in JUDGE)]

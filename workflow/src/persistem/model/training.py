@@ -84,8 +84,8 @@ class Training(NamedTuple):
     """The windows of a training: blocks (windows, length), what they show, and how they were taken.
 
     ``dose`` in e/Å², infinite without noise, and ``thickness`` in Å have one entry per window, NaN where nobody knows.
-    ``noise`` has the
-    ``JUDGED`` blocks of windows that show only the counting noise of vacuum. ``probes`` need three seeds or more.
+    ``noise`` has the ``JUDGED`` blocks of windows that show only the counting noise of vacuum. ``probes`` need three
+    seeds or more.
     """
 
     X: Blocks

@@ -52,10 +52,9 @@ class Trained(Protocol):
 
     @property
     def scores(self) -> dict[str, Any]:
-        """What the page shows of held-out blocks; every key may be missing.
+        """What the page shows of labels held out; every key may be missing.
 
-        ``recall`` and ``windows``: a number for each name of a state; ``balanced_accuracy``; ``abstained``, a share;
-        ``notes``: sentences.
+        ``recall`` and ``windows``: a number for each name of a state; ``balanced_accuracy``; ``notes``: sentences.
         """
 
 
@@ -86,10 +85,11 @@ class Engine(Protocol):
 
 
 class Seen(NamedTuple):
-    """A described micrograph, and the settings that it was described by."""
+    """A described micrograph, the settings that it was described by, and its own pixel size, Å."""
 
     described: Described
     asked: ModelSettings
+    pixel_size: float
 
 
 @dataclass(frozen=True)
@@ -119,28 +119,32 @@ class LabelledEngine:
 
     def describe(self, image: Image, sizes: Sizes, progress: Progress) -> Seen:
         """Describe the windows, or read what was described before."""
+        from persistem.descriptors import windows
         from persistem.labelled import describing
         from persistem.labelled.evaluation import described_blocks
         from persistem.store.digests import digest_of
         from persistem.store.seals import sha256
 
-        asked = self._asked(sizes)
+        asked, pixel_size = self._asked(sizes), image.pixel_size
+        assert pixel_size is not None
         blocks = described_blocks(asked)
         settings = {
             "windows": asked.windows.model_dump(mode="json"),
             "step": asked.step,
-            "pixel_size": image.pixel_size,
+            "pixel_size": pixel_size,
             "blocks": blocks,
+            "colour": image.facts.get("colour"),
+            "windows_version": windows.VERSION,
         }
         digest = digest_of("descriptions", describing.VERSION, settings | {"path": sha256(image.path)}, [])
         kept = self.cache / f"{digest}.npz"
         try:
-            return Seen(describing.read(kept), asked)
+            return Seen(describing.read(kept), asked, pixel_size)
         except (OSError, ValueError, LookupError, EOFError):
             pass  # not there, or damaged
         described = describing.describe(image, asked.windows, asked.step, blocks, jobs=JOBS, progress=progress)
         describing.write(described, kept)
-        return Seen(described, asked)
+        return Seen(described, asked, pixel_size)
 
     def train(
         self,
@@ -187,7 +191,7 @@ class LabelledEngine:
         from persistem.labelled.mapping import judged
 
         found, one = judged(described.described, model.model), described.described
-        first = one.sampling / 2
+        first = described.pixel_size / 2  # the first pixels of the micrograph and of what was described coincide
         return Mapped(found.probability, found.reason > 0, one.step * one.sampling, (first, first), model.model.states)
 
     def study(self, sizes: Sizes) -> dict[str, Any]:

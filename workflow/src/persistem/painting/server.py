@@ -15,10 +15,11 @@ import secrets
 import signal
 import socket
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,6 +148,8 @@ class Session:
     def _perform(self, asked: Any) -> None:
         """Do an operation of the journal and tell all pages."""
         name = getattr(asked, "image", "")
+        if isinstance(asked, PixelSize):  # before it is in the journal: windows have to suit it
+            self.engine.study(self._sizes({name: 1.0 if asked.value is None else asked.value}))
         try:
             box = self.folder.perform(asked)
         except PersistemError:
@@ -158,7 +161,10 @@ class Session:
             self.tell(tell="states", states=self.states())
             return
         if isinstance(asked, PixelSize):
-            self.maps.pop(name, None)
+            # windows suit the pixel sizes of all micrographs, so the model is one of other windows
+            self.maps.clear()
+            self.scores, self.trained_on = None, {}
+            self.tell(tell="trained", scores=self.scores, trained=self.trained_on)
             self._changed(name)
         if box is not None:
             part = self.folder.sheets[name].labels[box.part]
@@ -206,9 +212,9 @@ class Session:
             raise PersistemError(f"{sheet.path.name}: say how large its pixels are first.")
         return Source(sheet.path, sheet.pixel_size, self.folder.grey, self._sizes())
 
-    def _sizes(self) -> Sizes:
-        """The sizes of the micrographs whose pixel size is known."""
-        known = ((sheet.pixel_size, sheet.shape) for sheet in self.folder.sheets.values())
+    def _sizes(self, asked: Mapping[str, float] = MappingProxyType({})) -> Sizes:
+        """The sizes of the micrographs whose pixel size is known, some as they are ``asked`` for."""
+        known = ((asked.get(name, sheet.pixel_size), sheet.shape) for name, sheet in self.folder.sheets.items())
         return tuple((size, shape) for size, shape in known if size is not None)
 
     def _describing(self, sheet: Sheet) -> Job:
@@ -296,8 +302,10 @@ class Session:
             await asyncio.sleep(SAVED_AFTER)
             try:
                 self.save()
-            except OSError as error:
-                where = f"{error.filename or self.folder.path}: {error.strerror or error}"
+            except (OSError, PersistemError) as error:
+                where = str(error)
+                if isinstance(error, OSError):
+                    where = f"{error.filename or self.folder.path}: {error.strerror or error}"
                 self.tell(tell="sentence", text=f"The labels cannot be written. {where}. The strokes are kept.")
                 await asyncio.sleep(5)
             else:

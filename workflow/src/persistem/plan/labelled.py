@@ -82,6 +82,7 @@ def plan_labelled(plan: Plan, simulated: dict[str, Any] | None = None) -> tuple[
         model = plan.add("labelled", mixed.VERSION, together, *inputs, sources=known, **versions())
         return made, model, together
     settings: dict[str, Any] = {"model": part(study.model, TRAINED), "sources": sources}
-    model = plan.add("labelled", fitting.VERSION, settings, *inputs, sources=known)
-    page = plan.add("unseen", evaluation.VERSION, settings | {"study": study.name}, *inputs, sources=known)
+    identity = {"sources": known, "training": fitting.VERSION, **versions()}
+    model = plan.add("labelled", fitting.VERSION, settings, *inputs, **identity)
+    page = plan.add("unseen", evaluation.VERSION, settings | {"study": study.name}, *inputs, **identity)
     return LabelledPlan(made.files, made.descriptions, paths.path("unseen", page)), model, settings
