@@ -276,7 +276,7 @@ def stages(folder, study, monkeypatch):
         (digest,) = (d for d in plan.steps["descriptions"] if f"/{d}/" in path)
         protocol = json.dumps(plan.settings("descriptions", digest))
         assert main(["description", plan.labelled.files[name], path, "--jobs", "1", "--protocol", protocol]) == 0
-    (model,) = plan.steps["labelled"].values()
+    (model,) = plan.steps["fitted"].values()
     out = (folder / plan.model.index).parent
     assert main(["fit", str(out), "--root", str(folder), "--protocol", json.dumps(model.settings)]) == 0
     return out
@@ -541,7 +541,7 @@ def test_a_file_that_changes_after_the_plan_stops_the_job(key, made, tmp_path, c
     study = write(tmp_path)
     (tmp_path / "a.labels.json").write_text(json.dumps({"states": study["labelled"][0]["states"]}))
     plan = Plan(make_study(study))
-    (model,) = plan.steps["labelled"].values()
+    (model,) = plan.steps["fitted"].values()
     with open(model.settings["sources"][0][key], "ab") as file:
         file.write(b" ")
     protocol = json.dumps(model.settings)
@@ -741,7 +741,7 @@ def test_many_micrographs_are_read_one_by_one(made, monkeypatch):
 
     folder, *_ = made
     plan = Plan(make_study(write(folder)))
-    (step,) = plan.steps["labelled"].values()
+    (step,) = plan.steps["fitted"].values()
     known = sources.labelled(step.settings["sources"], folder, ASKED.share)
     assert all(isinstance(one.described.blocks, describing.Stored) for one in known.micrographs)
     opened, real = [], sources.one_image

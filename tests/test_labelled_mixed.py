@@ -59,7 +59,7 @@ def test_a_study_of_both_simulates_as_without_labels(made):
     alone = Plan(make_study(STUDY))
     for stage in ("specimens", "exit_waves", "micrographs"):
         assert set(plan.steps[stage]) == set(alone.steps[stage])
-    assert plan.model.stage == "labelled" and not plan.steps["models"]
+    assert plan.model.stage == "fitted" and not plan.steps["models"]
     assert plan.model.settings["simulated"]["sources"] == alone.model.settings["sources"]
     assert not plan.labelled.unseen and plan.report.report
 

@@ -28,20 +28,20 @@ rule description:
 rule fitting:
     """The bundle of the model, from descriptions and labels."""
     input:
-        partial(sources, "labelled"),
+        partial(sources, "fitted"),
     output:
-        [paths.beside("labelled", name) for name in BUNDLE],
+        [paths.beside("fitted", name) for name in BUNDLE],
     log:
-        paths.log(paths.pattern("labelled")),
+        paths.log(paths.pattern("fitted")),
     benchmark:
-        paths.benchmark(paths.pattern("labelled"))
+        paths.benchmark(paths.pattern("fitted"))
     conda:
         "../../envs/maps.yaml"
     threads: 2
     resources:
-        **asks("labelled"),
+        **asks("fitted"),
     params:
-        protocol=partial(settings_file, "labelled"),
+        protocol=partial(settings_file, "fitted"),
         root=root,
         folder=folder,
     shell:

@@ -55,7 +55,7 @@ def write(
     ]
     about = card.facts(trained, micrographs, files, asked)
     known = {
-        "study": digest_of("labelled", VERSION, _without_places(settings), []),
+        "study": digest_of("fitted", VERSION, _without_places(settings), []),
         "doses_e_A2": [],
         "thicknesses_A": [],
     }

@@ -79,10 +79,10 @@ def plan_labelled(plan: Plan, simulated: dict[str, Any] | None = None) -> tuple[
     inputs = dict.fromkeys(digests)
     if simulated is not None:
         together = {"simulated": simulated, "share": study.model.share, "sources": sources}
-        model = plan.add("labelled", mixed.VERSION, together, *inputs, sources=known, **versions())
+        model = plan.add("fitted", mixed.VERSION, together, *inputs, sources=known, **versions())
         return made, model, together
     settings: dict[str, Any] = {"model": part(study.model, TRAINED), "sources": sources}
     identity = {"sources": known, "training": fitting.VERSION, **versions()}
-    model = plan.add("labelled", fitting.VERSION, settings, *inputs, **identity)
+    model = plan.add("fitted", fitting.VERSION, settings, *inputs, **identity)
     page = plan.add("unseen", evaluation.VERSION, settings | {"study": study.name}, *inputs, **identity)
     return LabelledPlan(made.files, made.descriptions, paths.path("unseen", page)), model, settings

@@ -208,7 +208,7 @@ class Plan:
             return LabelledPlan(), plan_model(self)
         simulated = None if self.study.labelled_alone else model_settings(self)
         made, digest, settings = plan_labelled(self, simulated)
-        return made, ModelPlan(digest, settings, "labelled")
+        return made, ModelPlan(digest, settings, "fitted")
 
     def _specimen_digests(self) -> dict[str, str]:
         study = self.study

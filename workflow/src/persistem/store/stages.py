@@ -189,7 +189,7 @@ STAGES = (
         cost=Cost(20, 1500, 60),
     ),
     Stage(
-        "labelled",
+        "fitted",
         MODEL,
         "bundle/model.json",  # the bundle is the folder that the file is in
         "labelled.fitting",
