@@ -12,7 +12,7 @@ from persistem.descriptors.windows import resample
 from persistem.descriptors.windows.filters import level
 from persistem.descriptors.windows.pairs import rows_of_tiles, sought
 from persistem.labelled.describing import Described
-from persistem.maps.overlay import RANGE
+from persistem.report.page.pictures import ends, grey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,10 +160,7 @@ def part(
 
 def _patches(pixels: NDArray[np.float32], places: Sequence[Place], size: int) -> dict[Place, NDArray[np.uint8]]:
     """Windows of an image; what is black and white is the same in all of them."""
-    low, high = np.percentile(pixels, RANGE)
+    shown = ends(pixels)
     half = size // 2
     cut = {place: pixels[place.row - half :, place.column - half :][:size, :size] for place in places}
-    return {
-        place: np.clip((window - low) * (255 / ((high - low) or 1)), 0, 255).round().astype(np.uint8)
-        for place, window in cut.items()
-    }
+    return {place: grey(window, *shown) for place, window in cut.items()}

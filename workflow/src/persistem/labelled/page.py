@@ -10,6 +10,7 @@ import numpy as np
 from persistem.report.figures.drawing import COLOURS
 from persistem.report.page import template
 from persistem.report.page.content import data_url
+from persistem.report.page.pictures import ends, grey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from persistem.model.classifier import Verdict
     from persistem.reading import Image
 
-#: Longest side of a picture, px; percentiles that are black and white; how strongly a state colours.
-LARGEST, RANGE, OPACITY = 700, (0.5, 99.5), 0.45
+#: Longest side of a picture, px; how strongly a state colours.
+LARGEST, OPACITY = 700, 0.45
 
 
 def html(
@@ -30,14 +31,14 @@ def html(
     """The page, one HTML file."""
     shown = []
     for one, image, verdict in zip(micrographs, images, verdicts, strict=True):
-        grey = _grey(image)
+        shades = _shades(image)
         said = None if verdict is None else np.where(verdict.reason > 0, -2, verdict.probability.argmax(axis=-1))
         shown.append(
             {
                 "name": image.path.name,
                 "specimen": one.specimen,
-                "labels": _picture(grey, one.state),
-                "map": None if said is None else _picture(grey, said),
+                "labels": _picture(shades, one.state),
+                "map": None if said is None else _picture(shades, said),
             }
         )
     return template("unseen.html", "persistem.labelled").render(
@@ -60,7 +61,7 @@ def _colours(count: int) -> list[str]:
     return [COLOURS[k % len(COLOURS)] for k in range(count)]
 
 
-def _grey(image: Image) -> NDArray[np.uint8]:
+def _shades(image: Image) -> NDArray[np.uint8]:
     """The micrograph in 8 bit, reduced to ``LARGEST``."""
     import cv2
 
@@ -68,19 +69,17 @@ def _grey(image: Image) -> NDArray[np.uint8]:
     factor = min(1.0, LARGEST / max(pixels.shape))
     size = tuple(max(round(n * factor), 1) for n in pixels.shape[::-1])
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    low, high = np.percentile(small[np.isfinite(small)], RANGE)
-    grey: NDArray[np.uint8] = np.clip((small - low) * (255 / ((high - low) or 1)), 0, 255).astype(np.uint8)
-    return grey
+    return grey(small, *ends(small))
 
 
-def _picture(grey: NDArray[np.uint8], state: NDArray[Any]) -> str:
+def _picture(shades: NDArray[np.uint8], state: NDArray[Any]) -> str:
     """The micrograph with its states in colour; -2, abstained, is hatched, -1 left as it is. A data URL."""
     import cv2
 
     colours = np.array([[int(c[k : k + 2], 16) for k in (5, 3, 1)] for c in _colours(int(state.max(initial=0)) + 1)])
-    rows, columns = grey.shape
+    rows, columns = shades.shape
     places = cv2.resize(state.astype(np.int16), (columns, rows), interpolation=cv2.INTER_NEAREST)
-    picture = np.repeat(grey[..., None], 3, axis=2).astype(float)
+    picture = np.repeat(shades[..., None], 3, axis=2).astype(float)
     known = places >= 0
     picture[known] = (1 - OPACITY) * picture[known] + OPACITY * colours[places[known]]
     i, j = np.indices(places.shape)

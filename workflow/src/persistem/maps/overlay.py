@@ -12,6 +12,7 @@ from persistem.descriptors.windows import forget
 from persistem.maps.mapping import Map, readable
 from persistem.reading.asked import differences
 from persistem.report.figures.drawing import COLOURS, COLUMN, DPI, PAGE, scale_bar, signed, state_patches, style
+from persistem.report.page.pictures import RANGE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,8 +28,6 @@ STRONGEST = 0.6
 HATCHING, HATCHED = (0.35, 0.8), 0.6
 #: Characters of a line of text.
 LONGEST = 60
-#: Percentiles of the micrograph that are black and white.
-RANGE = (0.5, 99.5)
 
 
 def write_overlay(map: Map, image: Image, out: Path) -> None:

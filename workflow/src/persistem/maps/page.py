@@ -16,13 +16,14 @@ import numpy as np
 
 from persistem.descriptors.windows import side
 from persistem.maps.detail import FINE, MIDDLE, quantised, thinning
-from persistem.maps.overlay import HATCHING, RANGE, STRONGEST, averaged
+from persistem.maps.overlay import HATCHING, STRONGEST, averaged
 from persistem.maps.regions import regions
 from persistem.model.classifier import REASONS, Model
 from persistem.model.trees import Trees
 from persistem.report.figures.drawing import COLOURS
 from persistem.report.page import inline_json, inline_script, template
 from persistem.report.page.content import data_url
+from persistem.report.page.pictures import ends, grey
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -139,18 +140,14 @@ def picture(image: Image, sampling: float) -> tuple[bytes, float]:
     """The micrograph as a grey JPEG, and the size of its pixels, Å.
 
     Squares of pixels up to ``sampling`` Å wide are averaged, or larger ones if the picture's side would exceed
-    ``LARGEST``. Black and white are the percentiles ``RANGE``; pixels that are not finite are black.
+    ``LARGEST``. Black and white are ``ends``.
     """
     import cv2
 
     assert image.pixel_size is not None
     factor = max(1, int(sampling / image.pixel_size * (1 + 1e-9)), -(-max(image.pixels.shape) // LARGEST))
     small = averaged(image.pixels, (factor, factor)).astype(np.float32)
-    finite = np.isfinite(small)
-    low, high = np.percentile(small[finite], RANGE) if finite.any() else (0.0, 1.0)
-    small[~finite] = low
-    grey = np.clip((small - low) * (255 / ((high - low) or 1)), 0, 255).round().astype(np.uint8)
-    _, jpeg = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    _, jpeg = cv2.imencode(".jpg", grey(small, *ends(small)), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return jpeg.tobytes(), image.pixel_size * factor
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from persistem.maps.overlay import RANGE
+from persistem.report.page.pictures import RANGE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
