@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from persistem.labelled import blind
 from persistem.labelled.blind import blinded, described, equalised
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Blocks = Mapping[str, NDArray[Any]]
 
-#: Side of a window and its least distance from a border of the labels, px.
-SIDE, BORDER = 36, 3
+#: Side of a window, px.
+SIDE = 36
 #: Distances of the windows to draw from, px, and how many are drawn in an image: of the film, and of the particles.
 STEPS, DRAWN = (6, 3), (250, 200)
 #: The blocks of a window. Contrast would be the same for all; intensity and filters need more than the window.
@@ -42,19 +43,11 @@ class Blind(NamedTuple):
 
 def cut(pixels: NDArray[Any], mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Array, NDArray[np.int_]]:
     """Windows (n, side, side) wholly in the film or in particles, drawn at random, and 1 where in particles."""
-    import cv2
-
-    found, labels = [], []
-    for state, (step, most) in enumerate(zip(STEPS, DRAWN, strict=True)):
-        reach = 2 * BORDER + 1
-        inside = cv2.erode((mask == bool(state)).astype(np.uint8), np.ones((reach, reach), np.uint8))
-        area = cv2.integral(inside)
-        full = (area[SIDE:, SIDE:] - area[:-SIDE, SIDE:] - area[SIDE:, :-SIDE] + area[:-SIDE, :-SIDE]) == SIDE**2
-        places = step * np.argwhere(full[::step, ::step])
-        places = places[np.sort(rng.permutation(len(places))[:most])]
-        found += [pixels[i : i + SIDE, j : j + SIDE] for i, j in places.tolist()]
-        labels += [state] * len(places)
-    return np.asarray(found, float).reshape(-1, SIDE, SIDE), np.asarray(labels, int)
+    found = [
+        blind.cut(pixels, np.where(mask == bool(state), state, -1), SIDE, rng, step, most)
+        for state, (step, most) in enumerate(zip(STEPS, DRAWN, strict=True))
+    ]
+    return np.concatenate([of.pixels for of in found]), np.concatenate([of.state for of in found])
 
 
 def octave_moments(windows: Array) -> NDArray[np.float32]:

@@ -550,10 +550,16 @@ def test_two_pages_see_the_same_and_errors_go_to_one(opened):
     served_here(folder, use)
 
 
-def test_a_training_gives_scores_a_map_and_regions_and_can_be_replaced(opened):
+def two_strokes(opened):
+    """The folder with a stroke of each state, which a training needs."""
     folder = opened(pixel_size=2.0)
     folder.perform(stroke((40, 50), (40, 150)))
     folder.perform(stroke((250, 50), (250, 150), state=2))
+    return folder
+
+
+def test_a_training_gives_scores_a_map_and_regions_and_can_be_replaced(opened):
+    folder = two_strokes(opened)
 
     async def use(session, address):
         page = await tornado.websocket.websocket_connect(f"ws://{address}socket")
@@ -598,9 +604,7 @@ def test_a_training_gives_scores_a_map_and_regions_and_can_be_replaced(opened):
 @pytest.mark.thorough
 def test_a_worker_that_is_killed_or_does_not_stop_is_started_again(opened, monkeypatch):
     monkeypatch.setattr("persistem.painting.worker.PATIENCE", 0.2)
-    folder = opened(pixel_size=2.0)
-    folder.perform(stroke((40, 50), (40, 150)))
-    folder.perform(stroke((250, 50), (250, 150), state=2))
+    folder = two_strokes(opened)
 
     async def use(session, address):
         page = await tornado.websocket.websocket_connect(f"ws://{address}socket")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from persistem.descriptors.windows import describe_windows, resample
-from persistem.labelled.rows import PARTS, Rows
+from persistem.labelled.rows import PART_NAMES, Rows, parts_of
 from persistem.learning.validation import CropLabels
 
 if TYPE_CHECKING:
@@ -46,8 +46,18 @@ class Cut(NamedTuple):
     corner: Numbers
 
 
-def cut(pixels: NDArray[Any], state: NDArray[np.integer[Any]], side: int, rng: np.random.Generator) -> Cut:
-    """Windows of an image (rows, columns) that lie wholly in one state (rows, columns), -1 without, drawn at random."""
+def cut(
+    pixels: NDArray[Any],
+    state: NDArray[np.integer[Any]],
+    side: int,
+    rng: np.random.Generator,
+    step: int = 1,
+    most: int = DRAWN,
+) -> Cut:
+    """Windows of an image (rows, columns) that lie wholly in one state (rows, columns), -1 without, drawn at random.
+
+    Of each state ``most`` at most, among those whose corners are ``step`` pixels apart.
+    """
     import cv2
 
     found, states, corners = [], [], []
@@ -56,14 +66,11 @@ def cut(pixels: NDArray[Any], state: NDArray[np.integer[Any]], side: int, rng: n
         inside = cv2.erode((state == label).astype(np.uint8), np.ones((reach, reach), np.uint8))
         area = cv2.integral(inside)
         full = (area[side:, side:] - area[:-side, side:] - area[side:, :-side] + area[:-side, :-side]) == side**2
-        places = np.argwhere(full)
-        places = places[np.sort(rng.permutation(len(places))[:DRAWN])]
-        for i, j in places.tolist():
-            window = pixels[i : i + side, j : j + side].astype(float)
-            if np.isfinite(window).all() and np.ptp(window) > 0:
-                found.append(window)
-                states.append(label)
-                corners.append((i, j))
+        places = step * np.argwhere(full[::step, ::step])
+        places = places[np.sort(rng.permutation(len(places))[:most])]
+        found += [pixels[i : i + side, j : j + side] for i, j in places.tolist()]
+        states += [label] * len(places)
+        corners += places.tolist()
     return Cut(
         np.asarray(found, float).reshape(-1, side, side),
         np.asarray(states, int),
@@ -127,39 +134,48 @@ def blind_rows(
     regions: Sequence[NDArray[np.int16]],
     states: list[str],
     wanted: Windows,
-    equal: bool = False,
-) -> Rows | None:
-    """The rows of blind windows of micrographs; None if some state has none.
+) -> tuple[Rows, Rows] | None:
+    """The rows of blind windows of micrographs as they are, and with noise ``equalised``; None if some state has none.
 
-    ``regions`` (rows, columns) hold the state of each pixel of the images, -1 without; with ``equal`` shares of noise
-    are equalised.
+    ``regions`` (rows, columns) hold the state of each pixel of the images, -1 without.
     """
     specimens = list(dict.fromkeys(one.specimen for one in micrographs))
-    X: dict[str, list[NDArray[Any]]] = {name: [] for name in BLOCKS}
+    plain: dict[str, list[NDArray[Any]]] = {name: [] for name in BLOCKS}
+    equal: dict[str, list[NDArray[Any]]] = {name: [] for name in BLOCKS}
     y, unit, number, place = [], [], [], []
     for k, (one, image, region) in enumerate(zip(micrographs, images, regions, strict=True)):
         side = one.described.size
         assert image.pixel_size is not None
         pixels = resample(image.pixels, image.pixel_size, wanted.sampling)
         found = cut(pixels, _resized(region, pixels.shape), side, np.random.default_rng([0, k]))
-        if not len(found.state):
+        shows = np.isfinite(found.pixels).all(axis=(1, 2)) & (np.ptp(found.pixels, axis=(1, 2)) > 0)
+        if not shows.any():
             continue
+        found = Cut(*(of[shows] for of in found))
         windows = blinded(found.pixels)
-        if equal:
-            windows = equalised(windows, found.state, np.random.default_rng([1, k]))
-        for name, block in described(windows, wanted).items():
-            X[name].append(block)
+        for X, shown in (
+            (plain, windows),
+            (equal, equalised(windows, found.state, np.random.default_rng([1, k]))),
+        ):
+            for name, block in described(shown, wanted).items():
+                X[name].append(block)
         y.append(found.state)
         place.append(found.corner / side)
         number.append(np.full(len(found.state), k))
         alone = len(specimens) == 1
-        unit.append(_parts(found) if alone else np.full(len(found.state), specimens.index(one.specimen)))
+        unit.append(
+            parts_of(found.state, found.corner) if alone else np.full(len(found.state), specimens.index(one.specimen))
+        )
     if not y or set(np.concatenate(y).tolist()) != set(range(len(states))):
         return None
     labels = np.concatenate(y)
     crops = CropLabels(labels, np.concatenate(unit), np.zeros(len(labels)), np.concatenate(number), tuple(states))
-    units = tuple(specimens) if len(specimens) > 1 else tuple(f"part {k + 1}" for k in range(PARTS))
-    return Rows({name: np.concatenate(of) for name, of in X.items()}, {}, crops, units, np.concatenate(place))
+    units = tuple(specimens) if len(specimens) > 1 else PART_NAMES
+    as_they_are, with_equal_noise = (
+        Rows({name: np.concatenate(of) for name, of in X.items()}, {}, crops, units, np.concatenate(place))
+        for X in (plain, equal)
+    )
+    return as_they_are, with_equal_noise
 
 
 def _resized(region: NDArray[np.int16], shape: tuple[int, ...]) -> NDArray[np.int16]:
@@ -169,15 +185,3 @@ def _resized(region: NDArray[np.int16], shape: tuple[int, ...]) -> NDArray[np.in
     )
     found: NDArray[np.int16] = region[np.ix_(rows, columns)]
     return found
-
-
-def _parts(found: Cut) -> Numbers:
-    """The part of its micrograph that each window belongs to; lines across divide the windows of each state."""
-    part = np.zeros(len(found.state), int)
-    for state in np.unique(found.state).tolist():
-        own = found.state == state
-        row, column = found.corner[own].T
-        along = row if np.ptp(row) >= np.ptp(column) else column
-        edges = np.quantile(along, np.linspace(0, 1, PARTS + 1)[1:-1])
-        part[own] = np.searchsorted(edges, along, side="right")
-    return part

@@ -78,7 +78,7 @@ def scores(trained: Trained) -> list[dict[str, Any]]:
             continue
         means = seed_means(np.equal(predicted, label), rows.crops.seed, shown)
         said = summary("recall", "recall", means)
-        few = len(means) < 2 or rows.units[0].startswith("part ")
+        few = len(means) < 2 or rows.of_parts
         low, high = (None, None) if few else (said["recall_low"], said["recall_high"])
         found.append({"state": state, "recall": said["recall"], "low": low, "high": high, "windows": int(shown.sum())})
     return found

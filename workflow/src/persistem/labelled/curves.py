@@ -5,6 +5,7 @@ The blocks and C are those that the whole study chose.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,27 +39,33 @@ def curves(micrographs: Sequence[Labelled], states: list[str], candidate: Candid
     others = len(specimens) - 1
     if not others:
         return {"specimens": [], "area": []}
-    by_count: list[dict[str, Any]] = []
-    by_area: list[dict[str, Any]] = []
-    for count in sorted({*(2**k for k in range(20) if 2**k < others), others}):
-        means: dict[int, float] = {}
+
+    def left_out(training_of: Callable[[int], list[Labelled]]) -> dict[str, Any]:
+        """The recall on each specimen, by number, that is left out; ``training_of`` gives what trains. Or nothing."""
+        means = {}
         for number, specimen in enumerate(specimens):
-            after = [specimens[(number + 1 + k) % len(specimens)] for k in range(count)]
-            training = [one for one in micrographs if one.specimen in after]
-            found = _recall(training, [one for one in micrographs if one.specimen == specimen], states, candidate)
-            means |= {number: found} if found is not None else {}
-        if means:
-            by_count.append({"specimens": count, **summary("recall", "recall", means)})
+            own = [one for one in micrographs if one.specimen == specimen]
+            if (found := _recall(training_of(number), own, states, candidate)) is not None:
+                means[number] = found
+        return summary("recall", "recall", means) if means else {}
+
+    def following(number: int, count: int) -> list[Labelled]:
+        after = [specimens[(number + 1 + k) % len(specimens)] for k in range(count)]
+        return [one for one in micrographs if one.specimen in after]
+
+    def thinned(number: int, share: float) -> list[Labelled]:
+        return [nearest(one, share) for one in micrographs if one.specimen != specimens[number]]
+
+    counts = sorted({*(2**k for k in range(20) if 2**k < others), others})
+    by_count = [{"specimens": count} | left_out(partial(following, count=count)) for count in counts]
+    by_area = []
     for share in SHARES:
-        means, areas = {}, []
-        for number, specimen in enumerate(specimens):
-            training = [nearest(one, share) for one in micrographs if one.specimen != specimen]
-            found = _recall(training, [one for one in micrographs if one.specimen == specimen], states, candidate)
-            means |= {number: found} if found is not None else {}
-            areas.append(sum(_area(one) for one in training))
-        if means:
-            by_area.append({"area_nm2": round(float(np.mean(areas)), 3), **summary("recall", "recall", means)})
-    return {"specimens": by_count, "area": by_area}
+        areas = [sum(map(_area, thinned(number, share))) for number in range(len(specimens))]
+        by_area.append({"area_nm2": round(float(np.mean(areas)), 3)} | left_out(partial(thinned, share=share)))
+    return {
+        "specimens": [point for point in by_count if "recall" in point],
+        "area": [point for point in by_area if "recall" in point],
+    }
 
 
 def nearest(one: Labelled, share: float) -> Labelled:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from persistem.evaluation.curves import calibration
 from persistem.labelled import curves, page
@@ -25,10 +24,11 @@ from persistem.learning.intervals import seed_means, summary
 from persistem.learning.models import decisions
 from persistem.learning.splits import Split
 from persistem.learning.validation import Candidate, CropLabels, Outcome
+from persistem.model import training as simulations
 from persistem.model.classifier import Verdict
 from persistem.store.files import atomic
 from persistem.study import ModelSettings
-from persistem.study.mapping import BLOCKS, LABELLED_C
+from persistem.study.mapping import LABELLED_C
 from persistem.study.settings import section
 
 if TYPE_CHECKING:
@@ -38,15 +38,14 @@ if TYPE_CHECKING:
 
 
 #: Bump when this stage's results change for the same study.
-VERSION = 3
+VERSION = 4
 #: What each model beside the study's own sees alone.
 ALONE = {"intensity": "brightness", "contrast": "contrast", "spectrum": "spectrum", "lifetimes": "persistence"}
 
 
 def described_blocks(asked: ModelSettings) -> list[str]:
     """The blocks that the micrographs of a model are described by, in a fixed order."""
-    seen = {name for candidate in asked.candidates for name in candidate} | set(ALONE)
-    return [name for name in BLOCKS if name in seen]
+    return simulations.described_blocks(asked, ALONE)
 
 
 def evaluate(settings: dict[str, Any], root: Path, out: Path) -> None:
@@ -60,8 +59,7 @@ def evaluate(settings: dict[str, Any], root: Path, out: Path) -> None:
     found, verdicts = assess(micrographs, known.states, asked)
     found["blind"] = blind(known, asked)
     found["study"] = settings.get("study", "")
-    names = [image.path.name for image in images]
-    found["micrographs"] = names
+    found["micrographs"] = [Path(source["image"]).name for source in settings["sources"]]
     html = page.html(found, micrographs, images, verdicts)
     with atomic(out) as part:
         part.write_text(html, "utf-8")
@@ -76,13 +74,11 @@ def assess(
     specimens = list(dict.fromkeys(one.specimen for one in micrographs))
     whole = train(micrographs, states, asked)
     verdicts: list[Verdict | None] = [None] * len(micrographs)
-    skipped: dict[str, str] = {}
+    skipped = whole.assessment.skipped if len(specimens) > 1 else {}
     for specimen in specimens if len(specimens) > 1 else []:
-        others = [one for one in micrographs if one.specimen != specimen]
-        missing = [name for k, name in enumerate(states) if not any((one.state == k).any() for one in others)]
-        if missing:
-            skipped[specimen] = f"without it {' and '.join(missing)} would not be known"
+        if specimen in skipped:
             continue
+        others = [one for one in micrographs if one.specimen != specimen]
         model = train(others, states, asked).model
         for k, one in enumerate(micrographs):
             if one.specimen == specimen:
@@ -131,6 +127,8 @@ def boundary(seen: list[tuple[Labelled, Verdict]]) -> float | None:
 
     The mean distance from each to the other, both ways, where both sides of a border are labelled. None without any.
     """
+    from scipy.ndimage import distance_transform_edt
+
     found = []
     for one, verdict in seen:
         known = one.state >= 0
@@ -179,11 +177,9 @@ def blind(known: Known, asked: ModelSettings) -> list[dict[str, Any]]:
 
     Empty if the labels of some state hold no window.
     """
+    both = blind_rows(known.micrographs, known.images, known.regions, known.states, asked.windows)
     found = []
-    for equal, what in ((False, "as they are"), (True, "counting noise equalised")):
-        rows = blind_rows(known.micrographs, known.images, known.regions, known.states, asked.windows, equal)
-        if rows is None:
-            return []
+    for rows, what in zip(both or (), ("as they are", "counting noise equalised"), strict=False):
         for blocks in (("lifetimes",), ("spectrum",), ("lifetimes", "spectrum")):
             names = " and ".join(ALONE[name] for name in blocks)
             found.append({"sees": names, "windows": what, "count": len(rows.crops.y), **_left_out(rows, blocks)})
@@ -215,7 +211,7 @@ def _mean_recall(rows: Rows, predicted: NDArray[np.int_]) -> dict[str, Any]:
     if not tested.any():
         return {"recall": None, "recall_low": None, "recall_high": None}
     right = predicted == crops.y
-    if rows.units[0].startswith("part "):
+    if rows.of_parts:
         by_state = []
         for label in np.unique(crops.y[tested]).tolist():
             own = tested & (crops.y == label)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +12,6 @@ from persistem.model.classifier import RELIEF, SPECTRUM, Model, Verdict
 from persistem.model.typical import beyond, shown
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from persistem.reading import Image
 
 
@@ -41,24 +39,3 @@ def verdict_of(
     """The description of an image with windows ``stride`` Å apart, and what a model says of them."""
     described = describe(image, model.windows, stride, model.blocks, jobs, progress)
     return described, judged(described, model)
-
-
-def labels_of(verdict: Verdict, described: Described, shape: tuple[int, int]) -> NDArray[Any]:
-    """The number of the most probable state, from 0, at every pixel of an image (rows, columns).
-
-    Probabilities between the places of windows are linear.
-    """
-    import cv2
-
-    rows, columns = described.valid.shape
-    at = [
-        (np.arange(pixels) * side / pixels / described.step).astype(np.float32)
-        for pixels, side in zip(shape, described.shape, strict=True)
-    ]
-    x, y = np.meshgrid(np.minimum(at[1], columns - 1), np.minimum(at[0], rows - 1))
-    layers = [
-        cv2.remap(np.ascontiguousarray(verdict.probability[..., k]), x, y, cv2.INTER_LINEAR)
-        for k in range(verdict.probability.shape[-1])
-    ]
-    found: NDArray[Any] = np.argmax(layers, axis=0)
-    return found

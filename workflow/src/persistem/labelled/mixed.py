@@ -20,7 +20,6 @@ from persistem.learning.validation import CropLabels
 from persistem.model import bundle, card
 from persistem.model import training as simulations
 from persistem.study import ModelSettings
-from persistem.study.mapping import BLOCKS
 from persistem.study.settings import section
 
 if TYPE_CHECKING:
@@ -30,12 +29,6 @@ if TYPE_CHECKING:
 
 #: Bump when this stage's results change for the same study.
 VERSION = 1
-
-
-def described_blocks(asked: ModelSettings) -> list[str]:
-    """The blocks that micrographs of such a model are described by, in a fixed order."""
-    seen = {name for candidate in asked.candidates for name in candidate} | set(simulations.JUDGED)
-    return [name for name in BLOCKS if name in seen]
 
 
 def fit(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST, FEW = 3000, 300
 #: Parts into which a single micrograph is divided, so that each is tested by a model of the others.
 PARTS = 4
+PART_NAMES = tuple(f"part {k + 1}" for k in range(PARTS))
 
 
 class Labelled(NamedTuple):
@@ -45,6 +46,11 @@ class Rows(NamedTuple):
     crops: CropLabels
     units: tuple[str, ...]
     place: NDArray[np.float64]
+
+    @property
+    def of_parts(self) -> bool:
+        """Whether the units are parts of the only specimen, which are not independent."""
+        return self.units == PART_NAMES
 
 
 def states_at(labels: NDArray[np.uint8], described: Described, share: float = 0.0) -> NDArray[np.uint8]:
@@ -130,7 +136,12 @@ def rows_of(micrographs: Sequence[Labelled], blocks: Sequence[str], judged: Sequ
         for name in judged:
             block = one.described.blocks[name]
             absolute[name].append(block.reshape(-1, block.shape[-1])[places])
-        unit = parts_of(one)[places] if len(specimens) == 1 else np.full(len(places), specimens.index(one.specimen))
+        unit = np.full(len(places), specimens.index(one.specimen))
+        if len(specimens) == 1:  # of all labelled places, before some are drawn
+            everywhere = np.flatnonzero(one.state >= 0)
+            part = np.full(one.state.size, -1)
+            part[everywhere] = parts_of(one.state.ravel()[everywhere], np.argwhere(one.state >= 0))
+            unit = part[places]
         parts["y"].append(one.state.ravel()[places])
         parts["unit"].append(unit)
         parts["micrograph"].append(np.full(len(places), number))
@@ -140,26 +151,25 @@ def rows_of(micrographs: Sequence[Labelled], blocks: Sequence[str], judged: Sequ
     for label, name in enumerate(states):
         if label not in y:
             raise PersistemError(f"labelled: state {name} labels no window that shows anything; label more of it")
-    units = tuple(specimens) if len(specimens) > 1 else tuple(f"part {k + 1}" for k in range(PARTS))
+    units = tuple(specimens) if len(specimens) > 1 else PART_NAMES
     crops = CropLabels(y, unit, np.zeros(len(y)), micrograph, tuple(states))
     joined = {name: np.concatenate(blocks_of) for name, blocks_of in X.items()}
     judged_too = {name: np.concatenate(of) for name, of in absolute.items()}
     return Rows(joined, judged_too, crops, units, np.concatenate(parts["place"]))
 
 
-def parts_of(one: Labelled) -> Numbers:
-    """The part of its micrograph, 0 … ``PARTS`` - 1, that each place (places,) belongs to; -1 without a label.
+def parts_of(state: Numbers, place: Numbers) -> Numbers:
+    """The part of its micrograph, 0 … ``PARTS`` - 1, that each of some windows of these states (windows,) belongs to.
 
-    Lines across the image divide the labelled places of each state, so that every part has some of every state.
+    Lines across the image divide the windows of each state, so that every part has some of every state; ``place``
+    (windows, 2) is their row and column.
     """
-    columns = one.state.shape[1]
-    part = np.full(one.state.size, -1)
-    for state in np.unique(one.state[one.state >= 0]).tolist():
-        places = np.flatnonzero(one.state.ravel() == state)
-        row, column = np.divmod(places, columns)
+    part = np.zeros(len(state), int)
+    for label in np.unique(state).tolist():
+        row, column = place[state == label].T
         along = row if np.ptp(row) >= np.ptp(column) else column
         edges = np.quantile(along, np.linspace(0, 1, PARTS + 1)[1:-1])
-        part[places] = np.searchsorted(edges, along, side="right")
+        part[state == label] = np.searchsorted(edges, along, side="right")
     return part
 
 

@@ -81,10 +81,11 @@ def train(micrographs: Sequence[Labelled], states: list[str], asked: ModelSettin
         linear_of([rows.X[name] for name in blocks], rows.crops.y, assessment.candidate.C),
         None,
     )
-    seen = assessment.tested
-    known = assessment.scores if seen.all() or _every(rows, seen) else classifier.scores(rows.X)
-    use = seen if known is assessment.scores else np.ones(len(seen), bool)
-    classifier = replace(classifier, calibration=tempered(known[use], rows.crops.y[use]))
+    if _every(rows, assessment.tested):
+        known, y = assessment.scores[assessment.tested], rows.crops.y[assessment.tested]
+    else:
+        known, y = classifier.scores(rows.X), rows.crops.y
+    classifier = replace(classifier, calibration=tempered(known, y))
     distribution = unlike.distribution(rows.absolute, noise)
     if not len(distances):
         distances = distribution.distances(rows.absolute)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem.model.unlike import scaling
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -36,14 +38,7 @@ def linear_of(blocks: list[NDArray[Any]], y: NDArray[np.int_], C: float) -> Line
     """Logistic regression of blocks (windows, length), each with the same total variance, as ``learning.models``."""
     from persistem.learning.classifiers import classifier
 
-    centres, scales = [], []
-    for block in blocks:
-        exact = np.asarray(block, float)
-        varies = exact.max(axis=0) > exact.min(axis=0)
-        root = np.sqrt(max(int(np.count_nonzero(varies)), 1))
-        centres.append(exact.mean(axis=0))
-        scales.append(np.where(varies, exact.std(axis=0), 1.0) * root)
-    centre, scale = np.concatenate(centres), np.concatenate(scales)
+    centre, scale = (np.concatenate(parts) for parts in zip(*map(scaling, blocks), strict=True))
     fitted = classifier("LR", C).fit((np.hstack(blocks) - centre) / scale, y)
     weights = fitted.coef_.T / scale[:, None]
     return Linear(weights, fitted.intercept_ - centre @ weights)

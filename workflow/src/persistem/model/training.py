@@ -37,7 +37,7 @@ from persistem.study.mapping import BLOCKS
 from persistem.study.settings import section
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -164,8 +164,7 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
     ordered = sorted(
         settings["sources"], key=lambda s: (s["seeds"], states.index(s["state"]), s["thickness"], s["defocus"])
     )
-    seen = {block for candidate in asked.candidates for block in candidate}
-    blocks = [block for block in BLOCKS if block in seen or block in JUDGED]
+    blocks = described_blocks(asked)
     shots, probed = _shots(ordered, asked), _probed(ordered, asked)
     done = Parallel(n_jobs=jobs)(
         delayed(_described)(root / s["path"], asked, blocks, trained + probed[k])
@@ -183,6 +182,12 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
         return training
     X, crops, shot_of = _stacked(probes, states)
     return training._replace(probes=Probes(X, crops, np.array([factor for _, factor in shot_of]), _lowest(asked)))
+
+
+def described_blocks(asked: ModelSettings, also: Iterable[str] = JUDGED) -> list[str]:
+    """The blocks that windows are described by: those of the candidates and some others, in a fixed order."""
+    seen = {*(block for candidate in asked.candidates for block in candidate), *also}
+    return [block for block in BLOCKS if block in seen]
 
 
 def _stacked(

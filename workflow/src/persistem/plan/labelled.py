@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.descriptors import windows
 from persistem.labelled import describing, evaluation, fitting, mixed
+from persistem.model import training
 from persistem.plan.model import versions
 from persistem.reading.labels.legend import legend_path
 from persistem.store import paths
@@ -48,7 +49,7 @@ def plan_labelled(plan: Plan, simulated: dict[str, Any] | None = None) -> tuple[
     if simulated is None:
         blocks, described = evaluation.described_blocks(study.model), part(study.model, DESCRIBED)
     else:  # as simulated micrographs are
-        blocks, described = mixed.described_blocks(study.model), part(study.model, ("windows",))
+        blocks, described = training.described_blocks(study.model), part(study.model, ("windows",))
         described["step"] = study.model.stride
     made = LabelledPlan()
     sources, known, digests = [], [], []
