@@ -134,8 +134,8 @@ def at_pixels(probability: NDArray[Any], of: Described, shape: tuple[int, int]) 
     import cv2
 
     lines = [
-        np.minimum(np.arange(n) * side / n / of.step, count - 1).astype(np.float32)
-        for n, side, count in zip(shape, of.shape, of.valid.shape, strict=True)
+        np.minimum(np.arange(n) * of.pixel_size / of.sampling / of.step, count - 1).astype(np.float32)
+        for n, count in zip(shape, of.valid.shape, strict=True)
     ]
     x, y = np.meshgrid(lines[1], lines[0])
     layers = np.moveaxis(np.asarray(probability, np.float32), -1, 0)

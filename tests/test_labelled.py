@@ -19,6 +19,7 @@ from persistem.commands.cli import main
 from persistem.errors import PersistemError
 from persistem.labelled import curves, describing, evaluation, rows, training
 from persistem.labelled.describing import describe, relative
+from persistem.labelled.folds import folds
 from persistem.labelled.mapping import judged, verdict_of
 from persistem.labelled.rows import apart, rows_of, states_at
 from persistem.maps.mapping import map_image
@@ -175,18 +176,19 @@ def test_a_state_of_one_micrograph_only_is_skipped_and_said(three):
     states = [*STATES, "edge"]
     alone = three[0].state.copy()
     alone[:, :4] = 2
-    found, verdicts = evaluation.assess([three[0]._replace(state=alone), *three[1:]], states, ASKED)
+    found, said = evaluation.assess([three[0]._replace(state=alone), *three[1:]], states, ASKED)
     assert found["skipped"] == {"grid-1": "without it edge would not be known"}
-    assert verdicts[0] is None and verdicts[1] is not None and verdicts[2] is not None
+    assert said[0] is None and said[1] is not None and said[2] is not None
     edge = next(row for row in found["unseen"] if row["state"] == "edge")
-    assert edge["recall"] is edge["iou"] is edge["abstained"] is None
+    assert {*edge.values()} == {"edge", None}
     assert [row["sees"] for row in found["decides"]][:2] == ["what the study's model sees", "brightness alone"]
 
 
 def test_each_micrograph_is_mapped_by_a_model_of_the_others(three):
-    found, verdicts = evaluation.assess(three, STATES, ASKED)
+    found, said = evaluation.assess(three, STATES, ASKED)
     others = training.train(three[1:], STATES, ASKED).model
-    np.testing.assert_array_equal(verdicts[0].probability, judged(three[0].described, others).probability)
+    verdict = judged(three[0].described, others)
+    np.testing.assert_array_equal(said[0], np.where(verdict.reason > 0, -2, verdict.probability.argmax(axis=-1)))
     assert [point["specimens"] for point in found["curves"]["specimens"]] == [1, 2]
     areas = [point["area_nm2"] for point in found["curves"]["area"]]
     step = three[0].described.step * PIXEL / 10
@@ -195,9 +197,73 @@ def test_each_micrograph_is_mapped_by_a_model_of_the_others(three):
     assert found["curves"]["area"][-1]["recall"] > 0.95
     assert 0 <= found["calibration"]["brier"] < 0.2 and found["boundary"] < 3 * step
     assert all(row["recall"] > 0.95 and row["iou"] > 0.9 and row["abstained"] < 0.1 for row in found["unseen"])
+    assert all(row["calibration_error"] < 0.1 and row["boundary"] < 3 * step for row in found["unseen"])
     # these states differ in brightness too, and the page says so
-    brightness = next(row for row in found["decides"] if row["sees"] == "brightness alone")
-    assert brightness["recall"] > 0.95
+    brightness = [row["recall"] for row in found["decides"] if row["sees"].startswith("brightness alone")]
+    assert len(brightness) == 2 and min(brightness) > 0.95
+
+
+def test_the_parts_of_one_specimen_are_mapped_by_models_of_the_others(three):
+    found, (said,) = evaluation.assess(three[:1], STATES, ASKED)
+    assert found["within_one_image"] and not found["skipped"]
+    assert ((said == -1) == (three[0].state < 0)).all()
+    for row in found["unseen"]:
+        assert row["recall"] > 0.9 and row["iou"] > 0.85 and row["abstained"] < 0.1 and row["boundary"] < 1
+        assert row["recall_low"] is row["iou_high"] is None  # parts are not independent
+    assert found["curves"]["specimens"] == []
+    assert len(found["curves"]["area"]) > 1 and found["curves"]["area"][-1]["recall"] > 0.9
+    assert all(point["recall_low"] is None for point in found["curves"]["area"])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_no_window_trains_that_shares_pixels_with_one_that_is_tested(three, count):
+    every, skipped = folds(three[:count], STATES)
+    assert len(every) == (4 if count == 1 else 3) and not skipped
+    tested = np.zeros(three[0].state.shape, int)
+    for fold in every:
+        one = fold.tested.get(0)
+        if one is None:
+            continue
+        tested += one.state >= 0
+        if count > 1:
+            assert not any(other.described is one.described for other in fold.training)
+            continue
+        places, others = np.argwhere(one.state >= 0), np.argwhere(fold.training[0].state >= 0)
+        apart = np.abs(places[:, None] - others[None]).max(axis=2) * one.described.step
+        assert apart.min() >= one.described.size
+        assert apart.min() < one.described.size + one.described.step  # and none is left out in vain
+    assert (tested == (three[0].state >= 0)).all()  # each once
+
+
+def test_thresholds_by_otsu_find_states_by_their_brightness_and_by_nothing_else(three):
+    def recall(micrographs):
+        whole = training.train(micrographs, STATES, ASKED)
+        return evaluation.decides(micrographs, STATES, ASKED, whole)[-1]
+
+    row = recall(three)
+    assert row["sees"] == "brightness alone, thresholds by Otsu" and row["recall"] > 0.95
+    # another image may be inverted as a whole: what is bright is learned, on the others
+    inverted = [one._replace(described=one.described._replace(mean=-one.described.mean)) for one in three]
+    assert recall(inverted)["recall"] == pytest.approx(row["recall"], abs=0.02)
+    assert recall([inverted[0], *three[1:]])["recall"] < 0.7
+    rng = np.random.default_rng(0)
+    noise = [
+        one._replace(described=one.described._replace(mean=rng.normal(size=one.described.mean.shape))) for one in three
+    ]
+    assert abs(recall(noise)["recall"] - 0.5) < 0.12
+
+
+def test_a_probability_is_as_far_off_as_it_was_put_off(three):
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.5, 0.8, size=(200, 300))
+    state = (rng.random(p.shape) < p).astype(int)
+    described = three[0].described._replace(valid=np.ones(p.shape, bool))
+    for off in (0, 0.1):
+        said = np.stack([1 - p - off, p + off], axis=-1)
+        verdict = Verdict(said, said[..., 0], np.zeros(p.shape, np.uint8), said[..., 0])
+        seen = [evaluation.Seen(0, rows.Labelled(described, state, "one"), verdict)]
+        for k in (0, 1):
+            assert evaluation._calibration_error(seen, k) == pytest.approx(off, abs=0.01)
 
 
 def test_a_border_that_is_shifted_is_as_far_off_as_it_was_shifted(three):
@@ -209,10 +275,11 @@ def test_a_border_that_is_shifted_is_as_far_off_as_it_was_shifted(three):
         said[..., 1] = np.roll(state, shift, axis=1) - 0.5
         said[:, :shift, 1] = -0.5
         verdict = Verdict(said, said[..., 0], np.zeros((20, 30), np.uint8), said[..., 0])
-        found = evaluation.boundary([(rows.Labelled(described, state, "one"), verdict)])
-        assert found == pytest.approx(shift * 0.2)  # 5 pixels of 0.4 Å
+        seen = [evaluation.Seen(0, rows.Labelled(described, state, "one"), verdict)]
+        for k in (None, 0, 1):
+            assert evaluation.boundary(seen, k) == pytest.approx(shift * 0.2)  # 5 pixels of 0.4 Å
     nothing = rows.Labelled(described, np.full((20, 30), -1), "one")
-    assert evaluation.boundary([(nothing, verdict)]) is None
+    assert evaluation.boundary([evaluation.Seen(0, nothing, verdict)]) is None
 
 
 def test_labels_that_say_nothing_are_assessed_as_chance(three):
@@ -243,6 +310,18 @@ def test_states_are_those_of_the_labels_about_the_places(share, pixel_size):
         window = labels[max(top, 0) : top + size, max(left, 0) : left + size]
         enough = here and (window == here).sum() >= share * (window > 0).sum()
         assert got[i, j] == (here if enough else 0), (i, j)
+
+
+@pytest.mark.parametrize("pixel_size", [0.1, 0.3, 0.47])
+def test_labels_are_read_where_their_window_is_to_the_far_edge(pixel_size):
+    # sides that are no multiple of the pixels of the description: its last one lies beyond the image
+    pixels = np.add.outer(np.arange(601.0), 0.01 * np.arange(403.0))
+    one = describe(image(pixels, pixel_size), ASKED.windows, ASKED.step, ["intensity"])
+    lines = (np.arange(601) % 256).astype(np.uint8)
+    here = states_at(np.repeat(lines[:, None], 403, axis=1), one)
+    at = np.arange(len(here)) * one.step * one.sampling / pixel_size
+    off = (here[:, 3].astype(float) - at + 128) % 256 - 128
+    assert (np.abs(off[one.valid[:, 3] & (at <= 600)]) <= 0.5).all()
 
 
 def test_windows_that_show_nothing_carry_no_label():
@@ -343,6 +422,7 @@ def indexed(folder, **changes):
         {"format": 4},
         {"voltage_kV": 200.0},
         {"defoci_A": [0.0, 1.0]},
+        {"descriptions_version": 3},
         {"relief": None},
         {"relief": [2.0, 1.0]},
         {"relief": [1.0]},
@@ -359,7 +439,9 @@ def test_an_index_that_does_not_fit_is_refused(changes, folder):
     indexed(folder)
     bundle.load(folder)
     indexed(folder, **changes)
-    with pytest.raises(PersistemError, match=r"do not fit together|a bundle of the format") as refused:
+    with pytest.raises(
+        PersistemError, match=r"do not fit together|a bundle of the format|described as in version 3"
+    ) as refused:
         bundle.load(folder)
     assert "\n" not in str(refused.value)
 
@@ -690,11 +772,18 @@ def test_what_is_shown_follows_a_stroke_that_is_taken_back(here, tmp_path):
             with atomic(tmp_path / file) as part:
                 part.write_text(json.dumps({"is": text}))
         publish_unseen(plan, tmp_path)
-    page = tmp_path / "results/mine/unseen.json"
+    page, made_from = (tmp_path / "results/mine" / name for name in ("unseen.json", "provenance.json"))
     assert "two" in page.read_text()
     tifffile.imwrite("a.labels.tif", before)
-    refresh(Plan(make_study(here)), tmp_path)
+    plan = Plan(make_study(here))
+    refresh(plan, tmp_path)
     assert "one" in page.read_text()
+    about = json.loads(made_from.read_text())
+    known = {one["name"]: one["sha256"] for one in about["inputs"]}
+    assert about["digest"] == plan.study_digest
+    assert known["a.labels.tif"] == hashlib.sha256(Path("a.labels.tif").read_bytes()).hexdigest()
+    settings = yaml.safe_load((tmp_path / "results/mine/study.yaml").read_text())
+    assert Plan(make_study(settings)).study_digest == plan.study_digest
 
 
 @pytest.mark.thorough
@@ -719,6 +808,7 @@ def test_a_study_runs_and_its_archive_runs_to_the_same_bytes(here, tmp_path):
     shutil.rmtree("crate/results")
     run(tmp_path / "crate")
     again = tmp_path / "crate/results/mine"
+    assert (shown / "study.yaml").is_file() and (shown / "provenance.json").is_file()
     for name in ("model/model.json", "unseen.json", "unseen.html"):
         assert (again / name).read_bytes() == (shown / name).read_bytes(), name
     # the map also says in which folder the micrograph lay

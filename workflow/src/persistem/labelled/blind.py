@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from persistem.descriptors.windows import describe_windows, resample
+from persistem.descriptors.windows import describe_windows, nearest_pixels, resample
 from persistem.labelled.rows import PART_NAMES, Rows, parts_of
 from persistem.learning.validation import CropLabels
 
@@ -147,7 +147,11 @@ def blind_rows(
         side = one.described.size
         assert image.pixel_size is not None
         pixels = resample(image.pixels, image.pixel_size, wanted.sampling)
-        found = cut(pixels, _resized(region, pixels.shape), side, np.random.default_rng([0, k]))
+        at = (
+            nearest_pixels(np.arange(n), image.pixel_size, wanted.sampling, count)
+            for n, count in zip(pixels.shape, region.shape, strict=True)
+        )
+        found = cut(pixels, region[np.ix_(*at)], side, np.random.default_rng([0, k]))
         shows = np.isfinite(found.pixels).all(axis=(1, 2)) & (np.ptp(found.pixels, axis=(1, 2)) > 0)
         if not shows.any():
             continue
@@ -176,12 +180,3 @@ def blind_rows(
         for X in (plain, equal)
     )
     return as_they_are, with_equal_noise
-
-
-def _resized(region: NDArray[np.int16], shape: tuple[int, ...]) -> NDArray[np.int16]:
-    """Regions at the pixels of an image of another shape."""
-    rows, columns = (
-        np.minimum(np.arange(count) * of // count, of - 1) for count, of in zip(shape, region.shape, strict=True)
-    )
-    found: NDArray[np.int16] = region[np.ix_(rows, columns)]
-    return found

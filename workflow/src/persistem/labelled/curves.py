@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.labelled.describing import relative
+from persistem.labelled.folds import Fold, folds
 from persistem.labelled.rows import Labelled, rows_of
 from persistem.learning.intervals import summary
 from persistem.model.linear import linear_of
@@ -31,36 +32,39 @@ SHARES = (1 / 64, 1 / 16, 1 / 4, 1.0)
 def curves(micrographs: Sequence[Labelled], states: list[str], candidate: Candidate) -> dict[str, list[dict[str, Any]]]:
     """The recall, mean over states, on each specimen left out, with its interval over specimens.
 
-    ``specimens``: by how many others train, 1, 2, 4, … and all, those that follow it in the study's order. ``area``: by
-    the labelled area of the others that trains, nm²: of each state in each micrograph the places nearest to one of
-    them. A point at which a state would be unknown is left out. Empty with one specimen.
+    ``specimens``: by how many others train, 1, 2, 4, … and all, those that follow it in the study's order; empty with
+    one specimen. ``area``: by the labelled area of the others that trains, nm²: of each state in each micrograph the
+    places nearest to one of them; of one specimen alone, parts are left out, and there is no interval. A point at which
+    a state would be unknown is left out.
     """
     specimens = list(dict.fromkeys(one.specimen for one in micrographs))
     others = len(specimens) - 1
-    if not others:
-        return {"specimens": [], "area": []}
+    every = folds(micrographs, states)[0]
 
-    def left_out(training_of: Callable[[int], list[Labelled]]) -> dict[str, Any]:
-        """The recall on each specimen, by number, that is left out; ``training_of`` gives what trains. Or nothing."""
+    def left_out(training_of: Callable[[Fold], list[Labelled]]) -> dict[str, Any]:
+        """The recall on what each fold tests; ``training_of`` gives what trains. Or nothing."""
         means = {}
-        for number, specimen in enumerate(specimens):
-            own = [one for one in micrographs if one.specimen == specimen]
-            if (found := _recall(training_of(number), own, states, candidate)) is not None:
+        for number, fold in enumerate(every):
+            if (found := _recall(training_of(fold), [*fold.tested.values()], states, candidate)) is not None:
                 means[number] = found
-        return summary("recall", "recall", means) if means else {}
+        if not means:
+            return {}
+        said = summary("recall", "recall", means)
+        return said if others else said | {"recall_low": None, "recall_high": None}
 
-    def following(number: int, count: int) -> list[Labelled]:
-        after = [specimens[(number + 1 + k) % len(specimens)] for k in range(count)]
+    def following(fold: Fold, count: int) -> list[Labelled]:
+        first = specimens.index(fold.name) + 1
+        after = [specimens[(first + k) % len(specimens)] for k in range(count)]
         return [one for one in micrographs if one.specimen in after]
 
-    def thinned(number: int, share: float) -> list[Labelled]:
-        return [nearest(one, share) for one in micrographs if one.specimen != specimens[number]]
+    def thinned(fold: Fold, share: float) -> list[Labelled]:
+        return [nearest(one, share) for one in fold.training]
 
-    counts = sorted({*(2**k for k in range(20) if 2**k < others), others})
+    counts = sorted({*(2**k for k in range(20) if 2**k < others), others}) if others else []
     by_count = [{"specimens": count} | left_out(partial(following, count=count)) for count in counts]
     by_area = []
-    for share in SHARES:
-        areas = [sum(map(_area, thinned(number, share))) for number in range(len(specimens))]
+    for share in SHARES if every else ():
+        areas = [sum(map(_area, thinned(fold, share))) for fold in every]
         by_area.append({"area_nm2": round(float(np.mean(areas)), 3)} | left_out(partial(thinned, share=share)))
     return {
         "specimens": [point for point in by_count if "recall" in point],

@@ -16,6 +16,7 @@ import numpy as np
 from persistem.descriptors import windows
 from persistem.descriptors.windows.filters import level
 from persistem.errors import PersistemError
+from persistem.model.bundle import DESCRIPTIONS
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     Blocks = dict[str, NDArray[np.float32]]
 
-#: Bump when this stage's results change for the same study.
-VERSION = 3
+#: Bundles of models state it too, as a model takes images for nothing but their descriptions.
+VERSION = DESCRIPTIONS
 #: Blocks that are relative to their image as they are described.
 RELATIVE = ("intensity", "filters")
 #: What the names of arrays in a file begin with.
@@ -47,7 +48,7 @@ class Described(NamedTuple):
     standard deviation over the image's valid windows without the ``EXTREME`` ones; whether a window is ``valid``, and
     its ``mean`` (rows, columns). ``relief`` is how much the brightness changes from place to place, over the median
     deviation within a window: neither gain nor offset changes it. ``shape`` is the image's at the ``sampling`` (Å) of
-    its windows, which are ``size`` pixels wide.
+    its windows, which are ``size`` pixels wide; its own pixels are ``pixel_size`` Å.
     """
 
     blocks: Mapping[str, NDArray[np.float32]]
@@ -59,6 +60,7 @@ class Described(NamedTuple):
     sampling: float
     step: int
     size: int
+    pixel_size: float
 
 
 def describe(
@@ -89,7 +91,9 @@ def describe(
     shape = pixels.shape[0], pixels.shape[1]
     relief = _relief(pixels, found.valid, side, step)
     usual = {name: _usual(block[found.valid]) for name, block in found.blocks.items()}
-    return Described(found.blocks, usual, found.valid, found.mean, relief, shape, wanted.sampling, step, side)
+    return Described(
+        found.blocks, usual, found.valid, found.mean, relief, shape, wanted.sampling, step, side, image.pixel_size
+    )
 
 
 def check(image: Image, wanted: Windows) -> None:
@@ -183,6 +187,7 @@ def write(described: Described, out: Path) -> None:
         "sampling": described.sampling,
         "step": described.step,
         "size": described.size,
+        "pixel_size": described.pixel_size,
     }
     arrays |= {f"{USUAL}{name}": usual for name, usual in described.usual.items()}
     arrays |= {f"{BLOCK}{name}": block for name, block in described.blocks.items()}
@@ -204,5 +209,5 @@ def read(path: Path, stored: bool = False) -> Described:
         held["valid"],
         held["mean"],
         shape=(rows, columns),
-        **{name: held[name].item() for name in ("relief", "sampling", "step", "size")},
+        **{name: held[name].item() for name in ("relief", "sampling", "step", "size", "pixel_size")},
     )

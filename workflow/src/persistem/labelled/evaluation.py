@@ -1,6 +1,7 @@
 """What a model of labelled micrographs is worth on those that it has not seen, and what decides.
 
-The unit is the specimen: each is mapped by a model that was trained on the others. Beside the model stand models that
+The unit is the specimen: each is mapped by a model that was trained on the others; of one specimen alone, the parts of
+its images are. Beside the model stand models that
 see one thing alone: brightness, contrast, the annular spectrum, persistence. Where brightness alone does as well, the
 model need not have seen any structure.
 """
@@ -9,13 +10,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from persistem.evaluation.curves import calibration
 from persistem.labelled import curves, page
 from persistem.labelled.blind import blind_rows
+from persistem.labelled.folds import folds
 from persistem.labelled.mapping import judged
 from persistem.labelled.rows import Labelled, Rows, apart
 from persistem.labelled.sources import Known, labelled
@@ -25,7 +27,6 @@ from persistem.learning.models import decisions
 from persistem.learning.splits import Split
 from persistem.learning.validation import Candidate, CropLabels, Outcome
 from persistem.model import training as simulations
-from persistem.model.classifier import Verdict
 from persistem.store.files import atomic
 from persistem.study import ModelSettings
 from persistem.study.mapping import LABELLED_C
@@ -36,11 +37,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from persistem.model.classifier import Verdict
+
+    Numbers = NDArray[np.int_]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 4
+VERSION = 5
+#: Bins of probability in a state's calibration error.
+BINS = 10
 #: What each model beside the study's own sees alone.
 ALONE = {"intensity": "brightness", "contrast": "contrast", "spectrum": "spectrum", "lifetimes": "persistence"}
+
+
+class Seen(NamedTuple):
+    """What a model says of a micrograph whose labels had no part in it, and the unit that was left out."""
+
+    unit: int
+    labelled: Labelled
+    verdict: Verdict
 
 
 def described_blocks(asked: ModelSettings) -> list[str]:
@@ -56,11 +70,11 @@ def evaluate(settings: dict[str, Any], root: Path, out: Path) -> None:
     asked: ModelSettings = section(ModelSettings, settings["model"])
     known = labelled(settings["sources"], root, asked.share)
     micrographs, images = known.micrographs, known.images
-    found, verdicts = assess(micrographs, known.states, asked)
+    found, said = assess(micrographs, known.states, asked)
     found["blind"] = blind(known, asked)
     found["study"] = settings.get("study", "")
     found["micrographs"] = [Path(source["image"]).name for source in settings["sources"]]
-    html = page.html(found, micrographs, images, verdicts)
+    html = page.html(found, micrographs, images, said)
     with atomic(out) as part:
         part.write_text(html, "utf-8")
     with atomic(Path(out).with_suffix(".json")) as part:
@@ -69,70 +83,99 @@ def evaluate(settings: dict[str, Any], root: Path, out: Path) -> None:
 
 def assess(
     micrographs: Sequence[Labelled], states: list[str], asked: ModelSettings
-) -> tuple[dict[str, Any], list[Verdict | None]]:
-    """Numbers on what was left out, and what was said of each micrograph there; None where it could not be left out."""
-    specimens = list(dict.fromkeys(one.specimen for one in micrographs))
+) -> tuple[dict[str, Any], list[Numbers | None]]:
+    """Numbers on what was left out, and the state found at each place (rows, columns) of each micrograph there.
+
+    -1 where a place was not left out, -2 where the model abstains; None for a micrograph that could not be left out.
+    """
     whole = train(micrographs, states, asked)
-    verdicts: list[Verdict | None] = [None] * len(micrographs)
-    skipped = whole.assessment.skipped if len(specimens) > 1 else {}
-    for specimen in specimens if len(specimens) > 1 else []:
-        if specimen in skipped:
-            continue
-        others = [one for one in micrographs if one.specimen != specimen]
-        model = train(others, states, asked).model
-        for k, one in enumerate(micrographs):
-            if one.specimen == specimen:
-                verdicts[k] = judged(one.described, model)
-    seen = [(one, verdict) for one, verdict in zip(micrographs, verdicts, strict=True) if verdict is not None]
-    found: dict[str, Any] = {
+    every, skipped = folds(micrographs, states)
+    of_parts = whole.rows.of_parts
+    found: list[Numbers | None] = [None] * len(micrographs)
+    seen: list[Seen] = []
+    for unit, fold in enumerate(every):
+        model = train(fold.training, states, asked).model
+        for number, one in fold.tested.items():
+            verdict = judged(one.described, model)
+            seen.append(Seen(unit, one, verdict))
+            said = np.where(verdict.reason > 0, -2, verdict.probability.argmax(axis=-1))
+            if of_parts:  # the rest of the image trained
+                before = found[number]
+                said = np.where(one.state >= 0, said, -1 if before is None else before)
+            found[number] = said
+    numbers: dict[str, Any] = {
         "states": states,
-        "specimens": specimens,
-        "within_one_image": len(specimens) == 1,
+        "specimens": list(dict.fromkeys(one.specimen for one in micrographs)),
+        "within_one_image": of_parts,
         "skipped": skipped,
-        "unseen": _table(seen, states, specimens),
+        "unseen": _table(seen, states, of_parts),
         "decides": decides(micrographs, states, asked, whole),
         "calibration": calibrated(whole),
         "boundary": boundary(seen),
         "curves": curves.curves(micrographs, states, whole.assessment.candidate),
         "features": list(whole.assessment.candidate.features),
     }
-    return found, verdicts
+    return numbers, found
 
 
-def _table(seen: list[tuple[Labelled, Verdict]], states: list[str], specimens: list[str]) -> list[dict[str, Any]]:
-    """Of each state: recall, share of the union (IoU), and abstention, means over specimens with their intervals."""
+def _table(seen: list[Seen], states: list[str], of_parts: bool) -> list[dict[str, Any]]:
+    """Of each state: recall, share of the union (IoU), and abstention, means over units with their intervals.
+
+    And how far its probability is from its frequency, and its border from that of the labels, nm. Parts of one specimen
+    are not independent, so they give no interval.
+    """
     rows = []
     for k, state in enumerate(states):
         values: dict[str, dict[int, list[float]]] = {"recall": {}, "iou": {}, "abstained": {}}
-        for one, verdict in seen:
+        for unit, one, verdict in seen:
             known = one.state >= 0
             said = np.where(known, verdict.probability.argmax(axis=-1), -1)
             own, called = one.state == k, said == k
             if not own.any():
                 continue
-            unit = specimens.index(one.specimen)
             values["recall"].setdefault(unit, []).append(float(called[own].mean()))
             values["iou"].setdefault(unit, []).append(float((own & called).sum() / (own | called).sum()))
             values["abstained"].setdefault(unit, []).append(float((verdict.reason[own] > 0).mean()))
         row: dict[str, Any] = {"state": state}
         for name, by_unit in values.items():
             means = {unit: float(np.mean(of)) for unit, of in by_unit.items()}
-            row |= summary(name, name, means) if means else {name: None}
+            row |= _summary(name, means, of_parts) if means else {name: None}
+        row["calibration_error"] = _calibration_error(seen, k) if values["recall"] else None
+        row["boundary"] = boundary(seen, k) if values["recall"] else None
         rows.append(row)
     return rows
 
 
-def boundary(seen: list[tuple[Labelled, Verdict]]) -> float | None:
-    """How far borders of states on maps of unseen micrographs are from those of the labels, nm, mean over micrographs.
+def _summary(name: str, means: dict[int, float], of_parts: bool) -> dict[str, Any]:
+    said = summary(name, name, means)
+    return said | {f"{name}_low": None, f"{name}_high": None} if of_parts else said
 
-    The mean distance from each to the other, both ways, where both sides of a border are labelled. None without any.
+
+def _calibration_error(seen: list[Seen], k: int) -> float:
+    """How far the probability of a state is from its frequency: the expected calibration error of all labelled places.
+
+    Naeini et al., AAAI 2015: the mean of the differences in ten bins of probability, weighted by their places.
+    """
+    said = np.concatenate([verdict.probability[one.state >= 0][:, k] for _, one, verdict in seen]).astype(float)
+    truly = np.concatenate([one.state[one.state >= 0] == k for _, one, _ in seen])
+    place = np.minimum((said * BINS).astype(int), BINS - 1)
+    off = np.bincount(place, said - truly, BINS)
+    return round(float(np.abs(off).sum() / len(said)), 4)
+
+
+def boundary(seen: list[Seen], k: int | None = None) -> float | None:
+    """How far borders of states on maps of what was left out are from those of the labels, nm, mean over micrographs.
+
+    The mean distance from each to the other, both ways, where both sides of a border are labelled; of one state, the
+    ``k``-th, or of all. None without any.
     """
     from scipy.ndimage import distance_transform_edt
 
     found = []
-    for one, verdict in seen:
+    for _, one, verdict in seen:
         known = one.state >= 0
-        borders = [_border(state, known) for state in (one.state, verdict.probability.argmax(axis=-1))]
+        both = one.state, verdict.probability.argmax(axis=-1)
+        borders = [_border(state if k is None else state == k, known) for state in both]
         if all(border.any() for border in borders):
             step = one.described.step * one.described.sampling / 10
             far = [distance_transform_edt(~border) for border in borders]
@@ -140,7 +183,7 @@ def boundary(seen: list[tuple[Labelled, Verdict]]) -> float | None:
     return round(float(np.mean(found)), 4) if found else None
 
 
-def _border(state: NDArray[np.int_], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _border(state: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Places (rows, columns) whose neighbour below or to the right is of another state; both are labelled."""
     border = np.zeros(state.shape, bool)
     border[:-1] |= (state[:-1] != state[1:]) & known[:-1] & known[1:]
@@ -169,7 +212,36 @@ def decides(
         if all(block in one.described.blocks for one in micrographs):
             alone = asked.model_copy(update={"candidates": ((block,),)})
             found.append({"sees": f"{name} alone", **_recall(train(micrographs, states, alone))})
-    return found
+    by_otsu = _mean_recall(whole.rows, _by_otsu(micrographs, whole.rows))
+    return [*found, {"sees": "brightness alone, thresholds by Otsu", **by_otsu}]
+
+
+def _by_otsu(micrographs: Sequence[Labelled], rows: Rows) -> Numbers:
+    """The state (windows,) by Otsu's thresholds on the windows' means of each image, -1 where not tested.
+
+    As many thresholds as part the states; which is the brightest, the other units say. Nothing else is learned.
+    """
+    from skimage.filters import threshold_multiotsu
+
+    crops, k = rows.crops, len(rows.crops.states)
+    brightness, group = np.zeros(len(crops.y)), np.zeros(len(crops.y), int)
+    for number, one in enumerate(micrographs):
+        mean = one.described.mean
+        shown = mean[one.described.valid].astype(float)
+        here = crops.micrograph == number
+        at = np.rint(rows.place[here] * one.described.size / one.described.step).astype(int)
+        values = mean[tuple(at.T)]
+        brightness[here] = (values - shown.mean()) / (shown.std() or 1.0)
+        if len(np.unique(shown)) > k:
+            # the search over more than two thresholds takes a coarser histogram, or hours
+            group[here] = np.digitize(values, threshold_multiotsu(shown, k, nbins=256 if k <= 3 else 32))
+    predicted = np.full(len(crops.y), -1)
+    for unit in range(len(rows.units)):
+        training, test = apart(rows, unit)
+        if len(test) and len(np.unique(crops.y[training])) == k:
+            order = np.argsort([brightness[training][crops.y[training] == label].mean() for label in range(k)])
+            predicted[test] = order[group[test]]
+    return predicted
 
 
 def blind(known: Known, asked: ModelSettings) -> list[dict[str, Any]]:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.labelled.rows import Labelled
-    from persistem.model.classifier import Verdict
     from persistem.reading import Image
 
 #: Longest side of a picture, px; how strongly a state colours.
@@ -26,19 +25,21 @@ LARGEST, OPACITY = 700, 0.45
 
 
 def html(
-    found: dict[str, Any], micrographs: Sequence[Labelled], images: Sequence[Image], verdicts: Sequence[Verdict | None]
+    found: dict[str, Any],
+    micrographs: Sequence[Labelled],
+    images: Sequence[Image],
+    said: Sequence[NDArray[np.int_] | None],
 ) -> str:
-    """The page, one HTML file."""
+    """The page, one HTML file. ``said`` has the states found, as ``evaluation.assess`` returns them."""
     shown = []
-    for one, image, verdict in zip(micrographs, images, verdicts, strict=True):
+    for one, image, states in zip(micrographs, images, said, strict=True):
         shades = _shades(image)
-        said = None if verdict is None else np.where(verdict.reason > 0, -2, verdict.probability.argmax(axis=-1))
         shown.append(
             {
                 "name": image.path.name,
                 "specimen": one.specimen,
                 "labels": _picture(shades, one.state),
-                "map": None if said is None else _picture(shades, said),
+                "map": None if states is None else _picture(shades, states),
             }
         )
     return template("unseen.html", "persistem.labelled").render(

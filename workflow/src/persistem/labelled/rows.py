@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from persistem.descriptors import windows
 from persistem.errors import PersistemError
 from persistem.labelled.describing import Described, relative
 from persistem.learning.validation import CropLabels
@@ -61,21 +62,18 @@ def states_at(labels: NDArray[np.uint8], described: Described, share: float = 0.
     """
     import cv2
 
-    rows, columns = described.valid.shape
+    own, sampling = described.pixel_size, described.sampling
     at = [
-        np.minimum(np.rint(np.arange(count) * described.step * pixels / side).astype(int), pixels - 1)
-        for count, pixels, side in zip((rows, columns), labels.shape, described.shape, strict=True)
+        windows.nearest_pixels(np.arange(count) * described.step, own, sampling, pixels)
+        for count, pixels in zip(described.valid.shape, labels.shape, strict=True)
     ]
     here = labels[np.ix_(*at)].copy()
     if share > 0:
-        size = tuple(
-            max(round(described.size * pixels / side), 1)
-            for pixels, side in zip(labels.shape[::-1], described.shape[::-1], strict=True)
-        )
+        size = (max(round(described.size * sampling / own), 1),) * 2
         marked = cv2.boxFilter((labels > 0).astype(np.float32), -1, size, borderType=cv2.BORDER_CONSTANT)
         for number in np.unique(here[here > 0]).tolist():
-            own = cv2.boxFilter((labels == number).astype(np.float32), -1, size, borderType=cv2.BORDER_CONSTANT)
-            here[(here == number) & (own < share * marked - 1e-6)[np.ix_(*at)]] = 0
+            of_it = cv2.boxFilter((labels == number).astype(np.float32), -1, size, borderType=cv2.BORDER_CONSTANT)
+            here[(here == number) & (of_it < share * marked - 1e-6)[np.ix_(*at)]] = 0
     return np.where(described.valid, here, 0).astype(np.uint8)
 
 

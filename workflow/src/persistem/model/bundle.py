@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 #: labelled micrographs, which is linear and knows neither voltage nor defocus.
 KIND = "PersisTEM model"
 FORMAT, LABELLED = 2, 3
-#: Version of the windows of a bundle whose index does not state one.
+#: Version of the windows of a bundle whose index does not state one; of the descriptions of micrographs
+#: (``labelled.describing``), to be bumped when they change; and that of a bundle whose index does not state one.
 FIRST_WINDOWS = 1
+DESCRIPTIONS, FIRST_DESCRIPTIONS = 4, 3
 #: Arrays of the distribution beside its scaling.
 JUDGE = ("components", "variances", "covariance", "noise", "noise_covariance", "noise_least", "thresholds")
 INDEX = "model.json"
@@ -96,8 +98,9 @@ def _images(model: Model) -> dict[str, Any]:
     """What the index of a model of labelled micrographs says of an image as a whole."""
     if model.relief is None or model.typical is None:
         return {}
+    described_as = {"descriptions_version": DESCRIPTIONS}
     ends = {name: getattr(model.typical, name).tolist() for name in ("low", "high")}
-    return {"relief": list(model.relief), "typical": ends | {"limit": model.typical.limit}}
+    return described_as | {"relief": list(model.relief), "typical": ends | {"limit": model.typical.limit}}
 
 
 def load(path: Path) -> Model:
@@ -159,6 +162,12 @@ def _index(path: Path) -> dict[str, Any]:
             f"{path / INDEX}: its windows are described as in version {windows_version!r}, but this version of"
             f" PersisTEM describes them as in {described.VERSION}; train the model again or use the version that wrote"
             " it"
+        )
+    descriptions_version = index.get("descriptions_version", FIRST_DESCRIPTIONS)
+    if index["format"] == LABELLED and descriptions_version != DESCRIPTIONS:
+        raise PersistemError(
+            f"{path / INDEX}: its micrographs are described as in version {descriptions_version!r}, but this version of"
+            f" PersisTEM describes them as in {DESCRIPTIONS}; train the model again or use the version that wrote it"
         )
     checksum = index.pop("checksum", None)
     missing = [key for key in (*KEYS, "checksums") if key not in index]

@@ -55,8 +55,11 @@ def publish_model(plan: Plan, root: Path = Path()) -> None:
 
 
 def publish_unseen(plan: Plan, root: Path = Path()) -> None:
-    """Copy what a model of labelled micrographs is worth on unseen ones into the study's folder."""
-    _publish(copies(plan.unseen_files(), root), root)
+    """Copy what a model of labelled micrographs is worth on unseen ones into the study's folder.
+
+    And beside it ``provenance.json`` and ``study.yaml``, as ``publish`` does.
+    """
+    _publish(unseen(plan, root, facts(plan, root)), root)
 
 
 def publish_overview(plan: Plan, root: Path = Path()) -> None:
@@ -110,8 +113,9 @@ def stale(plan: Plan, root: Path = Path()) -> Iterator[tuple[str, bytes]]:
     finished = [name for name, sources in groups.items() if sources and all(seals.intact(root / s) for s in sources)]
     known = facts(plan, root) if finished else {}
     for group in finished:
-        copied = {source: files[source] for source in groups[group]} if group != "tables" else {}
-        shown = copies(copied, root, None if group in plain else known) if copied else tables(plan, root, known)
+        copied = {source: files[source] for source in groups[group] if source in files}
+        made = {"tables": tables, "unseen": unseen}.get(group)
+        shown = made(plan, root, known) if made else copies(copied, root, None if group in plain else known)
         for name, content in shown:
             if not (root / name).is_file() or (root / name).read_bytes() != content:
                 yield name, content
@@ -132,6 +136,17 @@ def tables(plan: Plan, root: Path, facts: dict[str, Any]) -> Iterator[tuple[str,
     }
     for path, text in texts.items():
         yield from _with_metadata(path, text.encode(), facts)
+    yield from _about(plan, facts)
+
+
+def unseen(plan: Plan, root: Path, facts: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Yield the page on unseen micrographs and its numbers, the provenance and the settings: path and content."""
+    yield from copies(plan.unseen_files(), root)
+    yield from _about(plan, facts)
+
+
+def _about(plan: Plan, facts: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    name = plan.study.name
     yield paths.provenance(name), (json.dumps(facts, indent=1) + "\n").encode()
     yield paths.study_file(name, "study.yaml"), settings(plan).encode()
 

@@ -2,7 +2,13 @@
 
 from persistem.descriptors.windows.description import Description, describe_windows, lengths, side, step, strips
 from persistem.descriptors.windows.pairs import pair_table
-from persistem.descriptors.windows.sampling import check_pixel_size, forget, resample, resampled_shape
+from persistem.descriptors.windows.sampling import (
+    check_pixel_size,
+    forget,
+    nearest_pixels,
+    resample,
+    resampled_shape,
+)
 
 #: Bump when this stage's results change for the same study.
 VERSION = 2
@@ -14,6 +20,7 @@ __all__ = [
     "describe_windows",
     "forget",
     "lengths",
+    "nearest_pixels",
     "pair_table",
     "resample",
     "resampled_shape",

@@ -45,6 +45,15 @@ def resampled_shape(shape: tuple[int, ...], pixel_size: float, sampling: float) 
     return tuple(-(-side * ratio.numerator // ratio.denominator) for side in shape)
 
 
+def nearest_pixels(places: NDArray[np.int_], pixel_size: float, sampling: float, count: int) -> NDArray[np.int_]:
+    """The pixels (places,) of a line of ``count`` that places of it at ``sampling`` Å, in pixels there, are nearest to.
+
+    ``pixel_size`` (Å) is the line's own. As in ``resample``, the first pixels coincide.
+    """
+    ratio = _ratio(pixel_size, sampling)
+    return np.minimum((2 * places * ratio.denominator + ratio.numerator) // (2 * ratio.numerator), count - 1)
+
+
 def resample(
     pixels: NDArray[Any], pixel_size: float, sampling: float, empty: Callable[..., NDArray[Any]] | None = None
 ) -> NDArray[np.float32]:
