@@ -170,9 +170,10 @@ def cross_validate(
 ) -> dict[str, Any]:
     """What a model of these labels is worth on micrographs that it has not seen, and what decides: plain values.
 
-    Parameters and errors are those of ``train``. Keys: ``unseen``, a row for each state; ``decides``, the recall of
-    models that see one thing alone; ``curves``, the recall by the number of specimens and the area that train;
-    ``calibration``; ``boundary``, how far borders are off, nm.
+    Parameters and errors are those of ``train``. Keys: ``unseen``, of each state its recall, overlap (IoU), abstention,
+    calibration error, and how far its border is off, nm; ``decides``, the recall of models that see one thing alone;
+    ``curves``, the recall by the number of specimens and the area that train; ``calibration``; ``boundary``. Of one
+    specimen, parts are left out.
     """
     known = _labelled(sources, labels, states, specimens, settings, pixel_size, grey, jobs)
     return assess(known.micrographs, known.states, known.settings)[0]
