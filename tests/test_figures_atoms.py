@@ -13,11 +13,12 @@ from ase.build import bulk
 from persistem.errors import PersistemError
 from persistem.report.figures import figure_1
 from persistem.report.figures.atoms import Rods, picture
-from persistem.report.figures.drawing import write
+from persistem.report.figures.drawing import style, write
 from persistem.report.figures.figure_1 import sharpness
 from persistem.specimens.structures import write_structure
 from persistem.topology.diagrams_3d import diagram_3d_file, read_diagram_3d
 from persistem.topology.optimal_volumes import optimal_volumes_file
+from support.figures import check_print
 from tifffile import imwrite
 
 RADII = {"Ga": 1.25, "N": 0.7}
@@ -152,7 +153,10 @@ def test_figure_1(study):
 @pytest.mark.slow
 def test_figure_1_names_births_below_its_diagrams(study):
     root, records = study
-    drawing = figure_1.draw(first(records), root)
+    with style():
+        drawing = figure_1.draw(first(records), root)
+        drawing.figure.canvas.draw()
+    check_print(drawing.figure)
     labels = [axis.get_xlabel() for axis in drawing.figure.axes if "²" in axis.get_xlabel()]
     assert labels == ["birth (Å²)"] * 2
 

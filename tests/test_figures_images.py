@@ -18,6 +18,7 @@ from persistem.report.figures.drawing import CannotDraw, style, write
 from persistem.topology.diagrams import diagram_file
 from persistem.topology.pairs import crop_pairs
 from scipy.ndimage import gaussian_filter, label
+from support.figures import check_print
 from tifffile import imwrite
 
 PIXEL = 0.25  # Å
@@ -44,6 +45,7 @@ def drawn(figure, settings, root):
     with style():
         drawing = figure.draw(json.loads(json.dumps(settings)), root)
         drawing.figure.canvas.draw()
+        check_print(drawing.figure)
         plt.close(drawing.figure)
     json.dumps(drawing.numbers)
     return drawing

@@ -17,6 +17,7 @@ from persistem.topology.inverse import inverse_file
 from persistem.topology.pairs import crop_pairs
 from persistem.topology.persistence_images import image_file
 from scipy.ndimage import gaussian_filter
+from support.figures import check_print
 
 SIZE, CROPS = 48, 4
 #: Correlation length of each state's crops (px).
@@ -93,11 +94,14 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return Study(tmp_path_factory.mktemp("three"), list(STATES), FILTRATIONS, ["SVC"])
 
 
-def drawn(module: Any, settings: dict[str, Any], root: Path) -> Any:
+def drawn(module: Any, settings: dict[str, Any], root: Path, render: bool = False) -> Any:
     import matplotlib.pyplot as plt
 
     with drawing.style():
         result = module.draw(settings, root)
+        if render:
+            result.figure.canvas.draw()
+            check_print(result.figure)
     plt.close(result.figure)
     return result
 
@@ -216,6 +220,13 @@ def test_figure_7_of_three_states_and_two_filtrations(three: Study) -> None:
     for r in result.numbers["regions"]:  # superlevel pairs are below the diagonal, sublevel pairs above
         early, late = ("death", "birth") if r["filtration"] == "superlevel" else ("birth", "death")
         assert r[early][0] <= r[late][0]
+
+
+@pytest.mark.slow
+def test_figures_can_be_read_in_print(two: Study, three: Study) -> None:
+    for of in (two, three):
+        for module, settings in ((figure_5, of.figure_5()), (figure_6, of.figure_6()), (figure_7, of.figure_7())):
+            drawn(module, settings, of.root, render=True)
 
 
 @pytest.mark.slow

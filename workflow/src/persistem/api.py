@@ -287,7 +287,7 @@ def plot(found: Map, source: Any) -> Figure:
     micrograph = image(
         source, pixel_size=facts["pixel_size_A"], voltage=facts["voltage_kV"], defocus=facts["defocus_A"], grey=True
     )
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(fname=STYLE):
         return draw(found, micrograph)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.learning.intervals import DEPENDENT, Change, change
-from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
+from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing, lettered
 from persistem.store.files import read_json
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ ABOUT = (
     " persistence only, and dismisses the spectrum by eye."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 4
+VERSION = 5
 
 #: The two tasks: whether the contrast of a crop counts.
 TASKS = {"absolute": "contrast left in", "contrast removed": "contrast removed"}
@@ -84,7 +84,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         _panel(axes, [row for row in rows if row["task"] == task], names[task])
         axes.axvline(chance, color="0.5", lw=0.7, ls=":")
         axes.set(xlim=(low, 1.0), xlabel="Accuracy on unseen seeds")
-        axes.set_title(f"$\\bf{{({letter})}}$ {TASKS[task]}", loc="left")
+        lettered(axes, letter, TASKS[task])
     _legend(figure, rows)
 
     finding = _finding(rows)
@@ -206,7 +206,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], gap: f
         beyond = max(0.0, placed[-1] - 1) if placed else 0.0
         placed = [y - beyond for y in placed]
     for (_, _, text, colour), y in zip(ordered, placed, strict=True):
-        axes.text(1.02, y, text, color=colour, transform=axes.transAxes, va="center", fontsize=7)
+        axes.text(1.02, y, text, color=colour, transform=axes.transAxes, va="center")
 
 
 def _at_side(rows: Sequence[Row]) -> tuple[float, list[Row]]:
@@ -226,8 +226,8 @@ def _panel(axes: Axes, rows: Sequence[Row], names: list[str]) -> None:
         style = _symbol(row, look(row["row"])["color"])
         axes.errorbar(row["accuracy"], y, xerr=error(row), elinewidth=0.7, **style)
         if (row["training"], row["foci"]) == ("per-defocus", "all") and row.get("vote") is not None:
-            axes.text(1.02, y, f"{row['vote']:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7)
-    axes.text(1.02, -0.62, "vote", transform=axes.get_yaxis_transform(), va="center", fontsize=6.5, color="0.4")
+            axes.text(1.02, y, f"{row['vote']:.2f}", transform=axes.get_yaxis_transform(), va="center")
+    axes.text(1.02, -0.62, "vote", transform=axes.get_yaxis_transform(), va="center", color="0.4")
     for k in range(1, len(names)):
         axes.axhline(k - 0.5, color="0.92", lw=0.5, zorder=0)
     axes.set_yticks(range(len(names)), [fill(name, 24) for name in names])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.report.figures.baselines import INTERVALS, MAIN, TASKS, Row, evaluation, in_order, look, said, sentence
-from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
+from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing, lettered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ ABOUT = (
     " lower is better, dotted is what even probabilities get."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 2
+VERSION = 3
 
 #: A mean deviation smaller than this counts as none; bins with less than this share of the crops are not judged.
 NONE, FEW = 0.02, 0.01
@@ -55,7 +55,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         _reliability(cells[0, n], of_task, chance)
         _counts(cells[1, n], of_task, chance)
         _brier(cells[2, n], of_task, chance)
-        cells[0, n].set_title(f"$\\bf{{({'ab'[n]})}}$ {TASKS[task]}", loc="left")
+        lettered(cells[0, n], "ab"[n], TASKS[task])
     cells[0, 0].set_ylabel("Share that is right")
     cells[1, 0].set_ylabel("Crops")
     for k in (1, 2):
@@ -87,12 +87,8 @@ def _reliability(axes: Axes, rows: Sequence[Row], chance: float) -> None:
         )
     low = min([chance, *(filled["share"] for row in rows for filled in _filled(row))])
     axes.set(xlim=(chance - 0.02, 1.02), ylim=(low - 0.03, 1.02))
-    axes.text(
-        0.03, 0.96, "right more often\nthan stated", transform=axes.transAxes, va="top", fontsize=6.5, color="0.4"
-    )
-    axes.text(
-        0.97, 0.04, "right less often\nthan stated", transform=axes.transAxes, ha="right", fontsize=6.5, color="0.4"
-    )
+    axes.text(0.03, 0.96, "right more often\nthan stated", transform=axes.transAxes, va="top", color="0.4")
+    axes.text(0.97, 0.04, "right less often\nthan stated", transform=axes.transAxes, ha="right", color="0.4")
 
 
 def _counts(axes: Axes, rows: Sequence[Row], chance: float) -> None:
@@ -115,7 +111,7 @@ def _brier(axes: Axes, rows: Sequence[Row], chance: float) -> None:
         low, high = (row["brier"] if row[end] is None else row[end] for end in ("brier_low", "brier_high"))
         spread = [[max(row["brier"] - low, 0)], [max(high - row["brier"], 0)]]
         axes.errorbar(row["brier"], k, xerr=spread, ms=4.5, elinewidth=0.7, **look(row["row"]))
-        axes.annotate(f"{row['brier']:.3f}", (1.02, k), xycoords=axes.get_yaxis_transform(), va="center", fontsize=6.5)
+        axes.annotate(f"{row['brier']:.3f}", (1.02, k), xycoords=axes.get_yaxis_transform(), va="center")
     axes.set_yticks(range(len(rows)), [row["row"] for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(look(row["row"])["color"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.report.figures import regions, worth, worth_text
-from persistem.report.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing
+from persistem.report.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, lettered
 from persistem.report.figures.worth import ABSTAINED, CHOSEN
 from persistem.report.figures.worth_text import label
 from persistem.store.files import read_json
@@ -32,7 +32,7 @@ ABOUT = (
     " how often windows are right that are so sure. Low-passed SD is told defocus and dose: it has a model for each."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 3
+VERSION = 4
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -62,14 +62,17 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.12, 1))
     above, below = parts
     cells = above.subplots(1, columns, squeeze=False)[0]
+    letters = iter("abcdefghij")
     for axis, composite in zip(cells, shown, strict=False):
-        _map(axis, composite, model, Path(root))
-    _called(cells[len(shown)], strangers, model["states"])
+        _map(axis, composite, model, Path(root), next(letters))
+    _called(cells[len(shown)], strangers, model["states"], next(letters))
     for axis in cells[len(shown) + 1 :]:
         axis.set_axis_off()
     beside, sizes, sure = below.subplots(1, 3)
     _beside(beside, kinds)
     _sizes(sizes, reported, kinds, size)
+    for axis in (beside, sizes, sure):
+        lettered(axis, next(letters))
     curves = {label(kind): _calibrated(model, reported, kind) for kind in kinds}
     _calibration(sure, list(curves.values()))
     _legend(below, kinds)
@@ -105,7 +108,7 @@ def _chosen(rows: list[Found], choosing: list[str]) -> float | None:
     return max(sorted(overlaps), key=lambda size: overlaps[size])
 
 
-def _map(axis: Axes, composite: Found, model: Found, root: Path) -> None:
+def _map(axis: Axes, composite: Found, model: Found, root: Path, letter: str) -> None:
     """The micrograph in grey, the map over it, and the true boundary."""
     shown = regions.read_shown(root / composite["micrographs"][0]["path"])
     regions.micrograph(axis, shown)
@@ -113,10 +116,10 @@ def _map(axis: Axes, composite: Found, model: Found, root: Path) -> None:
     regions.boundary(axis, composite, shown, root)
     score = regions.score(model, composite["name"])
     condition = f"{score['defocus']:g} Å, {score['dose']:g} e/Å²"
-    axis.set_title(f"{label(composite)}: {score['overlap']['mean']:.2f}\n{condition}", fontsize=7)
+    lettered(axis, letter, f"{label(composite)}: {score['overlap']['mean']:.2f}\n{condition}")
 
 
-def _called(axis: Axes, strangers: list[Found], states: list[str]) -> None:
+def _called(axis: Axes, strangers: list[Found], states: list[str], letter: str) -> None:
     """What the windows are called of specimens that were not trained."""
     left = np.zeros(len(strangers))
     names = [stranger["name"] for stranger in strangers]
@@ -125,10 +128,10 @@ def _called(axis: Axes, strangers: list[Found], states: list[str]) -> None:
         colour = "0.8" if state == ABSTAINED else COLOURS[k % len(COLOURS)]
         axis.barh(names, share, left=left, color=colour, label=state, hatch="////" if state == ABSTAINED else None)
         left += share
-    axis.set(xlim=(0, 1), xlabel="share of the windows", title="not trained, and vacuum")
-    axis.tick_params(axis="y", labelsize=5.5)
+    axis.set(xlim=(0, 1), xlabel="share of the windows")
+    lettered(axis, letter, "not trained, and vacuum")
     axis.invert_yaxis()
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2, fontsize=6)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2)
 
 
 def _beside(axis: Axes, kinds: Sequence[Found]) -> None:
@@ -143,7 +146,6 @@ def _beside(axis: Axes, kinds: Sequence[Found]) -> None:
                 axis.plot([value["low"], value["high"]], [at, at], color=colour, lw=1)
     shown = ["the model" if name == CHOSEN else name for name in names]
     axis.set(yticks=range(len(names)), yticklabels=shown, xlim=(0, 1.02), xlabel="intersection over union")
-    axis.tick_params(axis="y", labelsize=6)
     axis.invert_yaxis()
 
 
@@ -170,7 +172,7 @@ def _legend(figure: Any, kinds: Sequence[Found]) -> None:
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], color=_colour(k), marker="o", ms=3, label=label(kind)) for k, kind in enumerate(kinds)]
-    figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), fontsize=6.5)
+    figure.legend(handles=lines, loc="outside lower center", ncols=len(lines))
 
 
 def _calibrated(model: Found, rows: list[Found], kind: Found) -> list[Found]:

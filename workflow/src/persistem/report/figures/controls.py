@@ -25,7 +25,7 @@ from persistem.report.figures.baselines import (
     lowest,
     sentence,
 )
-from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
+from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing, lettered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ TITLE = "What remains when one difference is taken away"
 ABOUT = (
     "The same classification on specimens or images that lack one of the differences between the states: where the"
     " accuracy of a row falls, the row lived on that difference, or on what else the control changes. A model for each"
-    " defocus, all foci, on unseen seeds. Thin lines: the first control of the same seeds, the states as they were"
+    " defocus, all foci, on unseen seeds. Ticks: the first control of the same seeds, the states as they were"
     " simulated. The rows named by the study (its main rows) are compared with it seed by seed (Student's paired t),"
     " and with chance by permuting the states of specimens; no other row is tested. Stars: changed, with p below 0.05"
     " after Holm's correction over all named rows of all controls; the tests against chance are corrected over the"
@@ -44,7 +44,7 @@ ABOUT = (
 #: The rows to draw, if there are any of them; the JSON has all.
 SHOWN = (*MAIN, "texture", "phase-randomised", "persistence image", "all together")
 #: Bump when the figure changes for the same study.
-VERSION = 4
+VERSION = 5
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -82,7 +82,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         _panel(axes, controls, task, names, told)
         axes.axvline(chance, color="0.5", lw=0.7, ls=":")
         axes.set(xlim=(lowest(rows, chance), 1.015), xlabel="Accuracy on unseen seeds")
-        axes.set_title(f"$\\bf{{({letter})}}$ {TASKS[task]}", loc="left")
+        lettered(axes, letter, TASKS[task])
     cells[0][0].set_yticks(range(len(controls)), [_label(control) for control in controls])
     _legend(figure, names)
 
@@ -122,10 +122,9 @@ def _panel(
             axes.errorbar(row["accuracy"], y, xerr=error(row), ms=4, elinewidth=0.7, **style)
             if (control["name"], row["row"], task) in told:
                 axes.annotate("*", (row["accuracy"], y), (5, -1), textcoords="offset points", va="center", fontsize=9)
-            if before := first.get((tuple(control["seeds"]), task, row["row"])):
-                axes.plot(
-                    [before["accuracy"]] * 2, [k - 0.5, k + 0.5], color=style["color"], lw=0.6, alpha=0.5, zorder=0
-                )
+            before = first.get((tuple(control["seeds"]), task, row["row"]))
+            if before is not None and before is not row:
+                axes.plot(before["accuracy"], y, "|", color=style["color"], ms=7, mew=1.2)
         if k:
             axes.axhline(k - 0.5, color="0.9", lw=0.5, zorder=0)
     axes.set_ylim(len(controls) - 0.45, -0.55)

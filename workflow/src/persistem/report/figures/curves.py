@@ -21,7 +21,7 @@ from persistem.report.figures.baselines import (
     said,
     sentence,
 )
-from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
+from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing, lettered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ ABOUT = (
     " sides, inner folds choose it, so the two need not agree where they should meet."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 3
+VERSION = 4
 
 #: The two abscissae: their key in the JSON and the label of their axis.
 ACROSS = {"seeds": "Seeds that train", "crop_A": "Side of a crop (Å)"}
@@ -72,7 +72,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
                 axes.set_xlabel(ACROSS[across])
         cells[n][0].set_ylabel("Accuracy on unseen seeds")
     for letter, axes, n in zip("abcd", cells.ravel(), range(cells.size), strict=False):
-        axes.set_title(f"$\\bf{{({letter})}}$ {TASKS[tasks[n // len(points)]]}", loc="left")
+        lettered(axes, letter, TASKS[tasks[n // len(points)]])
 
     finding = _finding(points)
     keys = ("row", "task", "training", "accuracy", "ci_low", "ci_high")

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.patches import Patch
     from numpy.typing import NDArray
 
-#: Widths of a journal's page and column, in inches.
-PAGE, COLUMN = 7.0, 3.4
+#: Widths of a journal's page and column, in inches: 170 and 85 mm.
+PAGE, COLUMN = 170 / 25.4, 85 / 25.4
 #: Colours of the states, in the order of their labels.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 #: A diverging map from label 0 to label 1, through white.
@@ -51,24 +51,8 @@ GREY = (-0.5, 255.5)
 #: What a figure's numbers say of a specimen.
 RECORD = ("specimen", "state", "seed", "temperature", "rt")
 
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "legend.frameon": False,
-    "axes.linewidth": 0.6,
-    "lines.linewidth": 1.0,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "savefig.bbox": "tight",
-    "savefig.pad_inches": 0.03,
-    "pdf.fonttype": 42,  # text stays text
-    "figure.constrained_layout.use": True,
-}
+#: The look of all figures.
+STYLE = Path(__file__).with_name("figures.mplstyle")
 #: Dots per inch of the PNG, and of images inside the PDF.
 DPI = 200
 
@@ -94,7 +78,7 @@ def style() -> Iterator[None]:
     matplotlib.use("Agg")
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+        matplotlib.rcParams.update(matplotlib.rc_params_from_file(STYLE, use_default_template=False))
         yield
 
 
@@ -146,6 +130,11 @@ def settle(figure: Figure) -> None:
         in_layout = axes.get_in_layout()
         axes.set_position(Bbox(axes.get_position(original=True).get_points().round(4)))
         axes.set_in_layout(in_layout)  # Matplotlib leaves axes placed by hand out of a tight box
+
+
+def lettered(axes: Axes, letter: str, title: str = "") -> None:
+    """Name a panel: its letter, bold, and what it shows."""
+    axes.set_title(f"$\\bf{{({letter})}}$ {title}".strip(), loc="left")
 
 
 def record_of(of: dict[str, Any]) -> dict[str, Any]:
@@ -210,7 +199,7 @@ def scale_bar(axis: Axes, shape: tuple[int, ...], pixel_size: float) -> None:
     line: dict[str, Any] = {"color": "white", "linewidth": 1.8, "solid_capstyle": "butt", "path_effects": effects}
     axis.plot([left, left + pixels], [bottom, bottom], **line)
     label = f"{length:g} nm" if length >= 1 else f"{length * 10:g} Å"
-    axis.text(left, bottom - 0.025 * shape[0], label, color="white", va="bottom", fontsize=7, path_effects=effects)
+    axis.text(left, bottom - 0.025 * shape[0], label, color="white", va="bottom", path_effects=effects)
 
 
 def plane(axis: Axes) -> None:

@@ -41,7 +41,7 @@ ABOUT = (
     " radii."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 4
+VERSION = 5
 
 #: Peaks that the paper attributes to the surface: birth, death. Å², see ABOUT.
 SURFACE = ((1.0, 1.7), (2.0, 2.4))
@@ -98,7 +98,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     heads += [f"diagram, {faces}" for _, faces in KINDS.values()]
     for axis, head in zip(axes[0], heads, strict=True):
         axis.set_title(head)
-    _legend(axes[0][0], settings)
+    _legend(axes[-1][0], settings)
     figure.colorbar(
         image, ax=axes[-1, 2:].tolist(), location="bottom", label="pairs (nm⁻³ Å⁻⁴)", aspect=40, shrink=0.8, pad=0.02
     )
@@ -190,15 +190,11 @@ def _legend(axis: Axes, settings: dict[str, Any]) -> None:
     dots = element_dots(settings["radii"])
     axis.legend(
         handles=dots,
-        loc="lower left",
+        loc="upper center",
         ncols=len(dots),
-        bbox_to_anchor=(0, -0.02),
-        frameon=True,
-        framealpha=0.85,
-        edgecolor="none",
+        bbox_to_anchor=(0.5, -0.02),
         handletextpad=0.1,
         columnspacing=0.6,
-        borderpad=0.2,
     )
 
 

@@ -24,7 +24,7 @@ ABOUT = (
     " born. (c) counts islands over all in-focus crops, which the paper judges by eye from one crop of each state."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 3
+VERSION = 4
 
 #: The small image of (a). Its births and deaths are computed.
 ARRAY = (
@@ -35,16 +35,10 @@ ARRAY = (
     (0, 3, 4, 4, 4, 5, 2),
     (0, 0, 2, 1, 3, 2, 1),
 )
-RULE = """$D_0$: island, framed at its
-birth; $D_1$: ring, its hole filled
-
-Elder rule (HomCloud): of two
-islands that meet, the one born
-later dies (arrow to the elder,
-which lives on)
-
-In the paper's drawing both die
-and a third is born"""
+RULE = (
+    "an island is framed at its birth, the hole of a ring is filled; of two islands that meet, the one born later dies"
+    " (elder rule, as HomCloud; the arrow leads to the elder); in the paper's drawing both die and a third is born"
+)
 #: Islands, rings.
 KINDS = (COLOURS[2], COLOURS[3])
 #: Share of white pixels in the panels of (b).
@@ -100,8 +94,8 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         return ", ".join(f"{sum(v) / len(v):{form}} ({s})" for s, v in by_state.items() if v)
 
     caption = (
-        f"Recipe {settings['recipe']!r}, {filtration} filtration. (a) From bright to dark. (b) From {way}: numbers are"
-        f" the {limit} limit of the grey level; crops at a defocus of {signed(shown[0]['defocus'])}."
+        f"Recipe {settings['recipe']!r}, {filtration} filtration. (a) From bright to dark: {RULE}. (b) From {way}:"
+        f" numbers are the {limit} limit of the grey level; crops at a defocus of {signed(shown[0]['defocus'])}."
     )
     caption += (
         f" (c) {number} crops; bands from the lowest to the highest seed; grey levels"
@@ -183,14 +177,11 @@ def _summary(counts: NDArray[Any], counted: NDArray[Any], area: float) -> dict[s
 def _explain(part: Any, features: list[dict[str, Any]]) -> None:
     image = np.array(ARRAY)
     times = {f["birth"] for f in features} | {f["death"] for f in features if f["death"] is not None}
-    left, right = part.subfigures(1, 2, width_ratios=[4.2, 1.3])
+    left, right = part.subfigures(1, 2, width_ratios=[4.2, 1.5])
     cells = left.subplots(2, -(-len(times) // 2)).ravel()
     for axes, level in zip(cells, sorted(times, reverse=True), strict=True):
         _array(axes, image, level, features)
-    words, diagram = right.subplots(2, 1)
-    _diagram(diagram, features)
-    words.set_axis_off()
-    words.text(-0.15, 1.1, RULE, va="top", fontsize=6.2, transform=words.transAxes)
+    _diagram(right.subplots(), features)
 
 
 def _array(axes: Axes, image: NDArray[Any], level: int, features: list[dict[str, Any]]) -> None:
@@ -200,7 +191,7 @@ def _array(axes: Axes, image: NDArray[Any], level: int, features: list[dict[str,
     rows, columns = image.shape
     axes.imshow(image >= level, cmap="gray", vmin=-1.4, vmax=1)
     for (row, column), value in np.ndenumerate(image):
-        axes.text(column, row, str(value), ha="center", va="center", fontsize=5.5,
+        axes.text(column, row, str(value), ha="center", va="center",
                   color="black" if value >= level else "0.9")  # fmt: skip
     axes.set(xticks=[], yticks=[])
     axes.set_xticks(np.arange(columns - 1) + 0.5, minor=True)
@@ -222,10 +213,11 @@ def _array(axes: Axes, image: NDArray[Any], level: int, features: list[dict[str,
         elif f["birth"] >= level and (f["death"] is None or f["death"] < level):
             kind = {"fc": "none"} if f["degree"] == 0 else {"fc": colour, "alpha": 0.55}
             axes.add_patch(Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, ec=colour, lw=1.2, **kind))
-    axes.set_title(f"$i$ = {level}", fontsize=7, pad=12)
-    for k, (text, colour) in enumerate(events):
-        axes.annotate(text, ((k + 0.5) / len(events), 1), (0, 2.5), "axes fraction", "offset points", color=colour,
-                      fontsize=6.2 if len(events) < 3 else 5.2, ha="center", va="bottom")  # fmt: skip
+    axes.set_title(f"$i$ = {level}", pad=26)
+    for k, (text, colour) in enumerate(events):  # two a line
+        along = 0.5 if k == len(events) - 1 and k % 2 == 0 else 0.25 + 0.5 * (k % 2)
+        axes.annotate(text, (along, 1), (0, 2.5 + 10.5 * (k // 2)), "axes fraction", "offset points", color=colour,
+                      ha="center", va="bottom")  # fmt: skip
 
 
 def _diagram(axes: Axes, features: list[dict[str, Any]]) -> None:
@@ -234,10 +226,10 @@ def _diagram(axes: Axes, features: list[dict[str, Any]]) -> None:
     for f in (f for f in features if f["death"] is not None):
         axes.plot(f["birth"], f["death"], "os"[f["degree"]], color=KINDS[f["degree"]], ms=4)
         offset, side = ((3, -1), "top") if f["degree"] == 0 else ((3, 1), "baseline")
-        axes.annotate(f["name"], (f["birth"], f["death"]), offset, textcoords="offset points", fontsize=6.5, va=side)
+        axes.annotate(f["name"], (f["birth"], f["death"]), offset, textcoords="offset points", va=side)
     axes.set(aspect="equal", xlabel="birth $i$", ylabel="death $i$", xlim=(0, 10), ylim=(0, 10))
     axes.set(xticks=(0, 5, 10), yticks=(0, 5, 10))
-    axes.set_title("diagrams of both degrees", fontsize=6.5, pad=3)
+    axes.set_title("diagrams of both degrees")
 
 
 def _thresholds(part: Any, crops: list[Any], shown: list[dict[str, Any]], filtration: str, pixel_size: float) -> None:
@@ -254,8 +246,8 @@ def _thresholds(part: Any, crops: list[Any], shown: list[dict[str, Any]], filtra
         for axes in row:
             axes.set(xticks=[], yticks=[])
     for axes, text in zip(grid[0], ("$\\bf{(b)}$ crop", *levels), strict=True):
-        axes.set_title(str(text), fontsize=7, pad=2)
-    grid[-1][0].set_xlabel(f"{crops[0].shape[1] * pixel_size:.3g} Å", fontsize=7, labelpad=1)
+        axes.set_title(str(text), pad=2)
+    grid[-1][0].set_xlabel(f"{crops[0].shape[1] * pixel_size:.3g} Å", labelpad=1)
 
 
 def _statistics(part: Any, measured: Any, states: list[str], area: float, counted: Any, superlevel: bool) -> None:

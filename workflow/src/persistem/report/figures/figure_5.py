@@ -31,7 +31,7 @@ ABOUT = (
     "Superlevel pairs are below the diagonal, sublevel pairs above it. The island that never dies is left out."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 3
+VERSION = 4
 
 #: Grey levels in a bin.
 BIN = 8

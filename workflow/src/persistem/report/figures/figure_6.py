@@ -25,7 +25,7 @@ ABOUT = (
     "decision (Haufe et al., NeuroImage 2014)."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 #: Share of the bins that the colour scale covers.
 SHOWN = 0.995
@@ -70,7 +70,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         figure.colorbar(mesh, ax=row, label=name, aspect=14, pad=0.01, extend="both")
     for axis in axes[-1]:
         axis.set_xlabel("birth (grey level)")
-    figure.suptitle(convention(states, settings["scaling"]), fontsize=8)
+    figure.suptitle(convention(states, settings["scaling"]))
     distances = {
         key: [_distance(weights, values, key_of, states) for key_of in _keys(weights)]
         for key, values in (("distance", "weight"), ("distance_of_pattern", "pattern"))

@@ -32,7 +32,7 @@ ABOUT = (
     "colour scale; a crop is framed in the colour of its state."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 2
+VERSION = 3
 
 VALUES = ("pattern", "weight")
 #: Colour of the points of birth, as in the paper.

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.report.figures.drawing import ERROR_BARS, PAGE, SPLITS, CannotDraw, Drawing
+from persistem.report.figures.drawing import ERROR_BARS, PAGE, SPLITS, CannotDraw, Drawing, lettered
 from persistem.report.paper import ACCURACIES, STATES
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ ABOUT = (
     " where the study's states are the paper's."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 3
+VERSION = 4
 
 #: The symbols' shapes distinguish the foci.
 FOCI = {"all": ("all foci", "o"), "in-focus": ("in focus", "D")}
@@ -47,29 +47,35 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     # intervals of few seeds reach from 0 to 1, so the points set the axis
     low = max(math.floor(min([*(row["accuracy"] for row in rows), chance]) * 20 - 1) / 20, 0)
 
-    figure = plt.figure(figsize=(PAGE, 5.6))
-    parts: Any = figure.subfigures(2, 1, height_ratios=[1, 1.05])
+    splits = [split for split in SPLITS if any(row["split"] == split for row in rows)]
+    figure = plt.figure(figsize=(PAGE, 2.9 + 1.9 * len(splits)))
+    parts: Any = figure.subfigures(2, 1, height_ratios=[1.9 * len(splits), 2.9])
     top, bottom = parts
-    panels = top.subplots(1, len(degrees), sharey=True, squeeze=False)[0]
-    for letter, axes, choice in zip("abcdefgh", panels, degrees, strict=False):
-        _against_defocus(axes, [row for row in rows if row["degrees"] == choice], models, settings["in_focus"])
-        _paper_lines(axes, [row for row in paper if row["degrees"] == choice and row["foci"] == "all"])
-        axes.set_title(f"$\\bf{{({letter})}}$ {DEGREES.get(choice, choice)}", loc="left")
+    grid = top.subplots(len(splits), len(degrees), sharex=True, sharey=True, squeeze=False)
+    letters = iter("abcdefghijklmnopq")
+    for line, split in zip(grid, splits, strict=True):
+        for axes, choice in zip(line, degrees, strict=True):
+            own = [row for row in rows if (row["degrees"], row["split"]) == (choice, split)]
+            _against_defocus(axes, own, split, models, settings["in_focus"])
+            if split == "random":  # as the paper's
+                _paper_lines(axes, [row for row in paper if row["degrees"] == choice and row["foci"] == "all"])
+            lettered(axes, next(letters), DEGREES.get(choice, choice))
+        line[0].set_ylabel(f"Accuracy, {SPLITS[split][0]}")
+    for axes in grid[-1]:
         axes.set_xlabel("Defocus (Å)")
     averages = bottom.subplots()
     _averages(averages, [row for row in rows if row["foci"] in FOCI], paper, degrees, models)
-    averages.set_title(f"$\\bf{{({'abcdefghi'[len(degrees)]})}}$ averages", loc="left")
-    for axes in (*panels, averages):
+    lettered(averages, next(letters), "averages")
+    for axes in (*grid.ravel(), averages):
         axes.axhline(chance, color="0.5", lw=0.7, ls=":")
         axes.set(ylim=(low, 1))
-    panels[0].set_ylabel("Accuracy")
     _legend(bottom, rows, models, bool(paper))
 
     keys = ("model", "degrees", "split", "foci", "accuracy", "ci_low", "ci_high")
     shown = [{key: row[key] for key in keys} for row in rows if row["foci"] in FOCI]
-    splits = [SPLITS[s][0] for s in SPLITS if any(row["split"] == s for row in rows)]
+    named = " and ".join(SPLITS[split][0] for split in splits)
     caption = (
-        f"Recipe {settings['recipe']!r}, one model for all defoci, {' and '.join(splits)}. {ERROR_BARS}; bars that"
+        f"Recipe {settings['recipe']!r}, one model for all defoci, {named}. {ERROR_BARS}; bars that"
         f" meet a panel's edge go on. Shaded: in focus, within ±{settings['in_focus']:g} Å. Dotted: chance."
     )
     if paper:
@@ -109,17 +115,17 @@ def _spread(row: dict[str, Any]) -> list[list[float]]:
     return [[max(row["accuracy"] - low, 0.0)], [max(high - row["accuracy"], 0.0)]]
 
 
-def _against_defocus(axes: Axes, rows: list[dict[str, Any]], models: list[str], in_focus: float) -> None:
+def _against_defocus(axes: Axes, rows: list[dict[str, Any]], split: str, models: list[str], in_focus: float) -> None:
+    """A line for each model, of one split."""
     defoci = sorted({float(row["foci"]) for row in rows if row["foci"] not in FOCI})
-    gap = (defoci[-1] - defoci[0]) / 80 if len(defoci) > 1 else 1.0
-    lines = [(split, model) for split in SPLITS for model in models]
+    gap = (defoci[-1] - defoci[0]) / 50 if len(defoci) > 1 else 1.0
+    colour = SPLITS[split][1]
     axes.axvspan(-in_focus, in_focus, color="0.93", lw=0, zorder=0)
-    for n, (split, model) in enumerate(lines):
-        curve = [row for row in rows if row["foci"] not in FOCI and (row["split"], row["model"]) == (split, model)]
+    for n, model in enumerate(models):
+        curve = [row for row in rows if row["foci"] not in FOCI and row["model"] == model]
         curve.sort(key=lambda row: float(row["foci"]))
-        _, colour, dash = SPLITS[split]
-        x = [float(row["foci"]) + gap * (n - (len(lines) - 1) / 2) for row in curve]
-        axes.plot(x, [row["accuracy"] for row in curve], color=colour, ls=dash, lw=0.8)
+        x = [float(row["foci"]) + gap * (n - (len(models) - 1) / 2) for row in curve]
+        axes.plot(x, [row["accuracy"] for row in curve], color=colour, ls=_dash(model), lw=0.8)
         for position, row in zip(x, curve, strict=True):
             axes.errorbar(
                 position, row["accuracy"], _spread(row), ecolor=(colour, 0.45), **_symbol(colour, model, "o", 3)
@@ -134,10 +140,11 @@ def _symbol(colour: str, model: str, marker: str, size: float) -> dict[str, Any]
 def _paper_lines(axes: Axes, paper: list[dict[str, Any]]) -> None:
     """The paper's average over all foci, one line per model: it states no accuracy at a single defocus."""
     for row in paper:
-        axes.axhline(row["accuracy"], color="black", lw=0.9, ls=_paper_dash(row["model"]), zorder=1)
+        axes.axhline(row["accuracy"], color="black", lw=0.9, ls=_dash(row["model"]), zorder=1)
 
 
-def _paper_dash(model: str) -> Any:
+def _dash(model: str) -> Any:
+    """Lines of open symbols are dashed."""
     return (0, (5, 2)) if model == OPEN else "-"
 
 
@@ -155,7 +162,7 @@ def _averages(
         x = groups.index((row["degrees"], row["model"])) + sum(offsets[split, row["foci"]] for split in SPLITS) / 2
         axes.hlines(row["accuracy"], x - 0.12, x + 0.12, color="black", lw=1.8)
         side = -1 if row["foci"] == "all" else 1  # beside the bar, away from the points
-        axes.annotate(f"{row['accuracy']:.3f}", (x + 0.13 * side, row["accuracy"]), fontsize=5.8, va="center",
+        axes.annotate(f"{row['accuracy']:.3f}", (x + 0.13 * side, row["accuracy"]), va="center",
                       ha="right" if side < 0 else "left")  # fmt: skip
     for k in range(1, len(degrees)):
         axes.axvline(k * len(models) - 0.5, color="0.8", lw=0.6)
@@ -169,15 +176,17 @@ def _legend(figure: Any, rows: list[dict[str, Any]], models: list[str], paper: b
 
     grey: dict[str, Any] = {"color": "0.3", "ls": ""}
     handles = [
-        Line2D([], [], color=colour, ls=dash, label=name)
-        for split, (name, colour, dash) in SPLITS.items()
+        Line2D([], [], color=colour, label=name)
+        for split, (name, colour, _) in SPLITS.items()
         if any(row["split"] == split for row in rows)
     ]
     handles += [
-        Line2D([], [], marker="s", mfc="white" if model == OPEN else "0.3", label=model, ms=4, **grey)
+        Line2D(
+            [], [], color="0.3", marker="o", mfc="white" if model == OPEN else "0.3", ls=_dash(model), label=model, ms=4
+        )
         for model in models
     ]
     handles += [Line2D([], [], marker=marker, label=name, ms=4, **grey) for name, marker in FOCI.values()]
     if paper:
-        handles += [Line2D([], [], color="black", ls=_paper_dash(m), label=f"paper, {m}") for m in models]
+        handles += [Line2D([], [], color="black", ls=_dash(m), label=f"paper, {m}") for m in models]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.2, handlelength=1.8)

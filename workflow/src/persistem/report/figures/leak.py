@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from persistem.report.figures.baselines import Row, compare, error, evaluation, lowest, said, sentence
-from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing
+from persistem.report.figures.drawing import COLUMN, PAGE, CannotDraw, Drawing, lettered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ ABOUT = (
     " open: SVC."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 3
+VERSION = 4
 
 #: The splits, from the paper's to another seed, and their labels on an axis.
 SPLITS = {"random": "random", "region": "region", "micrograph": "micro-\ngraph", "seed": "seed"}
@@ -52,19 +52,19 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
     columns = min(COLUMNS, len(recipes))
     lines = -(-len(recipes) // columns)
-    size = (min(PAGE, 1.2 + 2.6 * columns), 0.5 + 2.2 * lines)
+    size = (PAGE if columns > 1 else COLUMN, 0.5 + 2.2 * lines)
     figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
     cells = list(axes.ravel())
     for letter, cell, recipe in zip("abcdefghijkl", cells, recipes, strict=False):
         _panel(cell, [row for row in rows if row["recipe"] == recipe], models, splits)
         cell.axhline(chance, color="0.5", lw=0.7, ls=":")
         cell.set(ylim=(low, 1))
-        cell.set_title(f"$\\bf{{({letter})}}$ {fill(recipe, 96 // columns)}", loc="left")
+        lettered(cell, letter, fill(recipe, 96 // columns))
     for cell in cells[len(recipes) :]:
         cell.set_axis_off()
     for row_of_cells in axes:
         row_of_cells[0].set_ylabel("Accuracy, all foci")
-    cells[0].annotate("chance", (0.02, chance), (0, 2), ("axes fraction", "data"), "offset points", fontsize=6.5)
+    cells[0].annotate("chance", (0.02, chance), (0, 2), ("axes fraction", "data"), "offset points")
 
     falls = [fall for recipe in recipes for model in models if (fall := _fall(rows, recipe, model))]
     finding = _finding(falls)
@@ -79,24 +79,22 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 
 def _panel(axes: Axes, rows: list[Row], models: list[str], splits: list[str]) -> None:
-    """Splits along x, a line for each model; accuracies are written above the last line and below the others."""
+    """Splits along x, models side by side; accuracies are written beside them, the last model's on the right."""
     for n, model in enumerate(models):
         curve = [row for split in splits for row in rows if (row["model"], row["split"]) == (model, split)]
-        shift = 0.14 * (n - (len(models) - 1) / 2)
+        shift = 0.16 * (n - (len(models) - 1) / 2)
         x = [splits.index(row["split"]) + shift for row in curve]
         colour = COLOURS.get(model, "#CC79A7")
         face = "white" if model == "SVC" else colour
-        axes.plot(x, [row["accuracy"] for row in curve], color=colour, lw=0.8, alpha=0.6, zorder=1)
         for position, row in zip(x, curve, strict=True):
             bar: dict[str, Any] = {"fmt": "o", "ms": 4, "color": colour, "mfc": face, "mew": 0.8, "elinewidth": 0.7}
             axes.errorbar(position, row["accuracy"], error(row), **bar)
-            side = 1 if n == len(models) - 1 else -1  # where no falling line passes
-            text: dict[str, Any] = {"ha": "right" if side < 0 else "left", "va": "center", "fontsize": 6}
-            place = (position, row["accuracy"]), (3 * side, 6 * side)
+            side = 1 if n == len(models) - 1 else -1
+            text: dict[str, Any] = {"ha": "right" if side < 0 else "left", "va": "center"}
+            place = (position, row["accuracy"]), (4 * side, 0)
             axes.annotate(f"{row['accuracy']:.2f}", *place, textcoords="offset points", color=colour, **text)
         if curve:
             end: dict[str, Any] = {
-                "fontsize": 7,
                 "color": colour,
                 "va": "top",
                 "ha": "right",

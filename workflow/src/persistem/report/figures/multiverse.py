@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from persistem.learning.accuracy import read_by_seed
 from persistem.learning.intervals import EQUAL, Change, change, change_within, holm
 from persistem.report.figures.baselines import SHARED, Row, changed, error, listed, sentence
-from persistem.report.figures.drawing import PAGE, SPLITS, CannotDraw, Drawing
+from persistem.report.figures.drawing import PAGE, SPLITS, CannotDraw, Drawing, lettered
 from persistem.report.figures.figure_8 import read_accuracies
 from persistem.report.paper import ACCURACIES, STATES, one_specimen
 
@@ -32,7 +32,7 @@ ABOUT = (
     " paper's."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 4
+VERSION = 5
 
 #: Length of the labels, in letters.
 LENGTH = 44
@@ -66,7 +66,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     places, headings = _places(alternatives)
 
     figure, cells = plt.subplots(
-        1, len(models), figsize=(PAGE, 0.9 + 0.165 * max(places.values())), sharex=True, sharey=True, squeeze=False
+        1, len(models), figsize=(PAGE, 0.9 + 0.175 * max(places.values())), sharex=True, sharey=True, squeeze=False
     )
     marks = [*(row["accuracy"] for row in rows), *(paper.get(model) for model in models)]
     seen = [mark for mark in marks if mark is not None]
@@ -76,8 +76,8 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         if model in paper:
             axes.axvline(paper[model], color="black", lw=0.9)
             axes.annotate(f"paper {paper[model]:.3f}", (paper[model], 1), (0, 2), ("data", "axes fraction"),
-                          "offset points", ha="center", va="bottom", fontsize=6.5)  # fmt: skip
-        axes.set_title(f"$\\bf{{({letter})}}$ {model}", loc="left")
+                          "offset points", ha="center", va="bottom")  # fmt: skip
+        lettered(axes, letter, model)
         axes.set(xlabel="Accuracy, all foci", xlim=(low, max(seen) + 0.08))
     _labels(cells[0][0], alternatives, places, headings)
     _legend(figure, {row["split"] for row in rows})
@@ -187,7 +187,7 @@ def _labels(
         )
         lines.append((y, shorten(name, LENGTH, placeholder=" …"), n == 0))
     lines.sort()
-    axes.set_yticks([y for y, _, _ in lines], [name for _, name, _ in lines], fontsize=6.5)
+    axes.set_yticks([y for y, _, _ in lines], [name for _, name, _ in lines])
     for label, (_, _, bold) in zip(axes.get_yticklabels(), lines, strict=True):
         label.set_fontweight("bold" if bold else "normal")
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from persistem.learning.rows import ALONE
 from persistem.report.figures.baselines import (
     INTERVALS,
@@ -26,7 +24,7 @@ from persistem.report.figures.baselines import (
     said,
     sentence,
 )
-from persistem.report.figures.drawing import PAGE, SEQUENTIAL, CannotDraw, Drawing, signed
+from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing, lettered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,12 +36,11 @@ ABOUT = (
     "One setting of the microscope, the detector or the crops changes along each panel. Dashed: the classifier was"
     " trained at the base condition (vertical line) and does not know of the change; solid: it was trained on the"
     " condition itself. Both are tested on seeds that they have not seen, at one defocus. Crosses below: no number."
-    " Maps: the same for the defocus, trained at one and tested at another."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 4
+VERSION = 5
 
-COLUMNS, MAPS = 4, 3
+COLUMNS = 4
 #: Positive values that span more than this factor get a logarithmic axis.
 SPAN = 15
 #: The look of the control, which has no interval: it would hide those of the rows.
@@ -51,46 +48,39 @@ CONTROL: dict[str, Any] = {"color": "0.45", "lw": 0.9, "ls": ":", "marker": "+",
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
-    """Draw a panel for each sweep and maps of the defocus.
+    """Draw a panel for each sweep.
 
     ``settings``: ``sweeps`` (``path`` of a JSON, ``title`` and ``axis`` of each) and ``evaluation`` (path of a JSON
-    with defocus matrices, or None).
-    numbers: ``finding``, ``sweeps`` (with the points of every row) and ``defocus_matrix``.
+    with the states, or None).
+    numbers: ``finding``, and ``sweeps`` with the points of every row.
     """
     import matplotlib.pyplot as plt
 
     sweeps = [evaluation({"sweep": record["path"]}, root, "sweep") | record for record in settings["sweeps"]]
     results = evaluation(settings, root) if settings.get("evaluation") else {}
     sweeps = [sweep for sweep in sweeps if any(_known(curve) for curve in sweep["curves"])]
-    matrices = _matrices(results)
-    if not sweeps and not matrices:
-        raise CannotDraw("no sweep and no matrix of defoci has a number")
-    names = _rows_of([curve for sweep in sweeps for curve in sweep["curves"]])
+    if not sweeps:
+        raise CannotDraw("no sweep has a number")
+    names = main_rows([curve for sweep in sweeps for curve in sweep["curves"]])
     chance = 1 / len(results["states"]) if results else None
     points = [point for sweep in sweeps for curve in sweep["curves"] for point in _known(curve)]
 
     lines = -(-len(sweeps) // COLUMNS)
-    heights = [1.9 * lines] * bool(sweeps) + [2.5] * bool(matrices)
-    figure = plt.figure(figsize=(PAGE, sum(heights) + 0.3 * bool(sweeps)))
-    parts: list[Any] = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
-    if sweeps:
-        columns = min(COLUMNS, max(len(sweeps), 2))
-        cells = parts[0].subplots(lines, columns, sharey=True, squeeze=False)
-        for letter, axes, sweep in zip("abcdefghijkl", cells.ravel(), sweeps, strict=False):
-            axes.set(ylim=(lowest(points, chance if chance is not None else 1), 1.015))
-            _panel(axes, sweep, names)
-            if chance is not None:
-                axes.axhline(chance, color="0.5", lw=0.7, ls=":")
-            axes.set_title(f"$\\bf{{({letter})}}$ {fill(sweep['title'], 100 // columns)}", loc="left", fontsize=7.5)
-        for axes in cells.ravel()[len(sweeps) :]:
-            axes.set_axis_off()
-        for line in cells:
-            line[0].set_ylabel("Accuracy")
-        _legend(parts[0], names, _control(sweeps, names))
-    if matrices:
-        _maps(parts[-1], matrices, chance or 0.0)
+    columns = min(COLUMNS, max(len(sweeps), 2))
+    figure, cells = plt.subplots(lines, columns, figsize=(PAGE, 1.9 * lines + 0.5), sharey=True, squeeze=False)
+    for letter, axes, sweep in zip("abcdefghijklmnop", cells.ravel(), sweeps, strict=False):
+        axes.set(ylim=(lowest(points, chance if chance is not None else 1), 1.015))
+        _panel(axes, sweep, names)
+        if chance is not None:
+            axes.axhline(chance, color="0.5", lw=0.7, ls=":")
+        lettered(axes, letter, fill(sweep["title"], 96 // columns))
+    for axes in cells.ravel()[len(sweeps) :]:
+        axes.set_axis_off()
+    for line in cells:
+        line[0].set_ylabel("Accuracy")
+    _legend(figure, names, _control(sweeps, names))
 
-    finding = sentence([_worst(sweeps, names), _alone(sweeps, names), _elsewhere(matrices)])
+    finding = sentence([_worst(sweeps, names), _alone(sweeps, names)])
     without = [f"{s['title']}, {_value(p['value'], s)}: {p['reason']}" for s in sweeps for p in _missing(s)]
     caption = f"{finding} {INTERVALS}."
     if without:
@@ -99,14 +89,14 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         caption += " Dotted: chance."
     keys = ("sweep", "title", "axis", "values", "base", "defocus", "curves")
     shown = [{key: sweep[key] for key in keys} for sweep in sweeps]
-    return Drawing(figure, caption, {"finding": finding, "sweeps": shown, "defocus_matrix": matrices})
+    return Drawing(figure, caption, {"finding": finding, "sweeps": shown})
 
 
 def _known(curve: Row) -> list[Row]:
     return [point for point in curve["points"] if point["accuracy"] is not None]
 
 
-def _rows_of(curves: Sequence[Row]) -> dict[str, str]:
+def main_rows(curves: Sequence[Row]) -> dict[str, str]:
     """The main rows, or all if none is there, each in one task: without contrast if that was tested."""
     main = [curve for curve in curves if curve["row"] in MAIN] or list(curves)
     tasks = {
@@ -191,7 +181,7 @@ def _panel(axes: Axes, sweep: Sweep, names: dict[str, str]) -> None:
         k = sweep["values"].index(point["value"])
         axes.plot(places[k], 0.07, "x", color="0.3", ms=4, transform=axes.get_xaxis_transform(), clip_on=False)
     _ticks(axes, sweep, scale, places)
-    axes.set_xlabel(fill(sweep["axis"], 28), fontsize=7)
+    axes.set_xlabel(fill(sweep["axis"], 28))
 
 
 def _ticks(axes: Axes, sweep: Sweep, scale: str, places: list[float]) -> None:
@@ -201,7 +191,7 @@ def _ticks(axes: Axes, sweep: Sweep, scale: str, places: list[float]) -> None:
     texts = [_value(value, sweep) for value in sweep["values"]]
     if scale == "names":
         upright = sum(map(len, texts)) > 20
-        axes.set_xticks(places, [fill(text, 14) for text in texts], fontsize=6.5, rotation=40 if upright else 0,
+        axes.set_xticks(places, [fill(text, 14) for text in texts], rotation=40 if upright else 0,
                         ha="right" if upright else "center", rotation_mode="anchor" if upright else None)  # fmt: skip
         axes.set_xlim(-0.4, len(places) - 0.6)
         return
@@ -211,7 +201,7 @@ def _ticks(axes: Axes, sweep: Sweep, scale: str, places: list[float]) -> None:
     for k in [position.index(max(position)), position.index(min(position)), sweep["base"], *range(len(places))]:
         if all(abs(position[k] - position[j]) > 0.045 * width * (len(texts[k]) + len(texts[j])) / 2 for j in kept):
             kept.append(k)
-    axes.set_xticks(places, [text if k in kept else "" for k, text in enumerate(texts)], fontsize=6.5)
+    axes.set_xticks(places, [text if k in kept else "" for k, text in enumerate(texts)])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
 
@@ -232,31 +222,7 @@ def _legend(figure: Any, names: dict[str, str], control: str | None) -> None:
         handles.append(Line2D([], [], **CONTROL, label=f"{control}, {ALONE}"))
     columns = len(handles) if len(handles) < 5 and not several else 3
     title = None if several else f"with {TASKS[next(iter(names.values()))]}"
-    figure.legend(handles=handles, title=title, title_fontsize=7, loc="outside lower center", ncols=columns)
-
-
-def _matrices(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """Matrices of the main rows, each in one task; at most one line of maps."""
-    matrices = [matrix for matrix in results.get("defocus_matrix", []) if len(matrix["defoci"]) > 1]
-    names = _rows_of(matrices)
-    kept = [matrix for matrix in matrices if names.get(matrix["row"]) == matrix["task"]]
-    return sorted(kept, key=lambda matrix: MAIN.index(matrix["row"]) if matrix["row"] in MAIN else len(MAIN))[:MAPS]
-
-
-def _maps(figure: Any, matrices: Sequence[dict[str, Any]], chance: float) -> None:
-    cells = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
-    low = min([chance, *(value for matrix in matrices for line in matrix["accuracy"] for value in line)])
-    image = None
-    for axes, matrix in zip(cells, matrices, strict=True):
-        defoci = [signed(defocus).removesuffix(" Å") for defocus in matrix["defoci"]]
-        image = axes.imshow(matrix["accuracy"], cmap=SEQUENTIAL, vmin=low, vmax=1, origin="lower")
-        axes.set_xticks(range(len(defoci)), defoci, fontsize=6, rotation=90)
-        axes.set_yticks(range(len(defoci)), defoci, fontsize=6)
-        axes.tick_params(length=0)
-        axes.set_title(f"{matrix['row']}\n{TASKS[matrix['task']]}", loc="left", fontsize=7.5)
-        axes.set_xlabel("tested at defocus (Å)", fontsize=7)
-    cells[0].set_ylabel("trained at defocus (Å)", fontsize=7)
-    figure.colorbar(image, ax=list(cells), label="Accuracy", shrink=0.85, aspect=16)
+    figure.legend(handles=handles, title=title, loc="outside lower center", ncols=columns)
 
 
 def _worst(sweeps: Sequence[Sweep], names: dict[str, str]) -> str:
@@ -323,18 +289,3 @@ def _called(point: Row) -> str:
         return ""
     state, share = max(point["called"].items(), key=lambda item: item[1])
     return f", where it calls {'every crop' if share == 1 else f'{math.floor(100 * share)} % of the crops'} {state}"
-
-
-def _elsewhere(matrices: Sequence[dict[str, Any]]) -> str:
-    """What the first map says of models tested at another defocus than they were trained at."""
-    if not matrices:
-        return ""
-    first, accuracy = matrices[0], np.array(matrices[0]["accuracy"], float)
-    own = np.eye(len(accuracy), dtype=bool)
-    same, other = np.nanmean(accuracy[own]), np.nanmean(accuracy[~own])
-    what = f"{first['row']} ({TASKS[first['task']]}) trained at one defocus gives {same:.2f} on average there"
-    if "one_state" not in first:
-        return f"{what} and {other:.2f} at the others"
-    one = np.nanmean(np.array(first["one_state"], float)[~own])
-    same = f"{math.floor(100 * one)} % of the crops get one and the same state"
-    return f"{what} and {other:.2f} at the others, where {same}"
