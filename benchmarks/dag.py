@@ -250,11 +250,11 @@ def costs(measured: list[dict[str, Any]]) -> list[str]:
 
 
 def draw(measured: list[dict[str, Any]], out: Path) -> None:
-    """CPU time and peak memory against the number of jobs, both logarithmic, with a linear slope and the targets."""
+    """CPU time and peak memory against the number of jobs, with a linear slope and the targets."""
     import matplotlib.pyplot as plt
 
     sys.path.insert(0, str(ROOT / "workflow" / "src"))
-    from persistem.report.figures.drawing import COLOURS, DPI, PAGE, style
+    from persistem.report.figures.drawing import COLOURS, DPI, PAGE, lettered, style
 
     names = {
         "dry_run": "snakemake -n",
@@ -263,7 +263,7 @@ def draw(measured: list[dict[str, Any]], out: Path) -> None:
         "shells": "bare workflow, shells",
     }
     with style():
-        figure, (seconds, memory) = plt.subplots(1, 2, figsize=(PAGE, 0.42 * PAGE))
+        figure, (seconds, memory) = plt.subplots(1, 2, figsize=(PAGE, 0.48 * PAGE))
         for (name, label), colour in zip(names.items(), COLOURS, strict=False):
             of = [m for m in measured if name in m]
             jobs = [m["jobs"] for m in of]
@@ -275,8 +275,15 @@ def draw(measured: list[dict[str, Any]], out: Path) -> None:
         seconds.plot(ends, [at * n for n in ends], ":", color="0.5", label="linear")
         for axes, target, what in ((seconds, MOST_SECONDS, "CPU time / s"), (memory, MOST_GIB, "peak memory / GiB")):
             axes.plot([LARGEST], [target], "v", color="black", markersize=5, label="target of snakemake -n", zorder=3)
-            axes.set(xscale="log", yscale="log", xlabel="jobs", ylabel=what)
-            axes.legend()
+            axes.set(xscale="log", xlabel="jobs", ylabel=what)
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+        seconds.set_yscale("log")
+        seconds.yaxis.set_major_formatter("{x:g}")
+        memory.set_ylim(0, 1.1 * MOST_GIB)
+        lettered(seconds, "a")
+        lettered(memory, "b")
+        handles, labels = seconds.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
         figure.savefig(out, dpi=DPI, metadata={"Software": None})
 
 
