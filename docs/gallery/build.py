@@ -45,7 +45,7 @@ def said(name: str) -> tuple[str, str, str]:
 
 
 def build(name: str) -> None:
-    """Run one script and write its page; CalledProcessError if it fails."""
+    """Run one script and write its page; SystemExit if it fails."""
     title, text, code = said(name)
     program = (HERE / f"{name}.py").read_text("utf-8") + SAVE
     for old in OUT.glob(f"{name}-*.png"):
@@ -53,7 +53,9 @@ def build(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-W", "ignore", "-c", program, str(OUT / name)]
-        printed = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        printed = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+    if printed.returncode:
+        sys.exit(f"docs/gallery/{name}.py failed, as said above")
     pictures = "\n\n".join(f"![{title}]({file.name})" for file in sorted(OUT.glob(f"{name}-*.png")))
     source = f"[{name}.py](../{name}.py)" + (", with [grains.py](../grains.py)" if "from grains" in code else "")
     page = f"# {title}\n\n{text}\n\n{pictures}\n\nIt prints\n\n```text\n{printed.stdout.rstrip()}\n```\n\n"

@@ -1,8 +1,8 @@
 """The persistence diagram of a crop made by hand
 
 A crop with five bright spots, four of which stand in a ring. The grey level falls from white to black. A spot is born
-at its own grey level and dies where it joins a brighter one: an island. The ring is born when its last gap closes and
-dies when its dark middle fills.
+at its own grey level and dies where it joins a brighter one: an island; the brightest never dies and is left out. The
+ring is born when its last gap closes and dies when its dark middle fills.
 """
 
 import matplotlib.pyplot as plt

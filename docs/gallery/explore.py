@@ -18,8 +18,8 @@ for name, share in clusters.shares.items():
 
 api.plot(clusters, pixels)
 
-size = max(len(of) for of in found.patches)
-figure, axes = plt.subplots(len(found.patches), 6, figsize=(6.7, 1.2 * len(found.patches)), squeeze=False)
+rows = len(found.patches)
+figure, axes = plt.subplots(rows, 6, figsize=(6.7, 0.3 + 1.1 * rows), squeeze=False, layout="constrained")
 figure.suptitle("Typical windows, a row for each cluster")
 for row, patches in zip(axes, found.patches, strict=True):
     for panel in row:

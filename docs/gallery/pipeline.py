@@ -18,8 +18,8 @@ SIDE = 32
 windows, states, micrographs = [], [], []
 for seed in range(6):
     rng = np.random.default_rng(seed)
-    for state, period in (("fine", 3.5), ("coarse", 4.0)):
-        pixels = 1 + 0.1 * grain(period, (128, 128), rng) + 0.05 * rng.normal(size=(128, 128))
+    for state, period in (("fine", 3.5), ("coarse", 3.7)):
+        pixels = 1 + 0.1 * grain(period, (128, 128), rng) + 0.1 * rng.normal(size=(128, 128))
         for row in range(0, 128, SIDE):
             for column in range(0, 128, SIDE):
                 windows.append(pixels[row : row + SIDE, column : column + SIDE])

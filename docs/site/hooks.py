@@ -31,6 +31,7 @@ ASSETS = ("site.css", "iframe-worker.js")
 API = "# {title}\n\n::: persistem.{module}\n"
 #: Code, in which nothing is changed, or the target of a link.
 LINK = re.compile(r"^```.*?^```$|`[^`\n]+`|(?<=\]\()([^)\s]+)(?=\))", re.M | re.S)
+LIST = re.compile(r"(?:^- .*\n)+", re.M)
 
 
 def on_config(config: Any) -> None:
@@ -57,7 +58,7 @@ def on_files(files: Any, config: Any) -> None:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Change the links of a page, and open its folds to Markdown."""
+    """Change the links of a page, open its folds to Markdown, and show the gallery's list as pictures."""
     place = page.file.src_uri
     source = SOURCES.get(place, f"docs/{place}")
 
@@ -71,7 +72,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return relpath(there, dirname(place) or ".") + target[1]
 
     markdown = LINK.sub(changed, markdown).replace("<details>", '<details markdown="1">')
-    return markdown + cards() if place == "gallery/README.md" else markdown
+    return LIST.sub(cards(), markdown) if place == "gallery/README.md" else markdown
 
 
 def on_page_content(html: str, **_: Any) -> str:
@@ -147,6 +148,6 @@ def cards() -> str:
     items = []
     for page in made:
         title = page.read_text("utf-8").partition("\n")[0].removeprefix("# ")
-        picture = max(page.parent.glob(f"{page.stem}-*.png"), key=lambda file: file.stat().st_mtime_ns)
+        picture = min(page.parent.glob(f"{page.stem}-*.png"))
         items.append(f'<a href="made/{page.stem}.html"><img src="made/{picture.name}" alt="">{title}</a>')
-    return '\n\n<div class="gallery">\n' + "\n".join(items) + "\n</div>\n"
+    return '<div class="gallery">\n' + "\n".join(items) + "\n</div>\n"
