@@ -123,6 +123,15 @@ def lost(file, link):
     return not target.is_file() or (target.suffix == ".html" and anchor and unquote(anchor) not in read(target).ids)
 
 
+def test_what_is_lost_or_comes_from_the_network_is_seen(tmp_path):
+    given = '<h1 id="a">A</h1><a href="b.txt#x"></a><img src="https://x.org/y.png"><link rel="next" href="//x.org">'
+    (tmp_path / "a.html").write_text(given)
+    (tmp_path / "b.txt").touch()
+    assert read(tmp_path / "a.html").loads == ["https://x.org/y.png"]
+    links = ["#a", "#b", "a.html#a", "a.html#b", "b.txt#x", "c.html", "."]
+    assert [link for link in links if lost(tmp_path / "a.html", link)] == ["#b", "a.html#b", "c.html", "."]
+
+
 @pytest.mark.thorough
 def test_nothing_is_lost_and_nothing_comes_from_the_network(site):
     pages = [file for file in site.rglob("*.html") if file.name != "404.html"]  # which servers show, at their root
