@@ -1,6 +1,6 @@
-# make demo | report | archive | test | test-fast | test-all | paper | lint | reference | lock
+# make demo | report | archive | docs | test | test-fast | test-all | paper | lint | reference | lock
 
-.PHONY: install demo paper report archive record test test-fast test-all lint format reference lock
+.PHONY: install demo paper report archive record docs test test-fast test-all lint format reference lock
 
 BIN := .venv/bin
 # two, as the times in the documents; one on a machine that has one
@@ -30,6 +30,12 @@ archive: install
 # docs/reproduction.md and its figures, from a finished report
 record: install
 	$(BIN)/persistem record results/$(STUDY) docs
+
+# the documentation as a site: site/index.html opens without a server
+docs: install
+	$(BIN)/python docs/gallery/build.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo open site/index.html
 
 # whole files to each process, those that take longest first (tests/conftest.py)
 PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder

@@ -13,7 +13,9 @@ from persistem.store.stages import STAGES
 from support.studies import ROOT
 
 PACKAGE = ROOT / "workflow/src/persistem"
-ALL = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
+#: The documents that are written by hand; the gallery's pages are made by `make docs`.
+WRITTEN = [file.relative_to(ROOT).as_posix() for file in (ROOT / "docs").rglob("*.md") if file.parent.name != "made"]
+ALL = ["README.md", "CONTRIBUTING.md", *sorted(WRITTEN)]
 #: The most lines, of so many characters, of a paragraph and of a caption on the surface of a document.
 PARAGRAPH, CAPTION, WIDTH = 5, 3, 120
 #: Files of examples, which are not there.
