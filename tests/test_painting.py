@@ -296,7 +296,9 @@ def test_a_refused_start_leaves_everything_as_it_was(before, opened, tmp_path, i
     if before == "foreign":
         (out / "halves.labels.tif").write_bytes(b"mine")
     coarse = halves(tmp_path / "coarse.tif", pixel_size=80.0)
-    tifffile.imwrite(tmp_path / "stack.tif", np.random.default_rng(0).integers(0, 9, (4, 40, 40), np.uint8), photometric="minisblack")
+    tifffile.imwrite(
+        tmp_path / "stack.tif", np.random.default_rng(0).integers(0, 9, (4, 40, 40), np.uint8), photometric="minisblack"
+    )
     wrong = [["coarse.tif"], ["stack.tif"], ["absent.tif"], ["halves.tif", "coarse.tif"]]
     wrong += [["halves.tif", "--pixel-size", "70"]] + ([["halves.tif"]] if before == "foreign" else [])
     kept = {path: path.read_bytes() for path in out.rglob("*")} if before else None
@@ -435,7 +437,9 @@ def test_the_engine_tells_textures_apart(tmp_path):
     assert model.scores["balanced_accuracy"] > 0.9
     assert model.scores["held"] == "part by part" and "abstained_all" not in model.scores
     # both states are in strips 20 px high, where a window and what must be about it take 42
-    assert any("No area of fine or coarse is clearly wider than a window (1.8 nm)" in said for said in model.scores["notes"])
+    assert any(
+        "No area of fine or coarse is clearly wider than a window (1.8 nm)" in said for said in model.scores["notes"]
+    )
     assert engine.window(((0.5, image.pixels.shape),)) == 18.0
     again = engine.describe(image, ((0.5, image.pixels.shape),), lambda done, total: pytest.fail("it is on the disk"))
     assert (again.described.blocks["filters"] == described.described.blocks["filters"]).all()
@@ -626,7 +630,8 @@ def test_a_training_gives_scores_a_map_and_regions_and_can_be_replaced(opened):
         await asyncio.sleep(0.05)
         await ask(do="train", image="halves")  # in place of the first
         trained = await told(page, "trained")
-        assert trained["scores"]["balanced_accuracy"] == 1.0 and trained["trained"] == {"halves": folder.sheets["halves"].content}
+        assert trained["scores"]["balanced_accuracy"] == 1.0
+        assert trained["trained"] == {"halves": folder.sheets["halves"].content}
         found = await told(page, "map")
         size = found["rows"] * found["columns"]
         content = np.frombuffer(zlib.decompress(base64.b64decode(found["data"])), np.uint8)

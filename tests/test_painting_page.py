@@ -316,7 +316,7 @@ def test_a_finger_paints_and_two_fingers_move_on_a_phone(plain, tmp_path):
             page.tap(f"[aria-label='{tool}']")
         for what in ("#train", "[data-do=whole]", "#contrast", "#brightness", "#show-map"):
             box = page.locator(what).bounding_box()  # all in view without scrolling
-            assert 0 <= box["x"] and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844, what
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844, what
 
 
 @pytest.mark.thorough

@@ -41,7 +41,10 @@ class Mapped(NamedTuple):
 
 @dataclass(frozen=True)
 class GreyEngine:
-    """Nearest mean grey; abstains between two. ``slow`` is how long a training takes, s; windows are said to be ``side``."""
+    """Nearest mean grey; abstains between two.
+
+    ``slow`` is how long a training takes, s; windows are said to be ``side`` pixels wide.
+    """
 
     slow: float = 0.0
     side: int = SIDE

@@ -194,9 +194,9 @@ class LabelledEngine:
             notes.append(f"Brightness alone reaches {100 * _mean(plain):.0f} %.")
         narrow = _narrow(described, own)
         if narrow:
-            side = asked.windows.size / 10
+            side, named = asked.windows.size / 10, " or ".join(filter(None, [", ".join(narrow[:-1]), narrow[-1]]))
             notes.append(
-                f"No area of {' or '.join(narrow)} is clearly wider than a window ({side:.2g} nm), so the study cannot"
+                f"No area of {named} is clearly wider than a window ({side:.2g} nm), so the study cannot"
                 " say whether texture alone tells the states apart."
             )
         return Learned(

@@ -57,9 +57,7 @@ def helpful(
     far = cv2.distanceTransform((labels == 0).astype(np.uint8), cv2.DIST_L2, 3)[at] if labels.any() else None
     gain = uniform_filter(doubts, max(round(apart / step / 2), 1), mode="nearest")
     gain = np.where(gain > DOUBTFUL, gain, 0) * (1 if far is None else np.clip(far / apart, 0, 1))
-    inside = (
-        (p >= window / 2) & (p <= size - window / 2) for p, size in zip((y, x), labels.shape, strict=True)
-    )
+    inside = ((p >= window / 2) & (p <= size - window / 2) for p, size in zip((y, x), labels.shape, strict=True))
     gain = gain * np.logical_and.outer(*inside)
     found: list[tuple[float, float]] = []
     while len(found) < MOST and gain.max() > 0:
