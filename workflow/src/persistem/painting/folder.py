@@ -88,7 +88,7 @@ class Sheet:
     def content(self) -> int:
         """A number that the same labels have again, after an undo for example."""
         if self._content[0] != self.revision:
-            self._content = self.revision, zlib.crc32(self.labels)
+            self._content = self.revision, zlib.crc32(np.ascontiguousarray(self.labels).data)
         return self._content[1]
 
     @property
@@ -198,8 +198,8 @@ class Folder:
         for sheet in self.sheets.values():
             if sheet.path == place:
                 return sheet
-        sheet = self.sheets.get(name)
-        return sheet if sheet and sheet.sha256 == sha256(place) else None
+        same = self.sheets.get(name)
+        return same if same and same.sha256 == sha256(place) else None
 
     def _agree(
         self,

@@ -156,7 +156,7 @@ function about() {
   else find("ask").hidden = true;
   for (const [what, count] of [["undo", image.undo], ["redo", image.redo]]) document.querySelector(`[data-do="${what}"]`).disabled = !count;
   panel.states(app, { choose, ask: askPlain });
-  if (image.window !== app.window && !app.sized) hand.radius = Math.max(12, 0.625 * image.window); // a stroke holds windows
+  if (image.window !== app.window && !app.sized) hand.radius = Math.max(12, 0.75 * image.window); // a stroke holds windows
   app.window = image.window;
   size();
 }
