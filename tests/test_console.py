@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
-from persistem.console import paces, text
+from persistem.console import announce, paces, text
 from persistem.console.progress import Progress
 from persistem.console.records import Console
 from persistem.console.run import Job, Run, totals
+from persistem.store import paths
 from snakemake_interface_logger_plugins import tests as interface
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_logger_plugin_persistem import LogHandler
@@ -45,6 +47,21 @@ class TestShown(TestPlain):
     @pytest.fixture(autouse=True)
     def understood(self, monkeypatch):
         monkeypatch.setattr(LogHandler, "handleError", lambda *_: pytest.fail("a record is not understood"))
+
+
+@pytest.mark.parametrize(
+    ("rules", "last"),
+    [({"publish_unseen", "all"}, "Open results/mine/unseen.html"), ({"publish_overview"}, "as found"), ({"all"}, "")],
+)
+def test_a_run_ends_with_the_page_that_it_was_asked_for(rules, last, tmp_path):
+    def named(**names):
+        return SimpleNamespace(**names)
+
+    text = tmp_path / paths.summary("mine")
+    text.parent.mkdir(parents=True)
+    text.write_text("as found\n")
+    workflow = named(dag=named(jobs=[named(rule=named(name=rule)) for rule in rules]))
+    assert announce.closing(workflow, named(study=named(name="mine")), tmp_path) == last
 
 
 def run_of(folder, cores=2, said="", **jobs):

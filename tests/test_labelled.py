@@ -799,7 +799,10 @@ def test_a_study_runs_and_its_archive_runs_to_the_same_bytes(here, tmp_path):
     shown = tmp_path / "results/mine"
     assert bundle.load(shown / "model").states == tuple(STATES)
     assert json.loads((shown / "unseen.json").read_text())["skipped"] == {}
-    assert str(tmp_path) not in (shown / "unseen.html").read_text()
+    page = (shown / "unseen.html").read_text()
+    assert str(tmp_path) not in page
+    assert "2 specimens are too few for an interval" in page and "<th>interval</th>" not in page
+    assert page.count("<table") == page.count('<div class="scroll"') > 3  # they scroll by themselves on a phone
     assert (shown / "maps/new/map.tif").is_file()
     assert main(["archive", "study.yaml", "study.zip"]) == 0
     with zipfile.ZipFile("study.zip") as crate:

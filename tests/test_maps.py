@@ -987,6 +987,9 @@ def test_inspect_says_what_is_read_from_where_and_what_is_missing(image, tmp_pat
     said = capsys.readouterr()
     assert re.search(r"pixel size +not in the file; give --pixel-size \(Å\)\n", said.out)
     assert re.search(r"voltage +200 kV \(as given; the file does not say\)", said.out)
+    assert "need the pixel size alone" not in said.out
+    assert run("inspect", tmp_path / "bare.tif", "--pixel-size", "0.25") == 1
+    assert re.search(r"but +persistem label and explore need the pixel size alone\n", capsys.readouterr().out)
     assert "absent.tif: no such file" in said.out and said.err.count("\n") == 1
 
 

@@ -544,6 +544,18 @@ def test_a_model_without_pairs_and_a_map_with_too_many_say_so(browser, image, mo
 
 
 @pytest.mark.slow
+def test_a_map_that_keeps_nothing_of_its_windows_offers_no_question(browser, image, models, made, tmp_path):
+    write(replace(made["two"][0], detail=None), image, models["two"], tmp_path / "out")
+    shown, complaints = ready(browser, tmp_path / "out/map.html")
+    shown.mouse.click(*at(shown, 3, 3))
+    assert not shown.locator("#decided").is_visible()
+    said = shown.locator("#keys").text_content()
+    assert "asks" not in said and "decided" not in said and "dragging moves. By keyboard: arrows" in said
+    assert not complaints
+    shown.context.close()
+
+
+@pytest.mark.slow
 def test_without_script_the_picture_and_the_tables_are_there(browser, made):
     shown, complaints = opened(browser, made["two"][1], "desktop", java_script_enabled=False)
     assert shown.locator("#micrograph").is_visible() and shown.locator(".regions").is_visible()

@@ -285,6 +285,40 @@ def test_labels_of_unknown_origin_are_not_overwritten(tmp_path, image):
     assert (tmp_path / "out" / "halves.labels.tif").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("before", [None, "empty", "used", "foreign"])
+def test_a_refused_start_leaves_everything_as_it_was(before, opened, tmp_path, image, capsys):
+    out = tmp_path / "out"
+    if before == "used":
+        opened()
+        opened.close()
+    elif before:
+        out.mkdir()
+    if before == "foreign":
+        (out / "halves.labels.tif").write_bytes(b"mine")
+    coarse = halves(tmp_path / "coarse.tif", pixel_size=80.0)
+    tifffile.imwrite(
+        tmp_path / "stack.tif", np.random.default_rng(0).integers(0, 9, (4, 40, 40), np.uint8), photometric="minisblack"
+    )
+    wrong = [["coarse.tif"], ["stack.tif"], ["absent.tif"], ["halves.tif", "coarse.tif"]]
+    wrong += [["halves.tif", "--pixel-size", "70"]] + ([["halves.tif"]] if before == "foreign" else [])
+    kept = {path: path.read_bytes() for path in out.rglob("*")} if before else None
+    for arguments in wrong:
+        arguments = [str(tmp_path / word) if word.endswith(".tif") else word for word in arguments]
+        assert main(["label", *arguments, "--out", str(out), "--no-browser"]) == 1
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and str(tmp_path) in said
+        assert ({path: path.read_bytes() for path in out.rglob("*")} if out.exists() else None) == kept, said
+    main(["label", str(coarse), "--out", str(out), "--no-browser"])
+    assert f"{coarse}: pixel_size = 80 Å: too coarse" in capsys.readouterr().err
+
+
+def test_a_pixel_size_that_was_given_holds_where_the_file_says_a_coarse_one(opened, tmp_path):
+    coarse = halves(tmp_path / "coarse.tif", pixel_size=80.0)
+    check = LabelledEngine(tmp_path / "cache").study
+    opened(coarse, pixel_size=0.5, check=check)
+    assert opened(coarse, check=check).sheets["coarse"].pixel_size == 0.5
+
+
 def test_a_cut_line_is_dropped_and_a_damaged_one_is_named(opened, tmp_path, image):
     folder = opened()
     folder.perform(stroke())
@@ -352,12 +386,20 @@ def test_places_are_doubtful_far_from_labels_and_apart():
     abstain = np.zeros((50, 50), bool)
     abstain[40:44, 5:9] = True
     labels = np.zeros((400, 400), np.uint8)
-    found = helpful(doubt(probability, abstain), labels, 8, (4, 4))
+    found = helpful(doubt(probability, abstain), labels, 8, (4, 4), 40)
     assert len(found) == 2
     assert {(round(x / 80), round(y / 80)) for x, y in found} == {(3, 1), (1, 4)}
     labels[80:110, 245:275] = 1
-    assert all(y > 200 for _, y in helpful(doubt(probability, abstain), labels, 8, (4, 4))[:1])
-    assert helpful(np.zeros((50, 50)), labels, 8, (4, 4)) == []
+    assert all(y > 200 for _, y in helpful(doubt(probability, abstain), labels, 8, (4, 4), 40)[:1])
+    assert helpful(np.zeros((50, 50)), labels, 8, (4, 4), 40) == []
+
+
+def test_no_place_is_nearer_to_an_edge_than_half_a_window():
+    doubts = np.zeros((50, 60))
+    doubts[:, :6] = doubts[:, -6:] = doubts[:6] = doubts[-6:] = 1  # the edges are the most doubtful
+    found = helpful(doubts, np.zeros((400, 480), np.uint8), 8, (4, 4), 40)
+    assert found and all(20 <= x <= 460 and 20 <= y <= 380 for x, y in found)
+    assert helpful(doubts, np.zeros((400, 480), np.uint8), 8, (4, 4), 402) == []
 
 
 def test_a_region_is_connected_sure_and_of_one_state():
@@ -393,6 +435,12 @@ def test_the_engine_tells_textures_apart(tmp_path):
     centre = found.origin[1] / 0.5 + np.arange(best.shape[1]) * found.step / 0.5
     assert (best[:, centre < 120] == "fine").mean() > 0.95 and (best[:, centre > 200] == "coarse").mean() > 0.95
     assert model.scores["balanced_accuracy"] > 0.9
+    assert model.scores["held"] == "part by part" and "abstained_all" not in model.scores
+    # both states are in strips 20 px high, where a window and what must be about it take 42
+    assert any(
+        "No area of fine or coarse is clearly wider than a window (1.8 nm)" in said for said in model.scores["notes"]
+    )
+    assert engine.window(((0.5, image.pixels.shape),)) == 18.0
     again = engine.describe(image, ((0.5, image.pixels.shape),), lambda done, total: pytest.fail("it is on the disk"))
     assert (again.described.blocks["filters"] == described.described.blocks["filters"]).all()
 
@@ -415,12 +463,13 @@ def test_a_study_makes_the_model_of_the_page(tmp_path, monkeypatch):
         tifffile.imwrite(f"{name}.tif", pixels.astype(np.float32))
         image = read(Path(f"{name}.tif"), pixel_size=pixel_size)[0]
         labels = np.zeros(shape, np.uint8)
-        labels[20:60, 20 : half - 30], labels[20:60, half + 30 : -20] = 1, 2
+        labels[20:66, 20 : half - 30], labels[20:66, half + 30 : -20] = 1, 2
         write_labels(Path(f"{name}.labels.tif"), Labels(labels, {1: "fine", 2: "coarse"}), image.path)
         described.append(engine.describe(image, sizes, lambda done, total: None))
         painted.append(labels)
         entries.append({"path": f"{name}.tif", "labels": f"{name}.labels.tif", "pixel_size": pixel_size})
-    page = engine.train(described, painted, {1: "fine", 2: "coarse"}, lambda done, total: None).model
+    learned = engine.train(described, painted, {1: "fine", 2: "coarse"}, lambda done, total: None)
+    page = learned.model
     Path("study.yaml").write_text(yaml.safe_dump({"labelled": entries, **engine.study(sizes)}))
     plan = Plan(load_study(Path("study.yaml")))
     for name, path in plan.labelled.descriptions.items():
@@ -431,6 +480,13 @@ def test_a_study_makes_the_model_of_the_page(tmp_path, monkeypatch):
         describing.write(describing.describe(image, windows, settings["step"], settings["blocks"]), tmp_path / path)
     fitting.fit(plan.model.settings, tmp_path, tmp_path / "bundle")
     made = bundle.load(tmp_path / "bundle")
+    # and the page says of windows left out what the study's card says
+    card, said = json.loads((tmp_path / "bundle/card.json").read_text()), learned.scores
+    assert said["held"] == "micrograph by micrograph" and said["recall"].keys() == {"fine", "coarse"}
+    assert said["abstained_all"] == pytest.approx(card["assessed"]["abstained"], abs=1e-4)
+    shares = [said["abstained"][name] * said["windows"][name] for name in said["windows"]]
+    assert sum(shares) / sum(said["windows"].values()) == pytest.approx(said["abstained_all"])
+    assert not any("wider than a window" in note for note in said["notes"])
     assert made.states == page.states and made.classifier.lengths == page.classifier.lengths
     assert np.array_equal(made.classifier.scorer.weights, page.classifier.scorer.weights)
     assert np.array_equal(made.classifier.calibration.coef_, page.classifier.calibration.coef_)
@@ -574,7 +630,8 @@ def test_a_training_gives_scores_a_map_and_regions_and_can_be_replaced(opened):
         await asyncio.sleep(0.05)
         await ask(do="train", image="halves")  # in place of the first
         trained = await told(page, "trained")
-        assert trained["scores"]["balanced_accuracy"] == 1.0 and trained["trained"] == {"halves": 2}
+        assert trained["scores"]["balanced_accuracy"] == 1.0
+        assert trained["trained"] == {"halves": folder.sheets["halves"].content}
         found = await told(page, "map")
         size = found["rows"] * found["columns"]
         content = np.frombuffer(zlib.decompress(base64.b64decode(found["data"])), np.uint8)
@@ -588,6 +645,11 @@ def test_a_training_gives_scores_a_map_and_regions_and_can_be_replaced(opened):
         assert labels[100, 100] == 1 and labels[100, 20] == 1 and labels[100, 200] == 0 and (labels == 1).mean() > 0.4
         await ask(do="accept", image="halves", x=100, y=100)
         assert "labelled already" in (await told(page, "sentence"))["text"]
+        assert folder.sheets["halves"].content != trained["trained"]["halves"]
+        for kind, same in (("undo", True), ("redo", False)):
+            await ask(do=kind, image="halves")
+            now = (await told(page, "labels"))["image"]["content"]
+            assert (now == trained["trained"]["halves"]) is same
         await ask(do="accept", image="halves", x=150, y=100)
         assert "not sure" in (await told(page, "sentence"))["text"]
         await ask(do="train", image="halves")

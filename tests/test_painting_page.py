@@ -92,7 +92,11 @@ def test_from_two_strokes_to_a_map(plain, tmp_path):
         # the question about the pixels, and what is to be done
         assert "does not say how large its pixels are" in page.inner_text("#ask")
         assert page.is_disabled("#train") and "pixels of halves.tif" in page.inner_text("#hint")
-        page.fill("#ask-size", "0,5")
+        for wrong in ("wide", "0.5 m", "1,000.5", "-1"):
+            page.fill("#ask-size", wrong)
+            page.click("#ask button[type=submit]")
+            assert "is a positive number" in page.inner_text("#trouble") and page.is_visible("#ask"), wrong
+        page.fill("#ask-size", "0,05 nm")
         page.click("#ask button[type=submit]")
         page.wait_for_selector("#ask", state="hidden")
         until(page, "document.getElementById('scale').textContent.endsWith(' nm')")
@@ -151,6 +155,19 @@ def test_from_two_strokes_to_a_map(plain, tmp_path):
         labels = saved(page, out, shape)
         assert labels[180, 240] == 2 and labels[20, 170] == 2 and (labels[60:120, 28:32] == 1).all()
         assert page.is_visible("#stale")
+        # labels that are those trained on again are not called newer
+        page.keyboard.press("Control+z")
+        revised(page, 7)
+        assert page.is_hidden("#stale")
+        page.keyboard.press("Control+Shift+z")
+        revised(page, 8)
+        # the place that N has gone to is marked on the map and in the panel, also if the focus was on another
+        if page.evaluate("persistem.app.places.length") > 1:
+            page.locator("#places button").nth(1).focus()
+            page.keyboard.press("n")
+            assert page.evaluate("persistem.hand.place") == 0
+            assert page.evaluate("document.activeElement.textContent") == "1"
+            assert page.locator("#places [aria-current=true]").all_inner_texts() == ["1"]
         # everything is there after a reload: labels, map, scores, undo
         page.reload()
         ready(page)
@@ -158,7 +175,7 @@ def test_from_two_strokes_to_a_map(plain, tmp_path):
         page.wait_for_selector("#map-part:not([hidden])")
         page.locator("#hand").focus()
         page.keyboard.press("Control+z")
-        revised(page, 7)
+        revised(page, 9)
         assert seen(page, shape)[20, 170] == 0
         page.keyboard.press("?")
         assert page.is_visible("#keys")
@@ -182,8 +199,47 @@ def test_a_page_comes_back_and_two_pages_show_the_same(plain, tmp_path):
         assert not seen(two, shape)[:, 80:100].any()
         process.kill()
         until(one, "document.getElementById('saved').textContent.startsWith('No connection')")
+        assert "earlier ones are" in one.inner_text("#saved") and one.is_hidden("#folder")
         # the browser itself notes the broken line as an error, so these pages end here
         one.evaluate("console.clear()")
+
+
+@pytest.mark.thorough
+def test_after_a_restart_the_page_says_how_to_get_the_map_back(plain, tmp_path):
+    shape, out = (200, 300), tmp_path / "out"
+    image = halves(tmp_path / "halves.tif", *shape, pixel_size=3.0)
+    with served(out, image) as (_, address), at_page(plain, address) as page:
+        assert "wider than a window, which is 4.8 nm" in page.inner_text("#hint")
+        paint(page, (30, 40), (30, 160))
+        page.keyboard.press("2")
+        paint(page, (250, 40), (250, 160))
+        revised(page, 2)
+        assert "back" not in page.inner_text("#hint")
+        saved(page, out, shape)
+    with served(out, image) as (_, address), at_page(plain, address) as page:
+        assert "press T, and they are made again" in page.inner_text("#hint")
+        page.keyboard.press("t")
+        page.wait_for_selector("#map-part:not([hidden])", timeout=20_000)
+        assert not page.inner_text("#hint")
+
+
+@pytest.mark.thorough
+def test_the_brush_is_as_wide_as_a_window_until_it_is_changed(plain, tmp_path):
+    image = tmp_path / "a.tif"
+    halves(image, 400, 500, pixel_size=3.0)
+    with served(tmp_path / "out", image, side=60) as (_, address), at_page(plain, address) as page:
+        assert page.evaluate("2 * persistem.hand.radius >= 60")
+        page.click("#pixel")
+        page.fill("#ask-size", "2")
+        page.click("#ask button[type=submit]")
+        until(page, "persistem.app.image.pixel_size === 2")
+        assert page.evaluate("2 * persistem.hand.radius >= 60 && persistem.app.image.window === 60")
+        page.locator("#hand").focus()
+        page.keyboard.press("]")
+        radius = page.evaluate("persistem.hand.radius")
+        paint(page, (30, 40), (30, 160))
+        revised(page, 1)
+        assert page.evaluate("persistem.hand.radius") == radius
 
 
 @pytest.mark.thorough
@@ -258,8 +314,9 @@ def test_a_finger_paints_and_two_fingers_move_on_a_phone(plain, tmp_path):
         assert page.evaluate("persistem.app.image.revision") == 1  # two fingers have painted nothing
         for tool in ("Polygon", "Eraser", "Brush"):
             page.tap(f"[aria-label='{tool}']")
-        page.locator("#train").scroll_into_view_if_needed()
-        assert page.is_visible("#train")
+        for what in ("#train", "[data-do=whole]", "#contrast", "#brightness", "#show-map"):
+            box = page.locator(what).bounding_box()  # all in view without scrolling
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844, what
 
 
 @pytest.mark.thorough

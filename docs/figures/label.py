@@ -17,17 +17,18 @@ from pathlib import Path
 MICROGRAPH = Path(__file__).parents[3] / "shared/data/labelled/carbon/images/PtCo3.jpg"
 PIXEL_SIZE = 0.5  # Å, from lattice peaks in its spectrum
 WIDTH, HEIGHT, SHOWN = 1440, 900, 1000
-#: Strokes of each state, in pixels of the micrograph; three and three and six.
+#: Strokes of each state, in pixels of the micrograph; three and three and six. Of particles all but the first, on a
+#: large one, are by a smaller brush.
 STROKES = {
-    "vacuum": [[(60, 80), (180, 60)], [(450, 50), (570, 60)], [(300, 120), (330, 190)]],
+    "vacuum": [[(60, 80), (180, 60)], [(450, 50), (570, 60)], [(295, 105), (318, 165)]],
     "carbon": [[(150, 150), (225, 165)], [(480, 160), (540, 140)], [(575, 320), (590, 370)]],
     "particle": [
+        [(112, 492), (142, 497)],
         [(185, 220), (200, 225)],
         [(515, 245), (525, 250)],
         [(100, 375), (118, 372)],
         [(290, 420), (294, 440)],
         [(606, 405), (612, 408)],
-        [(66, 322), (72, 328)],
     ],
 }
 
@@ -58,7 +59,10 @@ def main(folder: Path) -> None:
                 page.wait_for_timeout(300)
             for number, strokes in enumerate(STROKES.values()):
                 page.keyboard.press(str(number + 1))
-                for stroke in strokes:
+                for count, stroke in enumerate(strokes):
+                    if number == 2 and count == 1:
+                        for _ in range(4):
+                            page.keyboard.press("[")
                     _paint(page, stroke)
             page.wait_for_timeout(1500)
             _shoot(page, folder / "label-paint.png")

@@ -41,9 +41,13 @@ class Mapped(NamedTuple):
 
 @dataclass(frozen=True)
 class GreyEngine:
-    """Nearest mean grey; abstains between two. ``slow`` is how long a training takes, s."""
+    """Nearest mean grey; abstains between two.
+
+    ``slow`` is how long a training takes, s; windows are said to be ``side`` pixels wide.
+    """
 
     slow: float = 0.0
+    side: int = SIDE
 
     def describe(self, image, sizes, progress):
         progress(0, 1)
@@ -76,7 +80,10 @@ class GreyEngine:
         return Mapped(probability, abstain, STEP * described.pixel_size, (origin, origin), model.states)
 
     def study(self, sizes):
-        return {"model": {"windows": {"size": SIDE * sizes[0][0]}}}
+        return {"model": {"windows": {"size": self.window(sizes)}}}
+
+    def window(self, sizes):
+        return self.side * sizes[0][0]
 
 
 def halves(path, rows=200, columns=300, pixel_size=None, seed=0):
@@ -90,9 +97,9 @@ def halves(path, rows=200, columns=300, pixel_size=None, seed=0):
 
 
 @contextmanager
-def served(out, *images, slow=0.0):
+def served(out, *images, slow=0.0, side=SIDE):
     """A server in a process of its own: the process and its address."""
-    command = [sys.executable, "-m", "support.painting", str(slow), *map(str, images), str(out)]
+    command = [sys.executable, "-m", "support.painting", str(slow), str(side), *map(str, images), str(out)]
     folder = Path(__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(folder)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -103,14 +110,14 @@ def served(out, *images, slow=0.0):
         process.communicate()
 
 
-def main(slow, *paths):
+def main(slow, side, *paths):
     from persistem.commands.maps import names
     from persistem.painting.folder import Folder
     from persistem.painting.server import bound, serve
 
     *images, out = map(Path, paths)
     folder = Folder(out, names(images))
-    asyncio.run(serve(folder, GreyEngine(float(slow)), bound(0), lambda address: print(address, flush=True)))
+    asyncio.run(serve(folder, GreyEngine(float(slow), int(side)), bound(0), lambda address: print(address, flush=True)))
 
 
 if __name__ == "__main__":

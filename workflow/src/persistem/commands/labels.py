@@ -17,9 +17,9 @@ def label(images: list[Path], out: Path, pixel_size: float | None, grey: bool, p
     from persistem.painting.folder import Folder
     from persistem.painting.server import bound, serve
 
-    sockets = bound(port)
+    sockets, engine = bound(port), LabelledEngine(out / ".described")
     with progress_bar("opening the micrographs") as progress:
-        folder = Folder(out, names(images), pixel_size, grey, progress)
+        folder = Folder(out, names(images), pixel_size, grey, progress, engine.study)
 
     def ready(address: str) -> None:
         print(f"The page is at {address}\nLabels are kept in {out}. Ctrl+C ends.", flush=True)
@@ -28,4 +28,4 @@ def label(images: list[Path], out: Path, pixel_size: float | None, grey: bool, p
 
             webbrowser.open(address)
 
-    asyncio.run(serve(folder, LabelledEngine(out / ".described"), sockets, ready))
+    asyncio.run(serve(folder, engine, sockets, ready))

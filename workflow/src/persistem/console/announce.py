@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,10 @@ def run_of(workflow: Any, plan: Plan, root: Path) -> Run:
 
 
 def closing(workflow: Any, plan: Plan, root: Path) -> str:
-    """What a study found, if this call of Snakemake was asked for its overview."""
-    try:
-        published = any(job.rule.name == "publish_overview" for job in workflow.dag.jobs)
-        return (root / paths.summary(plan.study.name)).read_text().rstrip() if published else ""
-    except OSError:
-        return ""
+    """What a study found, and which pages to open, if this call of Snakemake was asked for them."""
+    name, rules = plan.study.name, {job.rule.name for job in workflow.dag.jobs}
+    said = [f"Open {paths.study_file(name, paths.UNSEEN[0])}"] if "publish_unseen" in rules else []
+    if "publish_overview" in rules:
+        with suppress(OSError):
+            said.append((root / paths.summary(name)).read_text().rstrip())
+    return "\n".join(said)

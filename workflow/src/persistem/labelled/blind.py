@@ -46,6 +46,21 @@ class Cut(NamedTuple):
     corner: Numbers
 
 
+def corners(region: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Where windows that lie wholly in a region (rows, columns), ``BORDER`` px from its border, have their corners."""
+    import cv2
+
+    if min(region.shape) < side:
+        return np.zeros((0, 0), bool)
+    reach = 2 * BORDER + 1
+    inside = cv2.erode(region.astype(np.uint8), np.ones((reach, reach), np.uint8))
+    area = cv2.integral(inside)
+    found: NDArray[np.bool_] = (
+        area[side:, side:] - area[:-side, side:] - area[side:, :-side] + area[:-side, :-side]
+    ) == side**2
+    return found
+
+
 def cut(
     pixels: NDArray[Any],
     state: NDArray[np.integer[Any]],
@@ -58,23 +73,17 @@ def cut(
 
     Of each state ``most`` at most, among those whose corners are ``step`` pixels apart.
     """
-    import cv2
-
-    found, states, corners = [], [], []
-    reach = 2 * BORDER + 1
+    found, states, places_found = [], [], []
     for label in np.unique(state[state >= 0]).tolist():
-        inside = cv2.erode((state == label).astype(np.uint8), np.ones((reach, reach), np.uint8))
-        area = cv2.integral(inside)
-        full = (area[side:, side:] - area[:-side, side:] - area[side:, :-side] + area[:-side, :-side]) == side**2
-        places = step * np.argwhere(full[::step, ::step])
+        places = step * np.argwhere(corners(state == label, side)[::step, ::step])
         places = places[np.sort(rng.permutation(len(places))[:most])]
         found += [pixels[i : i + side, j : j + side] for i, j in places.tolist()]
         states += [label] * len(places)
-        corners += places.tolist()
+        places_found += places.tolist()
     return Cut(
         np.asarray(found, float).reshape(-1, side, side),
         np.asarray(states, int),
-        np.asarray(corners, int).reshape(-1, 2),
+        np.asarray(places_found, int).reshape(-1, 2),
     )
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int_]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 5
+VERSION = 6
 #: Bins of probability in a state's calibration error.
 BINS = 10
 #: What each model beside the study's own sees alone.
@@ -72,6 +72,7 @@ def evaluate(settings: dict[str, Any], root: Path, out: Path) -> None:
     micrographs, images = known.micrographs, known.images
     found, said = assess(micrographs, known.states, asked)
     found["blind"] = blind(known, asked)
+    found["window_nm"] = round(asked.windows.size / 10, 4)
     found["study"] = settings.get("study", "")
     found["micrographs"] = [Path(source["image"]).name for source in settings["sources"]]
     html = page.html(found, micrographs, images, said)

@@ -47,6 +47,7 @@ def html(
         shown=shown,
         states=list(zip(found["states"], _colours(len(found["states"])), strict=True)),
         number=_number,
+        spanned=lambda rows: any(row["recall_low"] is not None for row in rows),
         between=lambda low, high: "" if low is None else f"{low:.3f} to {high:.3f}",
         style="".join(
             (files("persistem") / name).read_text("utf-8") for name in ("report/page/page.css", "labelled/unseen.css")

@@ -83,6 +83,8 @@ def _about(image: Image, model: Model | None, force: bool, name: Callable[[str],
         # how to give what is missing stands above, where each value would be
         said = unsaid(image, asked) if clause == missing(image, asked) else PersistemError(*clause).worded(name)
         lines += _line("because", said)
+    if model is None and against == [missing(image)] and image.pixel_size is not None:
+        lines += _line("but", "persistem label and explore need the pixel size alone")
     contradictions = [] if force else [f"{image.path}: {difference}" for difference in changed.values()]
     for warning in cautions(image, model):
         if warning not in contradictions:

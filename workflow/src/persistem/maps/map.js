@@ -43,6 +43,7 @@ const centre = (at) => ({ x: grid.origin[1] + at.j * grid.step, y: grid.origin[0
 const likeliest = (at) => states.reduce((best, _, k) => (probability(at, k) > probability(at, best) ? k : best), 0);
 const hasPairs = () => DATA.pairs === "here";
 const evaluable = () => Object.keys(DATA.lengths).every((name) => (name === "persistence" ? hasPairs() : `blocks.${name}` in DATA.arrays));
+const answers = () => evaluable() || DATA.pairs === "many"; // which says why not
 const pairsOf = (at) => (hasPairs() ? pairsIn(DATA, at.i * DATA.stride, at.j * DATA.stride) : []);
 
 /** The window whose centre is nearest to a place (nm); null beyond the outermost ones. */
@@ -356,6 +357,7 @@ const describe = (pair) => `${DATA.filtrations[pair.filtration]} ${pair.degree ?
 
 /** Show what decided in a window. */
 function ask(at) {
+  if (!answers()) return;
   asked = at;
   redraw();
   const state = stateOf(at), pairs = pairsOf(at), valid = reasonOf(at) !== 1;
@@ -657,6 +659,11 @@ async function start() {
     note.textContent = { none: "The model does not look at persistence diagrams.", many: "The diagrams are left out: the micrograph has too many pairs for a page.", unknown: "The diagrams were not kept with this map." }[DATA.pairs];
   }
   diagrams([]);
+  if (!answers()) { // then nothing offers it
+    document.getElementById("decided").hidden = true;
+    const keys = document.getElementById("keys");
+    keys.textContent = keys.textContent.replace(", a click asks a window what decided", "").replace(" Enter asks,", "");
+  }
   listen();
   resize();
   opaque();

@@ -12,9 +12,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from persistem.labelled import training
     from persistem.labelled.describing import Described
     from persistem.model.classifier import Model
     from persistem.reading import Image
+    from persistem.reading.labels import Labels
     from persistem.study import ModelSettings
 
 #: Processes that describe a micrograph.
@@ -54,7 +56,8 @@ class Trained(Protocol):
     def scores(self) -> dict[str, Any]:
         """What the page shows of labels held out; every key may be missing.
 
-        ``recall`` and ``windows``: a number for each name of a state; ``balanced_accuracy``; ``notes``: sentences.
+        ``recall``, ``windows`` and ``abstained``: a number for each name of a state; ``balanced_accuracy``;
+        ``abstained_all``: the share of all windows held out; ``held``: how labels were; ``notes``: sentences.
         """
 
 
@@ -82,6 +85,9 @@ class Engine(Protocol):
 
     def study(self, sizes: Sizes) -> dict[str, Any]:
         """What a study says besides ``labelled`` to make the same model."""
+
+    def window(self, sizes: Sizes) -> float:
+        """The side of a window, Å."""
 
 
 class Seen(NamedTuple):
@@ -168,20 +174,40 @@ class LabelledEngine:
         progress(1, 2)
         alone = train(micrographs, names, asked.model_copy(update={"candidates": (("intensity",),)}))
         progress(2, 2)
-        found, plain = scores(trained), scores(alone)
+        found, plain, assessment = scores(trained), scores(alone), trained.assessment
+        tested, several = assessment.tested, len(micrographs) > 1
         notes = []
-        if len(micrographs) == 1:
-            notes.append("Measured within this one micrograph: on another it may be lower.")
-        if not trained.assessment.tested.any():
-            notes.append("Too few separate strokes to hold some out of every state: paint each at two places.")
+        if not several:
+            notes.append("Measured within this one micrograph: on another it may be lower, and it may abstain more.")
+        if several and tested.any() and assessment.skipped:
+            notes.append(
+                f"{len(assessment.skipped)} of the {len(micrographs)} micrographs cannot be held out: the others do"
+                " not show all states."
+            )
+        if not tested.any():
+            notes.append(
+                "Nothing can be held out: label each state on two micrographs."
+                if several
+                else "Too few separate strokes to hold some out of every state: paint each at two places."
+            )
         else:
-            notes.append(f"Brightness alone reaches {_mean(plain):.0%}.")
+            notes.append(f"Brightness alone reaches {100 * _mean(plain):.0f} %.")
+        narrow = _narrow(described, own)
+        if narrow:
+            side, named = asked.windows.size / 10, " or ".join(filter(None, [", ".join(narrow[:-1]), narrow[-1]]))
+            notes.append(
+                f"No area of {named} is clearly wider than a window ({side:.2g} nm), so the study cannot"
+                " say whether texture alone tells the states apart."
+            )
         return Learned(
             trained.model,
             {
                 "recall": {row["state"]: row["recall"] for row in found if row["recall"] is not None},
                 "windows": {row["state"]: row["windows"] for row in found},
-                **({"balanced_accuracy": _mean(found)} if trained.assessment.tested.any() else {}),
+                **({"balanced_accuracy": _mean(found)} if tested.any() else {}),
+                "held": "micrograph by micrograph" if several else "part by part",
+                # of one micrograph alone the limits come from the very windows they would be asked about
+                **(_abstained(trained) if several and tested.any() else {}),
                 "notes": notes,
             },
         )
@@ -200,6 +226,10 @@ class LabelledEngine:
         windows = {"sampling": asked.windows.sampling, "size": asked.windows.size}
         return {"model": {"windows": windows, "step": asked.step}}
 
+    def window(self, sizes: Sizes) -> float:
+        """The side of the windows, Å."""
+        return self._asked(sizes).windows.size
+
     def _asked(self, sizes: Sizes) -> ModelSettings:
         from persistem.labelled.suited import suited
 
@@ -209,3 +239,29 @@ class LabelledEngine:
 def _mean(rows: list[dict[str, Any]]) -> float:
     """The recall, mean over the states that were tested."""
     return float(np.mean([row["recall"] for row in rows if row["recall"] is not None]))
+
+
+def _abstained(trained: training.Trained) -> dict[str, Any]:
+    """The share of held-out windows on which the model would abstain: of each state's, and of all."""
+    tested, beyond, crops = trained.assessment.tested, trained.assessment.beyond, trained.rows.crops
+    own = {state: tested & (crops.y == k) for k, state in enumerate(crops.states)}
+    return {
+        "abstained": {state: float(beyond[shown].mean()) for state, shown in own.items() if shown.any()},
+        "abstained_all": float(beyond[tested].mean()),
+    }
+
+
+def _narrow(described: Sequence[Seen], labels: Sequence[Labels]) -> list[str]:
+    """The states of which no labelled area holds a blind window (``persistem.labelled.blind``)."""
+    from persistem.descriptors.windows import nearest_pixels, resampled_shape
+    from persistem.labelled.blind import corners
+
+    wide: dict[str, bool] = {}
+    for seen, one in zip(described, labels, strict=True):
+        own, sampling, shape = seen.pixel_size, seen.described.sampling, one.regions.shape
+        sides = zip(resampled_shape(shape, own, sampling), shape, strict=True)
+        at = (nearest_pixels(np.arange(side), own, sampling, count) for side, count in sides)
+        regions = one.regions[np.ix_(*at)]
+        for number, name in one.states.items():
+            wide[name] = wide.get(name, False) or bool(corners(regions == number, seen.described.size).any())
+    return [name for name, found in wide.items() if not found]

@@ -39,8 +39,17 @@ from persistem.study.mapping import RESERVED_LABELLED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from persistem.painting.engine import Sizes
+
 #: The states that a new folder begins with.
 FIRST = ("state-1", "state-2")
+
+
+class Found(NamedTuple):
+    """What the file of a micrograph says: its size (rows, columns), and that of its pixels, Å, if it does."""
+
+    shape: tuple[int, int]
+    stated: float | None
 
 
 class Patch(NamedTuple):
@@ -73,6 +82,14 @@ class Sheet:
     #: Why it cannot be used, in a sentence.
     problem: str = ""
     _status: tuple[int, ...] = ()
+    _content: tuple[int, int] = (-1, 0)
+
+    @property
+    def content(self) -> int:
+        """A number that the same labels have again, after an undo for example."""
+        if self._content[0] != self.revision:
+            self._content = self.revision, zlib.crc32(np.ascontiguousarray(self.labels).data)
+        return self._content[1]
 
     @property
     def pixel_size(self) -> float | None:
@@ -124,13 +141,15 @@ class Folder:
     pixel_size, grey
         as of ``persistem.reading.read``
     progress
-        called with how many micrographs are open, and of how many
+        called with how many micrographs are read, and of how many
+    check
+        raises PersistemError if pixels of that size (Å), of an image of that shape, cannot be described
 
     Raises
     ------
     PersistemError
         if another process has it open, its journal is damaged, or a micrograph cannot be read, holds several frames or
-        has changed since it was labelled here.
+        has changed since it was labelled here. Then the folder is as it was, or was not made.
     """
 
     def __init__(
@@ -140,9 +159,17 @@ class Folder:
         pixel_size: float | None = None,
         grey: bool = False,
         progress: Callable[[int, int], None] | None = None,
+        check: Callable[[Sizes], Any] | None = None,
     ) -> None:
         self.path, self.grey, self.sheets, self.states = out, grey, dict[str, Sheet](), dict[int, Legend]()
         self._deleted: set[int] = set()
+        found: dict[Path, Found] = {}
+        for k, path in enumerate(named):
+            if progress:
+                progress(k, len(named))
+            found[path] = self._found(path.resolve(), pixel_size)
+        if not os.path.lexists(out / NAME):
+            self._agree(named, found, pixel_size, check)  # before a folder is made
         lock = taken(out / ".lock")
         if lock is None:
             raise PersistemError(f"{out}: is open in another `persistem label`; end that one first")
@@ -151,7 +178,8 @@ class Folder:
             self._journal = Journal(out / NAME)
             for done in self._journal.replay():
                 self._again(done)
-            self._open(named, pixel_size, progress)
+            self._agree(named, found, pixel_size, check)
+            self._open(named, found, pixel_size)
             if not self.states:
                 for k, name in enumerate(FIRST):
                     self.perform(Named(number=k + 1, name=name, colour=COLOURS[k].lower()))
@@ -159,19 +187,30 @@ class Folder:
             os.close(lock)
             raise
 
-    def _open(
-        self, named: Mapping[Path, str], pixel_size: float | None, progress: Callable[[int, int], None] | None
+    def _found(self, path: Path, pixel_size: float | None) -> Found:
+        image = self._image(path, pixel_size)
+        stated = image.stated.get("pixel_size")
+        return Found((image.pixels.shape[0], image.pixels.shape[1]), stated.value if stated else None)
+
+    def _known(self, path: Path, name: str) -> Sheet | None:
+        """The sheet of a file; also if the file was moved to another place."""
+        place = path.resolve()
+        for sheet in self.sheets.values():
+            if sheet.path == place:
+                return sheet
+        same = self.sheets.get(name)
+        return same if same and same.sha256 == sha256(place) else None
+
+    def _agree(
+        self,
+        named: Mapping[Path, str],
+        found: Mapping[Path, Found],
+        pixel_size: float | None,
+        check: Callable[[Sizes], Any] | None,
     ) -> None:
-        known = {sheet.path: sheet for sheet in self.sheets.values()}
-        for k, (path, name) in enumerate(named.items()):
-            if progress:
-                progress(k, len(named))
-            place = path.resolve()
-            sheet = known.get(place)
-            image = self._image(place, pixel_size)
-            if sheet is None and name in self.sheets and self.sheets[name].sha256 == sha256(place):
-                self.perform(self._opened(name, place, image))  # the same file, moved to another place
-                sheet = self.sheets[name]
+        """Raise PersistemError if a micrograph cannot be opened here; nothing is changed."""
+        for path, name in named.items():
+            sheet = self._known(path, name)
             if sheet is None:
                 if name in self.sheets:
                     raise PersistemError(
@@ -183,27 +222,38 @@ class Folder:
                     raise PersistemError(
                         f"{labels}: is there, but {NAME} does not tell how it was painted; choose another folder"
                     )
-                self.perform(self._opened(name, place, image))
+            else:
+                if sheet.path == path.resolve():
+                    sheet.check()
+                if sheet.shape != found[path].shape:
+                    raise PersistemError(f"{self.path / NAME}: is damaged ({path} is not of the size that it says)")
+            size = pixel_size or (sheet.asked if sheet else None) or found[path].stated
+            if check and size is not None:
+                try:
+                    check(((size, found[path].shape),))
+                except PersistemError as error:
+                    raise PersistemError(f"{path}: {error}") from error
+
+    def _open(self, named: Mapping[Path, str], found: Mapping[Path, Found], pixel_size: float | None) -> None:
+        for path, name in named.items():
+            place = path.resolve()
+            sheet = self._known(path, name)
+            if sheet is None or sheet.path != place:
+                rows, columns = found[path].shape
+                name = sheet.name if sheet else name
+                self.perform(Opened(image=name, path=str(place), sha256=sha256(place), rows=rows, columns=columns))
                 sheet = self.sheets[name]
             sheet.check()
-            if sheet.shape != image.pixels.shape:
-                raise PersistemError(f"{self._journal.path}: is damaged ({path} is not of the size that it says)")
-            stated = image.stated.get("pixel_size")
-            sheet.stated = stated.value if stated else None
+            sheet.stated = found[path].stated
             if pixel_size is not None and pixel_size not in (sheet.given, sheet.stated):
                 self.perform(PixelSize(image=sheet.name, value=pixel_size))
         for sheet in self.sheets.values():
             if sheet.path not in {path.resolve() for path in named}:
                 try:
                     sheet.check()
-                    stated = self._image(sheet.path, None).stated.get("pixel_size")
-                    sheet.stated = stated.value if stated else None
+                    sheet.stated = self._found(sheet.path, None).stated
                 except PersistemError as error:
                     sheet.problem = str(error)
-
-    def _opened(self, name: str, path: Path, image: Image) -> Opened:
-        rows, columns = image.pixels.shape
-        return Opened(image=name, path=str(path), sha256=sha256(path), rows=rows, columns=columns)
 
     def _image(self, path: Path, pixel_size: float | None) -> Image:
         frames = read(path, pixel_size=pixel_size, grey=self.grey)

@@ -36,9 +36,16 @@ def doubt(probability: NDArray[np.floating], abstain: NDArray[np.bool_]) -> NDAr
 
 
 def helpful(
-    doubts: NDArray[np.float64], labels: NDArray[np.uint8], step: float, origin: tuple[float, float]
+    doubts: NDArray[np.float64],
+    labels: NDArray[np.uint8],
+    step: float,
+    origin: tuple[float, float],
+    window: float,
 ) -> list[tuple[float, float]]:
-    """Up to ``MOST`` places (x, y) in pixels that are doubtful and far from labels and from each other."""
+    """Up to ``MOST`` places (x, y) in pixels that are doubtful and far from labels and from each other.
+
+    Half a ``window`` (pixels) or more from the edges: a window there would see less than the others do.
+    """
     import cv2
     from scipy.ndimage import uniform_filter
 
@@ -50,6 +57,8 @@ def helpful(
     far = cv2.distanceTransform((labels == 0).astype(np.uint8), cv2.DIST_L2, 3)[at] if labels.any() else None
     gain = uniform_filter(doubts, max(round(apart / step / 2), 1), mode="nearest")
     gain = np.where(gain > DOUBTFUL, gain, 0) * (1 if far is None else np.clip(far / apart, 0, 1))
+    inside = ((p >= window / 2) & (p <= size - window / 2) for p, size in zip((y, x), labels.shape, strict=True))
+    gain = gain * np.logical_and.outer(*inside)
     found: list[tuple[float, float]] = []
     while len(found) < MOST and gain.max() > 0:
         i, j = np.unravel_index(gain.argmax(), gain.shape)

@@ -67,8 +67,10 @@ class Session:
         self.pages: set[Socket] = set()
         self.maps: dict[str, Grid] = {}
         self.scores: dict[str, Any] | None = None
-        #: States and revisions of the labels that the model was trained on.
+        #: The labels of each micrograph that the model was trained on, as ``Sheet.content``.
         self.trained_on: dict[str, int] = {}
+        #: Whether labels were there at the start; a model is not kept.
+        self.back = any(sheet.counts[1:].any() for sheet in folder.sheets.values())
         self.worker = Worker(engine, self._tell_work)
         self._dirty: set[str] = {sheet.name for sheet in folder.sheets.values() if sheet.done}
         self._saving: asyncio.Task[None] | None = None
@@ -101,6 +103,7 @@ class Session:
             "work": self.worker.state,
             "scores": self.scores,
             "trained": self.trained_on,
+            "back": self.back,
             "maps": list(self.maps),
         }
 
@@ -117,19 +120,22 @@ class Session:
         return [self.about(sheet) for sheet in self.folder.sheets.values()]
 
     def about(self, sheet: Sheet) -> dict[str, Any]:
-        """A micrograph as a page shows it."""
+        """A micrograph as a page shows it; ``window`` is the side of a window in its pixels."""
+        size = sheet.pixel_size
         return {
             "name": sheet.name,
             "file": sheet.path.name,
             "rows": sheet.shape[0],
             "columns": sheet.shape[1],
             "levels": pictures.levels(sheet.shape),
-            "pixel_size": sheet.pixel_size,
+            "pixel_size": size,
+            "window": None if size is None else self.engine.window(self._sizes()) / size,
             "counted": sheet.counted,
             "problem": sheet.problem,
             "undo": len(sheet.done),
             "redo": len(sheet.undone),
             "revision": sheet.revision,
+            "content": sheet.content,
             "counts": {int(k): int(sheet.counts[k]) for k in np.flatnonzero(sheet.counts) if k},
         }
 
@@ -149,7 +155,10 @@ class Session:
         """Do an operation of the journal and tell all pages."""
         name = getattr(asked, "image", "")
         if isinstance(asked, PixelSize):  # before it is in the journal: windows have to suit it
-            self.engine.study(self._sizes({name: 1.0 if asked.value is None else asked.value}))
+            try:
+                self.engine.study(self._sizes({name: 1.0 if asked.value is None else asked.value}))
+            except PersistemError as error:
+                raise PersistemError(f"{self.folder.sheet(name).path.name}: {error}") from error
         try:
             box = self.folder.perform(asked)
         except PersistemError:
@@ -166,6 +175,9 @@ class Session:
             self.scores, self.trained_on = None, {}
             self.tell(tell="trained", scores=self.scores, trained=self.trained_on)
             self._changed(name)
+            for sheet in self.folder.sheets.values():
+                self.tell(tell="image", image=self.about(sheet))
+            return
         if box is not None:
             part = self.folder.sheets[name].labels[box.part]
             data = base64.b64encode(zlib.compress(part.tobytes(), 1)).decode()
@@ -245,15 +257,15 @@ class Session:
             raise PersistemError("Paint at least two states first.")
         for sheet in labelled:
             self._source(sheet)
-        revisions = {sheet.name: sheet.revision for sheet in labelled}
+        contents = {sheet.name: sheet.content for sheet in labelled}
 
         def arguments() -> tuple[Any, ...]:
             return [self._source(sheet) for sheet in labelled], packed, states
 
         def then(scores: dict[str, Any]) -> None:
-            self.scores, self.trained_on = scores, revisions
+            self.scores, self.trained_on = scores, contents
             self.maps.clear()
-            self.tell(tell="trained", scores=scores, trained=revisions)
+            self.tell(tell="trained", scores=scores, trained=contents)
 
         packed = [Packed.of(sheet.labels) for sheet in labelled]
         self.worker.replace(

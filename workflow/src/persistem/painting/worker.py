@@ -90,12 +90,13 @@ class _Desk:
         if self.model is None:
             raise PersistemError("The model is gone; train again.")
         self.describe(progress, source)
-        return self._grid(self.engine.map(self.model, self.described[source]), source.pixel_size, labels.labels())
+        return self._grid(self.engine.map(self.model, self.described[source]), source, labels.labels())
 
-    def _grid(self, found: MapLike, pixel_size: float, labels: NDArray[np.uint8]) -> Grid:
+    def _grid(self, found: MapLike, source: Source, labels: NDArray[np.uint8]) -> Grid:
+        pixel_size, window = source.pixel_size, self.engine.window(source.sizes) / source.pixel_size
         probability, abstain = np.asarray(found.probability), np.asarray(found.abstain)
         step, origin = found.step / pixel_size, (found.origin[1] / pixel_size, found.origin[0] / pixel_size)
-        places = helpful(doubt(probability, abstain), labels, step, origin)
+        places = helpful(doubt(probability, abstain), labels, step, origin, window)
         eight = np.rint(255 * np.clip(probability, 0, 1)).astype(np.uint8)
         return Grid(eight, abstain, tuple(self.numbers[name] for name in found.states), step, origin, places)
 

@@ -40,7 +40,7 @@ function say(text) {
 
 const told = {
   hello(message) {
-    Object.assign(app, { images: message.images, scores: message.scores, trained: message.trained, tile: message.tile });
+    Object.assign(app, { images: message.images, scores: message.scores, trained: message.trained, back: message.back, tile: message.tile });
     find("folder").textContent = `Everything is saved in ${message.folder} as you paint.`;
     find("saved").textContent = "Saved";
     find("saved").className = "saved done";
@@ -99,7 +99,8 @@ const told = {
   async map(message) {
     if (app.image?.name !== message.image) return;
     layers.showMap(message, await inflated(message.data), app.states);
-    [app.places, hand.places, app.place] = [message.places, message.places, -1];
+    app.places = hand.places = message.places;
+    app.place = hand.place = -1;
     if (!find("show-map").checked) toggle("map");
     showMapPart();
     redraw();
@@ -120,7 +121,8 @@ function open(index, again = false) {
     openView(app.image, index, app.tile);
     layers.labels(app.image.rows, app.image.columns, new Uint8Array(app.image.rows * app.image.columns));
     layers.showMap(null);
-    [app.places, hand.places] = [[], []];
+    app.places = hand.places = [];
+    app.place = hand.place = -1;
   }
   tools.forget();
   const name = app.image.name;
@@ -154,12 +156,20 @@ function about() {
   else find("ask").hidden = true;
   for (const [what, count] of [["undo", image.undo], ["redo", image.redo]]) document.querySelector(`[data-do="${what}"]`).disabled = !count;
   panel.states(app, { choose, ask: askPlain });
+  if (image.window !== app.window && !app.sized) hand.radius = Math.max(12, 0.75 * image.window); // a stroke holds windows
+  app.window = image.window;
   size();
 }
 
 function question() {
   find("ask-text").textContent = app.image.pixel_size === null ? `${app.image.file} does not say how large its pixels are.` : `How large are the pixels of ${app.image.file}?`;
   find("ask").hidden = false;
+}
+
+/** A length as people write it, in Å: "0,466", "0.466 Å", "0.0466 nm"; NaN if it is none. */
+function angstrom(text) {
+  const found = /^(\d*[.,]?\d+(?:e[+-]?\d+)?)\s*(å|a|angstrom|nm|pm)?$/i.exec(text.normalize("NFKC").trim());
+  return found ? Number(found[1].replace(",", ".")) * ({ nm: 10, pm: 0.01 }[found[2]?.toLowerCase()] ?? 1) : NaN;
 }
 
 // ---- what the user does
@@ -179,12 +189,17 @@ function tool(name) {
 }
 
 /** The slider goes from 1 pixel to a twentieth of the micrograph, evenly in factors. */
-const most = () => Math.max(app.image ? Math.max(app.image.rows, app.image.columns) / 20 : 60, 20);
+const most = () => Math.max(app.image ? Math.max(app.image.rows, app.image.columns) / 20 : 60, 20, app.image?.window ?? 0);
 function size(radius = hand.radius) {
   hand.radius = Math.min(Math.max(radius, 1), most());
   find("radius").value = (100 * Math.log(hand.radius)) / Math.log(most());
   if (app.image) find("radius-value").textContent = length(2 * hand.radius, 2);
   redraw();
+}
+
+function resize(radius) {
+  app.sized = true;
+  size(radius);
 }
 
 function toggle(what) {
@@ -194,7 +209,8 @@ function toggle(what) {
 }
 
 function place(k) {
-  app.place = k;
+  app.place = hand.place = k;
+  panel.current(app);
   go(...app.places[k], Math.max(view.scale, Math.min(2, 700 / (app.image.columns / 4))));
 }
 
@@ -235,7 +251,7 @@ function keys(event) {
   const arrow = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
   const does = {
     b: () => tool("brush"), p: () => tool("polygon"), e: () => tool("eraser"), a: () => tool("accept"), h: () => tool("hand"),
-    "[": () => size(hand.radius / 1.25), "]": () => size(hand.radius * 1.25), t: train, m: () => toggle("map"), l: () => toggle("labels"),
+    "[": () => resize(hand.radius / 1.25), "]": () => resize(hand.radius * 1.25), t: train, m: () => toggle("map"), l: () => toggle("labels"),
     "?": () => find("keys").showModal(), "+": () => act("in"), "=": () => act("in"), "-": () => act("out"), 0: () => act("whole"),
     n: () => app.places.length && place((app.place + 1) % app.places.length), Escape: tools.drop,
   };
@@ -256,7 +272,7 @@ function listen() {
   find("add").addEventListener("click", () => { app.adding = true; askPlain({ do: "add" }); });
   find("help").addEventListener("click", () => find("keys").showModal());
   find("pixel").addEventListener("click", question);
-  find("radius").addEventListener("input", () => size(most() ** (find("radius").value / 100)));
+  find("radius").addEventListener("input", () => resize(most() ** (find("radius").value / 100)));
   for (const id of ["contrast", "brightness"]) {
     find(id).addEventListener("input", contrast);
     find(id).addEventListener("dblclick", () => { find(id).value = 1; contrast(); });
@@ -267,9 +283,9 @@ function listen() {
   }
   find("ask").addEventListener("submit", (event) => {
     event.preventDefault();
-    const value = Number(find("ask-size").value.replace(",", "."));
+    const value = angstrom(find("ask-size").value);
     if (value > 0 && value < 1e6) ask({ do: "pixel_size", value });
-    else say("The size of a pixel is a positive number, in Å.");
+    else say("The size of a pixel is a positive number: 0.466, 0.466 Å or 0.0466 nm, for example.");
   });
   find("ask-unknown").addEventListener("click", () => ask({ do: "pixel_size", value: null }));
   find("keys").addEventListener("click", (event) => { if (event.target === find("keys")) find("keys").close(); });
@@ -284,9 +300,5 @@ tools.start(ask, pointed);
 tool("brush");
 connect(
   (message) => { waiting = waiting.then(() => told[message.tell](message)).catch((error) => console.error(error)); },
-  (lost) => {
-    if (!lost) return;
-    find("saved").textContent = "No connection: nothing is kept. Start persistem label again, and open the page that it prints.";
-    find("saved").className = "saved";
-  },
+  panel.lost,
 );

@@ -1,5 +1,7 @@
 // The panel: micrographs, states, training, scores, the map and the places where a stroke would help.
 
+import { length } from "./view.js";
+
 const find = (id) => document.getElementById(id);
 const make = (tag, into, properties = {}) => into.appendChild(Object.assign(document.createElement(tag), properties));
 const percent = (share) => (share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`);
@@ -69,13 +71,18 @@ export function chosen(app) {
 export function hint(app) {
   const used = app.states.filter((state) => state.used), waiting = app.images.find((image) => image.pixel_size === null && (image.name === app.image?.name || Object.keys(image.counts).length));
   const text = waiting ? `First say how large the pixels of ${waiting.file} are.`
-    : !used.length ? "Name your states, and paint a short stroke of each: only where you are certain."
+    : !used.length ? `Name your states, and paint some strokes of each: only where you are certain. ${wide(app)}`
       : used.length === 1 ? `Now paint a stroke of another state than ${used[0].name}.`
-        : !app.scores ? "Train as soon as each state has a stroke or two; then paint where the map is wrong." : "";
+        : app.scores ? ""
+          : app.back ? "Your labels are back. The map and the score are not kept: press T, and they are made again."
+            : `Train as soon as each state has a stroke or two; then paint where the map is wrong. ${wide(app)}`;
   find("hint").textContent = text;
   find("train").disabled = used.length < 2 || Boolean(waiting);
   find("train").textContent = app.scores ? "Train again" : "Train";
 }
+
+/** What a study needs to tell texture from brightness (persistem.labelled.blind). */
+const wide = (app) => (app.image?.window ? `Of each, make at least one area clearly wider than a window, which is ${length(app.image.window, 2)}.` : "");
 
 export function work(state) {
   find("work").hidden = !state;
@@ -95,7 +102,7 @@ export function scores(app) {
   if (!found) return;
   if (found.balanced_accuracy !== undefined) {
     const total = make("div", into, { className: "total", textContent: `${percent(found.balanced_accuracy)} ` });
-    make("small", total, { textContent: "right, on labels held out" });
+    make("small", total, { textContent: `right, on labels held out${found.held ? ` ${found.held}` : ""}` });
   }
   const grid = make("div", into, { className: "scored" });
   for (const [name, share] of Object.entries(found.recall ?? {})) {
@@ -104,6 +111,12 @@ export function scores(app) {
     const fill = make("span", make("span", grid, { className: "track" }), { className: "fill" });
     fill.style.cssText = `display: block; width: ${100 * share}%; background: ${app.states.find((state) => state.name === name)?.colour ?? "#55606b"}`;
     make("span", grid, { className: "of", textContent: percent(share) });
+  }
+  if (found.abstained_all !== undefined) {
+    const total = make("div", into, { className: "total abstained", textContent: `${percent(found.abstained_all)} ` });
+    make("small", total, { textContent: "of them it would abstain on, right or not" });
+    const much = Object.entries(found.abstained).filter(([, share]) => share >= 0.1).sort((a, b) => b[1] - a[1]);
+    if (much.length) make("p", into, { className: "hint", textContent: `Abstained: ${much.map(([name, share]) => `${name} ${percent(share)}`).join(", ")}.` });
   }
   for (const note of found.notes ?? []) make("p", into, { className: "hint", textContent: note });
 }
@@ -126,6 +139,22 @@ export function map(app, counts, go) {
   app.places.forEach((_, k) => make("button", find("places"), { type: "button", textContent: k + 1, ariaLabel: `Go to place ${k + 1}` }).addEventListener("click", () => go(k)));
 }
 
+/** Mark the place that is shown, of those where a stroke would help; the focus goes along. */
+export function current(app) {
+  const buttons = [...find("places").children];
+  buttons.forEach((button, k) => button.setAttribute("aria-current", k === app.place));
+  if (buttons.includes(document.activeElement)) buttons[app.place]?.focus();
+}
+
 export function stale(app) {
-  find("stale").hidden = !app.images.some((image) => (app.trained[image.name] ?? 0) !== image.revision && (image.name in app.trained || Object.keys(image.counts).length));
+  find("stale").hidden = !app.images.some((image) => app.trained[image.name] !== image.content && (image.name in app.trained || Object.keys(image.counts).length));
+}
+
+/** Say that the line to the server is broken, or is there again. */
+export function lost(broken) {
+  document.body.classList.toggle("lost", broken);
+  find("folder").hidden = broken;
+  if (!broken) return;
+  find("saved").textContent = "No connection. Strokes from now on are not kept; earlier ones are. Start persistem label again and open the page that it prints.";
+  find("saved").className = "saved lost";
 }

@@ -6,7 +6,7 @@ import { clamp, drawnBy, pan, stir, toImage, toScreen, view, zoom } from "./view
 const MOST = 4000; // points of a stroke that are sent together
 const canvas = document.getElementById("hand"), pen = canvas.getContext("2d");
 
-export const hand = { tool: "brush", state: 1, radius: 12, colour: "#0072b2", places: [], space: false };
+export const hand = { tool: "brush", state: 1, radius: 12, colour: "#0072b2", places: [], place: -1, space: false };
 const sent = new Map(); // marks that the server has not drawn yet, by the number of the request
 let stroke = null, corners = [], at = null, ask = () => 0, pointed = () => {};
 
@@ -102,8 +102,8 @@ function draw() {
   hand.places.forEach(([x, y], k) => {
     const [px, py] = toScreen(x, y);
     pen.beginPath();
-    pen.arc(px, py, 11, 0, 2 * Math.PI);
-    Object.assign(pen, { fillStyle: "#ffffff", strokeStyle: "#e69f00", lineWidth: 3, font: "600 12px sans-serif", textAlign: "center", textBaseline: "middle" });
+    pen.arc(px, py, k === hand.place ? 14 : 11, 0, 2 * Math.PI);
+    Object.assign(pen, { fillStyle: k === hand.place ? "#ffd166" : "#ffffff", strokeStyle: "#e69f00", lineWidth: 3, font: "600 12px sans-serif", textAlign: "center", textBaseline: "middle" });
     pen.fill();
     pen.stroke();
     pen.fillStyle = "#1b2127";
