@@ -337,3 +337,39 @@ def test_a_dry_run_ends_with_jobs_time_and_disk(tmp_path):
     # 3 min 30 s with the installation, 3 min without
     assert 120 < 60 * minutes + seconds < 240
     assert 30 < float(row["total"][2]) < 100
+
+
+def test_jobs_that_end_add_no_timers_to_the_scheduler(monkeypatch):
+    """Each time that Snakemake's scheduler looks for jobs it sets a timer, which makes it look again."""
+    import threading
+
+    from persistem.console.scheduling import one_timer_at_a_time
+    from snakemake.scheduling.job_scheduler import JobScheduler
+
+    timers, now = [], [100.0]
+    original = JobScheduler._schedule_reevalutation
+    original = getattr(original, "__wrapped__", original)
+    monkeypatch.setattr(JobScheduler, "_schedule_reevalutation", original)
+    monkeypatch.setattr("persistem.console.scheduling.time.monotonic", lambda: now[0])
+
+    class Timer:
+        def __init__(self, delay, function):
+            timers.append((now[0] + delay, function))
+
+        def start(self):
+            pass
+
+    monkeypatch.setattr(threading, "Timer", Timer)
+    one_timer_at_a_time()
+    one_timer_at_a_time()  # a second Snakefile in the same process
+    scheduler = JobScheduler.__new__(JobScheduler)
+    looked = 0
+    for step in range(2000):  # a job ends every tenth of a second, and after each the scheduler looks
+        now[0] = 100 + step / 100
+        due = [timer for timer in timers if timer[0] <= now[0]]
+        timers[:] = [timer for timer in timers if timer[0] > now[0]]
+        for _ in range(len(due) + (step % 10 == 0)):
+            looked += 1
+            scheduler._schedule_reevalutation(1)
+    assert 200 + 15 <= looked <= 200 + 20  # once a job, and once a second; without the limit 2,100
+    assert len(timers) == 1

@@ -19,7 +19,7 @@ sys.path[:] = [
     *(p for p in sys.path if Path(p).is_absolute() and Path(p).resolve() not in HERE),
 ]
 
-from persistem.console import announce
+from persistem.console import announce, scheduling
 from persistem.errors import PersistemError
 from persistem.plan import jobs, resources
 from persistem.plan.plan import Plan
@@ -50,6 +50,7 @@ except PersistemError as error:
 # a module's prefix is where its results/ lies
 HOME = Path(workflow.modifier.path_modifier.prefix or "")
 CONSOLE = ALONE and announce.attach(workflow, PLAN, HOME)
+scheduling.one_timer_at_a_time()
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     refresh(PLAN, HOME)
     if not ALONE:  # a module's onstart is not run
