@@ -266,7 +266,7 @@ def test_a_verb_that_lacks_a_package_says_which_extra_has_it(call, needs, extra,
     monkeypatch.chdir(tmp_path)
     done = alone(call)
     assert (done.returncode, done.stderr) == (
-        1, f"persistem: this needs {needs}, which is not installed; install it by: pip install 'persistem[{extra}]'\n"
+        1, f"persistem: this needs {needs}, which is not installed; it comes with the extra persistem[{extra}]\n"
     )  # fmt: skip
     assert not list(tmp_path.iterdir())
 

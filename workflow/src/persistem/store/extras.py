@@ -27,5 +27,5 @@ def to_install(module: str) -> str | None:
     top = module.partition(".")[0]
     for extra, modules in EXTRAS.items():
         if top in modules:
-            return f"this needs {top}, which is not installed; install it by: pip install 'persistem[{extra}]'"
+            return f"this needs {top}, which is not installed; it comes with the extra persistem[{extra}]"
     return None
