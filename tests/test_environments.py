@@ -285,10 +285,10 @@ def test_without_extras_micrographs_are_mapped_explored_and_learned_from(written
     monkeypatch.chdir(tmp_path)
     tifffile.imwrite("a.tif", blobs(2.6, np.random.default_rng(1)).astype(np.float32))
     pixels, regions = labelled.planted(1)
+    labelled.save("wide.tif", labelled.planted(3, (384, 384))[0])  # of enough windows for clusters
     np.save("pixels.npy", pixels)
     np.save("regions.npy", regions)
-    known = ["--pixel-size", "0.2"]
-    conditions = [*known, "--voltage", "200", "--defocus", "0"]
+    conditions = ["--pixel-size", "0.2", "--voltage", "200", "--defocus", "0"]
     code = """
 import numpy as np
 from persistem import api
@@ -298,7 +298,7 @@ print(repr(api.train([pixels, pixels], [regions, regions], states={1: "fine", 2:
     done = alone(
         ["map", "a.tif", "--model", str(written), "--out", "maps", *conditions],
         ["inspect", "a.tif", "--model", str(written), *conditions],
-        ["explore", "a.tif", "--out", "explored", *known],
+        ["explore", "wide.tif", "--out", "explored"],
         code=code,
     )
     assert done.returncode == 0, done.stderr

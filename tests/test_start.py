@@ -70,6 +70,7 @@ def called(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        ([], ["--cores", start.CORES]),
         (["--cores", "4"], ["--cores", "4"]),
         (["report", "--cores", "4"], ["report", "--cores", "4"]),
         (["--cores", "4", "report", "truth"], ["report", "truth", "--cores", "4"]),
@@ -81,6 +82,7 @@ def test_a_run_is_one_of_snakemake(words, expected, here, called):
     (here / "mine.yaml").write_text("")
     assert main(["run", "mine.yaml", *words]) == 0
     (found,) = called
+    assert all(isinstance(word, str) for word in found)
     assert found[:3] == [sys.executable, "-m", "snakemake"]
     snakefile, configfile = ["--snakefile", str(ROOT / "Snakefile")], ["--configfile", "mine.yaml"]
     at = found.index("--snakefile")
