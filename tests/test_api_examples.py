@@ -10,7 +10,6 @@ from persistem import api
 from support import labelled
 from support.models import blobs
 
-
 #: What learns from micrographs takes seconds.
 LEARN = {"train", "cross_validate", "explore"}
 ALL = set(api.__all__) - {"Exploration", "Map", "write", "write_exploration"}
