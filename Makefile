@@ -71,6 +71,6 @@ reference: install
 
 # exact versions and hashes from pyproject.toml, and the conda environments from the same pins
 lock: install
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header --extra dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header --all-extras pyproject.toml -o requirements.lock
 	grep '^uv==' requirements.lock | cut -d' ' -f1 | $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header - -o envs/uv.lock
 	$(BIN)/python envs/generate.py

@@ -1,16 +1,21 @@
 """Every stage by hand from the command line, and what it says about input that cannot be used."""
 
+import importlib.metadata
 import itertools
 import json
 import re
+import resource
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from persistem.commands.cli import main
+from persistem.commands.parser import parsed
 from persistem.store.stages import STAGES
 from support.studies import ROOT, TINY
 
@@ -22,6 +27,7 @@ VERBS = [
     "description", "map-micrograph", "check", "publish", "publish-report", "publish-model", "publish-trial",
     "publish-unseen", "publish-overview",
     "publish-map", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map", "label",
+    "inspect", "explore", "models", "new", "run", "stages",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"
 CROPS = "{intensity: {method: window}, crops: {size: 32, stride: 32}}"
@@ -111,15 +117,64 @@ def test_every_verb_explains_itself(verb, capsys):
     assert f"usage: persistem {verb}" in text and len(text.splitlines()) > 5
 
 
-def test_the_help_lists_every_verb(capsys):
+def test_the_help_lists_every_verb_by_task(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    listed = re.findall(r"^ {4}(\S+)", capsys.readouterr().out, re.M)
-    assert [word for word in listed if word in VERBS] == VERBS
-    assert {verb for stage in STAGES for verb in stage.verbs} <= set(VERBS)
+    text = capsys.readouterr().out
+    tasks = dict(re.findall(r"^(\w[\w ]*):\n((?:  .*\n)+)", text, re.M))
+    start, micrographs, results = (
+        re.findall(r"^  (\S+)", tasks[name], re.M) for name in ("Start", "Micrographs", "Studies and results")
+    )
+    assert start == ["new", "check", "run"]
+    assert micrographs == ["label", "explore", "map", "inspect", "models"]
+    assert {"accuracy", "archive", "verify", "unused", "record"} <= set(results)
+    stages = text.partition("Stages:")[2].partition("examples:")[0]
+    assert {verb for stage in STAGES for verb in stage.verbs} <= set(re.findall(r"[\w-]+", stages))
+    for verb in VERBS:
+        assert verb in {*start, *micrographs, *results} or re.search(rf"(?<![\w-]){verb}(?![\w-])", stages), verb
+    assert max(map(len, text.splitlines())) <= 80
     with pytest.raises(SystemExit) as stopped:
         main([])
     assert stopped.value.code == 2
+
+
+def test_the_stages_are_listed_with_what_they_do(capsys):
+    run("stages")
+    text = capsys.readouterr().out
+    assert all(re.search(rf"^  {stage.verbs[0]} +\w", text, re.M) for stage in STAGES)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_examples_of_every_verb_are_commands(verb, capsys):
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    examples = re.findall(r"^  (.*)$", capsys.readouterr().out.partition("\nexamples:\n")[2], re.M)
+    assert examples
+    for example in examples:
+        words = shlex.split(example.replace("stage.yaml", "'{}'"))
+        words = words[words.index("persistem") + 1 :]
+        assert words[0] == verb
+        parsed(words)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"persistem {importlib.metadata.version('persistem')}\n"
+
+
+def test_help_comes_at_once():
+    """Half a second is what a person waits without noticing; here of the processor, which others use too."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "persistem", "--help"], capture_output=True, text=True, check=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.M))
+    assert "persistem.commands.parser" in loaded
+    assert not loaded & {"numpy", "pydantic", "yaml", "asyncio", "persistem.study", "importlib.metadata"}
 
 
 def test_every_stage_by_hand_gives_what_the_library_gives(chain):

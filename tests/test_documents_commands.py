@@ -115,13 +115,13 @@ def problem(command):
 
 
 def persistem(rest):
-    from persistem.commands.cli import _parser
+    from persistem.commands.parser import parsed
 
     if set(Path(rest[0]).parts) & EXAMPLES:
         return ""
     if (len(rest) == 1 and not rest[0].startswith("-")) or "…" in rest:  # names the verb
         rest = [rest[0], "--help"]
-    options = vars(_parser().parse_args(rest))
+    options = parsed(rest)
     return unknown_study([*options.get("studies", []), options.get("study")])
 
 

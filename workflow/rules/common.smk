@@ -9,13 +9,14 @@ from snakemake.utils import min_version, update_config
 
 min_version("9.27")
 
+# in the repository; an installed package is found where Snakemake is
 SOURCE = Path(workflow.current_basedir).parent / "src"
 # not the folder where Snakemake runs, nor the Snakefile's: a file there named like a library would be imported
 HERE = (
     {Path.cwd(), SOURCE.parents[1]} if workflow.modifier.is_main_snakefile() else set()
 )
 sys.path[:] = [
-    str(SOURCE),
+    *([str(SOURCE)] if SOURCE.is_dir() else []),
     *(p for p in sys.path if Path(p).is_absolute() and Path(p).resolve() not in HERE),
 ]
 
@@ -25,12 +26,11 @@ from persistem.plan import jobs, resources
 from persistem.plan.plan import Plan
 from persistem.publication.publish import describe_digests, refresh
 from persistem.report.figures import module as figure
-from persistem.store import cluster, environment, paths, runs
+from persistem.store import cluster, environment, extras, paths, runs
 from persistem.store.files import refuse_links
 from persistem.study.load import make_study
 from persistem.study.values import typed
 
-environment.prepare(SOURCE)
 # as a module of another workflow, the study is what that workflow hands over, and the command line is not ours
 ALONE = workflow.modifier.is_main_snakefile()
 study_files = workflow.overwrite_configfiles if ALONE else []
@@ -43,9 +43,12 @@ try:
         environment.check_writable(workflow.main_snakefile)
         # --config hands over text; a file's values have their types already
         update_config(config, typed(workflow.config_settings.config))
+    environment.prepare()
     PLAN = Plan(make_study(config, study_files[0] if study_files else None))
 except PersistemError as error:
     sys.exit(f"persistem: {error}")
+except ModuleNotFoundError as error:
+    sys.exit(f"persistem: {extras.to_install(error.name) or error}")
 
 # a module's prefix is where its results/ lies
 HOME = Path(workflow.modifier.path_modifier.prefix or "")

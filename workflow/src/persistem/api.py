@@ -34,7 +34,7 @@ from persistem.maps import Map, map_image, write
 from persistem.maps.inspecting import described
 from persistem.maps.mapping import STEP, identity
 from persistem.maps.overlay import draw
-from persistem.model import bundle as bundles
+from persistem.model import shipped
 from persistem.reading import Image, read
 from persistem.reading.asked import Stated, check, filled, remedy, stated_by, unreadable
 from persistem.reading.found import BadImage, Found, calibrated
@@ -70,8 +70,15 @@ __all__ = [
 
 
 def load(bundle: str | Path) -> Model:
-    """The model in a bundle folder; PersistemError if it cannot be used."""
-    return bundles.load(Path(bundle))
+    """The model in a bundle folder, or one that comes with the package, by its name; a folder comes first.
+
+    PersistemError if there is no such folder or name, or if the bundle cannot be used.
+
+    >>> model = load("results/demo/model")
+    >>> model
+    <Model amorphous | liquid; voltage 200 kV; defocus ...; window 6.4 Å; right in ... (chance 0.50)>
+    """
+    return shipped.load(bundle)
 
 
 def map(
@@ -109,6 +116,14 @@ def map(
     ------
     PersistemError
         as in ``image`` and ``persistem.maps.map_image``.
+
+    Examples
+    --------
+    >>> found = map("film.tif", load("results/demo/model"), pixel_size=0.2, voltage=200, defocus=0)
+    >>> found
+    <Map film.tif; 7 x 7, 3 Å apart; amorphous ...%, liquid ...%, abstained ...%>
+    >>> found.probability.shape
+    (7, 7, 2)
     """
     micrograph = image(source, pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
     return map_image(micrograph, model, step, jobs, progress, force)
@@ -146,6 +161,14 @@ def train(
     ------
     PersistemError
         as in ``image``, if labels do not fit their micrograph, or if there are fewer than two states.
+
+    Examples
+    --------
+    Two micrographs as arrays, each with an array of labels:
+
+    >>> states = {1: "fine", 2: "coarse"}
+    >>> train([first, second], [labels, others], states=states, pixel_size=0.4)
+    <Model fine | coarse; window ... Å; right fine ..., coarse ... of unseen specimens>
     """
     known = _labelled(sources, labels, states, specimens, settings, pixel_size, grey, jobs)
     micrographs, names, images, asked = known
@@ -174,6 +197,10 @@ def cross_validate(
     calibration error, and how far its border is off, nm; ``decides``, the recall of models that see one thing alone;
     ``curves``, the recall by the number of specimens and the area that train; ``calibration``; ``boundary``. Of one
     specimen, parts are left out.
+
+    >>> worth = cross_validate([first, second], [labels, others], states=states, pixel_size=0.4)
+    >>> [row["state"] for row in worth["unseen"]]
+    ['fine', 'coarse']
     """
     known = _labelled(sources, labels, states, specimens, settings, pixel_size, grey, jobs)
     return assess(known.micrographs, known.states, known.settings)[0]
@@ -270,6 +297,12 @@ def explore(
     ------
     PersistemError
         as in ``image`` and ``persistem.exploring.explore``.
+
+    Examples
+    --------
+    >>> alike = explore("wide.tif", states=2, pixel_size=0.4)
+    >>> len(alike.maps), len(alike.facts["clusters"])
+    (1, 2)
     """
     sources = source if isinstance(source, list | tuple) else [source]
     images = [image(one, pixel_size=pixel_size, grey=grey) for one in sources]
@@ -280,6 +313,9 @@ def plot(found: Map, source: Any) -> Figure:
     """The micrograph in grey with the map's states in colour: a Matplotlib figure.
 
     ``source`` is the one that was mapped.
+
+    >>> plot(map("film.tif", load("results/demo/model"), pixel_size=0.2, voltage=200, defocus=0), "film.tif")
+    <Figure size ...>
     """
     import matplotlib
 
@@ -304,6 +340,9 @@ def inspect(
     """What is read of a source or all images of a file, from where, what is missing, and whether a model can judge it.
 
     Lines to print, as ``persistem inspect`` does. PersistemError as in ``image``.
+
+    >>> print(inspect("film.tif", pixel_size=0.2))
+    film.tif...
     """
     if isinstance(source, str | Path):
         images = read(Path(source), pixel_size=pixel_size, voltage=voltage, defocus=defocus, grey=grey)
@@ -324,6 +363,11 @@ def image(
 
     A signal is recognised by its ``data`` and ``axes_manager``. PersistemError unless it is one image of finite
     numbers.
+
+    >>> import numpy as np
+    >>> micrograph = image(np.eye(64, 48), pixel_size=0.2, voltage=200)
+    >>> micrograph.pixels.shape, micrograph.pixel_size, micrograph.defocus
+    ((64, 48), 0.2, None)
     """
     given = {"pixel_size": pixel_size, "voltage": voltage, "defocus": defocus}
     check(given)

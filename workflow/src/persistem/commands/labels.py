@@ -5,7 +5,6 @@ The first line of a verb's docstring is its help.
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from persistem.commands.maps import names, progress_bar
@@ -13,6 +12,8 @@ from persistem.commands.maps import names, progress_bar
 
 def label(images: list[Path], out: Path, pixel_size: float | None, grey: bool, port: int, no_browser: bool) -> None:
     """open a page on which you paint states on micrographs, and which maps them; it ends with Ctrl+C"""
+    import asyncio
+
     from persistem.painting.engine import LabelledEngine
     from persistem.painting.folder import Folder
     from persistem.painting.server import bound, serve

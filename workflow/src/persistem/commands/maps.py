@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.store.paths import free, map_name
-from persistem.study.settings import section
 
 if TYPE_CHECKING:
     from persistem.model.classifier import Model
@@ -43,10 +42,10 @@ def map(
     jobs: int,
 ) -> None:
     """say where on micrographs which state is: a map, a page, an overlay and a table of regions for each"""
-    from persistem.model import bundle
+    from persistem.model import shipped
     from persistem.reading import read
 
-    trained = bundle.load(model)
+    trained = shipped.load(model)
     failures: list[str] = []
     warned: set[str] = set()
     named = names(images)
@@ -80,10 +79,10 @@ def inspect(
 ) -> None:
     """say what is read of micrographs, from where, what is missing, and whether a model can judge them"""
     from persistem.maps.inspecting import described
-    from persistem.model import bundle
+    from persistem.model import shipped
     from persistem.reading import read
 
-    trained = None if model is None else bundle.load(model)
+    trained = None if model is None else shipped.load(model)
     refused = []
     for k, path in enumerate(dict.fromkeys(images)):
         if k:
@@ -101,6 +100,13 @@ def inspect(
     if refused:
         named = ", ".join(str(path) for path in refused[:NAMED]) + (", …" if len(refused) > NAMED else "")
         raise PersistemError(f"{len(refused)} of {len(set(images))} cannot be mapped as they are: {named}")
+
+
+def models() -> None:
+    """list the models that come with the package, each with what its card says"""
+    from persistem.model.shipped import listed
+
+    print("\n".join(listed()))
 
 
 def explore(
@@ -148,6 +154,7 @@ def map_micrograph(protocol: dict[str, Any], micrograph: Path, out: Path, model:
     from persistem.reading import read
     from persistem.store.files import new_folder
     from persistem.study import Micrograph
+    from persistem.study.settings import section
 
     settings = {key: value for key, value in protocol.items() if key not in ("step", "bundle")}
     step = protocol.get("step", STEP)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from persistem.errors import PersistemError
-from persistem.study.settings import given, require, section, sections
 
 #: Crops of one micrograph of the paper.
 PAPER_CROPS = 16
@@ -19,6 +18,7 @@ def heat(protocol: dict[str, Any], temperature: int, seed: int, out: Path) -> No
     """heat a crystal by molecular dynamics (LAMMPS), under mpiexec"""
     from persistem.specimens import md
     from persistem.study import Material, MolecularDynamics, Potential
+    from persistem.study.settings import sections
 
     study = sections(protocol, material=Material, potential=Potential, md=MolecularDynamics)
     md.heat(study["material"], study["potential"], study["md"], temperature, seed, out)
@@ -28,6 +28,7 @@ def treat(protocol: dict[str, Any], restart: Path, seed: int, out: Path) -> None
     """continue a heated specimen at room temperature (LAMMPS), under mpiexec"""
     from persistem.specimens import md
     from persistem.study import Material, MolecularDynamics, Potential
+    from persistem.study.settings import sections
 
     study = sections(protocol, material=Material, potential=Potential, md=MolecularDynamics)
     md.treat(study["material"], study["potential"], study["md"], seed, restart, out)
@@ -39,6 +40,7 @@ def preparation(
     """prepare what is imaged: minimise or continue a specimen (LAMMPS, under mpiexec), or stack several"""
     from persistem.specimens.preparation import minimise, snapshots, stack
     from persistem.study import Imaging, Inherent, Material, MolecularDynamics, Potential, Snapshots
+    from persistem.study.settings import section, sections
 
     settings = dict(protocol)
     method = dict(settings.pop("preparation", {}))
@@ -67,6 +69,7 @@ def structure(protocol: dict[str, Any], out: Path) -> None:
     """bring an own structure (extended XYZ, LAMMPS data or dump, whatever ASE reads) in as a specimen"""
     from persistem.specimens.structures import import_structure
     from persistem.study import Structure
+    from persistem.study.settings import require, section
 
     require(protocol, "path")
     own = section(Structure, {"state": "own", "seed": 1} | protocol)
@@ -77,6 +80,7 @@ def exit_wave(protocol: dict[str, Any], structure: Path, out: Path, device: str)
     """propagate a plane wave through a specimen by multislice (abTEM)"""
     from persistem.imaging import exit_waves
     from persistem.study import Imaging
+    from persistem.study.settings import section
 
     exit_waves.exit_wave(structure, section(Imaging, protocol), out, device)
 
@@ -86,6 +90,7 @@ def micrograph(protocol: dict[str, Any], wave: Path, defocus: float, out: Path, 
     from persistem.imaging import micrographs
     from persistem.imaging.exit_waves import simulated_with
     from persistem.study import Imaging
+    from persistem.study.settings import section
 
     imaging = section(Imaging, simulated_with(wave) | protocol)
     micrographs.micrograph(wave, imaging, defocus, out, device)
@@ -95,6 +100,7 @@ def crops(protocol: dict[str, Any], micrograph: Path, out: Path) -> None:
     """convert a micrograph to 8 bit and cut it into crops"""
     from persistem.imaging.crops import crop_file
     from persistem.study import Crops, Recipe
+    from persistem.study.settings import section, sections
 
     recipe = {key: value for key, value in protocol.items() if key in ("intensity", "detector")}
     rest = {key: value for key, value in protocol.items() if key not in recipe}
@@ -104,6 +110,7 @@ def crops(protocol: dict[str, Any], micrograph: Path, out: Path) -> None:
 def diagrams(protocol: dict[str, Any], crops: Path, out: Path, first: int | None, last: int | None) -> None:
     """compute the persistence diagrams of crops (HomCloud)"""
     from persistem.study import Recipe
+    from persistem.study.settings import section
     from persistem.topology.diagrams import diagram_file
 
     diagram_file(crops, section(Recipe, protocol), out, first, last)
@@ -119,6 +126,7 @@ def join_diagrams(parts: list[Path], out: Path) -> None:
 def persistence_images(protocol: dict[str, Any], diagrams: Path, out: Path) -> None:
     """turn persistence diagrams into persistence images (HomCloud)"""
     from persistem.study import Recipe
+    from persistem.study.settings import section
     from persistem.topology.persistence_images import image_file
 
     settings = dict(protocol)
@@ -130,6 +138,7 @@ def descriptors(protocol: dict[str, Any], micrographs: list[Path], out: Path) ->
     """describe the crops of one specimen's micrographs: persistence, spectrum, contrast, texture"""
     from persistem.descriptors.files import descriptor_file
     from persistem.study import Describing
+    from persistem.study.settings import require, section
 
     require(protocol, "defoci", "describing")
     if len(micrographs) != len(protocol["defoci"]):
@@ -140,6 +149,7 @@ def descriptors(protocol: dict[str, Any], micrographs: list[Path], out: Path) ->
 
 def diagram_3d(protocol: dict[str, Any], structure: Path, out: Path) -> None:
     """compute the 3D persistence diagram of a specimen's slab by a weighted alpha filtration (HomCloud)"""
+    from persistem.study.settings import require
     from persistem.topology.diagrams_3d import diagram_3d_file
 
     require(protocol, "radii", "side", "periodic")
@@ -149,6 +159,7 @@ def diagram_3d(protocol: dict[str, Any], structure: Path, out: Path) -> None:
 def figure(name: str, protocol: dict[str, Any], out: Path, root: Path) -> None:
     """draw a figure of the paper: PNG, PDF, and its caption and numbers as JSON"""
     from persistem.report.figures.drawing import write
+    from persistem.study.settings import given
 
     write(name, given(protocol), root, out)
 
@@ -159,6 +170,7 @@ def description(protocol: dict[str, Any], micrograph: Path, out: Path, jobs: int
     from persistem.labelled.describing import describe, write
     from persistem.labelled.sources import one_image
     from persistem.study import Windows
+    from persistem.study.settings import require, section
 
     require(protocol, "windows", "step", "blocks")
     image = one_image(micrograph, protocol.get("pixel_size"), protocol.get("grey", False))
@@ -172,6 +184,7 @@ def description(protocol: dict[str, Any], micrograph: Path, out: Path, jobs: int
 def melt(protocol: dict[str, Any], seed: int, out: Path) -> None:
     """melt and quench a part of a crystal beside the rest by molecular dynamics (LAMMPS), under mpiexec"""
     from persistem.study import Material, MolecularDynamics, Potential
+    from persistem.study.settings import given, sections
     from persistem.trial import melted
 
     asked = given(protocol)["melt"]

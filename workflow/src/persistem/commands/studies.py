@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persistem.errors import PersistemError, printable
-from persistem.store.files import is_file
-from persistem.study.settings import protocol_of
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
@@ -198,7 +196,9 @@ def reference(folder: Path) -> None:
 def plan_of(study: str) -> Plan:
     """The plan of a study file, or of a study as an inline mapping."""
     from persistem.plan.plan import Plan
+    from persistem.store.files import is_file
     from persistem.study.load import load_study, make_study
+    from persistem.study.settings import protocol_of
 
     if study.lstrip().startswith("{") and not is_file(study):
         try:

@@ -23,6 +23,7 @@ from persistem.maps.signals import signal
 from persistem.maps.suitability import cautions, far_defocus, objections, shape_at
 from persistem.model.bundle import versions
 from persistem.model.classifier import FAR_DEFOCUS, REASONS, VACUUM, Model
+from persistem.model.summary import table
 from persistem.reading import Image
 from persistem.reading.asked import QUANTITIES, differences, refusal
 from persistem.reading.pixels import in_file
@@ -77,6 +78,21 @@ class Map:
         """Share of the windows of each state, and ``abstained``; they add up to 1."""
         counts = np.bincount(self.state.ravel() + 1, minlength=len(self.states) + 1) / self.abstain.size
         return {**dict(zip(self.states, counts[1:].tolist(), strict=True)), "abstained": float(counts[0])}
+
+    def __repr__(self) -> str:
+        return f"<Map {'; '.join(self._said().values())}>"
+
+    def _repr_html_(self) -> str:
+        return table("Map", self._said())
+
+    def _said(self) -> dict[str, str]:
+        """What to say of a map, by name: of what, how many places, and the shares."""
+        rows, columns = self.abstain.shape
+        return {
+            "of": printable(str(self.facts["image"]["file"])),
+            "places": f"{rows} x {columns}, {self.step:g} Å apart",
+            "shares": ", ".join(f"{printable(what)} {share:.0%}" for what, share in self.shares.items()),
+        }
 
     def to_hyperspy_dict(self) -> dict[str, Any]:
         """The map for ``hyperspy.api.signals.Signal2D(**map.to_hyperspy_dict())`` and for RosettaSciIO's writers.

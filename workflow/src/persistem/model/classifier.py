@@ -100,6 +100,16 @@ class Model:
     relief: tuple[float, float] | None = None
     typical: Typical | None = None
 
+    def __repr__(self) -> str:
+        from persistem.model.summary import line
+
+        return f"<Model {line(self)}>"
+
+    def _repr_html_(self) -> str:
+        from persistem.model.summary import html
+
+        return html(self)
+
     @property
     def labelled(self) -> bool:
         """Whether it was trained on labelled micrographs."""

@@ -25,12 +25,10 @@ from persistem.plan.trial import pictures
 from persistem.publication import crate, provenance, publish
 from persistem.publication.crate import FOLDERS, INSTRUCTIONS, KEPT, MANIFEST, SEALS, STUDY, WORKFLOW
 from persistem.reading.labels.legend import legend_path
-from persistem.store import paths, seals
+from persistem.store import home, paths, seals
 from persistem.store.bounded import is_regular
 from persistem.store.files import atomic
 
-#: The repository: the workflow travels with its results.
-SOURCE = Path(__file__).parents[4]
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that a zip can express
 
 Content = Path | bytes
@@ -39,17 +37,12 @@ Content = Path | bytes
 def archive(plan: Plan, root: Path, out: Path, command: str) -> dict[str, int]:
     """Write the crate of a finished study to ``out``; return how many files, specimens' files and seals it has.
 
-    ``command`` finishes the study. Raises PersistemError if the study is not finished, a file is damaged, or the
-    package is not in its repository.
+    ``command`` finishes the study. Raises PersistemError if the study is not finished, or a file is damaged.
     """
-    if not (SOURCE / "Snakefile").is_file():
-        raise PersistemError(f"{SOURCE}: has no Snakefile; an archive needs the repository of the workflow")
     _check_finished(plan, root, command)
     known = _intact_seals(plan, root, command)
     study, files = own(plan)
-    files |= {name: SOURCE / name for name in WORKFLOW if (SOURCE / name).is_file()}
-    for folder in FOLDERS:
-        files |= {f"{folder}/{name}": SOURCE / folder / name for name in _in(SOURCE / folder)}
+    files |= workflow()
     kept = {name: root / name for name in _kept(plan, root)}
     shown = {name: root / name for name in _shown(plan, root)}
     files |= kept | shown
@@ -65,6 +58,17 @@ def archive(plan: Plan, root: Path, out: Path, command: str) -> dict[str, int]:
         # specimens last and in the order of their making: unpacked with new time stamps, none is older than its source
         _zip({name: files[name] for name in [*sorted(files.keys() - kept.keys()), *kept]}, part)
     return {"files": len(files), "of them of specimens": len(kept), "seals": len(known)}
+
+
+def workflow() -> dict[str, Path]:
+    """The files of the workflow, which travels with its results, by their names in the repository."""
+    files = {name: home.HOME / name for name in WORKFLOW if (home.HOME / name).is_file()}
+    for folder in FOLDERS:
+        files |= {f"{folder}/{name}": home.HOME / folder / name for name in _in(home.HOME / folder)}
+    for package in home.PACKAGES:
+        there = {f"workflow/src/{package}/{name}": home.SOURCE / package / name for name in _in(home.SOURCE / package)}
+        files |= {name: file for name, file in there.items() if not file.is_relative_to(home.CARRIED)}
+    return files
 
 
 def _date(plan: Plan, root: Path) -> str:

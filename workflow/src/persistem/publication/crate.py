@@ -10,7 +10,16 @@ from persistem.plan.plan import Plan
 from persistem.store import environment, paths
 
 #: The workflow in an archive.
-WORKFLOW = ("Snakefile", "Makefile", "README.md", "LICENSE", "CITATION.cff", "pyproject.toml", "requirements.lock")
+WORKFLOW = (
+    "Snakefile",
+    "Makefile",
+    "README.md",
+    "LICENSE",
+    "CITATION.cff",
+    "pyproject.toml",
+    "setup.py",
+    "requirements.lock",
+)
 FOLDERS = ("workflow", "config", "profiles", "envs")
 #: Stages of molecular dynamics or of a user's files: they are expensive, or cannot be made again.
 KEPT = ("specimens", "prepared", "melts")

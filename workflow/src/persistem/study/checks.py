@@ -328,6 +328,8 @@ def _check_field(study: Study) -> None:
         raise ValueError(f"material.repetitions: more cells than the {MOST_CELLS:.0e} that are allowed")
     try:
         crystal = unit_cell(study.material)
+    except ModuleNotFoundError:
+        raise
     except Exception as error:
         key = "material.file" if study.material.file else "material.crystal"
         raise ValueError(f"{key}: ASE cannot build the crystal ({error})") from error
