@@ -15,7 +15,7 @@ import pytest
 from persistem.descriptors.windows import describe_windows, pair_table, pairs, side
 from persistem.descriptors.windows.sums import entries, length
 from persistem.maps import detail, map_image, page, write
-from persistem.maps.detail import FINE, MIDDLE, quantised
+from persistem.maps.detail import FINE, quantised
 from persistem.model.classifier import REASONS, Classifier, Verdict
 from persistem.model.trees import trees_of
 from persistem.reading import Image
@@ -136,7 +136,7 @@ def unpacked(arrays, windows):
     found["filtration"], found["band"] = kind // 2 % len(windows.filtrations), kind // 2 // len(windows.filtrations)
     unit = np.array([band.window for band in windows.bands])[found["band"]] / FINE
     for name in ("birth", "death"):
-        found[name] = (arrays[f"pairs.{name}"].astype(float) - MIDDLE) * unit
+        found[name] = (arrays[f"pairs.{name}"].astype(float) - 2 * FINE) * unit
     return found
 
 
@@ -146,7 +146,7 @@ def exact(arrays, windows):
     wide = found.astype([(name, "f8" if kind == "<f4" else kind) for name, kind in pairs.PAIR.descr])
     unit = np.array([band.window for band in windows.bands])[found["band"]] / FINE
     for name in ("birth", "death"):
-        wide[name] = (arrays[f"pairs.{name}"].astype(float) - MIDDLE) * unit
+        wide[name] = (arrays[f"pairs.{name}"].astype(float) - 2 * FINE) * unit
     return wide, *entries(wide, windows)
 
 
@@ -226,6 +226,18 @@ def test_stored_pairs_are_the_pairs_but_for_rounding(made):
         assert (np.abs(again[name])[~inside] >= window[~inside]).all()
 
 
+def test_many_pairs_are_stored_in_fewer_levels(made, monkeypatch):
+    found = made["two"][0].detail.pairs
+    fine = quantised(found, WINDOWS)
+    monkeypatch.setattr(detail, "FEW_PAIRS", len(found) - 1)
+    coarse = quantised(found, WINDOWS)
+    for name in ("birth", "death"):
+        a, b = fine[name] / detail.FINE, coarse[name] / detail.COARSE
+        assert np.abs(a - b)[a < 3.9].max() <= 0.51 / detail.COARSE
+        assert len(page.packed(coarse[name])) < 0.8 * len(page.packed(fine[name]))
+    np.testing.assert_array_equal(coarse["column"], fine["column"])
+
+
 @pytest.mark.parametrize("name", ["two", "three"])
 def test_the_stored_pairs_say_what_the_model_says(image, made, models, name):
     found, file = made[name]
@@ -255,7 +267,7 @@ def test_the_picture_is_the_micrograph_at_its_own_resolution(pixel_size, side_, 
     """Of a ramp from black to white, with a pixel that is not finite."""
     ramp = np.broadcast_to(np.arange(60.0), (60, 60)).copy()
     ramp[40:43, 40:43] = np.nan
-    jpeg, size, _ = page.picture(Image(Path("x.tif"), None, "", ramp, pixel_size, 200.0, 0.0, {}))
+    jpeg, size, _ = page.picture(Image(Path("x.tif"), None, "", ramp, pixel_size, 200.0, 0.0, {}), 10**6)
     grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert grey.shape == (side_, side_) and size == pytest.approx(pixel)
     steps = np.diff(grey[: side_ // 2].mean(axis=0))
@@ -271,10 +283,10 @@ def test_the_picture_is_the_micrograph_at_its_own_resolution(pixel_size, side_, 
 def test_a_large_picture_is_no_larger_than_it_may_be(monkeypatch):
     monkeypatch.setattr(page, "LARGEST", 50)
     pixels = grain(2, (90, 120), 0)
-    jpeg, size, quality = page.picture(Image(Path("x.tif"), None, "", pixels, 0.2, 200.0, 0.0, {}))
+    image = Image(Path("x.tif"), None, "", pixels, 0.2, 200.0, 0.0, {})
+    jpeg, size, quality = page.picture(image, 10**6)
     assert quality == page.QUALITIES[0]
-    monkeypatch.setattr(page, "MOST_BYTES", len(jpeg) - 1)
-    smaller, _, quality = page.picture(Image(Path("x.tif"), None, "", pixels, 0.2, 200.0, 0.0, {}))
+    smaller, _, quality = page.picture(image, len(jpeg) - 1)
     assert len(smaller) < len(jpeg) and quality < page.QUALITIES[0]
     grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert grey.shape == (30, 40) and size == pytest.approx(0.6)

@@ -8,13 +8,12 @@ const DEGREES = 2;
 /** The pairs that are born in the window whose first pixel is (row, column). */
 function pairsIn(of, row, column) {
   const { "pairs.starts": starts, "pairs.column": columns, "pairs.kind": kinds, "pairs.birth": births, "pairs.death": deaths } = of.arrays;
-  const [middle, fine] = of.stored;
   const found = [];
   for (let r = row; r < Math.min(row + of.size, starts.length - 1); r++) {
     for (let k = starts[r]; k < starts[r + 1]; k++) {
       if (columns[k] < column || columns[k] >= column + of.size) continue;
       const kind = kinds[k], band = Math.floor(kind / (of.filtrations.length * DEGREES));
-      const value = (level) => ((level - middle) * of.bands[band].window) / fine;
+      const value = (level) => (level / of.fine - 2) * of.bands[band].window;
       found.push({ row: r, column: columns[k], kind, band, filtration: Math.floor(kind / DEGREES) % of.filtrations.length, degree: kind % DEGREES, birth: value(births[k]), death: value(deaths[k]) });
     }
   }
