@@ -194,3 +194,16 @@ def opened(browser, file, size, **more):
     )
     page.goto(file.as_uri())
     return page, complaints
+
+
+def violations(page) -> list[str]:
+    """What axe-core finds serious or critical on a page that was opened with ``bypass_csp``, as it stands."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{one['id']} ({one['impact']}): {node['target']} {node['html'][:120]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]

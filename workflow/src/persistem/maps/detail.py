@@ -79,8 +79,8 @@ def quantised(pairs: NDArray[np.void], windows: Windows) -> dict[str, NDArray[An
 
     ``starts`` (last row + 2,) has the first pair of each row of pixels; ``column``, ``kind`` (a number in
     ``windows.sums.kinds``), ``birth`` and ``death`` (pairs,) describe each pair. Births and deaths are
-    (2 + value / window of the band) * ``fineness``, rounded and clipped at twice the window, whose end is itself a level.
-    This hardly changes the histograms of a window, since values beyond the band's window count for its last level.
+    (2 + value / window of the band) * ``fineness``, rounded and clipped at twice the window. Its end is itself a level,
+    so that what lies beyond still does: it counts for the last level of a window's histograms.
     """
     fine = fineness(pairs)
     pairs = pairs[np.lexsort([pairs["column"], pairs["row"]])]

@@ -88,7 +88,8 @@ def of_claims(claims: Sequence[Row]) -> str:
 
 def of_density(states: Sequence[str], specimens: Sequence[Row]) -> str:
     """How dense the states are, if that differs: density alone then tells them apart."""
-    values = {state: [row["density"] for row in specimens if row["state"] == state and row["density"]] for state in states}
+    known = [row for row in specimens if row["density"]]
+    values = {state: [row["density"] for row in known if row["state"] == state] for state in states}
     means = {state: sum(of) / len(of) for state, of in values.items() if of}
     if len(means) < 2:
         return ""
@@ -115,6 +116,7 @@ def thumbnail(picture: bytes) -> str:
     import numpy as np
 
     image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
     height = max(1, round(image.shape[0] * WIDTH / image.shape[1]))
     small = cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA) if image.shape[1] > WIDTH else image
     _, webp = cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, 80])
