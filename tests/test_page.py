@@ -120,6 +120,22 @@ def test_the_first_screen_has_at_most_five_sentences_from_the_numbers(page):
     assert set(re.findall(r'<a href="#(.*?)"', found)) <= ids
 
 
+def test_what_the_evaluation_and_the_composites_found_comes_first_and_has_its_chapter(study):
+    settings, root = study
+    figures = dict(settings["figures"])
+    for name, finding in (("leak", "accuracy `falls`; others too."), ("composites", "Windows. A | B: overlap 0.8. Rest.")):
+        about = {"title": name, "about": "", "caption": "", "reason": None, "numbers": {"finding": finding}}
+        (root / f"figures/{name}.json").write_text(json.dumps(about))
+        (root / f"figures/{name}.png").write_bytes((root / "figures/figure-1.png").read_bytes())
+        figures[name] = f"figures/{name}.json"
+    more = made(settings | {"figures": figures}, root)
+    assert "accuracy falls ." in more.within["found"] and "A | B: overlap 0.8." in more.within["found"]
+    assert "others too" not in more.within["found"] and more.html.count("<code>falls</code>") == 2
+    assert len(re.findall(r'<a href="#(?:leak|composites)" class="pictured"', more.html)) == 2
+    assert "overlap 0.8. Rest." in more.within["maps"] and "Figure" not in more.within["meaning"]
+    assert 'id="leak"' in re.search(r'<section id="meaning".*?</section>', more.html, re.S)[0]
+
+
 def test_a_chapter_holds_its_sections_and_the_navigation_has_all(page):
     for chapter, sections in CHAPTERS.items():
         part = page.html.split(f'<div class="chapter" id="{chapter}">')[1].split('<div class="chapter"')[0]

@@ -6,6 +6,7 @@ point at, micrographs and crops to slide through. ``template.html``, ``page.css`
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from importlib.resources import files
@@ -17,7 +18,6 @@ from persistem.store.files import atomic
 
 if TYPE_CHECKING:
     from jinja2 import Template
-    from markupsafe import Markup
 
 
 def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
@@ -81,11 +81,11 @@ def template(name: str, package: str = "persistem.report.page") -> Template:
     return environment.get_template(name)
 
 
-def coded(text: Any) -> Markup:
+def coded(text: Any) -> str:
     """Text whose words between backticks are code, escaped."""
-    from markupsafe import Markup, escape
+    from jinja2.filters import do_mark_safe
 
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return do_mark_safe(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(str(text))))
 
 
 def uncoded(text: Any) -> str:
