@@ -123,7 +123,8 @@ def test_the_first_screen_has_at_most_five_sentences_from_the_numbers(page):
 def test_what_the_evaluation_and_the_composites_found_comes_first_and_has_its_chapter(study):
     settings, root = study
     figures = dict(settings["figures"])
-    for name, finding in (("leak", "accuracy `falls`; others too."), ("composites", "Windows. A | B: overlap 0.8. Rest.")):
+    findings = {"leak": "accuracy `falls`; others too.", "composites": "Windows. A | B: overlap 0.8. Rest."}
+    for name, finding in findings.items():
         about = {"title": name, "about": "", "caption": "", "reason": None, "numbers": {"finding": finding}}
         (root / f"figures/{name}.json").write_text(json.dumps(about))
         (root / f"figures/{name}.png").write_bytes((root / "figures/figure-1.png").read_bytes())
