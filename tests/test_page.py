@@ -18,7 +18,11 @@ from persistem.report.page.explore import runs
 from persistem.study import Study
 from support.pages import PAIRS, write_study
 
-SECTIONS = ["accuracy", "claims", "explore", "figures", "parameters", "specimens", "timing", "versions"]
+CHAPTERS = {
+    "findings": ["found"], "paper": ["accuracy", "claims", "figures"], "accuracy-means": ["meaning"], "model": ["maps"],
+    "atoms": ["explore"], "provenance": ["parameters", "specimens", "timing", "versions"],
+}  # fmt: skip
+SECTIONS = [section for sections in CHAPTERS.values() for section in sections]
 #: Elements without an end tag.
 VOID = {"meta", "img", "br", "hr", "input", "link", "line", "circle", "path", "wbr"}
 
@@ -94,13 +98,70 @@ def test_every_claim_has_its_status_as_text_and_its_evidence(page):
     assert claims.index("1 reproduced") < claims.index("1 not reproduced")
 
 
+def test_a_verdict_on_too_few_specimens_has_no_colour(page):
+    """One that seeds leave undecided, and one of a single specimen; that specimen's verdict stays in words."""
+    claims = re.search(r'<ol class="claims">.*?</ol>', page.html, re.S)[0]
+    looks = re.findall(r'<span class="status (\w+)"><span aria-hidden="true">(.)</span> (.*?)</span></div>', claims)
+    assert [look for look, _, _ in looks] == ["good", "mixed", "bad", "plain", "plain"]
+    assert [text for *_, text in looks[3:]] == ["too small to tell"] * 2
+    assert "As far as one specimen can tell: not reproduced." in page.within["claims"]
+
+
+def test_the_first_screen_has_at_most_five_sentences_from_the_numbers(page):
+    found = re.search(r'<ol class="found">.*?</ol>', page.html, re.S)[0]
+    sentences = [re.sub("<.*?>", "", text) for text in re.findall(r"<p>(.*?)</p>", found)]
+    assert "LR on persistence images tells amorphous and liquid apart with an accuracy of 0.73 under" in sentences[0]
+    assert "(the paper: 0.65)" in sentences[0] and "chance is 0.50" in sentences[0]
+    assert sentences[1].startswith("Of 5 claims that the paper makes in words, 1 is reproduced, 1 is not reproduced,")
+    assert "2 are beyond what a study of this size can tell" in sentences[1]
+    assert "equally dense (amorphous 3.54, liquid 3.54 g/cm³)" in sentences[2]
+    assert "3 specimens of 2 MD seeds; the checks of their state warn of 3" in sentences[3]
+    ids = {attributes.get("id") for _, attributes in page.elements}
+    assert set(re.findall(r'<a href="#(.*?)"', found)) <= ids
+
+
+def test_what_the_evaluation_and_the_composites_found_comes_first_and_has_its_chapter(study):
+    settings, root = study
+    figures = dict(settings["figures"])
+    findings = {"leak": "accuracy `falls`; others too.", "composites": "Windows. A | B: overlap 0.8. Rest."}
+    for name, finding in findings.items():
+        about = {"title": name, "about": "", "caption": "", "reason": None, "numbers": {"finding": finding}}
+        (root / f"figures/{name}.json").write_text(json.dumps(about))
+        (root / f"figures/{name}.png").write_bytes((root / "figures/figure-1.png").read_bytes())
+        figures[name] = f"figures/{name}.json"
+    more = made(settings | {"figures": figures}, root)
+    assert "accuracy falls ." in more.within["found"] and "A | B: overlap 0.8." in more.within["found"]
+    assert "others too" not in more.within["found"] and more.html.count("<code>falls</code>") == 2
+    assert len(re.findall(r'<a href="#(?:leak|composites)" class="pictured"', more.html)) == 2
+    assert "overlap 0.8. Rest." in more.within["maps"] and "Figure" not in more.within["meaning"]
+    assert 'id="leak"' in re.search(r'<section id="meaning".*?</section>', more.html, re.S)[0]
+
+
+def test_a_chapter_holds_its_sections_and_the_navigation_has_all(page):
+    for chapter, sections in CHAPTERS.items():
+        part = page.html.split(f'<div class="chapter" id="{chapter}">')[1].split('<div class="chapter"')[0]
+        assert re.findall(r'<section id="([\w-]+)"', part) == sections
+    assert re.findall(r'<li><a href="#([\w-]+)">', page.html.split("</nav>")[0]) == [*CHAPTERS]
+
+
+def test_there_is_code_instead_of_backticks_and_captions_are_folded(page):
+    assert "<code>bins: 64</code>" in page.html and "of <code>paper</code>" in page.html
+    assert "`" not in page.html.split('id="data"')[0].split("</style>")[1]
+    figure = re.search(r'<figure id="figure-1".*?</figure>', page.html, re.S)[0]
+    assert "Seeds 1 and 2" in re.search(r"<details><summary>Caption.*?</details>", figure, re.S)[0]
+
+
 def test_figures_are_embedded_with_their_caption_and_in_the_papers_order(page, study):
     _, root = study
     figures = [attributes["id"] for attributes in page.all("figure")]
     assert figures == ["figure-1", "figure-2", "figure-10"]
-    images = [a for a in page.all("img") if a.get("src", "").startswith("data:image/png")]
-    assert base64.b64decode(images[0]["src"].split(",")[1]) == (root / "figures/figure-1.png").read_bytes()
-    assert (images[0]["width"], images[0]["height"]) == ("60", "40")
+    images = [a for a in page.all("img") if a.get("src", "").startswith("data:image/webp")]
+    shown, drawn = (
+        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        for data in (base64.b64decode(images[0]["src"].split(",")[1]), (root / "figures/figure-1.png").read_bytes())
+    )
+    np.testing.assert_array_equal(shown, drawn)
+    assert (images[0]["width"], images[0]["height"]) == ("30", "20")  # two of its pixels for one of the page
     assert "Squares" in images[0]["alt"]
     assert "Figure 1. Squares." in page.within["figure-1"] and "Seeds 1 and 2" in page.within["figure-1"]
     assert "1.235" in page.within["figure-1"]  # its numbers

@@ -7,7 +7,7 @@ import base64
 import cv2
 import numpy as np
 import pytest
-from support.pages import PAIRS, SIZES, opened, write_study
+from support.pages import PAIRS, SIZES, opened, violations, write_study
 
 pytestmark = pytest.mark.slow
 
@@ -23,23 +23,48 @@ def file(tmp_path_factory):
     return root / "page.html"
 
 
+def reach(page, id):
+    """Open the chapter that holds something, as a link to it does."""
+    page.evaluate("id => { location.hash = id; }", id)
+    page.wait_for_function("id => document.getElementById(id).closest('.chapter').classList.contains('now')", arg=id)
+
+
 def begin(page, part):
     """Bring a part of the page into view, and wait until it is drawn."""
+    reach(page, part)
     page.locator(f"#{part}").scroll_into_view_if_needed()
     page.wait_for_selector(f"#{part}[data-ready]")
 
 
 @pytest.fixture(scope="module")
 def page(browser, file):
-    page, complaints = opened(browser, file, "desktop")
+    page, complaints = opened(browser, file, "desktop", bypass_csp=True)
     for part in PARTS:
         begin(page, part)
+    # all chapters at once, so that a test need not turn to one
+    page.evaluate("document.body.classList.remove('chaptered')")
     yield page
     assert not complaints
 
 
 def role(page, part, name):
     return page.locator(f'#{part} [data-role="{name}"]')
+
+
+def farthest_corner(page):
+    """How far from the middle of the plot the corners of the cube are seen: 1 is at an edge of the plot."""
+    return role(page, "x-atoms", "plot").evaluate(
+        """plot => {
+            const { _scene: scene } = plot._fullLayout.scene, { projection, view, model } = scene.glplot.cameraParams;
+            const by = (m, v) => [0, 1, 2, 3].map((r) => [0, 1, 2, 3].reduce((s, c) => s + m[4 * c + r] * v[c], 0));
+            const cube = plot.data.at(-1), [a, b, c] = scene.dataScale;
+            return Math.max(...cube.x.flatMap((x, k) => {
+                if (x === null) return [];
+                const seen = by(projection, by(view, by(model, [x * a, cube.y[k] * b, cube.z[k] * c, 1])));
+                return [Math.abs(seen[0] / seen[3]), Math.abs(seen[1] / seen[3])];
+            }));
+        }"""
+    )
 
 
 def slide(page, part, name, value):
@@ -61,7 +86,10 @@ def test_it_opens_and_everything_fits_and_nobody_complains(browser, file, size):
     page, complaints = opened(browser, file, size, has_touch=size == "phone")
     for part in PARTS:
         begin(page, part)
+        if part == "x-atoms":
+            assert 0.4 < farthest_corner(page) < 1  # the whole cube is in view
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    page.evaluate("document.body.classList.remove('chaptered')")
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
     images = page.locator("figure.figure img").evaluate_all(
         "all => all.map(i => [i.naturalWidth, i.getBoundingClientRect().width])"
@@ -219,6 +247,7 @@ def test_a_figure_is_enlarged_and_closed_by_keyboard(page):
 
 def test_tables_scroll_on_their_own_on_a_phone(browser, file):
     page, complaints = opened(browser, file, "phone")
+    reach(page, "parameters")
     box = page.locator("#parameters .scroll")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
     box.evaluate("box => { box.scrollLeft = 200; }")
@@ -226,6 +255,11 @@ def test_tables_scroll_on_their_own_on_a_phone(browser, file):
     assert page.evaluate("scrollX") == 0
     assert not complaints
     page.context.close()
+
+
+def test_axe_finds_nothing_serious(page):
+    pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    assert not violations(page)
 
 
 def test_text_has_contrast_enough_to_read(page):
@@ -254,6 +288,21 @@ def test_text_has_contrast_enough_to_read(page):
         }"""
     )
     assert worst[0] >= 4.5, worst
+
+
+def test_a_link_opens_the_chapter_of_what_it_names(browser, file):
+    page, complaints = opened(browser, file, "phone")
+    assert page.locator(".chapter:visible").evaluate_all("all => all.map(e => e.id)") == ["findings"]
+    page.locator(".found a[href='#figure-1']").click()
+    page.wait_for_selector("#figure-1", state="visible")
+    assert page.locator(".chapter:visible").evaluate_all("all => all.map(e => e.id)") == ["paper"]
+    assert page.locator("nav [aria-current]").inner_text() == "Paper"
+    page.locator("nav a[href='#provenance']").click()
+    page.wait_for_selector("#parameters", state="visible")
+    box = page.locator("nav").bounding_box()
+    assert box["y"] <= 1 and box["height"] < 90  # stays in reach, and leaves the page to be read
+    assert not complaints
+    page.context.close()
 
 
 def test_without_script_everything_that_is_read_is_there(browser, file):

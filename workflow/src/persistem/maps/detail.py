@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 #: With more pairs than this none are kept; with more windows only every second, third… row and column is kept.
 MOST_PAIRS = 4_000_000
-MOST_WINDOWS = 400_000
-#: Stored births and deaths: the level of 0, and the number of levels from there to the end of the band's window. That
-#: end is itself a level, so that what lies beyond the window still does.
-MIDDLE, FINE = 2**15, 2**14
+MOST_WINDOWS = 40_000
+#: Levels of stored births and deaths from 0 to the end of the band's window, and where there are more pairs than
+#: ``FEW_PAIRS``, so that a page stays small: a score is then off by some hundredths.
+FINE, COARSE, FEW_PAIRS = 2**14, 2**9, 500_000
 
 
 @dataclass(frozen=True)
@@ -69,19 +69,25 @@ def thinning(shape: tuple[int, ...]) -> int:
     return max(1, math.ceil(math.sqrt(shape[0] * shape[1] / MOST_WINDOWS)))
 
 
+def fineness(pairs: NDArray[np.void]) -> int:
+    """Levels of stored births and deaths from 0 to the end of the band's window."""
+    return FINE if len(pairs) <= FEW_PAIRS else COARSE
+
+
 def quantised(pairs: NDArray[np.void], windows: Windows) -> dict[str, NDArray[Any]]:
     """Pairs in few bytes, sorted by the pixel of their birth: arrays of the smallest integer type that holds them.
 
     ``starts`` (last row + 2,) has the first pair of each row of pixels; ``column``, ``kind`` (a number in
     ``windows.sums.kinds``), ``birth`` and ``death`` (pairs,) describe each pair. Births and deaths are
-    ``MIDDLE`` + ``FINE`` * value / window of the band, rounded and clipped at twice the window. This hardly changes the
-    histograms of a window, since values beyond the band's window count for its last level.
+    (2 + value / window of the band) * ``fineness``, rounded and clipped at twice the window. Its end is itself a level,
+    so that what lies beyond still does: it counts for the last level of a window's histograms.
     """
+    fine = fineness(pairs)
     pairs = pairs[np.lexsort([pairs["column"], pairs["row"]])]
-    unit = FINE / np.array([band.window for band in windows.bands])[pairs["band"]]
+    unit = fine / np.array([band.window for band in windows.bands])[pairs["band"]]
 
     def level(name: str) -> NDArray[Any]:
-        levels: NDArray[Any] = np.clip(np.rint(pairs[name] * unit) + MIDDLE, 0, 2 * MIDDLE - 1).astype(np.uint16)
+        levels: NDArray[Any] = np.clip(np.rint(pairs[name] * unit) + 2 * fine, 0, 4 * fine - 1).astype(np.uint16)
         return levels
 
     rows = int(pairs["row"].max(initial=0)) + 1

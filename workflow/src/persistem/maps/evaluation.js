@@ -8,13 +8,12 @@ const DEGREES = 2;
 /** The pairs that are born in the window whose first pixel is (row, column). */
 function pairsIn(of, row, column) {
   const { "pairs.starts": starts, "pairs.column": columns, "pairs.kind": kinds, "pairs.birth": births, "pairs.death": deaths } = of.arrays;
-  const [middle, fine] = of.stored;
   const found = [];
   for (let r = row; r < Math.min(row + of.size, starts.length - 1); r++) {
     for (let k = starts[r]; k < starts[r + 1]; k++) {
       if (columns[k] < column || columns[k] >= column + of.size) continue;
       const kind = kinds[k], band = Math.floor(kind / (of.filtrations.length * DEGREES));
-      const value = (level) => ((level - middle) * of.bands[band].window) / fine;
+      const value = (level) => (level / of.fine - 2) * of.bands[band].window;
       found.push({ row: r, column: columns[k], kind, band, filtration: Math.floor(kind / DEGREES) % of.filtrations.length, degree: kind % DEGREES, birth: value(births[k]), death: value(deaths[k]) });
     }
   }
@@ -102,4 +101,45 @@ function score(of, blocks, state) {
 function decided(of, blocks, pairs, state) {
   const whole = score(of, blocks, state);
   return pairs.map((pair) => whole - score(of, { ...blocks, persistence: histograms(of, pairs, pair) }, state));
+}
+
+/** The parts of what a model sees: the other blocks, and the histograms of each kind of pair. */
+function partsOf(of, blocks) {
+  const kinds = of.bands.length * of.filtrations.length * DEGREES;
+  return Object.keys(of.lengths).flatMap((name) => {
+    const count = name === "persistence" ? kinds : 1, long = blocks[name].length / count;
+    return Array.from({ length: count }, (_, kind) => ({ name, kind: name === "persistence" ? kind : -1, from: kind * long, to: (kind + 1) * long }));
+  });
+}
+
+/**
+ * What each part of a window adds to its score of a state: `base`, the mean score of the `others` (blocks of other
+ * windows), and `adds`, one number for each of `partsOf`. Base and parts add up to the window's score.
+ *
+ * Shapley values by sampling: each other window becomes the window part by part, in a random order and in the reverse
+ * (Štrumbelj & Kononenko, Knowl. Inf. Syst. 41 (2014) 647; Mitchell et al., J. Mach. Learn. Res. 23 (2022) 43). Along
+ * each way the changes add up exactly, so their means do.
+ */
+function additive(of, blocks, others, state) {
+  const parts = partsOf(of, blocks), adds = new Float64Array(parts.length);
+  let base = 0, seed = 1;
+  const random = (below) => { seed = (seed * 48271) % 2147483647; return seed % below; };
+  for (const other of others) {
+    const order = parts.map((_, k) => k);
+    for (let k = order.length - 1; k > 0; k--) { const m = random(k + 1); [order[k], order[m]] = [order[m], order[k]]; }
+    const start = score(of, other, state);
+    base += start / others.length;
+    for (const way of [order, order.slice().reverse()]) {
+      const mixed = Object.fromEntries(Object.entries(other).map(([name, block]) => [name, block.slice()]));
+      let last = start;
+      for (const k of way) {
+        const { name, from, to } = parts[k];
+        mixed[name].set(blocks[name].subarray(from, to), from);
+        const now = score(of, mixed, state);
+        adds[k] += (now - last) / others.length / 2;
+        last = now;
+      }
+    }
+  }
+  return { base, parts, adds };
 }

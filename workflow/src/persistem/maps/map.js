@@ -8,6 +8,7 @@ const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]; // viridis
 const REASONS = ["#ffffff", "#56b4e9", "#e69f00", "#cc3311", "#7b5ea7", "#0a6338", "#b07aa1"]; // colours of the reasons to abstain
 const REFERENCES = 64; // windows that one is compared with
 const LISTED = 12; // pairs in the table
+const BELOW = 88; // screen pixels for what the colours mean
 const MOST_ZOOM = 60; // screen pixels in a pixel of the model
 
 const find = (role) => document.querySelector(`[data-role="${role}"]`);
@@ -166,7 +167,8 @@ function resize() {
   if (!canvas.clientWidth) return; // not laid out, as in a window that is not seen
   const all = Math.abs(view.scale - whole()) < 1e-9 || !width;
   width = canvas.clientWidth;
-  height = clamp((width * field[0]) / field[1], 220, Math.max(320, 0.78 * innerHeight));
+  const above = canvas.getBoundingClientRect().top + scrollY; // the verdict and the map fit on one screen
+  height = clamp((width * field[0]) / field[1], 220, Math.max(320, innerHeight - above - BELOW));
   canvas.style.height = `${height}px`;
   canvas.width = layer.width = Math.round(width * devicePixelRatio);
   canvas.height = layer.height = Math.round(height * devicePixelRatio);
@@ -334,22 +336,11 @@ function references() {
   return Array.from({ length: Math.min(from.length, REFERENCES) }, (_, k) => from[Math.floor((k + 0.5) * step)]);
 }
 
-/** Mean score of a state where a window has, of each block and each diagram in turn, that of other windows. */
-function exchanged(blocks, state) {
-  DATA.references ??= references().map((at) => blocksOf(DATA, at.i, at.j, pairsOf(at)));
-  const mean = (having) => {
-    const scores = DATA.references.map((other) => score(DATA, { ...blocks, ...having(other) }, state));
-    return scores.reduce((a, b) => a + b, 0) / scores.length;
-  };
-  const rows = Object.keys(DATA.lengths).map((name) => [NAMES[name] || name, mean((other) => ({ [name]: other[name] }))]);
-  if (!("persistence" in DATA.lengths)) return rows;
-  const kinds = DATA.bands.flatMap((_, band) => DATA.filtrations.flatMap((_, filtration) => [0, 1].map((degree) => ({ band, filtration, degree }))));
-  const long = blocks.persistence.length / kinds.length;
-  return rows.concat(kinds.map((kind, k) => [`of the pairs: ${describe(kind)}`, mean((other) => {
-    const mixed = blocks.persistence.slice();
-    mixed.set(other.persistence.slice(k * long, (k + 1) * long), k * long);
-    return { persistence: mixed };
-  })]));
+/** A part of what the model sees, in words. */
+function nameOf({ name, kind }) {
+  if (kind < 0) return NAMES[name] || name;
+  const [degree, rest] = [kind % 2, Math.floor(kind / 2)];
+  return `pairs: ${describe({ degree, filtration: rest % DATA.filtrations.length, band: Math.floor(rest / DATA.filtrations.length) })}`;
 }
 
 const NAMES = { contrast: "contrast", spectrum: "spectrum", persistence: "pairs of the diagrams" };
@@ -396,20 +387,23 @@ function weigh(into, blocks, state, own) {
   say.append(`, ln(p / (1 − p)), is ${signed(own, 2)}. `);
   if (!names.includes("persistence")) say.append(`The model decides by the ${names.map((name) => NAMES[name] || name).join(" and the ")} alone; it does not use the pairs of the diagrams.`);
   else if (names.length === 1) say.append("The model decides by the pairs of the diagrams alone.");
-  const rows = exchanged(blocks, state);
+  DATA.references ??= references().map((other) => blocksOf(DATA, other.i, other.j, pairsOf(other)));
+  const { base, parts, adds } = additive(DATA, blocks, DATA.references, state);
   const frame = make("div", into, { className: "scroll" });
   Object.assign(frame, { tabIndex: 0, ariaLabel: "Table of what each part adds" }).setAttribute("role", "region");
   const among = make("table", frame, { className: "parts" });
-  make("caption", among, { textContent: `What each part adds, compared with ${counted(DATA.references.length, "other window")} of this micrograph` });
+  make("caption", among, { textContent: `What adds up to the score, compared with ${counted(DATA.references.length, "other window")} of this micrograph` });
   const head = make("tr", make("thead", among));
-  for (const [text, right] of [["Instead of its own, theirs", false], ["Score then, on average", true], ["So its own add", true]]) make("th", head, { textContent: text, scope: "col", className: right ? "r" : "" });
-  const body = make("tbody", among);
-  for (const [name, mean] of rows) {
-    const row = make("tr", body);
+  for (const [text, right] of [["Part of the window", false], ["Adds to the score", true]]) make("th", head, { textContent: text, scope: "col", className: right ? "r" : "" });
+  const body = make("tbody", among), order = parts.map((_, k) => k).sort((a, b) => Math.abs(adds[b]) - Math.abs(adds[a]));
+  const line = (name, value, kind = "") => {
+    const row = make("tr", body, { className: kind });
     make("th", row, { textContent: name, scope: "row" });
-    make("td", row, { textContent: signed(mean, 2), className: "r" });
-    make("td", row, { textContent: signed(own - mean, 2), className: "r" });
-  }
+    make("td", row, { textContent: signed(value, 2), className: "r" });
+  };
+  line("Base: mean score of the other windows", base);
+  for (const k of order) line(nameOf(parts[k]), adds[k]);
+  line(`Sum: the score for ${states[state]}`, own, "sum");
 }
 
 const against = (state) => (states.length === 2 ? DATA.colours[1 - state] : "#000000");
@@ -480,7 +474,7 @@ function list(into, at, state, own, pairs, effects, order) {
     return;
   }
   const table = make("table", into, { className: "pairs" });
-  make("caption", table, { textContent: `The pairs that decide most: score and probability p of ${states[state]} with the pair minus those without it. These do not add up: pairs decide together.` });
+  make("caption", table, { textContent: `The pairs that decide most: score and probability p of ${states[state]} with the pair minus those without it. These do not add up, to one another or to the table above: pairs decide together, and each is taken away alone.` });
   const head = make("tr", make("thead", table));
   for (const [text, right] of [["Pair", 0], ["What", 0], ["Birth, SD", 1], ["Death, SD", 1], ["Score", 1], ["p, %", 1]]) make("th", head, { textContent: text, scope: "col", className: right ? "r" : "" });
   const body = make("tbody", table);

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Bump when this stage's results change for the same study.
 VERSION = 2
+#: Bump when the page of a map, or what ``map.json`` says beside the map, changes for the same map.
+PAGE = 1
 
 #: Default distance of the windows, Å.
 STEP = 3.0

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.descriptors.windows import side
-from persistem.maps.detail import FINE, MIDDLE, quantised, thinning
+from persistem.maps.detail import FINE, fineness, quantised, thinning
 from persistem.maps.overlay import HATCHING, STRONGEST, averaged
 from persistem.maps.regions import regions
+from persistem.maps.verdict import abstained, found, worth
 from persistem.model.classifier import REASONS, Model
 from persistem.model.trees import Trees
 from persistem.report.figures.drawing import COLOURS
@@ -33,24 +34,38 @@ if TYPE_CHECKING:
     from persistem.reading import Image
     from persistem.study.evaluation import Band
 
-#: Longest side of the micrograph on the page, pixels, and its JPEG quality.
-LARGEST, QUALITY = 4096, 85
+#: Longest side of the micrograph on the page, pixels, and the JPEG qualities that are tried, the best first.
+LARGEST, QUALITIES = 4096, (90, 80, 70, 60, 50, 40, 30)
+#: Most characters of the page: of its arrays, without the pairs if need be, and of all. The picture gets what is left.
+MOST_ARRAYS, MOST = 11_000_000, 14_800_000
 #: How many regions the page lists, the largest first; the table has all.
 LISTED = 200
 
 
 def write_page(map: Map, image: Image, model: Model, out: Path) -> None:
     """Write the page of an image's map by a model. The same map gives the same bytes."""
-    jpeg, pixel = picture(image, model.windows.sampling)
-    data = about(map, image, model) | {"picture": pixel / 10}
+    kept = {name: (array.dtype.name, packed(array)) for name, array in arrays(map, model).items()}
+    large = sum(len(text) for _, text in kept.values()) > MOST_ARRAYS
+    if large:
+        kept = {name: part for name, part in kept.items() if not name.startswith("pairs.")}
+    # base64 has 4 characters for 3 bytes; the rest of the page is small
+    jpeg, pixel, quality = picture(image, (MOST - sum(len(text) for _, text in kept.values())) * 3 // 4)
+    said = worth(image, model)
+    near = {f"{image.path}: by the model's card, {sentence}" for sentence in said.near_chance}
+    data = about(map, image, model) | {"picture": pixel / 10} | ({"pairs": "many"} if large else {})
     text = template("map.html", "persistem.maps").render(
         title=map.facts["image"]["title"] or map.facts["image"]["file"],
         facts=map.facts,
+        found=found(map),
+        worth=said,
+        abstains=abstained(map),
+        warnings=[warning for warning in map.facts["warnings"] if warning not in near],
+        quality=quality,
         states=list(zip(map.states, data["colours"], map.shares.values(), strict=False)),
-        abstained=map.shares["abstained"],
+        share_abstained=map.shares["abstained"],
         data=data,
         json=inline_json(data),
-        arrays={name: (array.dtype.name, packed(array)) for name, array in arrays(map, model).items()},
+        arrays=kept,
         picture=data_url(jpeg, "jpeg"),
         style=_asset("report/page/page.css") + _asset("maps/map.css"),
         script=inline_script(_asset("maps/evaluation.js") + _asset("maps/map.js")),
@@ -93,7 +108,7 @@ def about(map: Map, image: Image, model: Model) -> dict[str, Any]:
         "bands": [{"name": _band(band), "window": band.window} for band in windows.bands],
         "filtrations": list(windows.filtrations),
         "levels": windows.levels,
-        "stored": [MIDDLE, FINE],
+        "fine": FINE if map.detail is None or map.detail.pairs is None else fineness(map.detail.pairs),
         "lengths": classifier.lengths,
         "calibration": {
             "coefficients": np.asarray(classifier.calibration.coef_).tolist(),
@@ -136,19 +151,23 @@ def packed(array: NDArray[Any]) -> str:
     return base64.b64encode(zlib.compress(content.tobytes(), 9 if content.nbytes < 2**20 else 6)).decode()
 
 
-def picture(image: Image, sampling: float) -> tuple[bytes, float]:
-    """The micrograph as a grey JPEG, and the size of its pixels, Å.
+def picture(image: Image, most: int) -> tuple[bytes, float, int]:
+    """The micrograph as a grey JPEG, the size of its pixels, Å, and its quality, of about ``most`` bytes or less.
 
-    Squares of pixels up to ``sampling`` Å wide are averaged, or larger ones if the picture's side would exceed
-    ``LARGEST``. Black and white are ``ends``.
+    It has the image's own pixels; squares of them are averaged where its side would exceed ``LARGEST``. Black and white
+    are ``ends``.
     """
     import cv2
 
     assert image.pixel_size is not None
-    factor = max(1, int(sampling / image.pixel_size * (1 + 1e-9)), -(-max(image.pixels.shape) // LARGEST))
+    factor = max(1, -(-max(image.pixels.shape) // LARGEST))
     small = averaged(image.pixels, (factor, factor)).astype(np.float32)
-    _, jpeg = cv2.imencode(".jpg", grey(small, *ends(small)), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return jpeg.tobytes(), image.pixel_size * factor
+    levels = grey(small, *ends(small))
+    for quality in QUALITIES:
+        _, jpeg = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if jpeg.nbytes <= most:
+            break
+    return jpeg.tobytes(), image.pixel_size * factor, quality
 
 
 def _band(band: Band) -> str:

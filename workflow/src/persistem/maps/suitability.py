@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from persistem.descriptors import windows
 from persistem.errors import PersistemError, Setting
 from persistem.imaging.optics import wavelength
+from persistem.maps.verdict import worth
 from persistem.reading.asked import QUANTITIES, Clause, differences, obstacles
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def cautions(image: Image, model: Model | None = None) -> list[str]:
         found.append(f"{name}: a defocus of {image.defocus:g} Å, but the model was trained at {trained}{far}")
     if image.facts.get("mode") == "STEM":
         found.append(f"{name}: a scanned image (STEM), but the model was trained on TEM images")
-    return found
+    return found + [f"{name}: by the model's card, {sentence}" for sentence in worth(image, model).near_chance]
 
 
 def far_defocus(image: Image, model: Model) -> bool:

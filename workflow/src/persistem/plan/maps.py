@@ -39,7 +39,7 @@ def plan_maps(plan: Plan) -> MapsPlan:
     if not study.micrographs:
         return MapsPlan()
     settings: dict[str, Any] = {"step": (study.model or ModelSettings()).step}
-    identity: dict[str, Any] = {"windows": windows.VERSION}
+    identity: dict[str, Any] = {"windows": windows.VERSION, "page": mapping.PAGE}
     if study.map_with is None:
         files, inputs = plan.model.files, [plan.model.digest]
     else:

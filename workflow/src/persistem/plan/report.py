@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from persistem.plan.plan import Plan
 
 #: Bump when the report changes for the same study: its page, or how claims are decided.
-REPORT = 2
+REPORT = 3
 
 
 @dataclass(frozen=True)

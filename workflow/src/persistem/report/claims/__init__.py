@@ -20,12 +20,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from persistem.learning.intervals import told
+from persistem.learning.intervals import MINIMUM_GROUPS, told
 from persistem.report.claims import learned, structures
 from persistem.report.claims.cases import Case, Facts, Row, Verdict, listed, none
 from persistem.report.paper import CLAIMS, STATES
 
-__all__ = ["Case", "checklist", "depends_on"]
+__all__ = ["Case", "checklist", "depends_on", "too_small"]
 
 
 #: Up to this many cases are listed one by one.
@@ -40,7 +40,8 @@ def checklist(
     ``numbers`` has the numbers of each figure by its name (``figure-1`` …; empty if it could not be drawn),
     ``accuracy`` the rows of all recipes' ``accuracy.csv``, ``checks`` the results of ``specimens.state_checks``, and
     ``study`` has ``states``, ``recipe`` (the name of the one in the figures) and ``recipes`` (name: settings). A row
-    has id, claim, where, words (the paper's), status, evidence, and depends_on, None unless the status is "depends on".
+    has id, claim, where, words (the paper's), status, evidence, depends_on, None unless the status is "depends on", and
+    seeds, the fewest that any decided case was judged by.
     Missing input makes a claim "not in this study", never an error.
     """
     facts = Facts(numbers, list(accuracy), list(checks), study)
@@ -55,8 +56,20 @@ def checklist(
         depends = depends_on([case for case in cases if case.holds is not None]) if status == "depends on" else None
         if status != "not in this study":
             evidence = evidence if claim["id"] in OF_ONE_CLASSIFIER else f"{evidence} {counted(cases)}".strip()
-        rows.append({**claim, "status": status, "evidence": evidence, "depends_on": depends})
+        seeds = min((case.seeds for case in cases if case.holds is not None), default=None)
+        rows.append({**claim, "status": status, "evidence": evidence, "depends_on": depends, "seeds": seeds})
     return rows
+
+
+def too_small(row: Mapping[str, Any]) -> bool:
+    """Whether a study is too small to tell about the claim of a row: seeds leave it undecided, or too few were judged.
+
+    From ``MINIMUM_GROUPS`` seeds on something says how they scatter. A claim that no seeds can decide is not among
+    these: no larger study would tell.
+    """
+    if row["status"] == "undecided":
+        return row["id"] not in OF_ONE_CLASSIFIER
+    return row["seeds"] is not None and row["seeds"] < MINIMUM_GROUPS
 
 
 def status_of(cases: Sequence[Case]) -> str:

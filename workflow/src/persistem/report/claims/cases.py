@@ -20,11 +20,13 @@ Row = Mapping[str, Any]
 class Case(NamedTuple):
     """One comparison: what distinguishes it from the others, and whether it is as the paper says.
 
-    ``holds`` is None where the scatter of specimens leaves it undecided.
+    ``holds`` is None where the scatter of specimens leaves it undecided. ``seeds`` is the number of specimens, or of
+    pairs of one seed, that it is judged by.
     """
 
     of: dict[str, str]
     holds: bool | None
+    seeds: int = 1
 
 
 class Facts(NamedTuple):

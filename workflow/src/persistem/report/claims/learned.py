@@ -39,8 +39,8 @@ def degrees_order(facts: Facts) -> Verdict:
     for (split, model, foci), rows in accuracies(facts, ("split", "model", "foci"), "degrees").items():
         if foci == "all" and {"0", "1", "0+1"} <= set(rows):
             three = [rows[degrees] for degrees in ("0", "1", "0+1")]
-            ascends = every(told(gains(higher, lower)) for lower, higher in pairwise(three))
-            cases.append(Case({"split": split, "model": model}, ascends))
+            steps = [gains(higher, lower) for lower, higher in pairwise(three)]
+            cases.append(Case({"split": split, "model": model}, every(map(told, steps)), min(map(len, steps))))
             values = [row["mean"] for row in three]
             evidence.append(f"{', '.join(f'{v:.3f}' for v in values)} ({model}, {split})")
     if not cases:
@@ -61,7 +61,8 @@ def better(dimension: str, better: str, worse: str) -> Callable[[Facts], Verdict
                     key: f"degrees {value}" if key == "degrees" else value
                     for key, value in zip(by, values, strict=True)
                 }
-                cases.append(Case(named, told(gains(rows[better], rows[worse]))))
+                gained = gains(rows[better], rows[worse])
+                cases.append(Case(named, told(gained), len(gained)))
         if not cases:
             return none(f"needs accuracies of {better} and {worse}")
         gain = f"{better} minus {worse}: mean {fmean(means):+.3f}, {span(means, '+.3f')}"
@@ -116,7 +117,7 @@ def regions(degree: str, holds: Callable[[list[float]], bool | None]) -> Callabl
             counts = [(a, b) for a, b in counts if a or b]  # a region that is empty in both says nothing
             if counts:
                 case = {"weights or patterns": f"{kind}s", "region": f"{own} region"}
-                cases.append(Case(case, holds([index(a, b) for a, b in counts])))
+                cases.append(Case(case, holds([index(a, b) for a, b in counts]), len(counts)))
                 ratios = [a / b if b else float("inf") for a, b in counts]
                 evidence.append(f"{span(ratios, '.3g')} for the {own} region of the {kind}s")
         if not cases:
@@ -144,7 +145,8 @@ def filter_suffices(facts: Facts) -> Verdict:
             three = [rows[max(rows, key=len)] for rows in (table[key] for table in tables)]
             values = [row["mean"] for row in three]
             case = {"split": key[0], "model": key[1], "dose": dose, "filter": low_pass, "recipe": filtered}
-            cases.append(Case(case, told(gains(three[2], three[0]), -LOSS)))
+            lost = gains(three[2], three[0])
+            cases.append(Case(case, told(lost, -LOSS), len(lost)))
             changes.append(values[2] - values[1])
             tried.append(f"{dose} with {low_pass}")
             evidence.append(f"{', '.join(f'{v:.3f}' for v in values)} ({key[0]}, {key[1]}, {filtered})")

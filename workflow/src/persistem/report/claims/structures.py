@@ -55,7 +55,10 @@ def crystal_kept(facts: Facts) -> Verdict:
     if not shares or min(shares) >= MELT or max(shares) < MELT:
         return none(f"needs displacements from the crystal at {MELT} K and at a lower temperature, before RT")
     kept = {t: side(values, ON_SITE) for t, values in shares.items()}
-    cases = [Case({"temperature": f"{t} K"}, None if on is None else on == (t < MELT)) for t, on in kept.items()]
+    cases = [
+        Case({"temperature": f"{t} K"}, None if on is None else on == (t < MELT), len(shares[t]))
+        for t, on in kept.items()
+    ]
     evidence = ", ".join(f"{fmean(values):.3g} at {t} K" for t, values in shares.items())
     lost = [f"{t} K" for t, on in kept.items() if t < MELT and on is False]
     return cases, (
@@ -83,7 +86,8 @@ def disorder_grows(facts: Facts) -> Verdict:
         for low, high in pairwise(judged):
             less, greater = (low, high) if sign > 0 else (high, low)
             grows = more(values[greater], values[less], values.values())
-            cases.append(Case({"measure": measure, "temperatures": f"{low} to {high} K"}, grows))
+            fewest = min(len(values[low]), len(values[high]))
+            cases.append(Case({"measure": measure, "temperatures": f"{low} to {high} K"}, grows, fewest))
         if len(judged) > 1:
             hotter = {t: value for t, value in means.items() if t > highest}
             aside = f" (not compared above {highest:g} K: {_at(hotter)})" if hotter else ""
@@ -114,7 +118,8 @@ def peaks_return(facts: Facts) -> Verdict:
         high = side(treated[t], RETURNED * highest)
         groups = [*hot.values(), *treated.values()]
         returned = high if t == 6000 else every((high, more(treated[t], hot[t], groups)))
-        cases.append(Case({"temperature": f"{t} K"}, None if returned is None else returned == (t != 6000)))
+        as_said = None if returned is None else returned == (t != 6000)
+        cases.append(Case({"temperature": f"{t} K"}, as_said, min(len(hot[t]), len(treated[t]))))
         evidence.append(f"from {before:.3g} to {after:.3g} at {t} K")
     return cases, f"Height of the 3D diagram's peak before and after RT: {', '.join(evidence)} (highest {highest:.3g})."
 
@@ -204,7 +209,8 @@ def optimal_volumes(facts: Facts) -> Verdict:
         fresh = {seed: pairs for seed, pairs in counts.items() if seed != around.get("seed")}
         how += ", judged in the others" if fresh else ", in which it is judged"
         counts = fresh or counts
-    cases = [Case({}, told([index(a, b) for a, b in counts.values() if a or b]))]
+    judged = [index(a, b) for a, b in counts.values() if a or b]
+    cases = [Case({}, told(judged), len(judged))]
     evidence = (
         f"Ratio of pairs per volume, amorphous to liquid: {span([a / b for a, b in counts.values() if b], '.3g')}"
     )
@@ -231,7 +237,7 @@ def aadi_inseparable(facts: Facts) -> Verdict:
             case = {"spectra": spectra, "split": str(row.get("split"))}
             found.setdefault(", ".join(case.values()), []).append((fmean(seeds), low, high))
             holds = False if low > chance else True if high < BARELY * chance else None
-            cases.append(Case(case | {"model": str(row.get("model"))}, holds))
+            cases.append(Case(case | {"model": str(row.get("model"))}, holds, len(seeds)))
     if not cases:
         return none("needs accuracies of crop spectra of three seeds")
     evidence = "; ".join(
@@ -253,7 +259,8 @@ def islands(key: str, what: str, sign: int) -> Callable[[Facts], Verdict]:
         if not means:
             return none("needs in-focus crops of both states of one seed")
         ratios = span([a / b for a, b in means.values() if b], ".3g")
-        cases = [Case({}, told([sign * index(a, b) for a, b in means.values() if a or b]))]
+        judged = [sign * index(a, b) for a, b in means.values() if a or b]
+        cases = [Case({}, told(judged), len(judged))]
         return cases, f"{what}, ratio of amorphous to liquid: {ratios} over {len(means)} seed{'s' * (len(means) > 1)}."
 
     return decide

@@ -6,6 +6,7 @@ point at, micrographs and crops to slide through. ``template.html``, ``page.css`
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from importlib.resources import files
@@ -43,6 +44,9 @@ def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
     PersistemError
         if a file that the settings name cannot be read.
     """
+    import base64
+    import zlib
+
     from plotly.offline import get_plotlyjs
 
     package = files("persistem.report.page")
@@ -53,7 +57,7 @@ def write_page(settings: dict[str, Any], root: Path, out: Path) -> None:
         data=inline_json(data),
         style=(package / "page.css").read_text("utf-8"),
         script=inline_script((package / "page.js").read_text("utf-8")),
-        plotly=inline_script(get_plotlyjs()),
+        plotly=base64.b64encode(zlib.compress(get_plotlyjs().encode(), 9)).decode(),
     )
     with atomic(out) as part:
         part.write_text(text, "utf-8")
@@ -73,7 +77,20 @@ def template(name: str, package: str = "persistem.report.page") -> Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters |= {"coded": coded, "uncoded": uncoded}
     return environment.get_template(name)
+
+
+def coded(text: Any) -> str:
+    """Text whose words between backticks are code, escaped."""
+    from jinja2.filters import do_mark_safe
+
+    return do_mark_safe(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(str(text))))
+
+
+def uncoded(text: Any) -> str:
+    """Text without backticks, where there can be no code, as in an attribute."""
+    return str(text).replace("`", "")
 
 
 def inline_json(value: Any) -> str:

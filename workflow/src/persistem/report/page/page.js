@@ -17,10 +17,16 @@ const axis = (title, more) => ({ title: { text: title }, linecolor: "#1b2127", t
 const layout = (more) => ({ font: FONT, margin: { l: 62, r: 14, t: 14, b: 50 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff", hovermode: "closest", dragmode: POINTER ? "zoom" : false, ...more });
 const make = (tag, into, properties) => into.appendChild(Object.assign(document.createElement(tag), properties));
 
-/** Plotly, run when it is first needed. */
+/** Plotly, unpacked and run when it is first needed: base64 of deflated text. */
+let unpacked;
 function plotly() {
-  if (!window.Plotly) make("script", document.head, { textContent: document.getElementById("plotly").textContent });
-  return window.Plotly;
+  unpacked ??= (async () => {
+    const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
+    const text = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+    make("script", document.head, { textContent: text });
+    return window.Plotly;
+  })();
+  return unpacked;
 }
 
 /** A scale bar of a round length about a quarter of a field of `field` Å. */
@@ -89,7 +95,7 @@ function atoms(card) {
   const colour = (element) => DATA.elements[element] || "#888";
   const size = (element) => (elements.indexOf(element) === 0 ? 1 : 0.72);
   const eyes = { beam: [0, 0, 2], side: [1.6, -1.3, 0.7], close: [0.78, -0.63, 0.34] };
-  let view = "close", now;
+  let view = "side", now;
 
   /** The camera of a view; the axes are one unit long and their middle is 0. A narrow plot is seen from farther. */
   function camera(range, part) {
@@ -382,12 +388,27 @@ function start(card) {
   const begin = waiting.get(card);
   if (!begin) return;
   waiting.delete(card);
-  plotly();
-  Promise.resolve(begin(card)).then(() => { card.dataset.ready = "yes"; });
+  plotly().then(() => begin(card)).then(() => { card.dataset.ready = "yes"; });
 }
 const seen = new IntersectionObserver((entries) => entries.filter((e) => e.isIntersecting).forEach((e) => { seen.unobserve(e.target); start(e.target); }), { rootMargin: "300px" });
 waiting.forEach((_, card) => seen.observe(card));
-window.addEventListener("beforeprint", () => [...waiting.keys()].forEach(start));
+window.addEventListener("beforeprint", () => { document.body.classList.remove("chaptered"); [...waiting.keys()].forEach(start); });
+window.addEventListener("afterprint", () => document.body.classList.add("chaptered"));
+
+/** Show the chapter that holds what the address names, and that place in it. */
+function turn() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const chapters = [...document.querySelectorAll(".chapter")], now = target?.closest(".chapter") || chapters[0];
+  document.body.classList.add("chaptered");
+  chapters.forEach((chapter) => chapter.classList.toggle("now", chapter === now));
+  document.querySelectorAll("nav a").forEach((link) => {
+    if (link.hash === `#${now.id}`) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  });
+  target?.scrollIntoView();
+}
+window.addEventListener("hashchange", turn);
+turn();
 
 const table = document.querySelector("table.parameters");
 document.querySelector('[data-role="filter"]')?.addEventListener("change", (event) => { table.dataset.filter = event.target.value; });
