@@ -9,7 +9,7 @@ from typing import Any
 def one_timer_at_a_time() -> None:
     """Let Snakemake's scheduler set no timer while it has one.
 
-    It looks for jobs when one ends, and a second after each time that it looked (``job_scheduler.py`` of Snakemake 9.27,
+    It looks for jobs when one ends, and a second after each time that it looked (job_scheduler.py of Snakemake 9.27,
     for its limit of jobs a second). So each job that ends adds a timer that goes on for as long as jobs wait: a
     thousand jobs before a long one keep a core busy until that ends. A Snakemake that does otherwise is left alone.
     """
