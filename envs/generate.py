@@ -23,8 +23,8 @@ STAGES = {
     ],
     "maps": [
         "dask", "h5py", "homcloud", "imagecodecs", "jinja2", "joblib", "matplotlib", "numpy", "opencv-python-headless",
-        "pillow", "pydantic", "pyyaml", "roifile", "rosettasciio", "scikit-learn", "scipy", "skops", "threadpoolctl",
-        "tifffile",
+        "pillow", "pydantic", "pyyaml", "roifile", "rosettasciio", "scikit-image", "scikit-learn", "scipy", "skops",
+        "threadpoolctl", "tifffile",
     ],
     "figures": [
         "ase", "homcloud", "jinja2", "joblib", "matplotlib", "numpy", "opencv-python-headless", "pandas", "plotly",

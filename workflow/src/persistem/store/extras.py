@@ -13,7 +13,6 @@ EXTRAS = {
         "pyvista",
         "rich",
         "rocrate",
-        "skimage",
         "snakemake",
         "snakemake_interface_logger_plugins",
         "vtkmodules",
