@@ -37,8 +37,8 @@ docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo open site/index.html
 
-# whole files to each process, those that take longest first (tests/conftest.py)
-PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+# whole files to each process, those that take longest first (tests/conftest.py); one more than cores, as some wait for Slurm
+PYTEST = $(BIN)/pytest -n $(shell expr $(CORES) + 1) --dist loadfile --no-loadscope-reorder
 
 test: install
 	$(PYTEST) -rs -m "not thorough"

@@ -516,6 +516,7 @@ def killed(out, file, **change):
     return result.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_kills_in_every_phase_cost_a_segment_each_at_most(tmp_path):
     whole, often = tmp_path / "whole", tmp_path / "often"

@@ -68,6 +68,7 @@ def test_the_chapter_is_on_the_page_with_its_findings(evaluated, tmp_path):
         assert figure["numbers"]["finding"] in page
 
 
+@pytest.mark.thorough
 def test_seeds_are_the_unit_and_what_cannot_be_measured_says_why(measured):
     plan = Plan(make_study(MEASURED))
     found = json.loads((measured / plan.evaluation.evaluation).read_text())

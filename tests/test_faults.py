@@ -336,6 +336,7 @@ def test_a_published_table_from_the_future_does_not_stay_behind_its_study(copy):
 ROOM = 300_000
 
 
+@pytest.mark.thorough
 def test_a_full_disk_is_said_and_the_next_call_goes_on(tmp_path, first):
     """The disk has room for some of what is left to do: crops, and all below."""
     folder, disk = tmp_path / "study", tmp_path / "study/results"

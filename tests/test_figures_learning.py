@@ -223,10 +223,11 @@ def test_figure_7_of_three_states_and_two_filtrations(three: Study) -> None:
 
 
 @pytest.mark.slow
-def test_figures_can_be_read_in_print(two: Study, three: Study) -> None:
-    for of in (two, three):
-        for module, settings in ((figure_5, of.figure_5()), (figure_6, of.figure_6()), (figure_7, of.figure_7())):
-            drawn(module, settings, of.root, render=True)
+@pytest.mark.parametrize("which", ["two", pytest.param("three", marks=pytest.mark.thorough)])
+def test_figures_can_be_read_in_print(which: str, request: pytest.FixtureRequest) -> None:
+    of = request.getfixturevalue(which)
+    for module, settings in ((figure_5, of.figure_5()), (figure_6, of.figure_6()), (figure_7, of.figure_7())):
+        drawn(module, settings, of.root, render=True)
 
 
 @pytest.mark.slow

@@ -286,6 +286,7 @@ def test_the_environment_of_the_rule_has_what_it_needs(taken, written, tmp_path)
     assert state(tmp_path / "out") == "liquid"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_study_maps_its_micrographs_and_says_which_it_cannot(study_root, written, taken):
     """The study's model is there; its maps run through Snakemake as a user's do."""

@@ -160,6 +160,7 @@ def test_a_killed_run_resumes_and_ends_byte_equal(tmp_path):
         assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_two_ranks_give_the_same_bytes_again_and_after_a_kill(tmp_path):
     """As the workflow runs it: mpiexec -n 2. The signal goes to mpiexec and all ranks."""

@@ -152,6 +152,7 @@ def test_a_missed_temperature_is_refused(specimen, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_image_of_snapshots_is_the_mean_of_their_images(tmp_path):
     rng = np.random.default_rng(2)

@@ -105,17 +105,19 @@ def test_pictures_do_not_depend_on_settings_in_the_folder(content, tmp_path, mon
         "with style(): print(matplotlib.rcParams['savefig.facecolor'], matplotlib.rcParams['font.size'])"
     )
     said = run(tmp_path, "-P", "-c", code)
-    assert "auto 8" in said and "nonsense" not in said and "Traceback" not in said
+    assert "auto 7" in said and "nonsense" not in said and "Traceback" not in said
 
 
 def test_pictures_do_not_depend_on_settings_of_the_caller():
     import matplotlib
     from persistem.report.figures.drawing import STYLE, style
 
+    ours = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
+
     with matplotlib.rc_context({"savefig.facecolor": "red", "lines.linewidth": 9}):
         with style():
             assert matplotlib.rcParams["savefig.facecolor"] == "auto"
-            assert matplotlib.rcParams["lines.linewidth"] == STYLE["lines.linewidth"]
+            assert matplotlib.rcParams["lines.linewidth"] == ours["lines.linewidth"]
         assert matplotlib.rcParams["lines.linewidth"] == 9
 
 

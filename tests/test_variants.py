@@ -582,8 +582,8 @@ def test_words_of_the_figures_are_in_no_digest_of_what_is_computed():
 @pytest.mark.parametrize(
     "target",
     [
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("controlled", "multiverse", "robustness")),
-        pytest.param("evaluation", marks=pytest.mark.thorough),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("controlled", "robustness")),
+        *(pytest.param(name, marks=pytest.mark.thorough) for name in ("evaluation", "multiverse")),
     ],
 )
 def test_the_workflow_resolves_each_part_of_the_extended_study(target, resolve):

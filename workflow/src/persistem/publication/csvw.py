@@ -56,6 +56,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "words": ("the paper's words", "", "string"),
     "status": ("whether the study reproduces it", "", "string"),
     "evidence": ("the numbers that decide", "", "string"),
+    "seeds": ("the fewest specimens or MD seeds that decided a case", "1", "integer"),
     "depends_on": ("what it depends on, where it holds in some cases", "", "string"),
     # state_checks.csv, whose other columns are named after the elements
     "cavities": ("share of the volume that is farther than 2.5 Å from every atom", "1", "number"),
