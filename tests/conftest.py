@@ -14,14 +14,16 @@ from support.pretended import pretended, pretended_copy  # noqa: F401
 from support.workflow import as_module, evaluated, first, reported, silicon  # noqa: F401
 
 #: Files that take longest, so that processes which take whole files end at about the same time.
-LONGEST = ["test_slurm", "test_workflow", "test_faults", "test_evaluation_workflow"]
+LONGEST = ["test_slurm", "test_workflow"]
+#: Files that start from the study of ``test_workflow``: earlier they would wait for it.
+LAST = ["test_evaluation_workflow", "test_faults"]
 
 
 def pytest_collection_modifyitems(items):
-    """Files that take longest first, then those with the most slow tests."""
+    """Files that take longest first, then those with the most slow tests; those that would wait last."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    rank = {name: k for k, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: (rank.get(item.path.stem, len(rank)), -slow[item.path]))
+    rank = {name: k for k, name in enumerate(LONGEST)} | dict.fromkeys(LAST, len(LONGEST) + 1)
+    items.sort(key=lambda item: (rank.get(item.path.stem, len(LONGEST)), -slow[item.path]))
 
 
 @pytest.fixture
