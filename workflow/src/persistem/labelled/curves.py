@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.labelled.describing import relative
-from persistem.labelled.folds import Fold, folds
+from persistem.labelled.folds import Fold, over_folds
 from persistem.labelled.rows import Labelled, rows_of
-from persistem.learning.intervals import summary
 from persistem.model.linear import linear_of
 
 if TYPE_CHECKING:
@@ -29,8 +28,10 @@ if TYPE_CHECKING:
 SHARES = (1 / 64, 1 / 16, 1 / 4, 1.0)
 
 
-def curves(micrographs: Sequence[Labelled], states: list[str], candidate: Candidate) -> dict[str, list[dict[str, Any]]]:
-    """The recall, mean over states, on each specimen left out, with its interval over specimens.
+def curves(
+    micrographs: Sequence[Labelled], every: Sequence[Fold], states: list[str], candidate: Candidate
+) -> dict[str, list[dict[str, Any]]]:
+    """The recall, mean over states, on what each fold (``every`` one) leaves out, with its interval over specimens.
 
     ``specimens``: by how many others train, 1, 2, 4, … and all, those that follow it in the study's order; empty with
     one specimen. ``area``: by the labelled area of the others that trains, nm²: of each state in each micrograph the
@@ -39,7 +40,6 @@ def curves(micrographs: Sequence[Labelled], states: list[str], candidate: Candid
     """
     specimens = list(dict.fromkeys(one.specimen for one in micrographs))
     others = len(specimens) - 1
-    every = folds(micrographs, states)[0]
 
     def left_out(training_of: Callable[[Fold], list[Labelled]]) -> dict[str, Any]:
         """The recall on what each fold tests; ``training_of`` gives what trains. Or nothing."""
@@ -47,10 +47,7 @@ def curves(micrographs: Sequence[Labelled], states: list[str], candidate: Candid
         for number, fold in enumerate(every):
             if (found := _recall(training_of(fold), [*fold.tested.values()], states, candidate)) is not None:
                 means[number] = found
-        if not means:
-            return {}
-        said = summary("recall", "recall", means)
-        return said if others else said | {"recall_low": None, "recall_high": None}
+        return over_folds("recall", means, not others) if means else {}
 
     def following(fold: Fold, count: int) -> list[Labelled]:
         first = specimens.index(fold.name) + 1

@@ -17,7 +17,7 @@ import numpy as np
 from persistem.evaluation.curves import calibration
 from persistem.labelled import curves, page
 from persistem.labelled.blind import blind_rows
-from persistem.labelled.folds import folds
+from persistem.labelled.folds import folds, over_folds
 from persistem.labelled.mapping import judged
 from persistem.labelled.rows import Labelled, Rows, apart
 from persistem.labelled.sources import Known, labelled
@@ -113,7 +113,7 @@ def assess(
         "decides": decides(micrographs, states, asked, whole),
         "calibration": calibrated(whole),
         "boundary": boundary(seen),
-        "curves": curves.curves(micrographs, states, whole.assessment.candidate),
+        "curves": curves.curves(micrographs, every, states, whole.assessment.candidate),
         "features": list(whole.assessment.candidate.features),
     }
     return numbers, found
@@ -140,16 +140,11 @@ def _table(seen: list[Seen], states: list[str], of_parts: bool) -> list[dict[str
         row: dict[str, Any] = {"state": state}
         for name, by_unit in values.items():
             means = {unit: float(np.mean(of)) for unit, of in by_unit.items()}
-            row |= _summary(name, means, of_parts) if means else {name: None}
+            row |= over_folds(name, means, of_parts) if means else {name: None}
         row["calibration_error"] = _calibration_error(seen, k) if values["recall"] else None
         row["boundary"] = boundary(seen, k) if values["recall"] else None
         rows.append(row)
     return rows
-
-
-def _summary(name: str, means: dict[int, float], of_parts: bool) -> dict[str, Any]:
-    said = summary(name, name, means)
-    return said | {f"{name}_low": None, f"{name}_high": None} if of_parts else said
 
 
 def _calibration_error(seen: list[Seen], k: int) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from persistem.labelled.rows import PART_NAMES, Labelled, parts_of
+from persistem.labelled.rows import PART_NAMES, Labelled, parts_at
+from persistem.learning.intervals import summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,12 @@ def folds(micrographs: Sequence[Labelled], states: Sequence[str]) -> tuple[list[
     return [fold for fold in found if fold.name not in skipped and fold.tested], skipped
 
 
+def over_folds(name: str, means: dict[int, float], of_parts: bool) -> dict[str, Any]:
+    """The mean over folds by its name, with its interval; parts of one specimen are not independent and give none."""
+    said = summary(name, name, means)
+    return said | {f"{name}_low": None, f"{name}_high": None} if of_parts else said
+
+
 def _of_specimens(micrographs: Sequence[Labelled], specimens: Sequence[str]) -> list[Fold]:
     return [
         Fold(
@@ -54,9 +61,7 @@ def _of_specimens(micrographs: Sequence[Labelled], specimens: Sequence[str]) -> 
 def _of_parts(micrographs: Sequence[Labelled]) -> list[Fold]:
     found = [Fold(name, [], {}) for name in PART_NAMES]
     for number, one in enumerate(micrographs):
-        known = one.state >= 0
-        part = np.full(one.state.shape, -1)
-        part[known] = parts_of(one.state[known], np.argwhere(known))
+        part = parts_at(one)
         for k, fold in enumerate(found):
             own = part == k
             if own.any():

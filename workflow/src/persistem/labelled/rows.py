@@ -136,10 +136,7 @@ def rows_of(micrographs: Sequence[Labelled], blocks: Sequence[str], judged: Sequ
             absolute[name].append(block.reshape(-1, block.shape[-1])[places])
         unit = np.full(len(places), specimens.index(one.specimen))
         if len(specimens) == 1:  # of all labelled places, before some are drawn
-            everywhere = np.flatnonzero(one.state >= 0)
-            part = np.full(one.state.size, -1)
-            part[everywhere] = parts_of(one.state.ravel()[everywhere], np.argwhere(one.state >= 0))
-            unit = part[places]
+            unit = parts_at(one).ravel()[places]
         parts["y"].append(one.state.ravel()[places])
         parts["unit"].append(unit)
         parts["micrograph"].append(np.full(len(places), number))
@@ -154,6 +151,14 @@ def rows_of(micrographs: Sequence[Labelled], blocks: Sequence[str], judged: Sequ
     joined = {name: np.concatenate(blocks_of) for name, blocks_of in X.items()}
     judged_too = {name: np.concatenate(of) for name, of in absolute.items()}
     return Rows(joined, judged_too, crops, units, np.concatenate(parts["place"]))
+
+
+def parts_at(one: Labelled) -> Numbers:
+    """The part of its micrograph that each place (rows, columns) belongs to, as ``parts_of``; -1 without a label."""
+    known = one.state >= 0
+    part = np.full(one.state.shape, -1)
+    part[known] = parts_of(one.state[known], np.argwhere(known))
+    return part
 
 
 def parts_of(state: Numbers, place: Numbers) -> Numbers:
