@@ -14,7 +14,7 @@ from persistem.maps.overlay import HATCHING, STRONGEST
 from persistem.maps.page import picture
 from persistem.report.figures.drawing import COLOURS, PAGE, SEQUENTIAL, style
 from persistem.report.page import inline_script, template
-from persistem.report.page.content import data_url
+from persistem.report.page.pictures import data_url
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import numpy as np
 
 from persistem.report.figures.drawing import COLOURS
 from persistem.report.page import template
-from persistem.report.page.content import data_url
-from persistem.report.page.pictures import ends, grey
+from persistem.report.page.pictures import data_url, ends, grey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,8 +23,7 @@ from persistem.model.classifier import REASONS, Model
 from persistem.model.trees import Trees
 from persistem.report.figures.drawing import COLOURS
 from persistem.report.page import inline_json, inline_script, template
-from persistem.report.page.content import data_url
-from persistem.report.page.pictures import ends, grey
+from persistem.report.page.pictures import data_url, ends, grey
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:

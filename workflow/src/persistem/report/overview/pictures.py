@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from persistem.report.figures import regions
 from persistem.report.figures.drawing import COLOURS, DPI, PAGE, state_patches, style
-from persistem.report.page.content import data_url
+from persistem.report.page.pictures import data_url
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from persistem.errors import PersistemError
 from persistem.report.claims import too_small
 from persistem.report.figures import TRIAL_FIGURES
 from persistem.report.page import findings
+from persistem.report.page.pictures import data_url
 from persistem.report.tables import read_accuracy
 from persistem.store import seals
 from persistem.store.files import read_json
@@ -151,11 +151,6 @@ def lossless(picture: bytes) -> tuple[bytes, str]:
     image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
     _, webp = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 101])  # above 100: lossless
     return webp.tobytes(), "webp"
-
-
-def data_url(picture: bytes, kind: str = "png") -> str:
-    """A picture as it stands in a page that loads nothing."""
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def numbers_table(name: str, value: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from persistem.errors import PersistemError
 from persistem.imaging.crops import read_crops
 from persistem.imaging.micrographs import read_micrograph
 from persistem.report.figures.atoms import element_colours
-from persistem.report.page.content import data_url
+from persistem.report.page.pictures import data_url
 from persistem.specimens.slabs import cut
 from persistem.specimens.structures import read_structure
 from persistem.store.files import read_json

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from persistem.report.claims import too_small
+from persistem.report.page.pictures import data_url
 from persistem.report.paper import STATES
 
 #: Most sentences, and width of their pictures, pixels: twice that on the screen.
@@ -120,7 +120,7 @@ def thumbnail(picture: bytes) -> str:
     height = max(1, round(image.shape[0] * WIDTH / image.shape[1]))
     small = cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA) if image.shape[1] > WIDTH else image
     _, webp = cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, 80])
-    return f"data:image/webp;base64,{base64.b64encode(webp.tobytes()).decode()}"
+    return data_url(webp.tobytes(), "webp")
 
 
 def _drawn(settings: Row, figure: str, section: str) -> str:

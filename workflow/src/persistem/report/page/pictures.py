@@ -1,7 +1,8 @@
-"""Images in grey levels, as pages show them."""
+"""Images in grey levels, and pictures as pages hold them."""
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,3 +26,8 @@ def grey(pixels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     known = np.where(np.isfinite(pixels), pixels, low)
     levels: NDArray[np.uint8] = np.clip((known - low) * (255 / ((high - low) or 1)), 0, 255).round().astype(np.uint8)
     return levels
+
+
+def data_url(picture: bytes, kind: str = "png") -> str:
+    """A picture as it stands in a page that loads nothing."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
