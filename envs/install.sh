@@ -88,3 +88,4 @@ rm -f $stamp
 run .venv/bin/uv pip install --quiet --python .venv/bin/python --compile-bytecode --require-hashes -r requirements.lock
 run .venv/bin/uv pip install --quiet --python .venv/bin/python --no-build-isolation --no-deps --editable .
 wanted >$stamp
+echo "installed; PersisTEM is in .venv (source .venv/bin/activate)"

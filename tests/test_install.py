@@ -11,6 +11,7 @@ from support.studies import ROOT
 
 #: What the installation uses apart from Python; the PATH of the tests has nothing else.
 TOOLS = ("sh", "make", "cat", "cksum", "cp", "dirname", "flock", "head", "mkdir", "rm", "nproc")
+INSTALLED = "installed; PersisTEM is in .venv (source .venv/bin/activate)"
 PRETENDED = """#!/bin/sh
 echo "$*" >>"$CALLS"
 case "$*" in *"${FAILS:-nothing}"*) echo "$SAYS" >&2; exit 1 ;; esac
@@ -60,7 +61,7 @@ def folder(tmp_path):
 
 def test_the_first_call_installs_and_says_one_sentence_and_the_next_has_nothing_to_do(folder):
     status, said, calls = folder.make()
-    assert (status, said) == (0, ["installing into .venv (about half a minute) …"])
+    assert (status, said) == (0, ["installing into .venv (about half a minute) …", INSTALLED])
     order = ["-m venv --clear .venv", "--require-hashes -r envs/uv.lock", "--require-hashes -r requirements.lock",
              "--editable ."]  # fmt: skip
     assert sorted(order, key=calls.index) == order
@@ -75,7 +76,7 @@ def test_a_lock_that_changed_is_installed_into_the_same_venv(folder):
     with (folder.path / "requirements.lock").open("a") as lock:
         lock.write("# newer\n")
     status, said, calls = folder.make()
-    assert (status, said) == (0, ["bringing .venv up to date with requirements.lock …"])
+    assert (status, said) == (0, ["bringing .venv up to date with requirements.lock …", INSTALLED])
     assert "-r requirements.lock" in calls
     assert (folder.path / ".venv/mine").exists()
     assert folder.make()[1] == []
@@ -88,7 +89,7 @@ def test_a_venv_that_belongs_to_another_folder_is_made_anew(folder, how):
     shutil.move(old, folder.path) if how == "moved" else shutil.copytree(old, folder.path)
     (folder.path / ".venv/old").touch()
     status, said, _ = folder.make()
-    assert (status, said) == (0, [f".venv belongs to {old}: making it anew (about half a minute) …"])
+    assert (status, said) == (0, [f".venv belongs to {old}: making it anew (about half a minute) …", INSTALLED])
     assert not (folder.path / ".venv/old").exists()
     assert folder.make()[1] == []
 
@@ -100,7 +101,7 @@ def test_a_link_to_the_venv_of_another_folder_is_replaced_and_that_venv_stays(fo
     (folder.path / ".venv").symlink_to(old / ".venv")
     (old / ".venv/mine").touch()
     status, said, _ = folder.make()
-    assert (status, said) == (0, [f".venv belongs to {old}: making it anew (about half a minute) …"])
+    assert (status, said) == (0, [f".venv belongs to {old}: making it anew (about half a minute) …", INSTALLED])
     assert (old / ".venv/mine").exists() and not (folder.path / ".venv").is_symlink()
 
 
@@ -109,7 +110,7 @@ def test_a_venv_whose_python_is_gone_is_made_anew(folder):
     python = folder.path / ".venv/bin/python"
     python.unlink()
     python.symlink_to("/nowhere/python3.13")
-    assert folder.make()[1] == ["the Python of .venv is gone: making it anew (about half a minute) …"]
+    assert folder.make()[1] == ["the Python of .venv is gone: making it anew (about half a minute) …", INSTALLED]
     assert folder.make()[1] == []
 
 
@@ -131,7 +132,7 @@ def test_an_installation_that_fails_says_one_sentence_and_the_next_call_starts_a
     assert status != 0
     assert said == ["installing into .venv (about half a minute) …", sentence]
     status, said, _ = folder.make()
-    assert status == 0 and len(said) == 1
+    assert status == 0 and len(said) == 2
     assert folder.make()[1] == []
 
 
@@ -139,7 +140,7 @@ def test_an_update_that_fails_leaves_nothing_that_passes_for_complete(folder):
     folder.make()
     (folder.path / "requirements.lock").write_text("numpy==0\n")
     assert folder.make(FAILS="-r requirements.lock", SAYS="numpy 0 does not exist")[0] != 0
-    assert folder.make()[1] == [".venv is not complete: making it anew (about half a minute) …"]
+    assert folder.make()[1] == [".venv is not complete: making it anew (about half a minute) …", INSTALLED]
 
 
 def test_an_unknown_failure_is_shown_as_it_is(folder):

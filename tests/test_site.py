@@ -51,11 +51,13 @@ def test_every_document_is_in_the_navigation_once():
 def test_links_lead_where_they_lead_on_github():
     page = type("Page", (), {"file": type("File", (), {"src_uri": "tutorials/paper.md"})})
     given = (
-        "[a](../using.md#x) [b](../../config/README.md) `[c](../../README.md)` [d](../../config/demo.yaml) [e](#here)\n"
+        "[a](../using.md#x) [using.md](../using.md) "
+        "[b](../../config/README.md) `[c](../../README.md)` [d](../../config/demo.yaml) [e](#here)\n"
         "```\n[f](../../README.md)\n```\n[g](https://example.org) <details>"
     )
     assert HOOKS.on_page_markdown(given, page) == (
-        "[a](../using.md#x) [b](../settings.md) `[c](../../README.md)` [d](../files/config/demo.yaml) [e](#here)\n"
+        "[a](../using.md#x) [Run, change and read a study](../using.md) "
+        "[b](../settings.md) `[c](../../README.md)` [d](../files/config/demo.yaml) [e](#here)\n"
         '```\n[f](../../README.md)\n```\n[g](https://example.org) <details markdown="1">'
     )
 

@@ -29,8 +29,8 @@ PAGES = {
 SOURCES = {place: source for source, place in PAGES.items()}
 ASSETS = ("site.css", "iframe-worker.js")
 API = "# {title}\n\n::: persistem.{module}\n"
-#: Code, in which nothing is changed, or the target of a link.
-LINK = re.compile(r"^```.*?^```$|`[^`\n]+`|(?<=\]\()([^)\s]+)(?=\))", re.M | re.S)
+#: Code, in which nothing is changed, or the target of a link, or a link that is named by its file, and its target.
+LINK = re.compile(r"^```.*?^```$|`[^`\n]+`|(?<=\]\()([^)\s]+)(?=\))|\[[\w./-]+\.md\](?=\(([^)\s]+)\))", re.M | re.S)
 LIST = re.compile(r"(?:^- .*\n)+", re.M)
 
 
@@ -63,9 +63,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     source = SOURCES.get(place, f"docs/{place}")
 
     def changed(found: re.Match[str]) -> str:
-        target = resolved(source, found[1]) if found[1] else None
+        target = resolved(source, link) if (link := found[1] or found[2]) else None
         if target is None:
             return found[0]
+        if found[2]:
+            return f"[{title_of(target[0])}]"
         there = place_of(target[0])
         if source == "docs/gallery/README.md" and (page_of := made(target[0])).is_file():
             there = f"gallery/made/{page_of.name}"
@@ -111,6 +113,11 @@ def place_of(path: str) -> str:
     if not path.startswith("docs/") or path.endswith(".py"):
         return f"files/{path}"
     return path.removeprefix("docs/")
+
+
+def title_of(document: str) -> str:
+    """The heading of a document, without what follows a colon."""
+    return (ROOT / document).read_text("utf-8").partition("\n")[0].removeprefix("# ").partition(":")[0]
 
 
 def made(script: str) -> Path:

@@ -193,10 +193,10 @@ class Session:
         return sheet
 
     def _add(self, asked: dict[str, Any]) -> None:
-        """Add a state, with the first name and colour that are free."""
+        """Add a state, named by its number, with the first colour that is free."""
         number, listed = self.folder.next_state(), self.folder.listed.values()
         names, colours = {state.name for state in listed}, {state.colour for state in listed}
-        name = next(name for k in range(1, 999) if (name := f"state-{k}") not in names)
+        name = next(name for k in range(number, number + 999) if (name := f"state-{k}") not in names)
         free = [colour.lower() for colour in COLOURS if colour.lower() not in colours]
         colour = free[0] if free else COLOURS[number % len(COLOURS)].lower()
         self._perform(Named(number=number, name=name, colour=colour))
