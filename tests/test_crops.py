@@ -10,11 +10,19 @@ import numpy as np
 import pytest
 import tifffile
 from persistem.errors import PersistemError
-from persistem.imaging.crops import crop_file, cut, positions, read_crops
-from persistem.study import Clahe, Crops, Recipe, Standardised, Window
+from persistem.imaging.crops import crop_file, cut, number, positions, read_crops
+from persistem.study import Clahe, Crops, Detector, MinMax, Recipe, Standardised, Window
 
 SMALL = Crops(size=32, stride=32)
-RECIPES = [Clahe(), Clahe(depth=8), Clahe(scope="crop"), Clahe(scope="crop", depth=8), Window(), Standardised()]
+RECIPES = [
+    Clahe(),
+    Clahe(depth=8),
+    Clahe(scope="crop"),
+    Clahe(scope="crop", depth=8),
+    MinMax(),
+    Window(),
+    Standardised(),
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +46,43 @@ def test_crops_lie_on_a_grid_row_by_row():
     assert positions((13, 17), Crops(size=8, stride=5)).tolist() == [[0, 0], [0, 5], [5, 0], [5, 5]]
     assert positions((8, 8), Crops(size=8, stride=8)).tolist() == [[0, 0]]
     assert len(positions((1024, 1024), Crops())) == 16
+
+
+def test_random_crops_lie_anywhere_in_the_micrograph_and_fewer_are_the_first_of_more():
+    crops = Crops(size=8, random=4000)
+    corners = positions((13, 17), crops)
+    assert corners.shape == (4000, 2) and number(17, crops) == 4000 and number(7, crops) == 0
+    assert [sorted(set(column.tolist())) for column in corners.T] == [list(range(6)), list(range(10))]
+    assert np.array_equal(positions((13, 17), Crops(size=8, random=9)), corners[:9])
+    assert not np.array_equal(positions((13, 17), Crops(size=8, random=9, seed=1)), corners[:9])
+
+
+@pytest.mark.parametrize("binning", [1, 2])
+def test_random_crops_of_a_file_are_the_pieces_that_their_labels_say(tmp_path, intensity, binning):
+    write_micrograph(tmp_path / "m.tif", sixteen_bit(intensity), 0.5, 1e-5)
+    recipe = Recipe(intensity=MinMax(), detector=None if binning == 1 else Detector(binning=binning))
+    crop_file(tmp_path / "m.tif", recipe, Crops(size=32, random=5), tmp_path / "c.tif")
+    crop_file(tmp_path / "m.tif", recipe, Crops(size=32, stride=binning), tmp_path / "all.tif")
+    with tifffile.TiffFile(tmp_path / "c.tif") as file:
+        corners = [tuple(map(int, label.split()[1::2])) for label in file.imagej_metadata["Labels"]]
+    every = {tuple(corner): k for k, corner in enumerate(positions(intensity.shape, Crops(size=32, stride=binning)))}
+    whole = read_crops(tmp_path / "all.tif")
+    assert np.array_equal(read_crops(tmp_path / "c.tif"), np.stack([whole[every[corner]] for corner in corners]))
+
+
+def test_minmax_is_the_16_bit_image_at_8_bit(intensity):
+    expected = np.rint(sixteen_bit(intensity) / 257)[32:64, 32:64]
+    assert np.array_equal(cut(intensity, MinMax(), SMALL)[4], expected)
+    alone = cut(intensity, MinMax(scope="crop"), SMALL)
+    assert (alone.min(axis=(1, 2)) == 0).all() and (alone.max(axis=(1, 2)) == 255).all()
+
+
+def test_inverted_exchanges_bright_and_dark(tmp_path, intensity):
+    write_micrograph(tmp_path / "m.tif", sixteen_bit(intensity), 0.0, 1e-4)
+    for inverted in (False, True):
+        crop_file(tmp_path / "m.tif", Recipe(inverted=inverted), SMALL, tmp_path / f"{inverted}.tif")
+    plain, exchanged = (read_crops(tmp_path / f"{inverted}.tif") for inverted in (False, True))
+    assert np.array_equal(exchanged, 255 - plain)
 
 
 @pytest.mark.parametrize("stride", [32, 20])
@@ -122,7 +167,7 @@ def test_standardised_is_free_of_brightness_and_contrast(intensity):
 def test_an_image_without_contrast_is_one_grey(recipe, value):
     stack = cut(np.full((64, 64), value), recipe, SMALL)
     assert np.ptp(stack) == 0
-    if recipe.method != "clahe":
+    if recipe.method not in ("clahe", "minmax"):
         assert stack[0, 0, 0] in (127, 128)
 
 

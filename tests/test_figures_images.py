@@ -2,7 +2,6 @@
 
 import csv
 import json
-from types import SimpleNamespace
 
 import gudhi
 import numpy as np
@@ -15,6 +14,7 @@ from persistem.learning.accuracy import COLUMNS
 from persistem.report import paper
 from persistem.report.figures import figure_3, figure_4, figure_8
 from persistem.report.figures.drawing import CannotDraw, style, write
+from persistem.study import Crops, Recipe, Standardised
 from persistem.topology.diagrams import diagram_file
 from persistem.topology.pairs import crop_pairs
 from scipy.ndimage import gaussian_filter, label
@@ -33,10 +33,7 @@ LEARNING = {
     "split_seed": 0,
     "in_focus": 25.0,
 }
-RECIPE = SimpleNamespace(
-    detector=None, intensity=SimpleNamespace(method="standardised", half_width=4.0), positions=False,
-    filtrations=["superlevel", "sublevel"],
-)  # fmt: skip
+RECIPE = Recipe(intensity=Standardised(), filtrations=("superlevel", "sublevel"))
 
 
 def drawn(figure, settings, root):
@@ -253,7 +250,7 @@ def crops_of(root, states, seeds=(1, 2), widths=(1.5, 3.0, 1.5)):
     found = []
     for m in study(root, states, [-10.0, 10.0], seeds):
         path = f"crops/{m['specimen']}{m['defocus']:g}.tif"
-        crop_file(root / m["path"], RECIPE, SimpleNamespace(size=32, stride=32), root / path)
+        crop_file(root / m["path"], RECIPE, Crops(size=32, stride=32), root / path)
         diagram_file(root / path, RECIPE, root / f"{path}.parquet")
         found.append(m | {"path": path, "diagrams": f"{path}.parquet"})
     return found

@@ -277,7 +277,7 @@ def weights(_):
     rng = np.random.default_rng(5)
     y = np.repeat([0, 1], 30)
     X = {k: rng.normal(size=(60, 40)) + 0.5 * y[:, None] * (np.arange(40) < 6) for k in (0, 1)}
-    found = learned(X, y, "LR", 0.01, "standard")
+    found = learned(X, y, "LR", 0.01, "standard", False)
     return {
         f"{degrees} {degree}": moments(values[0])
         for degrees, of_degrees in found.items()

@@ -29,7 +29,10 @@ PAPER = {
     "models": ("LR", "SVC"),
     "C": 0.01,
     "scaling": "standard",
+    "penalised_intercept": ("SVC",),
     "test_fraction": 0.25,
+    "split_unit": "crop",
+    "judged": "test",
     "repetitions": 3,
     "split_seed": 0,
     "in_focus": 25.0,
@@ -108,7 +111,7 @@ def test_a_row_holds_the_accuracy_of_every_split_by_seed() -> None:
         assert np.mean(list(values.values())) == pytest.approx(row["accuracy"], abs=1e-5)
     # the first random split of seed 2, by hand
     split = next(s for s in random_splits(y, seed, defocus, 0.25, 3, 0) if set(seed[s.test]) == {2})
-    right = outcome(noise(len(y)), y, defocus, split, ("LR",), 0.01, "standard")["LR", "pooled"]
+    right = outcome(noise(len(y)), y, defocus, split, 1, settings(models=("LR",)))["LR", "pooled"]
     row = one(rows, split="random", model="LR", **POOLED)
     assert read_by_seed(row["by_seed"])["2"][0] == pytest.approx(right.mean(), abs=1e-5)
     assert read_by_seed(by_seed_text({3: [0.5, 0.25], 12: [1.0, 0.0]})) == {"3": [0.5, 0.25], "12": [1.0, 0.0]}
@@ -195,13 +198,15 @@ def test_reduction_changes_no_decision(model: str, states: int) -> None:
     assert few.shape[1] <= len(train) < train.shape[1]
     np.testing.assert_allclose(few @ few.T, train @ train.T, atol=1e-8)
     np.testing.assert_allclose(few_test @ few.T, test @ train.T, atol=1e-5)
-    direct = classifier(model, 0.01).fit(train, y[::2]).decision_function(test)
+    direct = classifier(model, 0.01, model == "SVC").fit(train, y[::2]).decision_function(test)
     plain = {
         "LR": LogisticRegression(C=0.01, tol=1e-9, max_iter=10_000),
         "SVC": LinearSVC(C=0.01, loss="hinge", random_state=3, tol=1e-8, max_iter=1_000_000),
     }[model]
     np.testing.assert_allclose(plain.fit(train, y[::2]).decision_function(test), direct, atol=1e-3)
-    np.testing.assert_allclose(classifier(model, 0.01).fit(few, y[::2]).decision_function(few_test), direct, atol=1e-5)
+    np.testing.assert_allclose(
+        classifier(model, 0.01, model == "SVC").fit(few, y[::2]).decision_function(few_test), direct, atol=1e-5
+    )
 
 
 def test_crops_without_any_feature_are_classified_by_the_prior() -> None:
@@ -210,7 +215,7 @@ def test_crops_without_any_feature_are_classified_by_the_prior() -> None:
     assert {row["accuracy"] for row in rows} == {0.5}
 
 
-@pytest.mark.parametrize("scaling", ["standard", "maximum", "none"])
+@pytest.mark.parametrize("scaling", ["standard", "maximum", "maximum by degree", "none"])
 def test_test_rows_do_not_reach_the_training(scaling: str) -> None:
     y, _, defocus = labels(seeds=2)
     X = np.abs(noise(len(y))) / 10 + 0.15 * y[:, None]
@@ -218,7 +223,7 @@ def test_test_rows_do_not_reach_the_training(scaling: str) -> None:
     split = Split(1, np.arange(half), np.arange(half, len(y)))
     with_outlier = X.copy()
     with_outlier[-1] *= 1e6
-    before, after = (outcome(x, y, defocus, split, ("LR", "SVC"), 0.1, scaling) for x in (X, with_outlier))
+    before, after = (outcome(x, y, defocus, split, 2, settings(C=0.1, scaling=scaling)) for x in (X, with_outlier))
     assert before["LR", "pooled"].mean() > 0.5
     for key, right in before.items():
         assert np.array_equal(right[:-1], after[key][:-1])
@@ -228,6 +233,8 @@ def test_scaling_is_what_its_name_says() -> None:
     train, test = np.array([[1.0, 7.0, 2.0], [3.0, 7.0, 4.0]]), np.array([[5.0, 8.0, 16.0]])
     assert [a.tolist() for a in scaled(train, test, "standard")] == [[[-1, 0, -1], [1, 0, 1]], [[3, 1, 13]]]
     assert np.allclose(scaled(train, test, "maximum")[1], test / 7)
+    by_degree = [scaled(train[:, :2], test[:, :2], "maximum by degree", degrees=k)[1] for k in (1, 2)]
+    assert [a.tolist() for a in by_degree] == [[[5 / 7, 8 / 7]], [[5 / 3, 8 / 7]]]
     assert scaled(train, test, "none")[1].tolist() == test.tolist()
 
 
@@ -285,6 +292,68 @@ def test_the_random_split_divides_every_specimen_and_focus_alike() -> None:
     assert [tuple(s.test) for s in alone] == [tuple(s.test) for s in splits if seed[s.test[0]] == 1][:2]
     other = random_splits(y, seed, defocus, 0.25, 4, 1)
     assert all(tuple(a.test) != tuple(b.test) for a, b in zip(splits, other, strict=True))
+
+
+def test_a_split_by_places_keeps_the_crops_of_a_place_together() -> None:
+    y, seed, defocus = labels(states=3, crops=16)
+    place = np.tile(np.arange(16), len(y) // 16)
+    for split in random_splits(y, seed, defocus, 0.25, 4, 0, place):
+        (own,) = set(seed[split.train]) | set(seed[split.test])
+        for state in range(3):
+            sides = [set(place[rows][y[rows] == state]) for rows in (split.train, split.test)]
+            assert not sides[0] & sides[1] and [len(side) for side in sides] == [12, 4]
+        assert len(split.train) + len(split.test) == (seed == own).sum()
+    with pytest.raises(PersistemError, match=r"too few places \(1\)"):
+        random_splits(y, seed, defocus, 0.25, 4, 0, 0 * place)
+
+
+def test_places_show_what_crops_at_other_defoci_give_away() -> None:
+    y, seed, defocus = labels(seeds=1, crops=16)
+    place = np.tile(np.arange(16), len(y) // 16)
+    # every place of every specimen has a pattern of its own, the same at all defoci, which says nothing of the state
+    X = {0: noise(2 * 16)[16 * y + place] + 0.1 * noise(len(y), seed=1)}
+    shares = {
+        unit: one(
+            accuracy_table(X, y, seed, defocus, settings(split_unit=unit, C=10.0, repetitions=20), "", place=place),
+            model="LR", training="pooled", foci="all",
+        )["accuracy"]
+        for unit in ("crop", "place")
+    }  # fmt: skip
+    assert shares["place"] < 0.65 < 0.9 < shares["crop"]
+
+
+def test_judged_crops_are_those_that_are_asked_for() -> None:
+    y, seed, defocus = labels()
+    splits = {j: random_splits(y, seed, defocus, 0.25, 2, 0, judged=j) for j in ("test", "training", "all")}
+    for held_out, training, both in zip(*splits.values(), strict=True):
+        assert np.array_equal(held_out.train, training.train) and np.array_equal(training.train, training.test)
+        assert sorted([*held_out.train, *held_out.test]) == both.test.tolist()
+    X = {0: noise(len(y), 200)}
+    shares = {
+        j: one(accuracy_table(X, y, seed, defocus, settings(judged=j, C=10.0), ""), split="random", model="SVC",
+               training="pooled", foci="all")["accuracy"]
+        for j in splits
+    }  # fmt: skip
+    # of noise anything can be learned by heart
+    assert shares["test"] < 0.65 and shares["training"] == 1
+    assert shares["all"] == pytest.approx(0.75 + 0.25 * shares["test"], abs=1e-6)
+
+
+@pytest.mark.parametrize("model", ["LR", "SVC"])
+def test_a_penalised_intercept_is_the_weight_of_a_constant_feature(model: str) -> None:
+    y, _, _ = labels(seeds=2)
+    X = separable(y)[0][:, :5] + 3
+    y = np.concatenate([y, np.ones(40, int)])
+    X = np.concatenate([X, noise(40)[:, :5] + 3])
+    one_more = np.column_stack([X, np.ones(len(X))])
+    fitted = classifier(model, 1e-3, True, 1e-9).fit(X, y)
+    plain = {
+        "LR": LogisticRegression(C=1e-3, tol=1e-9, max_iter=10_000, fit_intercept=False),
+        "SVC": LinearSVC(C=1e-3, loss="hinge", fit_intercept=False, random_state=3, tol=1e-9, max_iter=10**6),
+    }[model].fit(one_more, y)
+    np.testing.assert_allclose(fitted.decision_function(X), plain.decision_function(one_more), atol=1e-4)
+    free = classifier(model, 1e-3, False, 1e-9).fit(X, y)
+    assert abs(free.intercept_[0]) > 2 * abs(fitted.intercept_[0])
 
 
 def test_seeds_decide_which_splits_and_intervals_there_are() -> None:

@@ -43,6 +43,13 @@ def crops() -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (3, 32, 32), dtype=np.uint8)
 
 
+def test_sigma_in_grey_levels_does_not_change_with_the_mesh():
+    pair = (200, 60)
+    for bins in (32, 64):
+        in_levels = one(Recipe(bins=bins, sigma=8.0, sigma_unit="grey levels"), pair)
+        assert np.array_equal(in_levels, one(Recipe(bins=bins, sigma=8.0 * bins / 256), pair))
+
+
 @pytest.mark.parametrize("sigma", [1.0, 2.0, 3.5])
 def test_one_pair_is_a_gaussian_about_its_bin_times_its_lifetime(sigma):
     # bins of 4 grey levels: 200 lies in the one about 201.5, and 60 in the one about 61.5

@@ -1,7 +1,5 @@
 """Spectra of images whose power is known, and contrast whose inversion is."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from persistem.descriptors.spectra import (
@@ -15,6 +13,7 @@ from persistem.descriptors.spectra import (
 )
 from persistem.errors import PersistemError
 from persistem.imaging.optics import wavelength
+from persistem.study import Crops
 
 PIXEL = 0.05  # Å
 
@@ -118,7 +117,7 @@ def test_a_blank_crop_has_finite_features():
 
 
 def test_features_of_a_micrograph_are_those_of_its_crops(noise):
-    crops = SimpleNamespace(size=32, stride=32)
+    crops = Crops(size=32, stride=32)
     found = micrograph_features(noise, PIXEL, crops)
     assert found.shape[0] == 3 * 4
     assert np.allclose(found[5], spectrum_features(noise[None, 32:64, 32:64], PIXEL)[0])

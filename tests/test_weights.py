@@ -106,7 +106,7 @@ def test_weights_are_positive_where_label_1_has_its_pairs(images: Any, tmp_path:
 def test_more_pairs_where_the_weight_is_positive_push_a_crop_to_label_1(images: Any, model: str) -> None:
     root, sources = images
     X, y = features(root, sources, STATES[:2])
-    w = learned(X, y, model, 0.01, "none")["0"][0][0, 0]
+    w = learned(X, y, model, 0.01, "none", model == "SVC")["0"][0][0, 0]
     few, many = vector([(200, 20)] + [OWN[1]] * 2, 0), vector([(200, 20)] + [OWN[1]] * 4, 0)
     assert w @ many > w @ few
     classify = {"LR": LogisticRegression(C=0.01), "SVC": LinearSVC(loss="hinge", C=0.01, max_iter=10**5)}[model]
@@ -137,7 +137,7 @@ def test_weights_are_those_that_scikit_learn_fits_to_all_bins(images: Any, state
             ("SVC", LinearSVC(loss="hinge", C=0.01, dual=True, max_iter=10**6, tol=1e-9)),
         ):
             fitted = make_pipeline(StandardScaler(), classify).fit(both, y_some)
-            result = learned(X_some, y_some, model, 0.01, "standard")["0+1"]
+            result = learned(X_some, y_some, model, 0.01, "standard", model == "SVC")["0+1"]
             w = np.concatenate([result[0][0], result[1][0]], axis=-1)
             assert w.shape == (1 if states == 2 else 3, both.shape[1])
             np.testing.assert_allclose(w, fitted[-1].coef_, atol=2e-3 * np.abs(fitted[-1].coef_).max())

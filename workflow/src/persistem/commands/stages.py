@@ -102,7 +102,7 @@ def crops(protocol: dict[str, Any], micrograph: Path, out: Path) -> None:
     from persistem.study import Crops, Recipe
     from persistem.study.settings import section, sections
 
-    recipe = {key: value for key, value in protocol.items() if key in ("intensity", "detector")}
+    recipe = {key: value for key, value in protocol.items() if key in ("intensity", "detector", "inverted")}
     rest = {key: value for key, value in protocol.items() if key not in recipe}
     crop_file(micrograph, section(Recipe, recipe), sections(rest, crops=Crops)["crops"], out)
 

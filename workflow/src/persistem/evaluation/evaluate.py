@@ -137,4 +137,4 @@ def leak(images: list[dict[str, Any]], settings: dict[str, Any], root: Path, job
         ((s.state, s.seed, s.defocus, {"images": block}) for s, block in zip(sources, joint, strict=True)), states
     )
     learning = Learning.model_validate(settings["learning"])
-    return attribution(described.X["images"], described.crops, described.position, learning, jobs)
+    return attribution(described.X["images"], described.crops, described.position, learning, len(X), jobs)

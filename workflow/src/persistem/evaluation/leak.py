@@ -29,13 +29,14 @@ SPLITS = ("random", "micrograph", "region", "seed")
 
 
 def attribution(
-    X: NDArray[Any], crops: CropLabels, position: NDArray[np.int_], learning: Learning, jobs: int = 1
+    X: NDArray[Any], crops: CropLabels, position: NDArray[np.int_], learning: Learning, degrees: int = 1, jobs: int = 1
 ) -> list[dict[str, Any]]:
     """Accuracy under each split: ``model``, ``split``, ``accuracy``, ``ci_low``, ``ci_high``, ``n_splits``.
 
-    ``X`` (crops, length); ``position`` a crop's place in its micrograph. Models, C and scaling are the study's, one
-    model for all defoci. Accuracy is averaged over repetitions and then over the seed that trains, whose scatter gives
-    the interval (``intervals.interval``). A split that a seed's crops, defoci or positions do not allow has no row.
+    ``X`` (crops, length) has ``degrees`` side by side; ``position`` is a crop's place in its micrograph. Models and
+    their settings are the study's, one model for all defoci. Accuracy is averaged over repetitions and then over the
+    seed that trains, whose scatter gives the interval (``intervals.interval``). A split that a seed's crops, defoci or
+    positions do not allow has no row.
     Raises PersistemError if fewer than two seeds have all states, or if features do not fit or are not finite.
     """
     from joblib import Parallel, delayed
@@ -46,7 +47,7 @@ def attribution(
     if not np.isfinite(values).all():
         raise PersistemError("leak: a feature is not a finite number")
     tasks = [(name, split) for name in SPLITS for split in splits_of(name, crops, position, learning)]
-    done = Parallel(n_jobs=jobs)(delayed(_accuracy)(values, crops.y, split, learning) for _, split in tasks)
+    done = Parallel(n_jobs=jobs)(delayed(_accuracy)(values, crops.y, split, degrees, learning) for _, split in tasks)
     rows = []
     for k, model in enumerate(learning.models):
         for name in SPLITS:
@@ -103,12 +104,12 @@ def _random(complete: list[int], crops: CropLabels, learning: Learning, elsewher
     return splits
 
 
-def _accuracy(X: NDArray[Any], y: NDArray[np.int_], split: Split, learning: Learning) -> list[float]:
+def _accuracy(X: NDArray[Any], y: NDArray[np.int_], split: Split, degrees: int, learning: Learning) -> list[float]:
     """The share of test crops that each of the study's models classifies correctly."""
     from threadpoolctl import threadpool_limits
 
-    unfitted = [classifier(model, learning.C) for model in learning.models]
+    unfitted = [classifier(model, learning.C, model in learning.penalised_intercept) for model in learning.models]
     # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
-        train, test = reduced(*scaled(X[split.train], X[split.test], learning.scaling))
+        train, test = reduced(*scaled(X[split.train], X[split.test], learning.scaling, degrees))
         return [float((m.fit(train, y[split.train]).predict(test) == y[split.test]).mean()) for m in unfitted]

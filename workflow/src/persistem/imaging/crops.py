@@ -20,7 +20,9 @@ from persistem.store.files import atomic
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persistem.study import Clahe, Crops, Detector, Recipe, Standardised, Window
+    from persistem.study import Clahe, Crops, Detector, MinMax, Recipe, Standardised, Window
+
+    Conversion = Clahe | MinMax | Window | Standardised
 
 #: Bump when this stage's results change for the same study.
 VERSION = 1
@@ -30,7 +32,7 @@ FEWEST = 100  # electrons on a crop in vacuum: its mean intensity is then known 
 
 
 def positions(shape: tuple[int, ...], crops: Crops) -> NDArray[Any]:
-    """Row and column of the first pixel of every crop that fits, row by row: (n, 2) int.
+    """Row and column of the first pixel of every crop: (n, 2) int; row by row, or ``crops.random`` at random places.
 
     Raises PersistemError if a micrograph of ``shape`` (rows, columns) holds no crop.
     """
@@ -38,13 +40,18 @@ def positions(shape: tuple[int, ...], crops: Crops) -> NDArray[Any]:
         raise PersistemError(
             f"crops.size = {crops.size} px, but the micrograph has {shape[0]} x {shape[1]} px: a crop must fit in it"
         )
+    if crops.random is not None:
+        rng = np.random.default_rng(crops.seed)
+        return rng.integers(0, [side - crops.size + 1 for side in shape], (crops.random, 2))
     rows, columns = (np.arange(0, side - crops.size + 1, crops.stride) for side in shape)
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def count_along(side: int, crops: Crops) -> int:
-    """Number of crops along a side (px) of a micrograph; 0 if none fits."""
-    return max(0, (side - crops.size) // crops.stride + 1)
+def number(side: int, crops: Crops) -> int:
+    """Number of crops of a micrograph with this side (px); 0 if none fits."""
+    if crops.random is not None and side >= crops.size:
+        return crops.random
+    return max(0, (side - crops.size) // crops.stride + 1) ** 2
 
 
 def check_detector(detector: Detector, crops: Crops, shape: tuple[int, ...], pixel_size: float) -> None:
@@ -54,7 +61,8 @@ def check_detector(detector: Detector, crops: Crops, shape: tuple[int, ...], pix
     """
     binning, dose = detector.binning, detector.dose
     sides = [("imaging.pixels", side) for side in shape]
-    for name, side in [*sides, ("crops.size", crops.size), ("crops.stride", crops.stride)]:
+    sides += [("crops.size", crops.size), *([("crops.stride", crops.stride)] if crops.random is None else [])]
+    for name, side in sides:
         if side % binning:
             raise PersistemError(f"detector.binning = {binning}: {name} = {side} px must be a multiple of it")
     if crops.size // binning < SMALLEST:
@@ -70,7 +78,7 @@ def check_detector(detector: Detector, crops: Crops, shape: tuple[int, ...], pix
         )
 
 
-def cut(intensity: NDArray[Any], intensity_recipe: Clahe | Window | Standardised, crops: Crops) -> NDArray[Any]:
+def cut(intensity: NDArray[Any], intensity_recipe: Conversion, crops: Crops) -> NDArray[Any]:
     """Crops of a micrograph in 8-bit grey levels.
 
     Parameters
@@ -78,9 +86,9 @@ def cut(intensity: NDArray[Any], intensity_recipe: Clahe | Window | Standardised
     intensity
         absolute intensity, (rows, columns), where vacuum is 1
     intensity_recipe
-        conversion to grey levels, see ``study.Clahe``, ``study.Window`` and ``study.Standardised``
+        conversion to grey levels, see ``study.Clahe``, ``MinMax``, ``Window`` and ``Standardised``
     crops
-        size and stride in pixels
+        size in pixels, and stride or number
 
     Returns
     -------
@@ -105,12 +113,14 @@ def cut(intensity: NDArray[Any], intensity_recipe: Clahe | Window | Standardised
     recipe = intensity_recipe
     if recipe.method == "standardised":
         return np.stack([grey_levels(crop, recipe) for crop in pieces(image)])
+    if recipe.method == "minmax" and recipe.scope == "crop":
+        return np.stack([grey_levels(crop, recipe) for crop in pieces(image)])
     if recipe.method == "clahe" and recipe.scope == "crop":
         return np.stack([_equalised(crop, recipe) for crop in pieces(_sixteen_bit(image))])
     return np.stack(pieces(grey_levels(image, recipe)))
 
 
-def grey_levels(image: NDArray[Any], recipe: Clahe | Window | Standardised) -> NDArray[Any]:
+def grey_levels(image: NDArray[Any], recipe: Conversion) -> NDArray[Any]:
     """8-bit grey levels of a finite image (rows, columns) as a whole.
 
     A standardised image without contrast is mid-grey. Raises PersistemError if a window of mean intensities has no
@@ -120,6 +130,8 @@ def grey_levels(image: NDArray[Any], recipe: Clahe | Window | Standardised) -> N
         return _standardised(image, recipe)
     if recipe.method == "window":
         return _windowed(image, recipe)
+    if recipe.method == "minmax":
+        return _eight_bit(_sixteen_bit(image) / 257)
     return _equalised(_sixteen_bit(image), recipe)
 
 
@@ -135,16 +147,20 @@ def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None
     intensity, metadata = read_micrograph(micrograph)
     pixel_size, detector = metadata["pixel_size_A"], recipe.detector
     try:
-        labels = [f"row {row} column {column}" for row, column in positions(intensity.shape, crops)]
+        binning = 1
         if detector is not None:
             check_detector(detector, crops, intensity.shape, pixel_size)
             intensity = detected(intensity, pixel_size, detector)
-            pixel_size *= detector.binning
-            sides = {"size": crops.size // detector.binning, "stride": crops.stride // detector.binning}
-            crops = crops.model_copy(update=sides)
+            binning = detector.binning
+            pixel_size *= binning
+            crops = crops.model_copy(update={"size": crops.size // binning, "stride": crops.stride // binning})
         stack = cut(intensity, recipe.intensity, crops)
+        corners = binning * positions(intensity.shape, crops)
     except PersistemError as error:
         raise PersistemError(f"{micrograph}: {error}") from error
+    if recipe.inverted:
+        stack = 255 - stack
+    labels = [f"row {row} column {column}" for row, column in corners]
     per_nm = 10 / pixel_size
     with atomic(out) as part:
         tifffile.imwrite(

@@ -73,7 +73,8 @@ def learn(sources: list[Source], states: list[str], learning: Learning, recipe: 
     y = np.repeat([states.index(s.state) for s in ordered], crops)
     seed = np.repeat([s.seed for s in ordered], crops)
     defocus = np.repeat([float(s.defocus) for s in ordered], crops)
-    rows = accuracy_table(X, y, seed, defocus, learning, recipe, jobs)
+    place = np.concatenate([np.arange(count) for count in crops])
+    rows = accuracy_table(X, y, seed, defocus, learning, recipe, jobs, place)
     with atomic(out) as part, open(part, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -121,11 +122,14 @@ def accuracy_table(
     learning: Learning,
     recipe: str,
     jobs: int = 1,
+    place: NDArray[np.int_] | None = None,
 ) -> list[dict[str, Any]]:
     """Accuracy for each choice of degrees, model, split, training and foci: rows with the keys ``COLUMNS``.
 
     ``X`` holds feature vectors (crops, length) by degree; ``y`` (label), ``seed`` and ``defocus`` (Å) one entry per
-    crop. Accuracy is the share of test crops classified correctly, averaged with equal weight over
+    crop, and so ``place``, its number in the micrograph, where ``learning.split_unit`` needs it. Accuracy is the share
+    of test crops classified correctly (in the random split, of the crops that ``learning.judged`` says), averaged with
+    equal weight over
 
     - random: MD seeds, then repetitions; ci is the 2.5 to 97.5 percentile of the seeds' average over repetitions, which
       shows the luck of the draw and not how specimens differ;
@@ -139,7 +143,16 @@ def accuracy_table(
     from joblib import Parallel, delayed
 
     splits = {
-        "random": random_splits(y, seed, defocus, learning.test_fraction, learning.repetitions, learning.split_seed),
+        "random": random_splits(
+            y,
+            seed,
+            defocus,
+            learning.test_fraction,
+            learning.repetitions,
+            learning.split_seed,
+            place if learning.split_unit == "place" else None,
+            learning.judged,
+        ),
         "leave-seed-out": leave_seed_out(y, seed),
     }
     if not any(splits.values()):
@@ -152,7 +165,7 @@ def accuracy_table(
         features["+".join(features)] = np.hstack(list(features.values()))
     tasks = [(degrees, name, split) for degrees in features for name in splits for split in splits[name]]
     done = Parallel(n_jobs=jobs)(
-        delayed(outcome)(features[degrees], y, defocus, split, learning.models, learning.C, learning.scaling)
+        delayed(outcome)(features[degrees], y, defocus, split, degrees.count("+") + 1, learning)
         for degrees, _, split in tasks
     )
     selections = {"all": np.ones(len(y), bool), "in-focus": np.abs(defocus) <= learning.in_focus}
@@ -186,22 +199,25 @@ def read_by_seed(text: Any) -> dict[str, list[float]]:
     return {seed.strip(): [float(value) for value in values.split()] for seed, values in seeds}
 
 
-def outcome(
-    X: Array, y: NDArray[np.int_], defocus: Array, split: Split, models: tuple[str, ...], C: float, scaling: str
-) -> Outcome:
-    """Train on ``split.train`` and test on ``split.test``, with one model for all defoci and with one for each."""
+def outcome(X: Array, y: NDArray[np.int_], defocus: Array, split: Split, degrees: int, learning: Learning) -> Outcome:
+    """Train on ``split.train`` and test on ``split.test``, with one model for all defoci and with one for each.
+
+    ``X`` (crops, length) has ``degrees`` side by side.
+    """
     from threadpoolctl import threadpool_limits
 
     defoci = np.unique(defocus[split.test])
-    result = {(m, training): np.zeros(len(split.test), bool) for m in models for training in TRAININGS}
-    unfitted = {m: classifier(m, C) for m in models}
+    result: Outcome = {
+        (m, training): np.zeros(len(split.test), bool) for m in learning.models for training in TRAININGS
+    }
+    unfitted = {m: classifier(m, learning.C, m in learning.penalised_intercept) for m in learning.models}
     # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
         for training, value in [("pooled", None), *(("per-defocus", d) for d in defoci)]:
             train = split.train if value is None else split.train[defocus[split.train] == value]
             tested = np.full(len(split.test), True) if value is None else defocus[split.test] == value
             test = split.test[tested]
-            vectors = reduced(*scaled(X[train], X[test], scaling))
+            vectors = reduced(*scaled(X[train], X[test], learning.scaling, degrees))
             for m, classify in unfitted.items():
                 result[m, training][tested] = classify.fit(vectors[0], y[train]).predict(vectors[1]) == y[test]
     return result

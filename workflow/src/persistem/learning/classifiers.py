@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,13 +17,13 @@ TREES = "trees"
 ROUNDS, LEAVES = 100, 8
 
 
-def classifier(model: str, C: float, svm: Literal["liblinear", "libsvm"] = "liblinear", tolerance: float = 1e-6) -> Any:
+def classifier(model: str, C: float, penalised: bool = False, tolerance: float = 1e-6) -> Any:
     """An unfitted classifier of scikit-learn: LR, SVC or trees.
 
     LR is logistic regression with an L2 penalty, fitted to ``tolerance``. SVC is a linear support vector machine with
-    the hinge loss. liblinear's is one against the rest and penalises the intercept; libsvm's is one against one and
-    does not. Trees are grown by gradient boosting (Ke et al., NIPS 30, 2017), with an L2 penalty of 1/C on the values
-    of their leaves.
+    the hinge loss. ``penalised`` is whether their intercept is penalised as the weights are, as liblinear does, which
+    tells one state from the rest and, for LR, two states at most; libsvm's SVC is one against one. Trees are grown by
+    gradient boosting (Ke et al., NIPS 30, 2017), with an L2 penalty of 1/C on the values of their leaves.
 
     LR and liblinear's SVC converge at the paper's C. With features far larger than 1, or a much larger C, scikit-learn
     may warn that the support vectors are not converged.
@@ -31,8 +31,10 @@ def classifier(model: str, C: float, svm: Literal["liblinear", "libsvm"] = "libl
     if model == "LR":
         from sklearn.linear_model import LogisticRegression
 
+        if penalised:
+            return LogisticRegression(C=C, tol=tolerance, max_iter=100_000, solver="liblinear")
         return LogisticRegression(C=C, tol=tolerance, max_iter=100_000)
-    if model == "SVC" and svm == "liblinear":
+    if model == "SVC" and penalised:
         from sklearn.svm import LinearSVC
 
         return LinearSVC(loss="hinge", C=C, dual=True, max_iter=100_000, random_state=0)
@@ -47,19 +49,22 @@ def classifier(model: str, C: float, svm: Literal["liblinear", "libsvm"] = "libl
     )
 
 
-def scaled(train: Array, test: Array, scaling: str) -> tuple[Array, Array]:
+def scaled(train: Array, test: Array, scaling: str, degrees: int = 1) -> tuple[Array, Array]:
     """Scale features by the training rows (crops, features) alone.
 
-    standard: each feature by its mean and standard deviation; maximum: all by the largest value of all; none.
+    standard: each feature by its mean and standard deviation; maximum: all by the largest value of all; maximum by
+    degree: by the largest of their degree, of which there are ``degrees`` of one length side by side; none.
     """
     if scaling == "standard":
         # the deviation of a constant is not exactly zero in floating point
         varies = train.max(axis=0) > train.min(axis=0)
         mean, deviation = train.mean(axis=0), np.where(varies, train.std(axis=0), 1.0)
         return (train - mean) / deviation, (test - mean) / deviation
-    if scaling == "maximum":
-        largest = train.max() or 1.0
-        return train / largest, test / largest
+    if scaling in ("maximum", "maximum by degree"):
+        parts = degrees if scaling == "maximum by degree" else 1
+        largest = train.reshape(len(train), parts, -1).max(axis=(0, 2))
+        by = np.repeat(np.where(largest, largest, 1.0), train.shape[1] // parts)
+        return train / by, test / by
     return train, test
 
 

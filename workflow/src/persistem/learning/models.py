@@ -42,7 +42,7 @@ def decisions(
 
     labels = [crops.y] if labels is None else labels
     result = np.zeros((len(candidates), len(labels), len(split.test), crops.y.max() + 1))
-    unfitted = [classifier(c.model, c.C, svm="libsvm", tolerance=TOLERANCE) for c in candidates]
+    unfitted = [classifier(c.model, c.C, tolerance=TOLERANCE) for c in candidates]
     # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
         for train, tested in strata(crops, split, training):

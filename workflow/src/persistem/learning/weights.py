@@ -26,6 +26,7 @@ from persistem.errors import PersistemError
 from persistem.learning.accuracy import Source, read_features
 from persistem.learning.classifiers import classifier, reduced, scaled
 from persistem.store.files import atomic
+from persistem.study import Learning
 from persistem.topology.diagrams import arrow, strings
 from persistem.topology.persistence_images import GREY_LEVELS, mesh_pixels
 
@@ -61,8 +62,9 @@ def weights_file(settings: dict[str, Any], root: Path, out: Path) -> None:
     Columns: model (LR, SVC), degrees ("0", "1", "0+1": what the model was trained on), degree, state (the one that
     positive weights speak for; with two states, label 1), filtration, birth and death (grey levels of the
     bin's centre), weight, pattern. ``settings`` has ``states`` in the order of their labels, ``recipe`` (a
-    ``study.Recipe``), ``sources`` (the fields of ``learning.Source``; paths relative to ``root``), ``models``, ``C``
-    and ``scaling``. The bytes do not depend on the order of the sources.
+    ``study.Recipe``), ``sources`` (the fields of ``learning.Source``; paths relative to ``root``), and of a
+    ``study.Learning`` ``models``, ``C``, ``scaling`` and, unless it is the default, ``penalised_intercept``. The bytes
+    do not depend on the order of the sources.
 
     Raises PersistemError if a state has no source, the files do not fit together, or their images do not fit the
     recipe.
@@ -84,8 +86,10 @@ def weights_file(settings: dict[str, Any], root: Path, out: Path) -> None:
     lengths = len(bins) // len(recipe.filtrations)
     weighted_states = states[1:] if len(states) == 2 else states
     blocks = []
+    penalised = settings.get("penalised_intercept", Learning().penalised_intercept)
     for model in settings["models"]:
-        for degrees, by_degree in learned(X, y, model, settings["C"], settings["scaling"]).items():
+        fitted = learned(X, y, model, settings["C"], settings["scaling"], model in penalised)
+        for degrees, by_degree in fitted.items():
             for degree, values in by_degree.items():
                 for i, state in enumerate(weighted_states):
                     for k, filtration in enumerate(recipe.filtrations):
@@ -97,24 +101,25 @@ def weights_file(settings: dict[str, Any], root: Path, out: Path) -> None:
 
 
 def learned(
-    X: Mapping[int, NDArray[Any]], y: NDArray[np.int_], model: str, C: float, scaling: str
+    X: Mapping[int, NDArray[Any]], y: NDArray[np.int_], model: str, C: float, scaling: str, penalised: bool
 ) -> dict[str, dict[int, Array]]:
     """Weights and patterns by choice of degrees, then by degree: (2, states, length), for two states (2, 1, length).
 
-    ``X`` holds feature vectors (crops, length) by degree, ``y`` the crops' labels. Weights are for the scaled
-    features, see ``classifiers.scaled``; patterns are in units of ``X``.
+    ``X`` holds feature vectors (crops, length) by degree, ``y`` the crops' labels; ``penalised`` is whether the
+    intercept is, see ``classifiers.classifier``. Weights are for the scaled features, see ``classifiers.scaled``;
+    patterns are in units of ``X``.
     """
     from threadpoolctl import threadpool_limits
 
     degrees = sorted(X)
     choices = [[k] for k in degrees] + ([degrees] if len(degrees) > 1 else [])
-    classify = classifier(model, C)
+    classify = classifier(model, C, penalised)
     result = {}
     # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
         for chosen in choices:
             images = np.hstack([np.asarray(X[k], np.float64) for k in chosen])
-            vectors, _ = scaled(images, images[:1], scaling)
+            vectors, _ = scaled(images, images[:1], scaling, len(chosen))
             short, _ = reduced(vectors, vectors[:1])
             coefficients = classify.fit(short, y).coef_
             # w is a sum of the crops' vectors; the fit gives the same sum of their short vectors

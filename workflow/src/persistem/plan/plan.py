@@ -65,7 +65,7 @@ class Plan:
         self.imaged = [self.specimens[name] for name in self.members]
         self.classified = [s for s in self.imaged if s.state is not None]
         self.defoci = {paths.defocus_id(d): d for d in study.imaging.defoci}
-        self.crops_per_micrograph = crops.count_along(study.imaging.pixels, study.crops) ** 2
+        self.crops_per_micrograph = crops.number(study.imaging.pixels, study.crops)
         self.steps: dict[str, dict[str, Step]] = of.steps if of else {stage: {} for stage in paths.STAGES}
         #: this plan and the plans of variants, in the order of their making
         self.plans: list[Plan] = of.plans if of else []
@@ -263,12 +263,16 @@ class Plan:
             for label, recipe in self.recipes.items():
                 detector = {"detector": part(recipe.detector)} if recipe.detector else {}
                 chain: list[tuple[str, int, dict[str, Any]]] = [
-                    ("crops", crops.VERSION, {"intensity": part(recipe.intensity), "crops": cut, **detector}),
+                    (
+                        "crops",
+                        crops.VERSION,
+                        {"intensity": part(recipe.intensity), "crops": cut, **detector, **part(recipe, ("inverted",))},
+                    ),
                     ("diagrams", diagrams.VERSION, part(recipe, ("filtrations", "positions"))),
                     (
                         "persistence_images",
                         persistence_images.VERSION,
-                        part(recipe, ("filtrations", "bins", "sigma", "weight"))
+                        part(recipe, ("filtrations", "bins", "sigma", "sigma_unit", "weight"))
                         | {"crops_per_micrograph": self.crops_per_micrograph},
                     ),
                 ]

@@ -17,6 +17,7 @@ from persistem.plan.trial import trial_figures
 from persistem.report.figures import FIGURES, module
 from persistem.specimens import state_checks
 from persistem.store import paths
+from persistem.study.fields import part
 from persistem.study.members import Specimen, states_of
 from persistem.topology import diagrams, diagrams_3d, inverse, optimal_volumes
 
@@ -182,11 +183,12 @@ class _Drawing:
         learning = self.study.learning
         settings = {
             "states": self.states,
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": part(self.recipe),
             "sources": self._images("persistence_images", list(self.plan.defoci)),
             "models": list(learning.models),
             "C": learning.C,
             "scaling": learning.scaling,
+            **part(learning, ("penalised_intercept",)),
         }
         digest = self.plan.add("weights", weights.VERSION, settings, classifiers=learning_stage.VERSION)
         return paths.path("weights", digest)
@@ -236,8 +238,8 @@ class _Drawing:
         return {
             "states": self.states,
             "micrographs": self._images("micrographs", list(self.plan.defoci)),
-            "crops": self.study.crops.model_dump(mode="json"),
-            "learning": self.study.learning.model_dump(mode="json"),
+            "crops": part(self.study.crops),
+            "learning": part(self.study.learning),
             "voltage": imaging.voltage,
             "thickness": imaging.thickness,
             "defocus_origin": imaging.defocus_origin,

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from persistem.study.evaluation import Alternative, Band, Control, Describing, Evaluation, Mesh, Multiverse, Row, Sweep
-from persistem.study.features import Clahe, Crops, Detector, Learning, Recipe, Standardised, Weight, Window
+from persistem.study.features import Clahe, Crops, Detector, Learning, MinMax, Recipe, Standardised, Weight, Window
 from persistem.study.fields import OURS, Name, Section, Whole, given
 from persistem.study.figures import Diagrams3D, Figures
 from persistem.study.imaging import Imaging
@@ -61,6 +61,7 @@ __all__ = [
     "Melt",
     "Mesh",
     "Micrograph",
+    "MinMax",
     "ModelSettings",
     "MolecularDynamics",
     "Multiverse",

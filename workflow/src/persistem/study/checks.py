@@ -18,7 +18,7 @@ import numpy as np
 
 from persistem.descriptors.crops import blocks_of
 from persistem.errors import PersistemError
-from persistem.imaging.crops import check_detector, count_along
+from persistem.imaging.crops import check_detector, number
 from persistem.imaging.optics import check_device
 from persistem.specimens.own_structures import needs_types
 from persistem.specimens.slabs import check_fits
@@ -62,6 +62,7 @@ def check_combinations(study: Study) -> None:
         _check_preparation,
         _check_seeds,
         _check_crops,
+        _check_learning,
         _check_figures,
         _check_evaluation,
         check_model,
@@ -174,10 +175,18 @@ def _check_crops(study: Study) -> None:
             f"crops.size = {study.crops.size}: larger than the micrograph; "
             f"at most imaging.pixels = {study.imaging.pixels}"
         )
-    count = count_along(study.imaging.pixels, study.crops) ** 2
-    if count > MOST_CROPS:
-        raise ValueError(f"crops.stride = {study.crops.stride}: {count} crops per micrograph; at most {MOST_CROPS}")
-    if count < 2:
+    if study.crops.random is not None and "stride" in study.crops.model_fields_set:
+        raise ValueError(
+            f"crops.stride = {study.crops.stride} and crops.random = {study.crops.random}: both say where crops are"
+            " cut; leave one out"
+        )
+    crops = number(study.imaging.pixels, study.crops)
+    if crops > MOST_CROPS:
+        key = "stride" if study.crops.random is None else "random"
+        raise ValueError(
+            f"crops.{key} = {getattr(study.crops, key)}: {crops} crops per micrograph; at most {MOST_CROPS}"
+        )
+    if crops < 2:
         raise ValueError(
             f"crops.size = {study.crops.size}: one crop per micrograph; a random split needs at least 2 "
             f"(imaging.pixels = {study.imaging.pixels}, crops.stride = {study.crops.stride})"
@@ -197,13 +206,22 @@ def _check_crops(study: Study) -> None:
         )
 
 
+def _check_learning(study: Study) -> None:
+    states = states_of(study)
+    if "LR" in study.learning.penalised_intercept and len(states) > 2:
+        raise ValueError(
+            f"learning.penalised_intercept: LR, and states {', '.join(states)}: liblinear tells two states apart; leave"
+            " LR out, or classify two states"
+        )
+
+
 def _check_figures(study: Study) -> None:
     shown = study.figures
     if shown.recipe is not None and shown.recipe not in study.features:
         raise ValueError(f"figures.recipe = {shown.recipe!r}: not one of features: {', '.join(study.features)}")
-    count = count_along(study.imaging.pixels, study.crops) ** 2
-    if shown.crop is not None and shown.crop >= count:
-        raise ValueError(f"figures.crop = {shown.crop}: a micrograph has crops 0 to {count - 1}")
+    crops = number(study.imaging.pixels, study.crops)
+    if shown.crop is not None and shown.crop >= crops:
+        raise ValueError(f"figures.crop = {shown.crop}: a micrograph has crops 0 to {crops - 1}")
 
 
 def _check_evaluation(study: Study) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -30,6 +30,15 @@ class Clahe(Section):
     )
     scope: Literal["micrograph", "crop"] = assumed(
         "micrograph", "equalise before or after cutting", reason="the tiles of a crop would be 1.6 Å wide"
+    )
+
+
+class MinMax(Section):
+    """The smallest intensity becomes 0 and the largest 255, and nothing is equalised."""
+
+    method: Literal["minmax"] = Field("minmax", description="from the smallest intensity to the largest")
+    scope: Literal["micrograph", "crop"] = assumed(
+        "micrograph", "convert before or after cutting", reason="as for CLAHE"
     )
 
 
@@ -104,10 +113,15 @@ class Detector(Section):
 class Recipe(Section):
     """From a micrograph to feature vectors."""
 
+    later: ClassVar[tuple[str, ...]] = ("inverted", "sigma_unit")
+
     detector: Detector | None = given(None, "the detector; null: one without fault", source="paper: none")
 
-    intensity: Annotated[Clahe | Window | Standardised, Field(discriminator="method")] = Field(
+    intensity: Annotated[Clahe | MinMax | Window | Standardised, Field(discriminator="method")] = Field(
         Clahe(), description="conversion to 8 bit"
+    )
+    inverted: Flag = assumed(
+        False, "exchange bright and dark after the conversion", reason="the paper does not say that it does"
     )
     filtrations: tuple[Literal["superlevel", "sublevel"], ...] = given(
         ("superlevel",), "filtrations of the grey levels", min_length=1, source="paper: from high to low intensity"
@@ -117,7 +131,13 @@ class Recipe(Section):
         64, "bins of a persistence image along birth and death", reason="4 grey levels a bin", ge=2, le=256
     )
     sigma: Real = assumed(
-        2.0, "standard deviation of the persistence image's Gaussian", unit="bins", reason="8 grey levels", gt=0
+        2.0,
+        "standard deviation of the persistence image's Gaussian, in the unit that `sigma_unit` says",
+        reason="8 grey levels",
+        gt=0,
+    )
+    sigma_unit: Literal["bins", "grey levels"] = assumed(
+        "bins", "unit of sigma; in grey levels it does not change with bins", reason="not stated"
     )
     weight: Weight = Field(Weight(), description="weight of a pair")
 
@@ -127,23 +147,43 @@ class Recipe(Section):
 class Crops(Section):
     """The paper's small images."""
 
+    later: ClassVar[tuple[str, ...]] = ("random", "seed")
+
     size: Whole = given(256, "side of a crop", unit="px", ge=8)
     stride: Whole = assumed(
         256, "distance between crops", unit="px", reason="16 crops per micrograph, not overlapping", ge=1
+    )
+    random: Whole | None = assumed(
+        None,
+        "number of crops at random places of each micrograph, which may overlap; null: by stride",
+        reason="the paper does not say where it cuts",
+        ge=2,
+    )
+    seed: Whole = assumed(
+        0, "seed of the random places, which are the same in every micrograph", reason="arbitrary", ge=0
     )
 
 
 class Learning(Section):
     """Classification of the persistence images."""
 
+    later: ClassVar[tuple[str, ...]] = ("penalised_intercept", "split_unit", "judged")
+
     models: tuple[Literal["LR", "SVC"], ...] = given(
         ("LR", "SVC"), "logistic regression, support vectors (hinge)", min_length=1
     )
     C: Real = given(0.01, "regularisation parameter of both models", gt=0)
-    scaling: Literal["standard", "maximum", "none"] = assumed(
+    scaling: Literal["standard", "maximum", "maximum by degree", "none"] = assumed(
         "standard",
-        "features by mean and SD of each, by the largest of all, or as they are; fitted on training rows",
+        "features by mean and SD of each, by the largest of all, by the largest of their degree, or as they are;"
+        " fitted on training rows",
         reason="not stated, and meaningless without C: see docs/assumptions.md",
+    )
+    penalised_intercept: tuple[Literal["LR", "SVC"], ...] = assumed(
+        ("SVC",),
+        "models whose intercept is penalised as the weights are: by liblinear; the others are scikit-learn's lbfgs (LR)"
+        " and libsvm (SVC)",
+        reason="scikit-learn's LogisticRegression and LinearSVC",
     )
     test_fraction: Real = given(0.25, "share of crops tested in a random split", gt=0, lt=1)
     repetitions: Whole = assumed(
@@ -153,7 +193,15 @@ class Learning(Section):
         ge=1,
         le=1000,
     )
+    split_unit: Literal["crop", "place"] = assumed(
+        "crop",
+        "what a random split draws: crops, or places with their crops at all defoci, which show the same atoms",
+        reason="not stated",
+    )
+    judged: Literal["test", "training", "all"] = assumed(
+        "test", "crops of the random split whose accuracy is taken", reason="anything else is no accuracy of a model"
+    )
     split_seed: Whole = assumed(0, "seed of the random splits", reason="arbitrary", ge=0)
     in_focus: Real = given(25.0, "largest |defocus| that counts as in focus", unit="Å", ge=0)
 
-    _once = field_validator("models")(once("model"))
+    _once = field_validator("models", "penalised_intercept")(once("model"))

@@ -4,7 +4,7 @@ The pairs of a diagram are counted on a mesh over the plane of birth and death. 
 depends on its lifetime, and the mesh is smoothed with a Gaussian. The bins on the diagonal and on one side of it make
 the vector. As in HomCloud, a bin has the lifetime of its centre, so with linear weights the bins on the diagonal are 0
 before smoothing; with 256 bins every grey level is a centre. The Gaussian is cut at 4 sigma and reflected at the edges
-of the mesh. HomCloud takes its standard deviation in grey levels; a recipe gives it in bins.
+of the mesh. HomCloud takes its standard deviation in grey levels; a recipe gives it in bins, unless it says otherwise.
 
 ``homcloud.histogram`` is the module that ``homcloud.interface`` calls, without the interface's 2 s of imports.
 """
@@ -67,7 +67,9 @@ def persistence_images(table: pa.Table, recipe: Recipe | Mesh, n_crops: int) -> 
         crop, degree, birth, death = (values_of(rows[name]) for name in ("crop", "degree", "birth", "death"))
         _check(crop, degree, birth, death, filtration, n_crops)
         spec = _spec(recipe, filtration)
-        weight, sigma = _weight(spec, recipe), recipe.sigma * spec.x_ruler.bin_width()
+        weight, sigma = _weight(spec, recipe), recipe.sigma
+        if getattr(recipe, "sigma_unit", "bins") == "bins":  # as in a mesh of descriptors, which names no unit
+            sigma *= spec.x_ruler.bin_width()
         images = np.zeros((n_crops * len(DEGREES), spec.vector_size()), dtype=np.float32)
         image = crop * len(DEGREES) + degree
         order = np.argsort(image, kind="stable")

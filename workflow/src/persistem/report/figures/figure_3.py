@@ -32,6 +32,8 @@ from persistem.report.figures.drawing import (
     record_of,
     signed,
 )
+from persistem.study import Crops, Learning
+from persistem.study.settings import section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,7 +111,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
 def _measure(settings: dict[str, Any], root: Path) -> tuple[Any, dict[tuple[str, float, int], Any], Any, list[Any]]:
     """Frequencies; a curve for each state, defocus and seed; crop features with labels; contrast of specimens."""
-    crops: Any = SimpleNamespace(**settings["crops"])
+    crops = section(Crops, settings["crops"])
     # in the order of the learning stage: the last digits of a fit depend on it
     ordered = sorted(
         settings["micrographs"],
@@ -117,7 +119,7 @@ def _measure(settings: dict[str, Any], root: Path) -> tuple[Any, dict[tuple[str,
     )
     curves: dict[tuple[str, float, int], Any] = {}
     features: dict[bool, list[Any]] = {True: [], False: []}
-    labels: list[tuple[int, int, float]] = []
+    labels: list[tuple[int, int, float, int]] = []
     contrast: list[Any] = []
     k = None
     for name in dict.fromkeys(m["specimen"] for m in ordered):
@@ -131,7 +133,8 @@ def _measure(settings: dict[str, Any], root: Path) -> tuple[Any, dict[tuple[str,
             curves[m["state"], m["defocus"], m["seed"]] = mean[: len(k)]
             for standardise, described in features.items():
                 described.append(micrograph_features(intensity, about["pixel_size_A"], crops, standardise))
-            labels += [(settings["states"].index(m["state"]), m["seed"], m["defocus"])] * len(features[True][-1])
+            state = settings["states"].index(m["state"])
+            labels += [(state, m["seed"], m["defocus"], place) for place in range(len(features[True][-1]))]
             images.append(intensity)
         inversion = contrast_inversion(np.stack(images), [m["defocus"] for m in of_specimen])
         contrast.append(record_of(of_specimen[0]) | inversion | _planes(inversion["centre_A"], about))
@@ -153,14 +156,16 @@ def _trained(settings: dict[str, Any], tables: Any) -> tuple[dict[bool, list[dic
     """Accuracy of the study's models on its splits, over all foci and in focus; or none, and the reason."""
     features, labels = tables
     label, seed = labels[:, 0].astype(int), labels[:, 1].astype(int)
-    learning: Any = SimpleNamespace(**settings["learning"])
+    learning = section(Learning, settings["learning"])
     keys = ("model", "split", "training", "foci", "accuracy", "ci_low", "ci_high", "by_seed")
     accuracy: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     if len(set(label.tolist())) < 2:
         return accuracy, "the study has micrographs of one state"
     for kind, X in features.items():
         try:
-            rows = accuracy_table({0: X}, label, seed, labels[:, 2], learning, "spectrum")
+            rows = accuracy_table(
+                {0: X}, label, seed, labels[:, 2], learning, "spectrum", place=labels[:, 3].astype(int)
+            )
         except PersistemError as error:  # the curves are drawn all the same
             return {True: [], False: []}, str(error)
         accuracy[kind] = [{key: row[key] for key in keys} for row in rows if row["foci"] in ("all", "in-focus")]

@@ -83,6 +83,7 @@ def convention(states: list[str], scaling: str) -> str:
     unit = {
         "standard": "Weights are per standard deviation of a bin.",
         "maximum": "Weights are per largest value of all bins.",
+        "maximum by degree": "Weights are per largest value of all bins of their degree.",
         "none": "Weights are per unit of a bin.",
     }[scaling]
     if len(states) == 2:
