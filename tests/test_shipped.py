@@ -52,6 +52,15 @@ def test_without_models_the_list_says_how_to_make_one(one, capsys):
     assert "persistem new NAME --from demo" in capsys.readouterr().out
 
 
+def test_the_card_of_a_model_is_shown_by_its_name(one, capsys):
+    assert main(["models", "blobs-200kV"]) == 0
+    assert capsys.readouterr().out.strip() == (one / "blobs-200kV/card.md").read_text().strip()
+    assert main(["models", "README.md"]) == 1
+    assert capsys.readouterr().err == (
+        "persistem: README.md: no model that comes with the package, whose models are blobs-200kV\n"
+    )
+
+
 def test_a_name_loads_and_a_folder_of_that_name_comes_first(one, written):
     named = api.load("blobs-200kV")
     assert named.digest == api.load(written).digest

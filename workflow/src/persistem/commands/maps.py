@@ -102,11 +102,11 @@ def inspect(
         raise PersistemError(f"{len(refused)} of {len(set(images))} cannot be mapped as they are: {named}")
 
 
-def models() -> None:
-    """list the models that come with the package, each with what its card says"""
-    from persistem.model.shipped import listed
+def models(name: str | None) -> None:
+    """list the models that come with the package, or show the card of one"""
+    from persistem.model import shipped
 
-    print("\n".join(listed()))
+    print("\n".join(shipped.listed()) if name is None else shipped.card(name).rstrip())
 
 
 def explore(

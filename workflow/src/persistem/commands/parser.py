@@ -41,7 +41,7 @@ TASKS: dict[str, dict[Verb, tuple[str, ...]]] = {
             "persistem map a.tif --model results/demo/model --out maps --pixel-size 0.2 --voltage 200 --defocus 0",
         ),
         maps.inspect: ("persistem inspect a.dm4", "persistem inspect a.dm4 --model results/demo/model"),
-        maps.models: ("persistem models",),
+        maps.models: ("persistem models", "persistem models gan-200kV"),
     },
     "Studies and results": {
         studies.accuracy: ("persistem accuracy results/demo/tables/accuracy.csv",),
@@ -276,7 +276,8 @@ def _micrographs(add: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument("--pixel-size", type=float, help="Å; where the files do not say, or say wrong")
     _grey(command)
     _jobs(command)
-    add(maps.models, protocol=False)
+    command = add(maps.models, protocol=False)
+    command.add_argument("name", nargs="?", help="show this model's card")
 
 
 def _studies(add: Callable[..., argparse.ArgumentParser]) -> None:

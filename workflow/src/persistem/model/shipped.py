@@ -32,10 +32,14 @@ def load(asked: str | Path) -> Model:
     # what has a folder before its name is a path, and bundle.load says what is wrong with it
     if path.exists() or len(path.parts) != 1:
         return bundle.load(path)
-    if path.name not in names():
-        known = f"whose models are {', '.join(names())}" if names() else "which has none"
-        raise PersistemError(f"{asked}: no such folder, and no model that comes with the package, {known}")
+    _check(path.name, f"{asked}: no such folder, and")
     return bundle.load(SHIPPED / path.name)
+
+
+def card(name: str) -> str:
+    """The card (Markdown) of a model that comes with the package. Raises PersistemError if there is none of it."""
+    _check(name, f"{name}:")
+    return (SHIPPED / name / "card.md").read_text("utf-8")
 
 
 def listed() -> list[str]:
@@ -44,3 +48,9 @@ def listed() -> list[str]:
     return lines or [
         "No model comes with this version; a study with a `model` makes one: persistem new NAME --from demo"
     ]
+
+
+def _check(name: str, before: str) -> None:
+    if name not in names():
+        known = f"whose models are {', '.join(names())}" if names() else "which has none"
+        raise PersistemError(f"{before} no model that comes with the package, {known}")
