@@ -122,8 +122,11 @@ rule multiverse:
     input:
         partial(
             target,
-            "evaluation.multiverse.alternatives",
-            [one["accuracy"] for one in PLAN.evaluation.multiverse],
+            "evaluation.multiverse.factors",
+            [
+                *(one["accuracy"] for one in PLAN.evaluation.multiverse),
+                *(file for file in PLAN.evaluation.joint if file),
+            ],
         ),
 
 

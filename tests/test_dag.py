@@ -25,7 +25,9 @@ EVALUATED = changed(TINY, "md.series", [{"temperatures": [6000], "seeds": [1, 2,
     "evaluation": {
         "describing": {"sizes": [64], "images": {}},
         "rows": [{"name": "standard deviation", "task": "absolute", "blocks": [["contrast"]], "main": True}],
-        "multiverse": {"alternatives": [{"question": "C", "answer": "C = 1", "settings": {"learning.C": 1.0}}]},
+        "multiverse": {
+            "factors": [{"question": "C", "answers": [{"answer": "C = 1", "settings": {"learning.C": 1.0}}]}]
+        },
         "controls": [{"name": "as simulated"}],
         "sweeps": [{"name": "B2", "title": "B2", "axis": "B2 (Å)", "key": "imaging.coma", "values": [0.0, 200.0]}],
     }
@@ -151,7 +153,10 @@ VALUES = {
     "evaluation.draws": 2,
     "evaluation.focus": 10.0,
     "evaluation.multiverse.seeds": [1, 2],
-    "evaluation.multiverse.alternatives": [{"question": "C", "answer": "C = 2", "settings": {"learning.C": 2.0}}],
+    "evaluation.multiverse.factors": [
+        {"question": "C", "answers": [{"answer": "C = 2", "settings": {"learning.C": 2.0}}]},
+    ],
+    "evaluation.multiverse.design": {"method": "full"},
     "evaluation.controls": [{"name": "as simulated"}, {"name": "again", "seeds": [1, 2, 3]}],
     "evaluation.sweeps": [
         {"name": "Cs", "title": "Cs", "axis": "Cs (mm)", "key": "imaging.Cs", "values": [0.0, 0.01]},

@@ -409,9 +409,71 @@ def sweeps(folder):
     }
 
 
+def specimen_diagrams(folder):
+    import tifffile
+    from persistem.topology.diagrams import read_diagrams
+    from persistem.topology.specimen_diagrams import specimen_diagrams
+
+    info = {"pixel_size_A": 0.05, "intensity_offset": 0.0, "intensity_scale": 1e-4}
+    grey = np.rint(1e4 * texture()).astype(np.uint16)
+    tifffile.imwrite(folder / "m.tif", grey, imagej=True, metadata={"Info": json.dumps(info)})
+    crops = Crops(size=32, random=3)
+    specimen_diagrams([folder / "m.tif"] * 2, Recipe(inverted=True), crops, folder / "d.parquet")
+    table = read_diagrams(folder / "d.parquet")
+    return {name: moments(table[name].to_numpy()) for name in ("crop", "degree", "birth", "death")}
+
+
+def protocols(folder):
+    """Of four protocols of three specimens whose states differ in how rough they are."""
+    from persistem.evaluation.protocols import protocols_file, read_protocols
+
+    protocols_file(joint(folder), folder, folder / "protocols.parquet")
+    table = read_protocols(folder / "protocols.parquet")
+    return {name: moments(np.array(values)) for name, values in table.items() if " " in name and "unseen" not in name}
+
+
+def compatibility(folder):
+    from persistem.evaluation.compatibility import compatibility_file
+    from persistem.evaluation.protocols import protocols_file
+
+    settings = joint(folder)
+    protocols_file(settings, folder, folder / "p.parquet")
+    about = {"searched": settings["seeds"], "protocols": "p.parquet"}
+    compatibility_file(settings | about, folder, folder / "c.json")
+    rows = json.loads((folder / "c.json").read_text())["finalists"]
+    return {str(row["protocol"]): [row["deviation"], row["p"], *row["mean"], *row["unseen"]["mean"]] for row in rows}
+
+
+def joint(folder):
+    """Settings of protocols of made-up crops."""
+    from persistem.report.paper import ACCURACIES
+    from persistem.topology.diagrams import diagram_table, write_diagrams
+
+    sources = []
+    for seed in (1, 2, 3):
+        for k, state in enumerate(("amorphous", "liquid")):
+            rough = np.random.default_rng([seed, k]).integers(0, 256, (8, 16, 16))
+            smooth = (rough + np.roll(rough, 1, 1) * (1 + k) // 2) // (2 + k)
+            path = f"{state}{seed}.parquet"
+            write_diagrams(diagram_table(smooth.astype(np.uint8), Recipe()), folder / path)
+            sources.append({"state": state, "seed": seed, "path": path})
+    mesh = {"filtrations": ["superlevel"], "sigma": 1.0}
+    return {
+        "states": ["amorphous", "liquid"],
+        "seeds": [1, 2, 3],
+        "numbers": [{key: n[key] for key in ("degrees", "model", "foci", "accuracy")} for n in ACCURACIES],
+        "factors": [{"question": q, "answers": ["a", "b"]} for q in ("mesh", "learning")],
+        "design": {"method": "full", "budget": 4, "repetitions": 2, "finalists": 1},
+        "diagrams": {"factors": [], "by": {"": {"crops": 4, "defoci": [-50.0, 0.0], "sources": sources}}},
+        "images": {"factors": [0], "by": {"0": mesh | {"bins": 8}, "1": mesh | {"bins": 16}}},
+        "learning": {"factors": [1], "by": {"0": {"C": 0.01}, "1": {"C": 0.1, "scaling": "maximum by degree"}}},
+    }
+
+
 STAGES = (
     md, structures, preparation, exit_waves, micrographs, crops, diagrams, persistence_images, learning,
     state_checks, diagrams_3d, optimal_volumes, weights, inverse, descriptors, evaluate, controls, sweeps,
+    specimen_diagrams, protocols, compatibility,
 )  # fmt: skip
 
 
@@ -423,8 +485,10 @@ def result(stage, folder):
 #: The wing, or the file, of each stage's module.
 MODULES = dict.fromkeys(("md", "structures", "preparation", "state_checks"), "specimens")
 MODULES |= dict.fromkeys(("exit_waves", "micrographs", "crops"), "imaging")
-MODULES |= dict.fromkeys(("diagrams", "persistence_images", "diagrams_3d", "optimal_volumes", "inverse"), "topology")
-MODULES |= dict.fromkeys(("evaluate", "controls", "sweeps"), "evaluation")
+MODULES |= dict.fromkeys(
+    ("diagrams", "persistence_images", "diagrams_3d", "optimal_volumes", "inverse", "specimen_diagrams"), "topology"
+)
+MODULES |= dict.fromkeys(("evaluate", "controls", "sweeps", "protocols", "compatibility"), "evaluation")
 MODULES |= {"weights": "learning", "learning": "learning/accuracy.py", "descriptors": "descriptors/crops.py"}
 
 

@@ -172,8 +172,8 @@ def test_variants_of_own_structures(own):
 def new(alternative: dict[str, Any]) -> dict[str, int]:
     """How many digests of each stage an alternative adds to a study."""
     base = Plan(make_study(changed(TINY, "md.series", SERIES) | {"features": {"paper": {}}}))
-    question = {"question": "q", "answer": "a", "settings": alternative}
-    plan = planned(multiverse={"alternatives": [question]})
+    factor = {"question": "q", "answers": [{"answer": "a", "settings": alternative}]}
+    plan = planned(multiverse={"factors": [factor]})
     for stage in ABOVE:
         assert set(base.steps[stage]) <= set(plan.steps[stage])
     counts = {stage: len(plan.steps[stage]) - len(base.steps[stage]) for stage in ABOVE}
@@ -243,9 +243,14 @@ def known_files(plan: Plan) -> set[str]:
 FULL = {
     "multiverse": {
         "seeds": [1, 2, 3],
-        "alternatives": [
-            {"question": "q", "answer": "a", "settings": {"md.steps": 600}},
-            {"question": "q", "answer": "b", "settings": {"learning.C": 1.0}},
+        "factors": [
+            {
+                "question": "q",
+                "answers": [
+                    {"answer": "a", "settings": {"md.steps": 600}},
+                    {"answer": "b", "settings": {"learning.C": 1.0}},
+                ],
+            },
         ],
     },
     "controls": [
@@ -330,21 +335,25 @@ TINY_C = make_study(TINY).learning.C
 
 def alternative(settings: dict[str, Any]) -> dict[str, Any]:
     """A multiverse of one alternative."""
-    return {"multiverse": {"alternatives": [{"question": "q", "answer": "a", "settings": settings}]}}
+    return {"multiverse": {"factors": [{"question": "q", "answers": [{"answer": "a", "settings": settings}]}]}}
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         (
-            {"multiverse": {"alternatives": [{"question": "q", "answer": "no", "settings": {"imaging.volt": 3.0}}]}},
-            r"^evaluation\.multiverse\.alternatives\[0\] \(no\): imaging\.volt: no such key",
+            {
+                "multiverse": {
+                    "factors": [{"question": "q", "answers": [{"answer": "no", "settings": {"imaging.volt": 3.0}}]}]
+                }
+            },
+            r"^evaluation\.multiverse\.factors\[0\] \(no\): imaging\.volt: no such key",
         ),
         (
             {
                 "multiverse": {
                     "seeds": [7],
-                    "alternatives": [{"question": "q", "answer": "a", "settings": {"learning.C": 1.0}}],
+                    "factors": [{"question": "q", "answers": [{"answer": "a", "settings": {"learning.C": 1.0}}]}],
                 }
             },
             r"^evaluation\.multiverse: seeds = \[7\]",
@@ -408,20 +417,20 @@ def alternative(settings: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             alternative({"evaluation.focus": 25.0}),
-            r"^evaluation\.multiverse\.alternatives\[0\] \(a\): evaluation\.focus",
+            r"^evaluation\.multiverse\.factors\[0\] \(a\): evaluation\.focus",
         ),
-        (alternative({"run.device": "gpu"}), r"^evaluation\.multiverse\.alternatives\[0\] \(a\): run\.device: cannot"),
+        (alternative({"run.device": "gpu"}), r"^evaluation\.multiverse\.factors\[0\] \(a\): run\.device: cannot"),
         (
             alternative({"learning.C": TINY_C}),
-            r"^evaluation\.multiverse\.alternatives\[0\] \(a\): learning\.C makes no difference to the study$",
+            r"^evaluation\.multiverse\.factors\[0\] \(a\): learning\.C makes no difference to the study$",
         ),
         (
             alternative({"features": {"other": {}}}),
-            r"^evaluation\.multiverse\.alternatives\[0\] \(a\): needs the recipe paper and .*recipes other and",
+            r"^evaluation\.multiverse\.factors\[0\] \(a\): needs the recipe paper and .*recipes other and",
         ),
         (
             alternative({"states": {"liquid": {"temperature": 6000, "rt": False}}}),
-            r"^evaluation\.multiverse\.alternatives\[0\] \(a\): needs .*states liquid$",
+            r"^evaluation\.multiverse\.factors\[0\] \(a\): needs .*states liquid$",
         ),
         (
             {"sweeps": [SWEEP | {"key": "imaging.volt", "values": [1.0, 2.0]}]},
@@ -480,7 +489,9 @@ def test_the_extended_study_is_planned_with_the_detector_of_its_descriptors():
     study = load_study(ROOT / "config/extended.yaml")
     plan = Plan(study)
     assert len(plan.evaluation.descriptors) == 16
-    assert len(plan.evaluation.multiverse) == 1 + len(study.evaluation.multiverse.alternatives)
+    assert len(plan.evaluation.multiverse) == 1 + sum(
+        len(factor.answers) for factor in study.evaluation.multiverse.factors
+    )
     for name in ("dose", "dose-filtered", "astigmatism", "stack"):
         conditions = plan.settings("sweeps", Path(plan.evaluation.sweeps[name]).parent.name)["conditions"]
         assert {c["describing"]["detector"]["binning"] for c in conditions} == {2}, name

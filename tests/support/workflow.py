@@ -54,7 +54,7 @@ EVALUATED = copy.deepcopy(TINY) | {
             {"name": "spectrum", "task": "contrast removed", "blocks": [["spectrum"]], "main": True},
             {"name": "persistence", "task": "contrast removed", "blocks": [["statistics"], ["betti"]], "main": True},
         ],
-        "multiverse": {"alternatives": [{"question": "C", "answer": "1", "settings": {"learning.C": 1.0}}]},
+        "multiverse": {"factors": [{"question": "C", "answers": [{"answer": "1", "settings": {"learning.C": 1.0}}]}]},
         "controls": [
             {"name": "as simulated"},
             {"name": "thin", "states": {"amorphous": {"imaging.thickness": 8.0}}},

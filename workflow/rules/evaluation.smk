@@ -8,7 +8,7 @@ rule descriptors:
     histogram, spectrum, texture, and a surrogate with the crop's spectrum and random phases.
     """
     input:
-        lambda w: jobs.described_micrographs(PLAN, w.digest, w.specimen),
+        lambda w: jobs.micrographs(PLAN, "descriptors", w.digest, w.specimen),
     output:
         paths.pattern("descriptors"),
     log:
@@ -23,6 +23,76 @@ rule descriptors:
         protocol=partial(settings, "descriptors"),
     shell:
         "python -m persistem descriptors {input:q} --out {output:q} --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+rule specimen_diagrams:
+    """The persistence diagrams of the crops of all of a specimen's micrographs, for protocols that share them."""
+    input:
+        lambda w: jobs.micrographs(PLAN, "specimen_diagrams", w.digest, w.specimen),
+    output:
+        paths.pattern("specimen_diagrams"),
+    log:
+        paths.log(paths.pattern("specimen_diagrams")),
+    benchmark:
+        paths.benchmark(paths.pattern("specimen_diagrams"))
+    conda:
+        "../../envs/topology.yaml"
+    resources:
+        **asks("specimen_diagrams"),
+    params:
+        protocol=partial(settings, "specimen_diagrams"),
+    shell:
+        "python -m persistem specimen-diagrams {input:q} --out {output:q}"
+        " --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+rule protocols:
+    """The paper's accuracies under every protocol of a design, or under those that a search comes upon."""
+    input:
+        partial(sources, "protocols"),
+    output:
+        paths.pattern("protocols"),
+    log:
+        paths.log(paths.pattern("protocols")),
+    benchmark:
+        paths.benchmark(paths.pattern("protocols"))
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 2
+    resources:
+        **asks("protocols"),
+    params:
+        protocol=partial(settings_file, "protocols"),
+        root=root,
+    shell:
+        "python -m persistem protocols {output:q} --root {params.root:q} --jobs {threads}"
+        " --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+rule compatibility:
+    """Whether the paper's accuracies could be those of a further specimen, under the protocols nearest to them.
+
+    Judged on all seeds, on those that did not choose, and by models that learned from other seeds.
+    """
+    input:
+        partial(sources, "compatibility"),
+    output:
+        paths.pattern("compatibility"),
+    log:
+        paths.log(paths.pattern("compatibility")),
+    benchmark:
+        paths.benchmark(paths.pattern("compatibility"))
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 2
+    resources:
+        **asks("compatibility"),
+    params:
+        protocol=partial(settings_file, "compatibility"),
+        root=root,
+    shell:
+        "python -m persistem compatibility {output:q} --root {params.root:q} --jobs {threads}"
+        " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 
 rule evaluate:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from persistem.commands import labels, maps, stages, start, studies
-from persistem.report.figures import EVALUATION_FIGURES, FIGURES, TRIAL_FIGURES
+from persistem.report.figures import EVALUATION_FIGURES, FIGURES, JOINT_FIGURES, TRIAL_FIGURES
 from persistem.store.stages import STAGES, Stage
 
 Verb = Callable[..., None]
@@ -65,6 +65,7 @@ OF_JOBS: dict[Verb, str] = {
     stages.diagrams: "persistem diagrams crops.tif diagrams.parquet",
     stages.join_diagrams: "persistem join-diagrams first.parquet second.parquet --out all.parquet",
     stages.persistence_images: "persistem persistence-images diagrams.parquet images.parquet",
+    stages.specimen_diagrams: "persistem specimen-diagrams image.tif --out diagrams.parquet --protocol stage.yaml",
     stages.descriptors: "persistem descriptors image.tif --out descriptors.parquet --protocol stage.yaml",
     stages.melt: "mpiexec -n 2 persistem melt melted --seed 1 --protocol stage.yaml",
     stages.diagram_3d: "persistem diagram-3d structure.extxyz diagram.pdgm --protocol stage.yaml",
@@ -330,14 +331,15 @@ def _of_jobs(add: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument("parts", nargs="+", type=Path)
     command.add_argument("--out", type=Path, required=True)
     add(stages.persistence_images, "diagrams", "out")
-    command = add(stages.descriptors, required=True)
-    command.add_argument("micrographs", nargs="+", type=Path, help="one for each defocus")
-    command.add_argument("--out", type=Path, required=True)
+    for verb in (stages.descriptors, stages.specimen_diagrams):
+        command = add(verb, required=True)
+        command.add_argument("micrographs", nargs="+", type=Path, help="one for each defocus")
+        command.add_argument("--out", type=Path, required=True)
     command = add(stages.melt, "out", required=True)
     command.add_argument("--seed", type=int, required=True)
     add(stages.diagram_3d, "structure", "out", required=True)
     command = _root(add(stages.figure, required=True))
-    command.add_argument("name", choices=(*FIGURES, *EVALUATION_FIGURES, *TRIAL_FIGURES))
+    command.add_argument("name", choices=(*FIGURES, *EVALUATION_FIGURES, *JOINT_FIGURES, *TRIAL_FIGURES))
     command.add_argument("out", type=Path)
     for stage in STAGES:
         if stage.function:

@@ -147,6 +147,17 @@ def descriptors(protocol: dict[str, Any], micrographs: list[Path], out: Path) ->
     descriptor_file(listed, section(Describing, protocol["describing"]), out)
 
 
+def specimen_diagrams(protocol: dict[str, Any], micrographs: list[Path], out: Path) -> None:
+    """compute the persistence diagrams of the crops of all of a specimen's micrographs (HomCloud)"""
+    from persistem.study import Crops, Recipe
+    from persistem.study.settings import require, section
+    from persistem.topology import specimen_diagrams as stage
+
+    require(protocol, "recipe", "crops")
+    recipe, crops = section(Recipe, protocol["recipe"]), section(Crops, protocol["crops"])
+    stage.specimen_diagrams(micrographs, recipe, crops, out)
+
+
 def diagram_3d(protocol: dict[str, Any], structure: Path, out: Path) -> None:
     """compute the 3D persistence diagram of a specimen's slab by a weighted alpha filtration (HomCloud)"""
     from persistem.study.settings import require

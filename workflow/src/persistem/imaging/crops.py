@@ -135,32 +135,35 @@ def grey_levels(image: NDArray[Any], recipe: Conversion) -> NDArray[Any]:
     return _equalised(_sixteen_bit(image), recipe)
 
 
-def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None:
-    """Cut the micrograph in a file and write its crops as an 8-bit ImageJ stack with the pixel size in nm.
+def crops_of(micrograph: Path, recipe: Recipe, crops: Crops) -> tuple[NDArray[Any], NDArray[Any], float]:
+    """The crops of the micrograph in a file, (n, size, size) uint8; their first pixels, (n, 2) int; pixel size, Å.
 
-    If the detector bins, the crops have its pixels; their labels and ``crops`` count the micrograph's pixels.
+    If the detector bins, the crops have its pixels; places and ``crops`` count the micrograph's pixels.
 
     Raises PersistemError, naming the file, as ``check_detector``, ``detected`` and ``cut`` do.
     """
-    import tifffile
-
     intensity, metadata = read_micrograph(micrograph)
     pixel_size, detector = metadata["pixel_size_A"], recipe.detector
+    binning = 1
     try:
-        binning = 1
         if detector is not None:
             check_detector(detector, crops, intensity.shape, pixel_size)
             intensity = detected(intensity, pixel_size, detector)
             binning = detector.binning
-            pixel_size *= binning
             crops = crops.model_copy(update={"size": crops.size // binning, "stride": crops.stride // binning})
         stack = cut(intensity, recipe.intensity, crops)
-        corners = binning * positions(intensity.shape, crops)
     except PersistemError as error:
         raise PersistemError(f"{micrograph}: {error}") from error
     if recipe.inverted:
         stack = 255 - stack
-    labels = [f"row {row} column {column}" for row, column in corners]
+    return stack, binning * positions(intensity.shape, crops), binning * pixel_size
+
+
+def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None:
+    """Write ``crops_of`` a micrograph as an 8-bit ImageJ stack with the pixel size in nm."""
+    import tifffile
+
+    stack, corners, pixel_size = crops_of(micrograph, recipe, crops)
     per_nm = 10 / pixel_size
     with atomic(out) as part:
         tifffile.imwrite(
@@ -169,7 +172,7 @@ def crop_file(micrograph: Path, recipe: Recipe, crops: Crops, out: Path) -> None
             imagej=True,
             resolution=(per_nm, per_nm),
             extratags=calibration(1 / per_nm),
-            metadata={"axes": "ZYX", "unit": "nm", "Labels": labels},
+            metadata={"axes": "ZYX", "unit": "nm", "Labels": [f"row {row} column {column}" for row, column in corners]},
         )
 
 

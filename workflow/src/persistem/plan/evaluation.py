@@ -7,6 +7,7 @@ share every digest that their settings leave alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.descriptors import crops as descriptors
@@ -15,7 +16,8 @@ from persistem.evaluation import controls, evaluate, sweeps
 from persistem.imaging import crops, micrographs
 from persistem.learning import accuracy as learning
 from persistem.learning import validation
-from persistem.report.figures import EVALUATION_FIGURES
+from persistem.plan.multiverse import JointPlan, plan_joint
+from persistem.report.figures import EVALUATION_FIGURES, JOINT_FIGURES
 from persistem.store import paths
 from persistem.study.checks import MINIMUM_SEEDS
 from persistem.study.fields import part
@@ -36,6 +38,7 @@ class EvaluationPlan:
     controls: str = ""
     sweeps: dict[str, str] = field(default_factory=dict)
     multiverse: list[dict[str, Any]] = field(default_factory=list)
+    joint: JointPlan = field(default_factory=JointPlan)
     descriptors: list[str] = field(default_factory=list)
 
 
@@ -49,7 +52,8 @@ def plan_evaluation(plan: Plan) -> EvaluationPlan:
         planning.evaluation(),
         planning.controls() if asked.controls else "",
         {sweep.name: planning.sweep(k) for k, sweep in enumerate(asked.sweeps)},
-        planning.multiverse() if asked.multiverse.alternatives else [],
+        planning.multiverse() if asked.multiverse.factors and planning.one_at_a_time else [],
+        JointPlan() if planning.one_at_a_time else planning.joint(),
         [source["path"] for source in planning.sources],
     )
 
@@ -65,6 +69,8 @@ def evaluation_figures(plan: Plan) -> dict[str, dict[str, Any]]:
         "test_fraction": plan.study.learning.test_fraction,
         "alternatives": evaluated.multiverse,
     }
+    if not evaluated.multiverse:
+        settings |= _joint_figures(plan)
     about = {control.name: control.about for control in asked.controls}
     tested = [{"row": row.name, "task": row.task} for row in asked.rows if row.main]
     settings["controls"] = {"controls": evaluated.controls or None, "about": about, "tested": tested}
@@ -74,12 +80,26 @@ def evaluation_figures(plan: Plan) -> dict[str, dict[str, Any]]:
     return settings
 
 
+def _joint_figures(plan: Plan) -> dict[str, dict[str, Any]]:
+    """What the figures of a joint multiverse are drawn from; none if the study has none."""
+    joint = plan.evaluation.joint
+    if not joint.protocols:
+        return {}
+    known = plan.settings("protocols", Path(joint.protocols).parent.name)
+    shared = {key: known[key] for key in ("factors", "numbers")}
+    shared |= {"protocols": joint.protocols, "method": known["design"]["method"]}
+    drawn = {name: shared for name in JOINT_FIGURES}
+    drawn["effects"] = shared | {key: value for key, value in known["design"].items() if key == "resolution"}
+    return drawn | {"compatibility": {"compatibility": joint.compatibility}}
+
+
 class _Planning:
     """What the parts of one evaluation share."""
 
     def __init__(self, plan: Plan, asked: Evaluation) -> None:
         self.plan, self.asked, self.study = plan, asked, plan.study
         self.plain = plain(self.study, "evaluation")
+        self.one_at_a_time = asked.multiverse.design.method == "one at a time"
         self.describing = part(asked.describing)
         self.sources = self._described(plan, self.describing)
         self.common: dict[str, Any] = {
@@ -139,7 +159,7 @@ class _Planning:
                     "describing": part(describing, ("detector", "bands", "images", "contrast")),
                     "size": describing.sizes[0],
                     "defocus": described.evaluation.focus,
-                    "waves": [record | {"path": _path(plan, "exit_waves", record)} for record in records(plan)],
+                    "waves": [record | {"path": _path(plan, "exit_waves", record)} for record in plan.records()],
                 }
             )
         for condition in conditions:
@@ -165,13 +185,21 @@ class _Planning:
         base = variant(with_seeds(self.plain, asked.seeds, where), {"features": {name: recipe}}, where)
         as_it_is, specimens = self._accuracy(base, name, where)
         listed = [_listed("as it is", "the study", True, as_it_is, True)]
-        for k, alternative in enumerate(asked.alternatives):
-            here = f"{where}.alternatives[{k}] ({alternative.answer})"
-            accuracy, others = self._accuracy(variant(base, alternative.settings, here), name, here)
-            if accuracy == as_it_is:
-                raise PersistemError(f"{here}: {', '.join(alternative.settings)} makes no difference to the study")
-            listed.append(_listed(alternative.question, alternative.answer, False, accuracy, others == specimens))
+        for k, factor in enumerate(asked.factors):
+            for answer in factor.answers:
+                here = f"{where}.factors[{k}] ({answer.answer})"
+                accuracy, others = self._accuracy(variant(base, answer.settings, here), name, here)
+                if accuracy == as_it_is:
+                    raise PersistemError(f"{here}: {', '.join(answer.settings)} makes no difference to the study")
+                listed.append(_listed(factor.question, answer.answer, False, accuracy, others == specimens))
         return listed
+
+    def joint(self) -> JointPlan:
+        """The protocols of a joint design, and how compatible those nearest to the paper are with it."""
+        name = next(iter(self.study.features))
+        recipe = self.study.features[name].model_dump(mode="json", exclude_unset=True)
+        base = variant(self.plain, {"features": {name: recipe}}, "evaluation.multiverse")
+        return plan_joint(self.plan, base, self.asked.multiverse, name)
 
     def _accuracy(self, study: Study, recipe: str, where: str) -> tuple[str, list[str]]:
         """The accuracy table of a variant, and the digests of its specimens."""
@@ -228,7 +256,7 @@ class _Planning:
     def _described(self, plan: Plan, describing: dict[str, Any]) -> list[dict[str, Any]]:
         """The descriptors of every classified specimen of a plan."""
         described = []
-        for record in records(plan):
+        for record in plan.records():
             name = record["specimen"]
             image = plan.digest("micrographs", name)
             settings = {"defoci": list(plan.defoci.values()), "describing": describing}
@@ -241,7 +269,7 @@ class _Planning:
         """A recipe's persistence images of every micrograph."""
         return [
             record | {"defocus": value, "path": _path(self.plan, "persistence_images", record, recipe, name)}
-            for record in records(self.plan)
+            for record in self.plan.records()
             for name, value in self.plan.defoci.items()
         ]
 
@@ -267,12 +295,3 @@ def _path(plan: Plan, stage: str, record: dict[str, Any], recipe: str = "", defo
 
 def _listed(question: str, answer: str, default: bool, accuracy: str, same: bool) -> dict[str, Any]:
     return {"question": question, "answer": answer, "default": default, "accuracy": accuracy, "same_specimens": same}
-
-
-def records(plan: Plan) -> list[dict[str, Any]]:
-    """Specimen, state and seeds (several for a stack) of everything that is classified and imaged."""
-    return [
-        {"specimen": s.name, "state": s.state, "seeds": list(plan.seeds[s.name])}
-        for s in plan.classified
-        if s.name in plan.seeds
-    ]

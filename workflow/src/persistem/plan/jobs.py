@@ -60,10 +60,10 @@ def held_at(plan: Plan, digest: str, name: str) -> str:
     return f"--temperature {own.study.md.rt.temperature} --treated" if held.rt else f"--temperature {held.temperature}"
 
 
-def described_micrographs(plan: Plan, digest: str, name: str) -> list[str]:
-    """The micrographs of a specimen that descriptors describe, in the order of the defoci."""
-    pattern = source(plan, "descriptors", digest)
-    defoci = plan.settings("descriptors", digest)["defoci"]
+def micrographs(plan: Plan, stage: str, digest: str, name: str) -> list[str]:
+    """The micrographs of a specimen that a job reads, in the order of the defoci."""
+    pattern = source(plan, stage, digest)
+    defoci = plan.settings(stage, digest)["defoci"]
     return [pattern.format(specimen=name, defocus=paths.defocus_id(defocus)) for defocus in defoci]
 
 

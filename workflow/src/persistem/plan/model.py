@@ -11,7 +11,6 @@ from persistem.imaging import micrographs
 from persistem.learning import accuracy as learning
 from persistem.learning import validation
 from persistem.model import bundle, training
-from persistem.plan.evaluation import records
 from persistem.store import paths
 from persistem.study import ModelSettings
 from persistem.study.fields import part
@@ -131,7 +130,7 @@ def _sources(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
             "path": paths.path("micrographs", plan.digest("micrographs", record["specimen"]), record["specimen"], name),
             "summary": plan.summary(record["specimen"]),
         }
-        for record in records(plan)
+        for record in plan.records()
         if kept.isdisjoint(record["seeds"])
         for name, value in plan.defoci.items()
     ]

@@ -181,6 +181,14 @@ class Plan:
             for defocus in self.defoci
         ]
 
+    def records(self) -> list[dict[str, Any]]:
+        """Specimen, state and seeds (several for a stack) of everything that is classified and imaged."""
+        return [
+            {"specimen": s.name, "state": s.state, "seeds": list(self.seeds[s.name])}
+            for s in self.classified
+            if s.name in self.seeds
+        ]
+
     def summary(self, specimen: str) -> str:
         """A specimen's file for the table of specimens, beside its structure."""
         return paths.beside("specimens", "summary.json").format(digest=self._specimen[specimen], specimen=specimen)

@@ -11,9 +11,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from persistem.imaging.crops import number
 from persistem.imaging.micrographs import foci
 from persistem.store.stages import BY_NAME
-from persistem.study import Imaging
+from persistem.study import Crops, Imaging
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
@@ -127,6 +128,29 @@ def _learning(settings: dict[str, Any]) -> Work:
     return Work(2 + 0.1 * images, 350 + 2.5 * images)
 
 
+def _specimen_diagrams(plan: Plan, settings: dict[str, Any], before: str) -> Work:
+    """HomCloud takes 20 ms for a crop of 256 px; a second of a job is its start."""
+    area, count = settings["crops"]["size"] ** 2, settings["crops"].get("random")
+    if count is None:
+        count = number(plan.settings("micrographs", before)["pixels"], Crops(**settings["crops"]))
+    crops = count * len(settings["defoci"]) * len(settings["recipe"]["filtrations"])
+    return Work(2 + 3e-7 * area * crops, 150 + 1e-3 * area * crops / 100, 3e-8 * area * crops)
+
+
+def _protocols(settings: dict[str, Any]) -> Work:
+    """A second for each protocol, seed and split, on 2 cores; a design has at most as many protocols as its budget."""
+    design = settings["design"]
+    fits = design["budget"] * len(settings["seeds"]) * design["repetitions"]
+    return Work(10 + 0.5 * fits, 1500)
+
+
+def _compatibility(settings: dict[str, Any]) -> Work:
+    """The bootstrap takes seconds a protocol, learning from other seeds as long as two splits."""
+    design = settings["design"]
+    fits = (1 + design["finalists"]) * len(settings["seeds"]) * (2 + design["repetitions"])
+    return Work(30 + 0.5 * fits + 10 * design["finalists"], 1500)
+
+
 def _composite(settings: dict[str, Any]) -> Work:
     """Reading, cutting and the search for crowded atoms go with the area."""
     area = settings["imaging"]["field"] ** 2
@@ -177,6 +201,8 @@ BY_SETTINGS = {
     "prepared": _prepared,
     "melts": _melt,
     "learning": _learning,
+    "protocols": _protocols,
+    "compatibility": _compatibility,
     "composites": _composite,
     "truth": _truth,
 }
@@ -186,4 +212,5 @@ BY_INPUT = {
     "crops": _crops,
     "diagrams": _diagrams,
     "persistence_images": _persistence_images,
+    "specimen_diagrams": _specimen_diagrams,
 }

@@ -14,7 +14,6 @@ from persistem.errors import PersistemError
 from persistem.imaging import exit_waves
 from persistem.imaging.optics import underfocus
 from persistem.maps import mapping
-from persistem.plan.evaluation import records
 from persistem.plan.model import TRAINED
 from persistem.report import overview as overview_stage
 from persistem.report.figures.worth import CHOSEN
@@ -108,7 +107,7 @@ class _Planning:
         except PersistemError as error:
             raise PersistemError(f"truth.field: {error}") from error
         self.of_field = {"imaging": part(self.imaging, exit_waves.KEYS)}
-        self.records = records(plan)
+        self.records = plan.records()
 
     def composites(self) -> list[dict[str, Any]]:
         """Every composite and stranger: name, kind, states, seeds, structure and micrographs."""

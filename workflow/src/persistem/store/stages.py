@@ -167,6 +167,38 @@ STAGES = (
         cost=Cost(100, 600, 0.5, 20, 20),
     ),
     Stage(
+        "specimen_diagrams",
+        EVALUATION,
+        "{specimen}.parquet",
+        "topology.specimen_diagrams",
+        rules=("specimen_diagrams",),
+        verbs=("specimen-diagrams",),
+        does="compute the persistence diagrams of the crops of all of a specimen's micrographs",
+    ),
+    Stage(
+        "protocols",
+        EVALUATION,
+        "protocols.parquet",
+        "evaluation.protocols",
+        rules=("protocols",),
+        verbs=("protocols",),
+        does="tabulate the paper's accuracies under many protocols: a design, or a search (scikit-learn)",
+        function="protocols_file",
+        jobs=True,
+    ),
+    Stage(
+        "compatibility",
+        EVALUATION,
+        "compatibility.json",
+        "evaluation.compatibility",
+        rules=("compatibility",),
+        verbs=("compatibility",),
+        does="say whether the paper's accuracies could be those of a further specimen under the protocols nearest to"
+        " them",
+        function="compatibility_file",
+        jobs=True,
+    ),
+    Stage(
         "models",
         MODEL,
         "bundle/model.json",  # the bundle is the folder that the file is in

@@ -13,7 +13,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from persistem.study.evaluation import Alternative, Band, Control, Describing, Evaluation, Mesh, Multiverse, Row, Sweep
+from persistem.study.evaluation import (
+    Answer,
+    Band,
+    Control,
+    Describing,
+    Evaluation,
+    Factor,
+    Mesh,
+    Multiverse,
+    Row,
+    Sweep,
+)
 from persistem.study.features import Clahe, Crops, Detector, Learning, MinMax, Recipe, Standardised, Weight, Window
 from persistem.study.fields import OURS, Name, Section, Whole, given
 from persistem.study.figures import Diagrams3D, Figures
@@ -41,7 +52,7 @@ from persistem.study.specimens import (
 from persistem.study.truth import Melt, Splice, Stranger, Trial
 
 __all__ = [
-    "Alternative",
+    "Answer",
     "Band",
     "Clahe",
     "Control",
@@ -52,6 +63,7 @@ __all__ = [
     "Diagrams3D",
     "EndState",
     "Evaluation",
+    "Factor",
     "Figures",
     "Imaging",
     "Inherent",

@@ -154,19 +154,111 @@ ROWS = (
 )
 
 
-class Alternative(Section):
+class Answer(Section):
     """Another answer to a question that the paper leaves open."""
 
-    question: str = given(..., "what the paper leaves open", source=OURS)
-    answer: str = given(..., "the other answer", source=OURS)
+    answer: str = given(..., "the other answer", source=OURS, min_length=1)
     settings: Changes = given(..., "settings that differ, by dotted key", source=OURS, min_length=1)
 
 
+class Factor(Section):
+    """A question that the paper leaves open, and the answers to it besides the study's own."""
+
+    question: str = given(..., "what the paper leaves open", source=OURS, min_length=1)
+    own: str = given("as it is", "the study's own answer, in words", source=OURS, min_length=1)
+    answers: tuple[Answer, ...] = given(..., "the other answers", source=OURS, min_length=1)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Factor:
+        names = [self.own, *(answer.answer for answer in self.answers)]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{self.question}: two answers are called {twice[0]!r}")
+        return self
+
+
+class OneAtATime(Section):
+    """Each answer alone, the others as in the study: as many protocols as answers."""
+
+    method: Literal["one at a time"] = Field("one at a time", description="each answer alone")
+
+
+class _Joint(Section):
+    """Answers together: protocols whose accuracies are taken in one process, without their models."""
+
+    budget: Whole = assumed(500, "most protocols", reason="an hour or less on 2 cores", ge=2, le=100_000)
+    repetitions: Whole = assumed(
+        2, "random splits of each protocol and seed", reason="specimens scatter more than splits", ge=1, le=100
+    )
+    finalists: Whole = assumed(
+        10,
+        "protocols nearest the paper that are judged on all of the study's seeds and on seeds left out, beside the"
+        " study as it is",
+        reason="leaving seeds out takes minutes each",
+        ge=1,
+        le=1000,
+    )
+
+
+class Full(_Joint):
+    """Every combination of answers."""
+
+    method: Literal["full"] = Field("full", description="every combination")
+
+
+class Fractional(_Joint):
+    """A fraction of the combinations, by a regular two-level design.
+
+    A question of more than two answers takes several two-level columns (Addelman, Technometrics 4, 21 (1962)).
+    """
+
+    method: Literal["fractional"] = Field("fractional", description="a regular fraction of the combinations")
+    resolution: Literal[3, 4, 5] = assumed(
+        5, "resolution of its two-level columns", reason="at 5 no two pairs of questions are confounded"
+    )
+
+
+class Search(_Joint):
+    """A fractional design, then the protocols that differ in one answer from the best, until the budget is spent."""
+
+    method: Literal["search"] = Field("search", description="screen, then improve the best")
+    resolution: Literal[3, 4, 5] = assumed(4, "resolution of the screening design", reason="main effects are clear")
+    seed: Whole = assumed(0, "seed of the order in which neighbours are tried", reason="arbitrary", ge=0)
+
+
 class Multiverse(Section):
-    """The first recipe's accuracy under other answers to what the paper leaves open, one at a time."""
+    """The first recipe's accuracy under other answers to what the paper leaves open, alone or together."""
 
     seeds: tuple[Whole, ...] = given((), "seeds taken; none: all", source=OURS)
-    alternatives: tuple[Alternative, ...] = given((), "the alternatives", source=OURS)
+    factors: tuple[Factor, ...] = given((), "the questions and their answers", source=OURS)
+    design: Annotated[OneAtATime | Full | Fractional | Search, Field(discriminator="method")] = Field(
+        OneAtATime(), description="which answers are taken together"
+    )
+
+    @model_validator(mode="after")
+    def _apart(self) -> Multiverse:
+        together = self.factors if isinstance(self.design, _Joint) else ()
+        keys = [(factor.question, key) for factor in together for key in _keys(factor)]
+        for k, (question, key) in enumerate(keys):
+            for other, of_other in keys[k + 1 :]:
+                if question == other or not _same(key, of_other):
+                    continue
+                raise ValueError(
+                    f"{question} and {other} both set {min(key, of_other, key=len)}, so their answers cannot be taken"
+                    " together; make them answers to one question"
+                )
+        questions = [factor.question for factor in self.factors]
+        if twice := [name for name in questions if questions.count(name) > 1]:
+            raise ValueError(f"factors: two questions are called {twice[0]!r}; list their answers under one")
+        return self
+
+
+def _keys(factor: Factor) -> list[str]:
+    return list(dict.fromkeys(key for answer in factor.answers for key in answer.settings))
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two dotted keys are one setting, or one holds the other."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 class Control(Section):

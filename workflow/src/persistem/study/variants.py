@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from persistem.errors import PersistemError
 from persistem.study.load import make_study
@@ -14,6 +14,7 @@ from persistem.study.members import specimens_of, states_of
 
 if TYPE_CHECKING:
     from persistem.study import Study
+    from persistem.study.fields import Section
     from persistem.study.members import Specimen
 
 #: What a variant shares with its study: how it runs, its name and figures, the user's structures and micrographs.
@@ -44,6 +45,17 @@ def _changed(study: Study, changes: Mapping[str, Any], where: str) -> Study:
     except PersistemError as error:
         problems = [line.removeprefix("study: ") for line in str(error).splitlines()]
         raise PersistemError(f"{where}: {'; '.join(problems)}") from error
+
+
+def changed_section(section: Section, changes: Mapping[str, Any], where: str) -> Any:
+    """A section of a study with other values for some dotted keys; as ``variant``, without the rest of the study."""
+    settings = section.model_dump(mode="json", exclude_unset=True)
+    for key, value in changes.items():
+        _set(settings, key.split("."), deepcopy(value), section, f"{where}: {key}")
+    try:
+        return type(section).model_validate(settings)
+    except ValidationError as error:
+        raise PersistemError(f"{where}: {error.errors()[0]['msg']}") from error
 
 
 #: What asks for more than specimens and their micrographs.

@@ -90,7 +90,7 @@ def diagram_file(crops: Path, recipe: Recipe, out: Path, first: int | None = Non
     table = diagram_table(stack[start:stop], recipe, start)
     if stop - start < len(stack):
         table = table.replace_schema_metadata({BATCH: f"{start} {stop} {len(stack)}"})
-    _write(table, out)
+    write_diagrams(table, out)
 
 
 def join(parts: list[Path], out: Path) -> None:
@@ -118,7 +118,7 @@ def join(parts: list[Path], out: Path) -> None:
         end = stop
     if end != count:
         raise PersistemError(f"{parts[-1]}: ends before crop {end}, but the micrograph has crops 0 to {count}")
-    _write(pa.concat_tables(tables).replace_schema_metadata(None), out)
+    write_diagrams(pa.concat_tables(tables).replace_schema_metadata(None), out)
 
 
 def read_diagrams(path: Path) -> pa.Table:
@@ -150,7 +150,7 @@ def _schema(more: dict[str, str]) -> pa.Schema:
     return pa.schema([(name, getattr(pa, kind)()) for name, kind in (COLUMNS | more).items()])
 
 
-def _write(table: pa.Table, out: Path) -> None:
+def write_diagrams(table: pa.Table, out: Path) -> None:
     """Write one row group of one chunk, so that the bytes depend on the rows only."""
     import pyarrow.parquet as pq
 

@@ -15,6 +15,8 @@ FIGURES = tuple(f"figure-{k}" for k in range(1, 9))
 #: Figures of a study with an evaluation: what the accuracy means. Equal density, a control, comes first: how much the
 #: states differ in density is decided by how large a cell is simulated and for how long.
 EVALUATION_FIGURES = ("controls", "leak", "baselines", "curves", "calibration", "multiverse", "robustness", "defocus")
+#: Figures of a multiverse whose answers are taken together.
+JOINT_FIGURES = ("compatibility", "effects", "protocols")
 #: Figures of a study with composites: what the maps of its model are worth.
 TRIAL_FIGURES = ("composites",)
 
