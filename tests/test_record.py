@@ -1,7 +1,18 @@
 """The layout of the records: what is on the surface of a page, and what is behind a fold."""
 
+import json
+
+import cv2
+import numpy as np
+import pytest
+from persistem.errors import PersistemError
 from persistem.publication.record import _tables, bullets, cut, fold, headline, paper_table, picture
+from persistem.publication.record_protocols import record_protocols
+from persistem.report.figures import JOINT_FIGURES
+from persistem.report.paper import ACCURACIES, decimals, judged_per_micrograph
 from persistem.report.tables import checked, write_rows
+from persistem.study import Study
+from test_multiverse import NUMBERS, judged
 
 LONG = "Islands of a crop, Fig. 4 of the paper (Haufe et al., 2014). " + "A sentence that says more about it. " * 12
 
@@ -91,3 +102,56 @@ def test_the_table_of_specimens_has_cavities_and_coordination(tmp_path):
 
 def test_a_list_begins_with_a_capital_and_ends_with_a_point():
     assert bullets(["one is 0.5.", "Two"]) == "- One is 0.5.\n- Two."
+
+
+def test_the_decimals_of_the_papers_accuracies_need_many_crops():
+    foci, near = 9, 5
+    possible = judged_per_micrograph(foci, near)
+
+    # by hand: each accuracy is right / judged, to half a thousandth
+    def fits(crops):
+        return all(
+            any(abs(right / n - row["accuracy"]) <= 0.0005 + 1e-12 for right in range(n + 1))
+            for row in ACCURACIES
+            for n in [2 * crops * (foci if row["foci"] == "all" else near)]
+        )
+
+    assert [n for n in range(1, 62) if fits(n)] == [n for n in possible if n < 62] == [59, 61]
+    text = decimals(Study().imaging.defoci, 25.0, 0.25, 16)
+    assert "at least 59 crops of each micrograph were judged: 234 crops a micrograph where 25% are tested, 59" in text
+    assert "fit only averages over 17 splits or more (5 where all are judged)" in text
+
+
+def test_the_record_of_protocols_compares_numbers_finalists_and_claims(tmp_path):
+    rows = [judged(), judged(protocol=5, deviation=0.03, answers={"polarity": "other", "crops": "own"})]
+    result = {"numbers": NUMBERS, "seeds": [1, 2, 3, 4], "searched": [1], "tried": 96, "repetitions": 2}
+    result |= {"finding": "None fits.", "finalists": rows}
+    for name, status in (("search", None), ("paper", "not reproduced"), ("reconstruction", "reproduced")):
+        folder = tmp_path / name
+        (folder / "tables").mkdir(parents=True)
+        (folder / "report.html").touch()
+        claims = [{"claim": "SVC > LR", "status": status}, {"claim": "in focus > all", "status": "reproduced"}]
+        write_rows(folder / "tables/claims.csv", claims)
+    study = tmp_path / "search"
+    about = {"date": "2026-11-29", "digest": "0123456789ab", "versions": {"homcloud": "5"}}
+    (study / "tables/about.json").write_text(json.dumps(about))
+    (study / "provenance.json").write_text(json.dumps({"digest": "0123456789ab"}))
+    (study / "study.yaml").write_text("name: search\n")
+    (study / "figures").mkdir()
+    for name in JOINT_FIGURES:
+        cv2.imwrite(str(study / f"figures/{name}.png"), np.zeros((8, 8, 3), np.uint8))
+        numbers = result if name == "compatibility" else {"finding": f"Of {name}."}
+        drawn = {"title": name, "about": "About.", "caption": "More.", "reason": None, "numbers": numbers}
+        (study / f"figures/{name}.json").write_text(json.dumps(drawn))
+    (tmp_path / "docs/figures").mkdir(parents=True)
+    record_protocols(study, tmp_path / "docs", [tmp_path / "paper", tmp_path / "reconstruction"])
+    page = (tmp_path / "docs/protocols.md").read_text()
+    assert "- None fits.\n- Of effects.\n- Of protocols." in page
+    assert "| 0 | LR | all | 0.649 | 0.664 | 0.649 | 0.664 | 0.600 [0.50, 0.70] |" in page
+    assert "| polarity: other | 0.030 (seed 1) | 0.800 | 0.600 | **compatible** | 0.60 |" in page
+    assert "| SVC > LR | not reproduced | reproduced | **the protocol decides** |" in page
+    assert "| in focus > all | reproduced | reproduced |  |" in page
+    assert (tmp_path / "docs/figures/effects.png").exists()
+    (study / "figures/compatibility.json").unlink()
+    with pytest.raises(PersistemError, match="one at a time"):
+        record_protocols(study, tmp_path / "docs", [])

@@ -50,6 +50,7 @@ TASKS: dict[str, dict[Verb, tuple[str, ...]]] = {
         studies.unused: ("persistem unused", "persistem unused --remove"),
         studies.record: ("persistem record results/paper docs",),
         studies.record_maps: ("persistem record-maps results/trial docs",),
+        studies.record_protocols: ("persistem record-protocols results/reconstruction-search docs",),
         studies.reference: ("persistem reference config",),
     },
 }
@@ -297,6 +298,8 @@ def _studies(add: Callable[..., argparse.ArgumentParser]) -> None:
     add(studies.accuracy, "table", protocol=False)
     add(studies.record, "study", "docs", protocol=False)
     add(studies.record_maps, "study", "docs", protocol=False)
+    command = add(studies.record_protocols, "study", "docs", protocol=False)
+    command.add_argument("--beside", type=Path, nargs="*", default=[], help="studies whose claims are compared")
     command = _root(add(studies.archive, protocol=False))
     command.add_argument("study", help="study file, or a study as an inline mapping")
     command.add_argument("out", type=Path, help="zip file")

@@ -178,6 +178,13 @@ def record(study: Path, docs: Path) -> None:
     record(study, docs)
 
 
+def record_protocols(study: Path, docs: Path, beside: list[Path]) -> None:
+    """write the dated record of a study's joint multiverse, docs/protocols.md and its figures"""
+    from persistem.publication.record_protocols import record_protocols
+
+    record_protocols(study, docs, beside)
+
+
 def record_maps(study: Path, docs: Path) -> None:
     """write the dated record of a study's composites and model, docs/maps.md and its figure"""
     from persistem.publication.record_maps import record_maps

@@ -7,6 +7,7 @@ using persistent homology", Microscopy (2022), CC BY. Only its text counts; noth
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from persistem.learning.accuracy import read_by_seed
@@ -211,3 +212,47 @@ def _agreement(paper: float, ours: float | None, low: float | None, high: float 
     if low <= paper <= high:
         return "undecided" if low <= 1 / len(STATES) else "agrees"
     return "higher" if paper < low else "lower"
+
+
+def judged_per_micrograph(foci: int, in_focus: int, most: int = 1000) -> list[int]:
+    """How many judged crops of each of two states' micrographs can give all the paper's accuracies, to three decimals.
+
+    ``foci`` defoci, of which ``in_focus`` are in focus, with as many judged crops at each. An accuracy is a number of
+    crops over another, so with few crops hardly any decimals are possible.
+    """
+
+    def possible(accuracy: float, crops: int) -> bool:
+        right = round(accuracy * crops)
+        return abs(Fraction(right, crops) - Fraction(f"{accuracy:.3f}")) <= Fraction(1, 2000)
+
+    return [
+        crops
+        for crops in range(1, most + 1)
+        if all(
+            possible(row["accuracy"], 2 * crops * (foci if row["foci"] == "all" else in_focus)) for row in ACCURACIES
+        )
+    ]
+
+
+def decimals(defoci: Sequence[float], in_focus: float, test_fraction: float, crops: int) -> str:
+    """What the decimals of the paper's accuracies say of how many crops it judged, in sentences.
+
+    ``defoci`` and ``in_focus`` in Å, ``test_fraction`` of the random split, and the ``crops`` of a micrograph where
+    they do not overlap.
+    """
+    near = sum(abs(defocus) <= in_focus for defocus in defoci)
+    least = min(judged_per_micrograph(len(defoci), near))
+    quarter = next(n for n in range(1, 100 * least) if int(n * test_fraction + 0.5) >= least)
+    tested = int(crops * test_fraction + 0.5)
+
+    def splits(each: int) -> int:
+        fitting = {n for n in judged_per_micrograph(len(defoci), near, 100 * each) if n % each == 0}
+        return min(fitting) // each
+
+    return (
+        f"The paper's {len(ACCURACIES)} accuracies have three decimals. With as many crops at each of {len(defoci)}"
+        f" defoci they are shares of a number of crops only if at least {least} crops of each micrograph were judged:"
+        f" {quarter} crops a micrograph where {test_fraction:.0%} are tested, {least} where all are. The {crops} crops"
+        f" of a micrograph that do not overlap fit only averages over {splits(tested)} splits or more ({splits(crops)}"
+        " where all are judged)."
+    )
