@@ -25,7 +25,7 @@ import numpy as np
 from persistem.errors import PersistemError
 from persistem.evaluation.designs import Protocol, fractional, full, neighbours
 from persistem.learning.classifiers import classifier, reduced, scaled
-from persistem.learning.splits import random_splits
+from persistem.learning.splits import Split, random_splits
 from persistem.store import seals
 from persistem.store.files import atomic
 from persistem.study import Learning, Recipe
@@ -252,48 +252,63 @@ def _group(
     own = crops_of(settings, root, protocols[0], seed)
     following = seeds[(seeds.index(seed) + 1) % len(seeds)]
     other = crops_of(settings, root, protocols[0], following) if following != seed else None
-    short: dict[tuple[Any, ...], tuple[Array, Array]] = {}
+    shared = _Shared({}, {})
     # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
-        return seed, [(p, _found(settings, own, other, seed, learning_of(settings, p), short)) for p in protocols]
+        return seed, [(p, _found(settings, own, other, seed, learning_of(settings, p), shared)) for p in protocols]
+
+
+class _Shared(NamedTuple):
+    """What ways to learn share: scaled and reduced crops, and which crops are classified rightly by a fit."""
+
+    vectors: dict[tuple[Any, ...], tuple[Array, Array]]
+    right: dict[tuple[Any, ...], NDArray[np.bool_]]
 
 
 def _found(
-    settings: dict[str, Any],
-    own: Crops,
-    other: Crops | None,
-    seed: int,
-    learning: Learning,
-    short: dict[tuple[Any, ...], tuple[Array, Array]],
+    settings: dict[str, Any], own: Crops, other: Crops | None, seed: int, learning: Learning, shared: _Shared
 ) -> Found:
-    """The numbers of one way to learn; ``short`` keeps scaled and reduced crops for others that share them."""
+    """The numbers of one way to learn."""
     place = own.place if learning.split_unit == "place" else None
     splits = random_splits(
         own.y, np.full(len(own.y), seed), own.defocus, learning.test_fraction, learning.repetitions,
-        learning.split_seed, place, learning.judged,
+        learning.split_seed, place,
     )  # fmt: skip
     numbers, unseen = [], [np.nan] * len(settings["numbers"])
     for split in splits:
         # the next seed is judged once: specimens scatter more than splits
-        seen, elsewhere = {}, other if split.group == 0 else None
-        told: dict[tuple[str, str], NDArray[np.bool_]] = {}
-        for degrees, model in models_of(settings):
-            by = (learning.scaling, learning.split_unit, learning.judged, learning.test_fraction, learning.split_seed)
-            key = (degrees, split.group, *by)
-            if key not in short:
-                X = block(own, degrees)
-                judged = X[split.test] if elsewhere is None else np.vstack([X[split.test], block(elsewhere, degrees)])
-                short[key] = reduced(*scaled(X[split.train], judged, learning.scaling, degrees.count("+") + 1))
-            known, new = short[key]
-            fitted = classifier(model, learning.C, model in learning.penalised_intercept)
-            called = fitted.fit(known, own.y[split.train]).predict(new)
-            seen[degrees, model] = called[: len(split.test)] == own.y[split.test]
-            if elsewhere is not None:
-                told[degrees, model] = called[len(split.test) :] == elsewhere.y
-        numbers.append(numbers_of(settings, seen, own.defocus[split.test], learning.in_focus))
+        elsewhere = other if split.group == 0 else None
+        right = {key: _right(own, elsewhere, split, *key, learning, shared) for key in models_of(settings)}
+        trained, own_crops = len(split.train), len(split.train) + len(split.test)
+        judged = {"test": slice(trained, own_crops), "training": slice(trained), "all": slice(own_crops)}
+        rows = judged[learning.judged]
+        defocus = np.concatenate([own.defocus[split.train], own.defocus[split.test]])[rows]
+        ours = {key: hits[rows] for key, hits in right.items()}
+        numbers.append(numbers_of(settings, ours, defocus, learning.in_focus))
         if elsewhere is not None:
-            unseen = numbers_of(settings, told, elsewhere.defocus, learning.in_focus)
+            theirs = {key: hits[own_crops:] for key, hits in right.items()}
+            unseen = numbers_of(settings, theirs, elsewhere.defocus, learning.in_focus)
     return Found(numbers, unseen)
+
+
+def _right(
+    own: Crops, other: Crops | None, split: Split, degrees: str, model: str, learning: Learning, shared: _Shared
+) -> NDArray[np.bool_]:
+    """Whether crops are classified rightly: those that train, those held out, and those of another seed."""
+    drawn = (split.group, learning.split_unit, learning.test_fraction, learning.split_seed)
+    scale = (degrees, learning.scaling, *drawn)
+    if scale not in shared.vectors:
+        X = block(own, degrees)
+        new = X[split.test] if other is None else np.vstack([X[split.test], block(other, degrees)])
+        shared.vectors[scale] = reduced(*scaled(X[split.train], new, learning.scaling, degrees.count("+") + 1))
+    penalised = model in learning.penalised_intercept
+    fit = (*scale, model, learning.C, penalised)
+    if fit not in shared.right:
+        known, new = shared.vectors[scale]
+        fitted = classifier(model, learning.C, penalised).fit(known, own.y[split.train])
+        y = np.concatenate([own.y[split.train], own.y[split.test], *([] if other is None else [other.y])])
+        shared.right[fit] = np.concatenate([fitted.predict(known), fitted.predict(new)]) == y
+    return shared.right[fit]
 
 
 @lru_cache(KEPT)
