@@ -21,7 +21,7 @@ from persistem.model.trees import trees_of
 from persistem.reading import Image
 from persistem.study import Windows
 from scipy.ndimage import gaussian_filter
-from support.pages import SIZES, opened, violations
+from support.pages import SIZES, opened, shoot, violations
 
 WINDOWS = Windows()
 SIZE = side(WINDOWS)
@@ -458,6 +458,7 @@ def test_the_page_computes_what_the_model_computes(browser, made, models, name):
 @pytest.mark.parametrize("size", SIZES)
 def test_it_opens_and_fits_and_nobody_complains(browser, made, size):
     shown, complaints = ready(browser, made["two"][1], size, has_touch=size == "phone", bypass_csp=True)
+    shoot(shown, f"map-{size}")
     press = shown.touchscreen.tap if size == "phone" else shown.mouse.click
     shown.locator("#view").scroll_into_view_if_needed()
     press(*at(shown, 3, 3))

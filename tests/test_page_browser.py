@@ -7,7 +7,7 @@ import base64
 import cv2
 import numpy as np
 import pytest
-from support.pages import PAIRS, SIZES, opened, violations, write_study
+from support.pages import PAIRS, SIZES, opened, shoot, violations, write_study
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +84,7 @@ def pixels(page, part, nth=0):
 @pytest.mark.parametrize("size", SIZES)
 def test_it_opens_and_everything_fits_and_nobody_complains(browser, file, size):
     page, complaints = opened(browser, file, size, has_touch=size == "phone")
+    shoot(page, f"report-{size}")
     for part in PARTS:
         begin(page, part)
         if part == "x-atoms":

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from persistem.store.stages import STAGES
-from support.pages import SIZES
+from support.pages import SIZES, shoot
 from support.studies import ROOT
 from test_documents import WRITTEN, load
 from test_documents_commands import strange_names
@@ -172,6 +172,8 @@ def test_every_page_fits_without_network_and_nothing_complains(site, browser, si
         assert page.evaluate("document.documentElement.scrollWidth") <= width, file
         shown = "all => all.every(image => image.complete && image.naturalWidth > 0)"
         assert page.locator("article img").evaluate_all(shown), file
+        if file.name == "index.html":
+            shoot(page, f"site-{size}")
     assert not complaints
     page.close()
 

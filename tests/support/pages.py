@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -194,6 +195,15 @@ def opened(browser, file, size, **more):
     )
     page.goto(file.as_uri())
     return page, complaints
+
+
+def shoot(page, name):
+    """Check that the screen shows something; keep it as ``NAME.png`` in the folder ``SCREENSHOTS``, if that is set."""
+    shot = page.screenshot()
+    picture = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert picture.std() > 5, f"{name} is blank"
+    if folder := os.environ.get("SCREENSHOTS"):
+        Path(folder, f"{name}.png").write_bytes(shot)
 
 
 def violations(page) -> list[str]:
