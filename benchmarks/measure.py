@@ -6,6 +6,7 @@ This module imports little on purpose: Linux counts the memory of the process th
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -63,3 +64,23 @@ def table(rows: Sequence[Sequence[object]]) -> None:
     for row in cells:
         print("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]))
     print(flush=True)
+
+
+def opening(page: Path) -> float | str:
+    """Seconds until a headless browser has loaded the page; what is missing where there is no browser."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        return "no chromium"
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        times = []
+        for _ in range(5):
+            tab = chromium.new_page()
+            start = time.perf_counter()
+            tab.goto(page.resolve().as_uri(), wait_until="load")
+            times.append(time.perf_counter() - start)
+            tab.close()
+        chromium.close()
+    return statistics.median(times)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import statistics
-import time
 from pathlib import Path
 
-from measure import ROOT, SNAKEMAKE, run, table
+from measure import ROOT, SNAKEMAKE, opening, run, table
 from persistem.store import paths
 
 
@@ -30,26 +28,6 @@ def main() -> None:
     rows: list[list[object]] = [["", "measured"], ["snakemake report, wall s", child.wall], ["CPU s", child.cpu]]
     rows += [["page, MB", page.stat().st_size / 1e6], ["page opens, s (median of 5)", opening(page)]]
     table(rows)
-
-
-def opening(page: Path) -> float | str:
-    """Seconds until a headless browser has loaded the page; what is missing where there is no browser."""
-    browser = shutil.which("chromium")
-    if browser is None:
-        return "no chromium"
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        times = []
-        for _ in range(5):
-            tab = chromium.new_page()
-            start = time.perf_counter()
-            tab.goto(page.resolve().as_uri(), wait_until="load")
-            times.append(time.perf_counter() - start)
-            tab.close()
-        chromium.close()
-    return statistics.median(times)
 
 
 if __name__ == "__main__":

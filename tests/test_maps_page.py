@@ -658,6 +658,21 @@ def test_a_model_without_pairs_and_a_map_with_too_many_say_so(browser, image, mo
         shown.context.close()
 
 
+def test_pairs_are_left_out_where_the_picture_would_not_fit_beside_them(image, models, monkeypatch, tmp_path):
+    found = map_image(image, models["two"], STEP)
+    kept = {name: (array.dtype.name, page.packed(array)) for name, array in page.arrays(found, models["two"]).items()}
+    pairs = sum(len(text) for name, (_, text) in kept.items() if name.startswith("pairs."))
+    smallest = len(page.picture(image, 0)[0]) * 4 // 3
+    # half of the pairs would fit beside the smallest picture
+    monkeypatch.setattr(page, "MOST", page.length_of(kept) + smallest - pairs // 2)
+    page.write_page(found, image, models["two"], tmp_path / "map.html")
+    text = (tmp_path / "map.html").read_text()
+    assert re.search(r'"pairs": ?"many"', text)
+    monkeypatch.setattr(page, "MOST", page.length_of(kept) + smallest + 100)
+    page.write_page(found, image, models["two"], tmp_path / "all.html")
+    assert not re.search(r'"pairs": ?"many"', (tmp_path / "all.html").read_text())
+
+
 @pytest.mark.slow
 def test_a_map_that_keeps_nothing_of_its_windows_offers_no_question(browser, image, models, made, tmp_path):
     write(replace(made["two"][0], detail=None), image, models["two"], tmp_path / "out")

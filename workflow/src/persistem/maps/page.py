@@ -44,11 +44,11 @@ LISTED = 200
 def write_page(map: Map, image: Image, model: Model, out: Path) -> None:
     """Write the page of an image's map by a model. The same map gives the same bytes."""
     kept = {name: (array.dtype.name, packed(array)) for name, array in arrays(map, model).items()}
-    large = sum(len(text) for _, text in kept.values()) > MOST_ARRAYS
+    jpeg, pixel, quality = picture(image, room(kept))
+    large = length_of(kept) > MOST_ARRAYS or len(jpeg) > room(kept)
     if large:
         kept = {name: part for name, part in kept.items() if not name.startswith("pairs.")}
-    # base64 has 4 characters for 3 bytes; the rest of the page is small
-    jpeg, pixel, quality = picture(image, (MOST - sum(len(text) for _, text in kept.values())) * 3 // 4)
+        jpeg, pixel, quality = picture(image, room(kept))
     said = worth(image, model)
     near = {f"{image.path}: by the model's card, {sentence}" for sentence in said.near_chance}
     data = about(map, image, model) | {"picture": pixel / 10} | ({"pairs": "many"} if large else {})
@@ -142,6 +142,16 @@ def arrays(map: Map, model: Model) -> dict[str, NDArray[Any]]:
         if map.detail.pairs is not None and "persistence" in model.blocks:
             by_name |= {f"pairs.{name}": part for name, part in quantised(map.detail.pairs, model.windows).items()}
     return by_name
+
+
+def length_of(kept: dict[str, tuple[str, str]]) -> int:
+    """Characters of packed arrays."""
+    return sum(len(text) for _, text in kept.values())
+
+
+def room(kept: dict[str, tuple[str, str]]) -> int:
+    """Bytes that packed arrays leave for the picture; base64 has 4 characters for 3 bytes."""
+    return (MOST - length_of(kept)) * 3 // 4
 
 
 def packed(array: NDArray[Any]) -> str:
