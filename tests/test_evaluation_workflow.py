@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import copy
+import csv
 import html
 import json
 
+import numpy as np
 import pytest
+from persistem.evaluation.protocols import read_protocols
+from persistem.learning.accuracy import read_by_seed
 from persistem.plan.plan import Plan
-from persistem.report.figures import EVALUATION_FIGURES
+from persistem.report.figures import EVALUATION_FIGURES, JOINT_FIGURES
+from persistem.store import paths
 from persistem.study.load import make_study
 from support.studies import TINY
 from support.workflow import EVALUATED, PARTS, copied, ran, snakemake
@@ -111,3 +116,49 @@ def test_only_what_sees_a_changed_setting_runs_again(evaluated, tmp_path):
     jobs = ran(snakemake(here, "evaluation", "controlled", "robustness", study=more))
     assert jobs.keys() == {"evaluate", "controls", "sweep", "evaluation", "controlled", "robustness"}
     assert "Nothing to be done" in snakemake(here, *PARTS, study=EVALUATED)
+
+
+#: Eight protocols together.
+JOINT = MEASURED | {
+    "evaluation": MEASURED["evaluation"]
+    | {
+        "multiverse": {
+            "factors": [
+                {"question": question, "answers": [{"answer": "another", "settings": settings}]}
+                for question, settings in {
+                    "polarity": {"features.paper.inverted": True},
+                    "crops": {"crops": {"size": 64, "random": 6}},
+                    "scaling": {"learning.scaling": "maximum by degree"},
+                }.items()
+            ],
+            "design": {"method": "full", "finalists": 2},
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.mark.thorough
+def test_a_joint_multiverse_is_computed_drawn_and_not_computed_again(measured, tmp_path):
+    folder = copied(measured, tmp_path / "joint")
+    plan = Plan(make_study(JOINT))
+    figures = [plan.report.figures[name] for name in JOINT_FIGURES]
+    accuracy = paths.path("learning", plan.learning["paper"])
+    jobs = ran(snakemake(folder, "multiverse", accuracy, *figures, study=JOINT))
+    assert jobs == {
+        "specimen_diagrams": 4 * 6, "protocols": 1, "compatibility": 1, "figure": 3, "learning": 1, "multiverse": 1,
+    }  # fmt: skip
+    table = read_protocols(folder / plan.evaluation.joint.protocols)
+    assert len(set(table["protocol"])) == 8 and set(table["seed"]) == {1, 2, 3}
+    own = np.array(table["protocol"]) == 0
+    # the study's own protocol is the learning stage's
+    with open(folder / accuracy) as file:
+        rows = [
+            r for r in csv.DictReader(file) if (r["split"], r["training"], r["foci"]) == ("random", "pooled", "all")
+        ]
+    for row in rows:
+        shares = np.array(table[f"{row['degrees']} {row['model']} all"])[own].reshape(3, -1)
+        by_seed = np.array(list(read_by_seed(row["by_seed"]).values()))[:, : shares.shape[1]]
+        np.testing.assert_allclose(shares[:, : by_seed.shape[1]], by_seed, atol=1e-5)
+    for figure in figures:
+        assert json.loads((folder / figure).read_text())["reason"] is None
+    assert not ran(snakemake(folder, "multiverse", "-n", study=JOINT)).get("protocols")
