@@ -126,7 +126,7 @@ def test_the_help_lists_every_verb_by_task(capsys):
         re.findall(r"^  (\S+)", tasks[name], re.M) for name in ("Start", "Micrographs", "Studies and results")
     )
     assert start == ["new", "check", "run"]
-    assert micrographs == ["label", "explore", "map", "inspect", "models"]
+    assert micrographs == ["label", "explore", "map", "inspect", "conditions", "models"]
     assert {"accuracy", "archive", "verify", "unused", "record"} <= set(results)
     stages = text.partition("Stages:")[2].partition("examples:")[0]
     assert {verb for stage in STAGES for verb in stage.verbs} <= set(re.findall(r"[\w-]+", stages))

@@ -102,6 +102,26 @@ def inspect(
         raise PersistemError(f"{len(refused)} of {len(set(images))} cannot be mapped as they are: {named}")
 
 
+def conditions(
+    images: list[Path], pixel_size: float | None, voltage: float | None, Cs: float, force: bool, grey: bool
+) -> None:
+    """say what micrographs tell of their own conditions: dose, detector, defocus, astigmatism"""
+    from persistem.conditions.image import conditions_of, lines
+    from persistem.reading import read
+
+    failures = []
+    for path in dict.fromkeys(images):
+        try:
+            for image in read(path, pixel_size=pixel_size, voltage=voltage, grey=grey):
+                frame = "" if image.frame is None else f", frame {image.frame}"
+                said = lines(conditions_of(image, Cs, force))
+                print("\n".join([f"{path}{frame}", *(f"  {line}" for line in said)]), flush=True)
+        except (PersistemError, OSError) as error:
+            failures.append(_sentence(path, error))
+    if failures:
+        raise PersistemError("\npersistem: ".join(failures))
+
+
 def models(name: str | None) -> None:
     """list the models that come with the package, or show the card of one"""
     from persistem.model import shipped

@@ -41,6 +41,7 @@ TASKS: dict[str, dict[Verb, tuple[str, ...]]] = {
             "persistem map a.tif --model results/demo/model --out maps --pixel-size 0.2 --voltage 200 --defocus 0",
         ),
         maps.inspect: ("persistem inspect a.dm4", "persistem inspect a.dm4 --model results/demo/model"),
+        maps.conditions: ("persistem conditions a.dm4", "persistem conditions a.tif --pixel-size 0.2 --voltage 200"),
         maps.models: ("persistem models", "persistem models gan-200kV"),
     },
     "Studies and results": {
@@ -271,6 +272,13 @@ def _micrographs(add: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument("images", nargs="+", type=Path, help="as of map")
     command.add_argument("--model", type=Path, help=f"{bundle}: can this model judge them?")
     conditions(command)
+    command = add(maps.conditions, protocol=False)
+    command.add_argument("images", nargs="+", type=Path, help="as of map")
+    for option, unit in (("--pixel-size", "Å"), ("--voltage", "kV")):
+        command.add_argument(option, type=float, help=f"{unit}; where the files do not say, or say wrong")
+    command.add_argument("--Cs", type=float, default=0.0, help="spherical aberration, mm; by default 0")
+    command.add_argument("--force", action="store_true", help="use these also where they contradict the files")
+    _grey(command)
     command = add(maps.explore, protocol=False)
     command.add_argument("images", nargs="+", type=Path, help="as of map; they share their clusters")
     command.add_argument("--states", type=int, help="how many clusters, 2 to 8; by default as many as a criterion says")

@@ -1,0 +1,1 @@
+"""What a micrograph says of its own conditions, without being told: dose, detector, defocus, astigmatism."""

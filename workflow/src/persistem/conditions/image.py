@@ -1,0 +1,73 @@
+"""The conditions of a micrograph as it tells them, in words for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from persistem.conditions.counting import Counting, counting
+from persistem.conditions.rings import Rings, rings
+from persistem.conditions.spectrum import Estimate
+from persistem.errors import PersistemError
+from persistem.reading.asked import obstacles, refusal
+
+if TYPE_CHECKING:
+    from persistem.reading import Image
+
+
+class Conditions(NamedTuple):
+    """Counting noise, and Thon rings; these are None where the voltage is not known."""
+
+    counting: Counting
+    rings: Rings | None
+
+
+def conditions_of(image: Image, Cs: float = 0.0, force: bool = False) -> Conditions:
+    """What a micrograph says of its conditions; ``Cs`` is the spherical aberration in mm.
+
+    Raises PersistemError if the pixel size is not known or, without ``force``, what was asked for contradicts the
+    source; and if the image is too small or has no positive mean.
+    """
+    if against := obstacles(image, force, ("pixel_size",)):
+        raise refusal(str(image.path), against)
+    assert image.pixel_size is not None
+    try:
+        counted = counting(image.pixels, image.pixel_size)
+        if image.voltage is None:
+            return Conditions(counted, None)
+        return Conditions(counted, rings(image.pixels, image.pixel_size, image.voltage, Cs, counted.beyond.value))
+    except PersistemError as error:
+        raise PersistemError(f"{image.path}: {error}") from error
+
+
+def lines(found: Conditions) -> list[str]:
+    """A line for each quantity: its value with the interval of 95 %, or why the image does not say."""
+    dose, mtf, beyond = found.counting
+    said = [_line("dose", dose, "e/Å²", "if grey levels are proportional to counts")]
+    if dose.value is not None:
+        said.append(_line("modulation transfer", mtf, "at the Nyquist frequency"))
+        said.append(_line("information limit", beyond, "1/Å; beyond it is noise alone"))
+    if found.rings is None:
+        return [*said, "defocus: not known without the voltage; give --voltage (kV)"]
+    defocus, astigmatism, direction, turns = found.rings
+    said.append(_line("defocus", defocus, "Å", f"under or over focus alike; {turns:.0f} rings"))
+    if astigmatism.value is not None:
+        towards = (
+            "no direction stands out" if direction is None else f"largest at {direction:.0f}° from right towards down"
+        )
+        said.append(_line("astigmatism", astigmatism, "Å", towards))
+    return said
+
+
+def _line(name: str, estimate: Estimate, unit: str, note: str = "") -> str:
+    if estimate.value is None:
+        return f"{name}: the image does not say; {estimate.reason}"
+    ends = (
+        ""
+        if estimate.low is None or estimate.high is None
+        else f" ({_number(estimate.low)} to {_number(estimate.high)})"
+    )
+    return f"{name}: {_number(estimate.value)}{ends} {unit}" + (f"; {note}" if note else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
