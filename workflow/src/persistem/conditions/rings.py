@@ -41,8 +41,8 @@ DRAWS = 40
 class Rings(NamedTuple):
     """Defocus (Å, without sign), astigmatism (Å, half the difference of the largest and the smallest), its direction.
 
-    The direction of the largest defocus is in degrees from right (along a row) towards down (along a column). ``turns`` is
-    how often 2χ goes around between the lowest and the highest frequency that were fitted.
+    The direction of the largest defocus is in degrees from right (along a row) towards down (along a column). ``turns``
+    is how often 2χ goes around between the lowest and the highest frequency that were fitted.
     """
 
     defocus: Estimate
