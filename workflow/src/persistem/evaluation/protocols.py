@@ -24,7 +24,7 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.evaluation.designs import Protocol, fractional, full, neighbours
-from persistem.learning.classifiers import classifier, reduced, scaled
+from persistem.learning.classifiers import classifier, factored, projected, scaled
 from persistem.learning.splits import Split, random_splits
 from persistem.store import seals
 from persistem.store.files import atomic
@@ -252,15 +252,24 @@ def _group(
     own = crops_of(settings, root, protocols[0], seed)
     following = seeds[(seeds.index(seed) + 1) % len(seeds)]
     other = crops_of(settings, root, protocols[0], following) if following != seed else None
-    shared = _Shared({}, {})
+    shared = _Shared({}, {}, {})
     # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
         return seed, [(p, _found(settings, own, other, seed, learning_of(settings, p), shared)) for p in protocols]
 
 
-class _Shared(NamedTuple):
-    """What ways to learn share: scaled and reduced crops, and which crops are classified rightly by a fit."""
+class _Inner(NamedTuple):
+    """Inner products of crops of one degree: of those that train, and of the others with them; the largest value."""
 
+    trained: Array
+    others: Array
+    largest: float
+
+
+class _Shared(NamedTuple):
+    """What ways to learn share: inner products, coordinates, and which crops are classified rightly by a fit."""
+
+    inner: dict[tuple[Any, ...], _Inner]
     vectors: dict[tuple[Any, ...], tuple[Array, Array]]
     right: dict[tuple[Any, ...], NDArray[np.bool_]]
 
@@ -298,17 +307,52 @@ def _right(
     drawn = (split.group, learning.split_unit, learning.test_fraction, learning.split_seed)
     scale = (degrees, learning.scaling, *drawn)
     if scale not in shared.vectors:
-        X = block(own, degrees)
-        new = X[split.test] if other is None else np.vstack([X[split.test], block(other, degrees)])
-        shared.vectors[scale] = reduced(*scaled(X[split.train], new, learning.scaling, degrees.count("+") + 1))
+        shared.vectors[scale] = _vectors(own, other, split, degrees, learning.scaling, drawn, shared)
     penalised = model in learning.penalised_intercept
     fit = (*scale, model, learning.C, penalised)
     if fit not in shared.right:
         known, new = shared.vectors[scale]
         fitted = classifier(model, learning.C, penalised).fit(known, own.y[split.train])
         y = np.concatenate([own.y[split.train], own.y[split.test], *([] if other is None else [other.y])])
-        shared.right[fit] = np.concatenate([fitted.predict(known), fitted.predict(new)]) == y
+        # as ``predict`` of two states, but that of libsvm takes the support vectors one by one
+        called = np.concatenate([known, new]) @ fitted.coef_[0] + fitted.intercept_[0] > 0
+        shared.right[fit] = called == y
     return shared.right[fit]
+
+
+def _vectors(
+    own: Crops, other: Crops | None, split: Split, degrees: str, scaling: str, drawn: tuple[Any, ...], shared: _Shared
+) -> tuple[Array, Array]:
+    """Crops that train, and the others, in as few coordinates as keep their inner products; as ``reduced``.
+
+    Inner products of both degrees side by side are sums of those of each.
+    """
+    parts = []
+    for degree in degrees.split("+"):
+        key = (degree, scaling == "standard", *drawn)
+        if key not in shared.inner:
+            shared.inner[key] = _inner(own, other, split, int(degree), scaling == "standard")
+        parts.append(shared.inner[key])
+    largest = max(part.largest for part in parts) or 1.0
+    by = {
+        "maximum": [largest] * len(parts),
+        "maximum by degree": [part.largest or 1.0 for part in parts],
+    }.get(scaling, [1.0] * len(parts))
+    trained = sum(part.trained / unit**2 for part, unit in zip(parts, by, strict=True))
+    others = sum(part.others / unit**2 for part, unit in zip(parts, by, strict=True))
+    known, basis = factored(np.asarray(trained))
+    return known, projected(known[basis], np.asarray(others)[:, basis].T)
+
+
+def _inner(own: Crops, other: Crops | None, split: Split, degree: int, standard: bool) -> _Inner:
+    """Inner products of crops of one degree, standardised or as they are."""
+    X = own.X[degree]
+    train = X[split.train].astype(np.float64)
+    others = np.concatenate([X[split.test], *([] if other is None else [other.X[degree]])]).astype(np.float64)
+    largest = float(train.max())
+    if standard:
+        train, others = scaled(train, others, "standard")
+    return _Inner(train @ train.T, others @ train.T, largest)
 
 
 @lru_cache(KEPT)

@@ -74,17 +74,28 @@ def reduced(train: Array, test: Array) -> tuple[Array, Array]:
     An L2-regularised linear model has its weights in the span of its training rows, so it sees only inner products with
     them. A pivoted Cholesky factor of the training rows' Gram matrix keeps these, to rounding.
     """
-    from scipy.linalg import solve_triangular
-    from scipy.linalg.lapack import dpstrf
-
     if len(train) >= train.shape[1] or not train.any():
         return train, test
-    factor, pivots, rank, _ = dpstrf(train @ train.T, lower=1)
+    new, basis = factored(train @ train.T)
+    return new, projected(new[basis], train[basis] @ test.T)
+
+
+def factored(inner: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Coordinates (rows, rank) that have these inner products (rows, rows), and the rows that are their basis."""
+    from scipy.linalg.lapack import dpstrf
+
+    factor, pivots, rank, _ = dpstrf(inner, lower=1)
     order = pivots - 1
-    new = np.empty((len(train), rank))
+    new = np.empty((len(inner), rank))
     new[order] = np.tril(factor)[:, :rank]
-    basis = order[:rank]
-    return new, solve_triangular(new[basis], train[basis] @ test.T, lower=True).T
+    return new, order[:rank]
+
+
+def projected(basis: Array, inner: Array) -> Array:
+    """Coordinates (others, rank) of others by their inner products (rank, others) with the rows of the basis."""
+    from scipy.linalg import solve_triangular
+
+    return np.asarray(solve_triangular(basis, inner, lower=True).T)
 
 
 def sigmoid(scores: Array, y: Labels) -> tuple[Any, float]:
