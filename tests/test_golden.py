@@ -151,6 +151,24 @@ def micrographs(folder):
     return {"intensity": moments(intensity), "focal": [about["focal_sigma_A"], about["focal_nodes"]]}
 
 
+def varied(folder):
+    """Of a wave that is a formula, under three conditions."""
+    import abtem
+    from persistem.imaging.optics import abtem_settings
+    from persistem.imaging.varied import drawn, read_varied, varied_file
+    from persistem.specimens.slabs import grid
+    from persistem.study import Conditions
+
+    points = grid(IMAGING)
+    with abtem_settings("cpu"):
+        phase = np.exp(1j * (texture(points.pixels) - 1)).astype(np.complex64)
+        wave = abtem.Waves(phase, energy=IMAGING.voltage * 1e3, sampling=points.sampling)
+        wave.to_zarr(str(folder / "wave.zarr"))
+    asked = Conditions(number=3, waves=1, defocus=(-50, 50), astigmatism=(0, 50), coma=(0, 500), drift=(0, 0.5))
+    varied_file(folder / "wave.zarr", IMAGING, drawn(asked, [0, 1]), folder / "v.npz")
+    return {str(k): moments(image) for k, (image, _) in enumerate(read_varied(folder / "v.npz"))}
+
+
 def crops(_):
     from persistem.imaging.crops import cut
     from persistem.imaging.detector import detected
@@ -471,7 +489,7 @@ def joint(folder):
 
 
 STAGES = (
-    md, structures, preparation, exit_waves, micrographs, crops, diagrams, persistence_images, learning,
+    md, structures, preparation, exit_waves, micrographs, varied, crops, diagrams, persistence_images, learning,
     state_checks, diagrams_3d, optimal_volumes, weights, inverse, descriptors, evaluate, controls, sweeps,
     specimen_diagrams, protocols, compatibility,
 )  # fmt: skip
@@ -484,7 +502,7 @@ def result(stage, folder):
 
 #: The wing, or the file, of each stage's module.
 MODULES = dict.fromkeys(("md", "structures", "preparation", "state_checks"), "specimens")
-MODULES |= dict.fromkeys(("exit_waves", "micrographs", "crops"), "imaging")
+MODULES |= dict.fromkeys(("exit_waves", "micrographs", "varied", "crops"), "imaging")
 MODULES |= dict.fromkeys(
     ("diagrams", "persistence_images", "diagrams_3d", "optimal_volumes", "inverse", "specimen_diagrams"), "topology"
 )

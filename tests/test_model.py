@@ -754,7 +754,7 @@ def test_the_card_says_what_there_is_to_say(model):
 def test_the_card_of_a_model_without_doses_does_not_speak_of_counts(model):
     settings = {"sources": [{"thickness": 30.0}], "preparation": "single", "material": "GaN", "states": STATES}
     settings["imaging"] = {}
-    asked = SimpleNamespace(doses=(None,), windows=model.windows, spread=(), contrast=(1.0, 1.0))
+    asked = study.ModelSettings(doses=(None,), windows=model.windows, contrast=(1.0, 1.0))
     text = " ".join(card.limits(settings, asked, model.classifier, {"liquid": 3.5, "crystal": 3.5}, 4, []))
     assert "without counting noise" in text and "with counting noise that" not in text
 
@@ -769,9 +769,8 @@ def test_the_card_of_a_model_without_doses_does_not_speak_of_counts(model):
     ],
 )
 def test_a_card_says_whether_the_classifier_knows_the_contrast(doses, blocks, said):
-    assert contrasts.use(SimpleNamespace(doses=doses), SimpleNamespace(lengths=dict.fromkeys(blocks, 1))).startswith(
-        said
-    )
+    asked = study.ModelSettings(doses=doses)
+    assert contrasts.use(asked, SimpleNamespace(lengths=dict.fromkeys(blocks, 1))).startswith(said)
 
 
 # other contrasts

@@ -3,6 +3,28 @@
 from persistem.model.bundle import FILES as BUNDLE
 
 
+rule varied_micrographs:
+    """One exit wave through many lenses and detectors, drawn from the ranges of model.conditions."""
+    input:
+        partial(source, "varied"),
+    output:
+        paths.pattern("varied"),
+    log:
+        paths.log(paths.pattern("varied")),
+    benchmark:
+        paths.benchmark(paths.pattern("varied"))
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **asks("varied"),
+    params:
+        protocol=partial(settings_file, "varied"),
+        device=PLAN.study.run.device,
+    shell:
+        "python -m persistem varied {input:q} {output:q} --device {params.device}"
+        " --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
 rule training:
     """The bundle of the model: boosted trees of the windows of every micrograph at every dose and thickness.
 

@@ -63,6 +63,7 @@ OF_JOBS: dict[Verb, str] = {
     stages.preparation: "persistem preparation a.extxyz b.extxyz --out stacked --protocol stage.yaml",
     stages.exit_wave: "persistem exit-wave structure.extxyz wave.zarr --protocol '{voltage: 300}'",
     stages.micrograph: "persistem micrograph wave.zarr image.tif --defocus -25",
+    stages.varied: "persistem varied wave.zarr images.npz --protocol stage.yaml",
     stages.crops: "persistem crops image.tif crops.tif --protocol '{crops: {size: 64, stride: 64}}'",
     stages.diagrams: "persistem diagrams crops.tif diagrams.parquet",
     stages.join_diagrams: "persistem join-diagrams first.parquet second.parquet --out all.parquet",
@@ -334,6 +335,7 @@ def _of_jobs(add: Callable[..., argparse.ArgumentParser]) -> None:
     command = add(stages.micrograph, "wave", "out")
     command.add_argument("--defocus", type=float, required=True, help="Å")
     device(command)
+    device(add(stages.varied, "wave", "out", required=True))
     add(stages.crops, "micrograph", "out")
     command = add(stages.diagrams, "crops", "out")
     command.add_argument("--first", type=int, help="first crop, from 0")

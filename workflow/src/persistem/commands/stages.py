@@ -96,6 +96,18 @@ def micrograph(protocol: dict[str, Any], wave: Path, defocus: float, out: Path, 
     micrographs.micrograph(wave, imaging, defocus, out, device)
 
 
+def varied(protocol: dict[str, Any], wave: Path, out: Path, device: str) -> None:
+    """image an exit wave under many conditions of lens and detector"""
+    from persistem.imaging.exit_waves import simulated_with
+    from persistem.imaging.varied import varied_file
+    from persistem.study import Imaging
+    from persistem.study.settings import require, section
+
+    require(protocol, "conditions", "imaging")
+    imaging = section(Imaging, simulated_with(wave) | protocol["imaging"])
+    varied_file(wave, imaging, protocol["conditions"], out, device)
+
+
 def crops(protocol: dict[str, Any], micrograph: Path, out: Path) -> None:
     """convert a micrograph to 8 bit and cut it into crops"""
     from persistem.imaging.crops import crop_file

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,14 +87,23 @@ def intensity(wave: Path, imaging: Imaging, defocus: float, device: str = "cpu")
 
     Raises PersistemError as ``micrograph``.
     """
+    return next(intensities(wave, [(imaging, defocus)], device))
+
+
+def intensities(wave: Path, lenses: Sequence[tuple[Imaging, float]], device: str = "cpu") -> Iterator[np.ndarray]:
+    """The fields of view of one exit wave through several lenses at a defocus (Å) each; the wave is read once.
+
+    The lenses share field, pixels, margin, thickness and voltage. Raises PersistemError as ``micrograph``.
+    """
     with abtem_settings(device):
-        waves = _read_wave(Path(wave), imaging)
+        waves = _read_wave(Path(wave), lenses[0][0])
         snapshots = list(waves) if waves.ensemble_shape else [waves]
-        images = [image(snapshot.copy_to_device(device), imaging, defocus) for snapshot in snapshots]
-    margin = grid(imaging).margin
-    inner = slice(margin, margin + imaging.pixels)
-    mean: np.ndarray = np.asarray(images).mean(axis=0, dtype=np.float64)
-    return mean[inner, inner].T
+        for imaging, defocus in lenses:
+            images = [image(snapshot.copy_to_device(device), imaging, defocus) for snapshot in snapshots]
+            margin = grid(imaging).margin
+            inner = slice(margin, margin + imaging.pixels)
+            mean: np.ndarray = np.asarray(images).mean(axis=0, dtype=np.float64)
+            yield mean[inner, inner].T
 
 
 def image(waves: Waves, imaging: Imaging, defocus: float) -> np.ndarray:

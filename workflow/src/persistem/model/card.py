@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from persistem.model.classifier import Classifier
     from persistem.model.training import Training
-    from persistem.study import ModelSettings
+    from persistem.study import Conditions, ModelSettings
 
 #: What is imaged, by the method of preparation.
 PREPARED = {
@@ -32,6 +32,13 @@ PREPARED = {
     "snapshots": "mean over snapshots",
     "stack": "stacks of slabs",
 }
+#: Units of what the accuracy is told by.
+UNITS = {
+    "defocus": "Å", "thickness": "Å", "astigmatism": "Å", "coma": "Å", "drift": "Å", "pixel_size": "Å",
+    "energy_spread": "eV", "dose": "e/Å²", "tilt": "mrad",
+}  # fmt: skip
+#: Groups in which the accuracy under drawn conditions is told.
+BINS = 5
 #: Columns of the accuracy table.
 ACCURACY = ("accuracy", "ci_low", "ci_high", "vote", "vote_low", "vote_high", "n_test")
 
@@ -70,16 +77,17 @@ def facts(
             "seeds": by_state,
             "density_g_cm3": densities,
             "microscope": settings["imaging"],
-            "defoci_A": sorted({float(s["defocus"]) for s in sources}),
+            "defoci_A": _shown(sorted({float(defocus) for s in sources for defocus in defoci_of(s)}), asked),
             "defocus_convention": f"{settings['imaging']['defocus_sign']}, zero at the {_plane(settings)}",
-            "doses_e_A2": list(asked.doses),
-            "contrast": list(asked.contrast),
+            "doses_e_A2": list(asked.trained_doses),
+            "contrast": list(asked.trained_contrast),
             "mtf_at_nyquist": asked.mtf,
-            "thicknesses_A": sorted({float(s["thickness"]) for s in sources}),
+            "thicknesses_A": _shown(sorted({float(s["thickness"]) for s in sources}), asked),
+            **({"conditions": _ranges(asked.conditions)} if asked.conditions is not None else {}),
             "spread": [spread.model_dump(mode="json") for spread in asked.spread],
             "sampling_A": asked.windows.sampling,
             "window_A": asked.windows.size,
-            "micrographs": len(sources) * len(asked.doses),
+            "micrographs": sum(len(s["conditions"]) if "conditions" in s else len(asked.doses) for s in sources),
             "windows": len(training.crops.y),
             "windows_by_state": {
                 state: int(np.count_nonzero(training.crops.y == k)) for k, state in enumerate(settings["states"])
@@ -121,7 +129,7 @@ def limits(
 ) -> list[str]:
     """What the model cannot do, in sentences."""
     listed = ", ".join(f"{state} {value:.2f}" for state, value in densities.items())
-    thick = " and ".join(f"{t:g}" for t in sorted({float(s["thickness"]) for s in settings["sources"]}))
+    thick = " and ".join(f"{t:g}" for t in _shown(sorted({float(s["thickness"]) for s in settings["sources"]}), asked))
     moment = (
         "the mean over snapshots of the atoms"
         if settings["preparation"] == "snapshots"
@@ -135,7 +143,7 @@ def limits(
             " tells the states apart is how dense they are, not how they are arranged."
         )
     noise = "and with counting noise that the detector's transfer damps as it damps the signal"
-    if all(dose is None for dose in asked.doses):
+    if all(dose is None for dose in asked.trained_doses):
         noise = "and without counting noise, which every image has"
     return [
         *([] if seeds >= MINIMUM_SEEDS else [
@@ -176,19 +184,23 @@ def text(card: dict[str, Any]) -> str:
         "Voltage (kV)": f"{lens['voltage']:g}",
         "Cs, Cc (mm)": f"{lens['Cs']:g}, {lens['Cc']:g}",
         "Energy spread (eV)": f"{lens['energy_spread']:g}",
-        "Defoci (Å)": f"{_numbers(trained['defoci_A'])} ({trained['defocus_convention']})",
+        "Defoci (Å)": f"{_listed(trained, 'defoci_A')} ({trained['defocus_convention']})",
         "Doses (e/Å²)": doses,
         "Contrast, times the simulated": contrasts.span(trained["contrast"]),
         "Modulation transfer at Nyquist": "1"
         if trained["mtf_at_nyquist"] is None
         else f"{trained['mtf_at_nyquist']:g}",
-        "Thicknesses (Å)": _numbers(trained["thicknesses_A"]),
+        "Thicknesses (Å)": _listed(trained, "thicknesses_A"),
+        **({"Conditions, drawn": _drawn(trained["conditions"])} if "conditions" in trained else {}),
         **({"Also": "; ".join(map(_further, trained["spread"]))} if trained["spread"] else {}),
         "Sampling (Å)": f"{trained['sampling_A']:g}",
         "Window (Å)": f"{trained['window_A']:g}",
         "Micrographs": str(trained["micrographs"]),
         "Windows": ", ".join(f"{state} {count}" for state, count in trained["windows_by_state"].items()),
     }
+    if "conditions" in trained:
+        for name in ("Doses (e/Å²)", "Contrast, times the simulated", "Modulation transfer at Nyquist"):
+            del rows[name]
     lines = [f"# Model of {', '.join(card['states'])}", "", "## Trained on", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in rows.items()]
     lines += ["", "## Classifier", ""]
@@ -246,6 +258,8 @@ def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[
         "dose": training.dose,
         "thickness": training.thickness,
     }
+    if training.conditions:
+        conditions = {"state": conditions["state"], **{k: binned(v) for k, v in training.conditions.items()}}
     rows: list[dict[str, Any]] = []
     for name, values in conditions.items():
         # the table by defocus becomes one by the condition put in its place
@@ -257,6 +271,57 @@ def _accuracy(outcome: Any, training: Training, states: list[str]) -> list[dict[
             value = states[int(value)] if name == "state" and not overall else value
             rows.append({"by": "all" if overall else name, "value": value} | {key: row[key] for key in ACCURACY})
     return rows
+
+
+def binned(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Values in ``BINS`` groups of about equal size, each replaced by the median of its group; infinite ones stay."""
+    finite = np.isfinite(values)
+    found = np.array(values, float)
+    kept = found[finite]
+    if len(np.unique(kept)) <= BINS:
+        return found
+    edges = np.quantile(kept, np.linspace(0, 1, BINS + 1))
+    group = np.searchsorted(edges[1:-1], kept, side="right")
+    middle = np.array([np.median(kept[group == k]) if (group == k).any() else np.nan for k in range(BINS)])
+    found[finite] = [float(f"{value:.3g}") for value in middle[group]]
+    return found
+
+
+def defoci_of(source: dict[str, Any]) -> list[float]:
+    """The defoci of the micrographs of a source, Å."""
+    if "conditions" in source:
+        return [condition.get("defocus", 0.0) for condition in source["conditions"]]
+    return [source["defocus"]]
+
+
+def _shown(values: list[float], asked: ModelSettings) -> list[float]:
+    """Values one by one, or the ends of their range where they were drawn from one."""
+    return values if asked.conditions is None or len(values) < 3 else [values[0], values[-1]]
+
+
+def _listed(trained: dict[str, Any], name: str) -> str:
+    """Numbers one by one, or from the least to the largest where they were drawn."""
+    numbers = trained[name]
+    if "conditions" not in trained or len(numbers) < 2:
+        return _numbers(numbers)
+    return f"{numbers[0]:.3g} to {numbers[-1]:.3g}"
+
+
+def _ranges(conditions: Conditions) -> dict[str, Any]:
+    """The ranges that conditions are drawn from, and how many of a specimen; without those that are not varied."""
+    return {name: value for name, value in conditions.model_dump(mode="json").items() if value is not None}
+
+
+def _drawn(ranges: dict[str, Any]) -> str:
+    """The ranges in words."""
+    said = []
+    for name, value in ranges.items():
+        if name in ("number", "waves", "seed"):
+            continue
+        ends = value if isinstance(value, list) else [0.0, value]
+        low, high = (f"{end:g}" if end is not None else "∞" for end in ends)
+        said.append(f"{name.replace('_', ' ')} {low} to {high} {UNITS.get(name, '')}".rstrip())
+    return f"{'; '.join(said)}: {ranges['number']} micrographs of each specimen, {ranges['waves']} exit waves"
 
 
 def _pairs(outcome: Any, training: Training, states: list[str]) -> list[dict[str, Any]]:
@@ -338,8 +403,8 @@ def _numbers(values: list[float]) -> str:
 def _value(row: dict[str, Any]) -> str:
     if row["value"] is None:
         return "no noise" if row["by"] == "dose" else ""
-    unit = {"defocus": " Å", "dose": " e/Å²", "thickness": " Å"}.get(row["by"], "")
-    return f"{row['value']:g}{unit}" if unit else str(row["value"])
+    number = isinstance(row["value"], float)
+    return f"{row['value']:g} {UNITS.get(row['by'], '')}".rstrip() if number else str(row["value"])
 
 
 def _interval(row: dict[str, Any], ends: str, form: str = ".3f") -> str:

@@ -70,7 +70,7 @@ def use(asked: ModelSettings, classifier: Classifier) -> str:
     """What a classifier knows of the contrast, as a predicate."""
     if not KNOWING.isdisjoint(classifier.lengths):
         return "uses the contrast"
-    if any(dose is not None for dose in asked.doses):
+    if any(dose is not None for dose in asked.trained_doses):
         return "sees the contrast through the counting noise, which hides less of a stronger image"
     return "does not use the contrast"
 

@@ -22,6 +22,7 @@ from persistem.errors import PersistemError
 from persistem.imaging.detector import binning, detected
 from persistem.imaging.micrographs import read_micrograph
 from persistem.imaging.optics import underfocus
+from persistem.imaging.varied import read_varied
 from persistem.learning.classifiers import TREES, classifier
 from persistem.learning.intervals import seed_means
 from persistem.learning.models import decisions
@@ -94,6 +95,8 @@ class Training(NamedTuple):
     thickness: NDArray[np.float64]
     noise: Blocks
     probes: Probes | None = None
+    #: Of micrographs under drawn conditions: the value of each condition of every window, by name.
+    conditions: dict[str, NDArray[np.float64]] = {}  # noqa: RUF012 (never changed)
 
 
 def train(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
@@ -133,7 +136,7 @@ def trained(
     classifier, distribution, assessment = fit(training, asked, jobs)
     facts = card.facts(settings, asked, training, classifier, distribution, assessment, root)
     voltage, sign = settings["imaging"]["voltage"], settings["imaging"]["defocus_sign"]
-    defoci = [underfocus(s["defocus"], sign) for s in settings["sources"]]
+    defoci = [underfocus(defocus, sign) for s in settings["sources"] for defocus in card.defoci_of(s)]
     model = Model(
         tuple(settings["states"]),
         asked.windows,
@@ -145,7 +148,7 @@ def trained(
     )
     about = {
         "study": digest_of("models", VERSION, settings, []),
-        "doses_e_A2": list(asked.doses),
+        "doses_e_A2": list(asked.trained_doses),
         "thicknesses_A": sorted({float(s["thickness"]) for s in settings["sources"]}),
     }
     return model, about
@@ -161,10 +164,12 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
     from joblib import Parallel, delayed
 
     states = settings["states"]
+    blocks = described_blocks(asked)
+    if asked.conditions is not None:
+        return _under_conditions(settings["sources"], states, asked, blocks, root, jobs)
     ordered = sorted(
         settings["sources"], key=lambda s: (s["seeds"], states.index(s["state"]), s["thickness"], s["defocus"])
     )
-    blocks = described_blocks(asked)
     shots, probed = _shots(ordered, asked), _probed(ordered, asked)
     done = Parallel(n_jobs=jobs)(
         delayed(_described)(root / s["path"], asked, blocks, trained + probed[k])
@@ -182,6 +187,31 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
         return training
     X, crops, shot_of = _stacked(probes, states)
     return training._replace(probes=Probes(X, crops, np.array([factor for _, factor in shot_of]), _lowest(asked)))
+
+
+def _under_conditions(
+    sources: list[dict[str, Any]], states: list[str], asked: ModelSettings, blocks: list[str], root: Path, jobs: int
+) -> Training:
+    """The valid windows of micrographs under drawn conditions, in a fixed order."""
+    from joblib import Parallel, delayed
+
+    ordered = sorted(sources, key=lambda s: (s["seeds"], states.index(s["state"]), s["path"]))
+    done = Parallel(n_jobs=jobs)(delayed(_described_varied)(root / s["path"], asked, blocks) for s in ordered)
+    known = [
+        (s | {"defocus": c.get("defocus", 0.0)}, (c.get("dose"), c.get("contrast", 1.0)), of, c)
+        for s, images in zip(ordered, done, strict=True)
+        for c, of in zip(s["conditions"], images, strict=True)
+    ]
+    X, crops, shot_of = _stacked([one[:3] for one in known], states)
+    thickness = np.array([s["thickness"] for s, *_ in known], float)[crops.micrograph]
+    doses = np.array([np.inf if dose is None else dose for dose, _ in shot_of], float)
+    names = sorted({name for *_, c in known for name in c} - {"wave", "tilt"})
+    conditions = {
+        name: np.array([np.inf if c[name] is None else c[name] for *_, c in known], float)[crops.micrograph]
+        for name in names
+        if not name.endswith("_angle")
+    }
+    return Training(X, crops, doses, thickness, noise_alone(asked), conditions=conditions)
 
 
 def described_blocks(asked: ModelSettings, also: Iterable[str] = JUDGED) -> list[str]:
@@ -242,7 +272,7 @@ def noise_alone(asked: ModelSettings) -> Blocks:
 
     The noise of a model without any is that of ``DOSE``.
     """
-    return dict(_noise_alone(asked.windows, tuple(dose for dose in asked.doses if dose is not None) or (DOSE,)))
+    return dict(_noise_alone(asked.windows, tuple(dose for dose in asked.trained_doses if dose is not None) or (DOSE,)))
 
 
 # an assessment trains many models of the same windows
@@ -361,6 +391,23 @@ def as_trained(
     scaled = mean + factor * (intensity[:rows, :columns] - mean)
     image = detected(scaled, pixel_size, Detector(binning=count, dose=dose, mtf=mtf))
     return windows.resample(image, count * pixel_size, sampling)
+
+
+def _described_varied(path: Path, asked: ModelSettings, blocks: list[str]) -> list[Blocks]:
+    """Blocks (windows, length) of the valid windows of each micrograph of a file."""
+    wanted = asked.windows
+    step = windows.step(wanted, asked.stride)
+    done: list[Blocks] = []
+    for k, (image, pixel_size) in enumerate(read_varied(path)):
+        try:
+            resampled = windows.resample(image, pixel_size, wanted.sampling)
+            description = windows.describe_windows(resampled, wanted, step, blocks)
+        except PersistemError as error:
+            raise PersistemError(f"{path}: micrograph {k}: {error}") from error
+        if not description.valid.any():
+            raise PersistemError(f"{path}: micrograph {k}: no window of {wanted.size:g} Å is valid; it is constant")
+        done.append({name: block[description.valid] for name, block in description.blocks.items()})
+    return done
 
 
 def _described(path: Path, asked: ModelSettings, blocks: list[str], shots: list[Shot]) -> list[tuple[Shot, Blocks]]:

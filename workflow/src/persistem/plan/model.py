@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persistem.descriptors import windows
-from persistem.imaging import micrographs
+from persistem.imaging import micrographs, varied
 from persistem.learning import accuracy as learning
 from persistem.learning import validation
 from persistem.model import bundle, training
@@ -78,7 +78,9 @@ def model_settings(plan: Plan) -> dict[str, Any]:
         "imaging": part(study.imaging, MICROSCOPE),
         "material": _material(study),
         "preparation": study.preparation.method,
-        "sources": [
+        "sources": _varied(plan, kept)
+        if study.model.conditions is not None
+        else [
             *(source for each in _thicknesses(plan) for source in _sources(each, kept)),
             *(source | {"spread": True} for each in _spread(plan) for source in _sources(each, kept)),
         ],
@@ -134,6 +136,41 @@ def _sources(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
         if kept.isdisjoint(record["seeds"])
         for name, value in plan.defoci.items()
     ]
+
+
+def _varied(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
+    """A file of micrographs for each exit wave of a classified specimen, and the conditions they are taken under.
+
+    Exit waves differ in thickness and tilt, so each has settings of its own. States share nothing: a specimen's
+    conditions are drawn by its state and seed.
+    """
+    study = plan.study
+    assert study.model is not None and study.model.conditions is not None
+    asked, names = study.model.conditions, states_of(study)
+    if asked.thickness is not None:  # refused here and not after its molecular dynamics
+        variant(study, FURTHER | {"imaging.thickness": asked.thickness[1]}, "model.conditions.thickness")
+    sources = []
+    for record in plan.records():
+        if not kept.isdisjoint(record["seeds"]):
+            continue
+        conditions = varied.drawn(asked, [names.index(record["state"]), *record["seeds"]])
+        for wave in range(asked.waves):
+            own = [condition for condition in conditions if condition["wave"] == wave]
+            settings = {name: own[0][name] for name in ("thickness", "tilt") if name in own[0]}
+            imaging = study.imaging.model_copy(update={k: tuple(v) if k == "tilt" else v for k, v in settings.items()})
+            exit_wave = plan.add_wave(imaging, plan.prepared(record["specimen"]))
+            told = {"imaging": part(imaging, micrographs.KEYS), "conditions": own}
+            digest = plan.add("varied", varied.VERSION, told, exit_wave, lens=micrographs.VERSION, **plan.device)
+            sources.append(
+                record
+                | {
+                    "thickness": imaging.thickness,
+                    "conditions": own,
+                    "path": paths.path("varied", digest, record["specimen"]),
+                    "summary": plan.summary(record["specimen"]),
+                }
+            )
+    return sources
 
 
 def _material(study: Study) -> str:

@@ -189,6 +189,10 @@ class Plan:
             if s.name in self.seeds
         ]
 
+    def prepared(self, specimen: str) -> str:
+        """The digest of what is imaged of a specimen."""
+        return self._prepared[specimen]
+
     def summary(self, specimen: str) -> str:
         """A specimen's file for the table of specimens, beside its structure."""
         return paths.beside("specimens", "summary.json").format(digest=self._specimen[specimen], specimen=specimen)
@@ -205,10 +209,18 @@ class Plan:
 
     def add_images(self, imaging: Imaging, structure: str) -> tuple[str, str]:
         """Add the steps that image the structure of a digest; the digests of its exit wave and its micrographs."""
-        # a GPU's results differ in the last digits, which 16-bit CLAHE shows; a CPU's digests do not name it
-        device = {"device": "gpu"} if self.study.run.device == "gpu" else {}
-        wave = self.add("exit_waves", exit_waves.VERSION, part(imaging, exit_waves.KEYS), structure, **device)
-        return wave, self.add("micrographs", micrographs.VERSION, part(imaging, micrographs.KEYS), wave, **device)
+        wave = self.add_wave(imaging, structure)
+        settings = part(imaging, micrographs.KEYS)
+        return wave, self.add("micrographs", micrographs.VERSION, settings, wave, **self.device)
+
+    def add_wave(self, imaging: Imaging, structure: str) -> str:
+        """Add the step that makes the exit wave of the structure of a digest; its digest."""
+        return self.add("exit_waves", exit_waves.VERSION, part(imaging, exit_waves.KEYS), structure, **self.device)
+
+    @property
+    def device(self) -> dict[str, str]:
+        """What digests say of the device: a GPU's results differ in the last digits, which 16-bit CLAHE shows."""
+        return {"device": "gpu"} if self.study.run.device == "gpu" else {}
 
     def _models(self) -> tuple[LabelledPlan, ModelPlan]:
         """What is learned from labelled micrographs, if the study has some, and the model."""

@@ -108,6 +108,13 @@ def _micrograph(plan: Plan, settings: dict[str, Any], before: str) -> Work:
     return Work(seconds, 400 + 9e-5 * points + 1e-5 * points * frames, 2e-6 * settings["pixels"] ** 2)
 
 
+def _varied(plan: Plan, settings: dict[str, Any], before: str) -> Work:
+    """As the single micrographs of one wave, with the start of one."""
+    one = _micrograph(plan, settings["imaging"], before)
+    count = len(settings["conditions"])
+    return Work(4 + (one.seconds - 4) * count, one.memory, count * 4e-6 * settings["imaging"]["pixels"] ** 2)
+
+
 def _crops(plan: Plan, settings: dict[str, Any], before: str) -> Work:
     pixels = plan.settings("micrographs", before)["pixels"] ** 2
     return Work(0.1 + 8e-7 * pixels, 60 + 6e-5 * pixels, 1e-6 * pixels)
@@ -209,6 +216,7 @@ BY_SETTINGS = {
 BY_INPUT = {
     "exit_waves": _exit_wave,
     "micrographs": _micrograph,
+    "varied": _varied,
     "crops": _crops,
     "diagrams": _diagrams,
     "persistence_images": _persistence_images,

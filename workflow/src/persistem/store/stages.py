@@ -199,6 +199,15 @@ STAGES = (
         jobs=True,
     ),
     Stage(
+        "varied",
+        MODEL,
+        "{specimen}.npz",
+        "imaging.varied",
+        rules=("varied_micrographs",),
+        verbs=("varied",),
+        does="image an exit wave under many conditions of lens and detector",
+    ),
+    Stage(
         "models",
         MODEL,
         "bundle/model.json",  # the bundle is the folder that the file is in

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from persistem.study.conditions import Conditions
 from persistem.study.evaluation import (
     Answer,
     Band,
@@ -55,6 +56,7 @@ __all__ = [
     "Answer",
     "Band",
     "Clahe",
+    "Conditions",
     "Control",
     "Crops",
     "Crystal",

@@ -6,6 +6,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from persistem.imaging.crops import FEWEST
 from persistem.imaging.detector import binning
 from persistem.model.bundle import INDEX
 from persistem.store.files import is_file
@@ -37,6 +38,31 @@ def check_model(study: Study) -> None:
             f" {imaging.field:g} Å"
         )
     _check_values(model)
+    _check_conditions(study)
+
+
+def _check_conditions(study: Study) -> None:
+    """Drawn conditions stand instead of listed ones, and fit the specimen, the windows and the detector."""
+    model = study.model
+    assert model is not None
+    asked = model.conditions
+    if asked is None:
+        return
+    if stated := sorted({"doses", "contrast", "mtf", "thicknesses", "spread"} & model.model_fields_set):
+        raise ValueError(f"model.{stated[0]}: given together with model.conditions, which have ranges; leave one out")
+    pixel_size, sampling = study.imaging.field / study.imaging.pixels, model.windows.sampling
+    if asked.pixel_size is not None and not (
+        pixel_size <= asked.pixel_size[0] and asked.pixel_size[1] <= 1.25 * sampling
+    ):
+        raise ValueError(
+            f"model.conditions.pixel_size = {list(asked.pixel_size)}: allowed are {pixel_size:.4g} Å, of the simulated"
+            f" pixels, to {1.25 * sampling:g} Å, for windows.sampling = {sampling:g} Å"
+        )
+    if asked.dose is not None and asked.dose[0] * model.windows.size**2 < FEWEST:
+        raise ValueError(
+            f"model.conditions.dose = {list(asked.dose)}: {asked.dose[0] * model.windows.size**2:.3g} electrons hit a"
+            f" window, too few for an image; needs {FEWEST} or more"
+        )
 
 
 def _check_values(model: ModelSettings) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from glob import glob, has_magic
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from persistem.store.files import is_file
+from persistem.study.conditions import Conditions
 from persistem.study.evaluation import Band
 from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given, once
 
@@ -99,10 +101,14 @@ class Spread(Section):
     )
 
 
+#: So many doses stand for a range of them.
+RANGE = 5
+
+
 class ModelSettings(Section):
     """A model of the study's states for the study's microscope: what `persistem map` needs."""
 
-    later: ClassVar[tuple[str, ...]] = ("spread", "share")
+    later: ClassVar[tuple[str, ...]] = ("spread", "share", "conditions")
 
     windows: Windows = Field(Windows(), description="windows and their description")
     stride: Real = assumed(6.25, "distance of the windows that train", unit="Å", reason="half a window", gt=0)
@@ -125,6 +131,12 @@ class ModelSettings(Section):
     spread: tuple[Spread, ...] = given(
         (),
         "further conditions in which a state trains, e.g. crystals that are tilted, strained or at another temperature",
+        source=OURS,
+    )
+    conditions: Conditions | None = given(
+        None,
+        "ranges of conditions under which further micrographs are taken; the study's defoci, `doses`, `contrast`, `mtf`"
+        " and `thicknesses` then train nothing",
         source=OURS,
     )
     candidates: tuple[tuple[Block, ...], ...] = given(
@@ -161,6 +173,25 @@ class ModelSettings(Section):
         reason="a quarter of a window; the time goes with 1/step²",
         gt=0,
     )
+
+    @property
+    def trained_doses(self) -> tuple[float | None, ...]:
+        """The doses trained at, e/Å²; of a range of ``conditions`` some, evenly in 1/√dose."""
+        if self.conditions is None:
+            return self.doses
+        if self.conditions.dose is None:
+            return (None,)
+        low, high = self.conditions.dose
+        most, least = low**-0.5, (high or math.inf) ** -0.5
+        noises = [most + (least - most) * k / (RANGE - 1) for k in range(RANGE)]
+        return tuple(round(noise**-2, 3) if noise > 0 else None for noise in noises)
+
+    @property
+    def trained_contrast(self) -> tuple[float, float]:
+        """The range of the factor of the contrast that is trained at."""
+        if self.conditions is None:
+            return self.contrast
+        return self.conditions.contrast or (1.0, 1.0)
 
     @model_validator(mode="after")
     def _steps(self) -> ModelSettings:

@@ -1,0 +1,74 @@
+"""Settings of the conditions that training micrographs are taken under, as ranges."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from persistem.study.fields import OURS, Real, Section, Whole, assumed, given
+
+Range = tuple[Real, Real]
+Positive = Annotated[Real, Field(gt=0)]
+Length = Annotated[Real, Field(ge=0)]
+
+
+class Conditions(Section):
+    """Conditions of micrographs that train, drawn anew for every specimen; what is null is the study's own.
+
+    They are drawn by a scrambled Sobol sequence, which fills the space of all ranges evenly (Owen, J. Complexity 14
+    (1998) 466; ``scipy.stats.qmc``).
+    """
+
+    number: Whole = assumed(
+        32, "micrographs of every specimen", reason="every range is then seen in 32 places", ge=1, le=4096
+    )
+    waves: Whole = assumed(
+        2,
+        "exit waves of every specimen, each with a thickness and a tilt of its own, among which micrographs are shared",
+        reason="multislice takes longer than imaging",
+        ge=1,
+        le=256,
+    )
+    seed: Whole = assumed(0, "seed of the sequence", reason="arbitrary", ge=0)
+    thickness: tuple[Positive, Positive] | None = given(None, "thickness", unit="Å", source=OURS)
+    tilt: Annotated[Real, Field(gt=0, le=70)] | None = given(
+        None, "largest tilt of the specimen, in any direction", unit="mrad", source=OURS
+    )
+    defocus: Range | None = given(None, "defocus, as imaging counts it", unit="Å", source=OURS)
+    astigmatism: tuple[Length, Length] | None = given(
+        None, "two-fold astigmatism A1, in any direction", unit="Å", source=OURS
+    )
+    coma: tuple[Length, Length] | None = given(None, "axial coma B2, in any direction", unit="Å", source=OURS)
+    energy_spread: tuple[Length, Length] | None = given(None, "energy spread, FWHM", unit="eV", source=OURS)
+    dose: tuple[Positive, Positive | None] | None = given(
+        None,
+        "dose, drawn evenly in 1/√dose, to which the noise is proportional; null at the upper end: no noise",
+        unit="e/Å²",
+        source=OURS,
+    )
+    mtf: tuple[Positive, Annotated[Real, Field(gt=0, le=1)]] | None = given(
+        None, "modulation transfer at the Nyquist frequency of the detector's pixels", source=OURS
+    )
+    pixel_size: tuple[Positive, Positive] | None = given(
+        None, "pixel size of the detector, in whole simulated pixels", unit="Å", source=OURS
+    )
+    drift: tuple[Length, Length] | None = given(
+        None, "standard deviation of the blur by drift, in any direction", unit="Å", source=OURS
+    )
+    contrast: tuple[Positive, Positive] | None = given(
+        None,
+        "factor that scales the contrast before electrons are counted (Hÿtch & Stobbs, Ultramicroscopy 53 (1994) 191),"
+        " drawn evenly in its logarithm",
+        source=OURS,
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Conditions:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, tuple) and value[1] is not None and value[0] > value[1]:
+                raise ValueError(f"{name} = {list(value)}: the lower end of the range comes first")
+        if self.waves > self.number:
+            raise ValueError(f"waves = {self.waves}: at most number = {self.number}, so that each has a micrograph")
+        return self
