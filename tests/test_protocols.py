@@ -142,6 +142,27 @@ def test_what_a_killed_run_had_finished_is_not_done_twice(finished, tmp_path, mo
     assert json.dumps(read_protocols(out)) == json.dumps(table) and not journal.exists()
 
 
+def test_a_line_that_was_cut_short_does_not_take_the_next_with_it(finished, tmp_path, monkeypatch):
+    root, settings, table = finished
+    out, done, real = tmp_path / "protocols.parquet", [], protocols.evaluated
+    out.with_suffix(".journal").write_text("[[1, 1, 1], 4, [[0.5")
+
+    def dying(settings, root, wanted, jobs):
+        for k, (protocol, seed, found) in enumerate(real(settings, root, wanted, jobs)):
+            done.append((protocol, seed))
+            yield protocol, seed, found
+            if k == 4:
+                raise Killed
+
+    monkeypatch.setattr(protocols, "evaluated", dying)
+    with pytest.raises(Killed):
+        protocols_file(settings, root, out)
+    monkeypatch.setattr(protocols, "evaluated", lambda s, r, wanted, j: (done.extend(wanted), real(s, r, wanted, j))[1])
+    protocols_file(settings, root, out)
+    assert len(done) == len(set(done)) == 8 * len(SEEDS)
+    assert json.dumps(read_protocols(out)) == json.dumps(table)
+
+
 def searched(budget, planted=(1, 2, 0, 1, 2, 1), counts=(2, 3, 2, 2, 4, 3)):
     """A search where the numbers of one protocol are the paper's, and each other answer takes them away from it."""
     settings = {

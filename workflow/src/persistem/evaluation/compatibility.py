@@ -19,17 +19,19 @@ from persistem.evaluation.protocols import (
     Crops,
     Found,
     Known,
+    answers_of,
+    away,
     block,
     crops_of,
-    evaluated,
     learning_of,
     models_of,
     name_of,
     numbers_of,
     read_journal,
     read_protocols,
+    remembered,
 )
-from persistem.learning.classifiers import classifier, reduced, scaled
+from persistem.learning.classifiers import asked, reduced, scaled
 from persistem.learning.intervals import MINIMUM_GROUPS, holm, interval
 from persistem.learning.splits import random_splits
 from persistem.store.files import atomic
@@ -70,13 +72,7 @@ def compatibility_file(settings: dict[str, Any], root: Path, out: Path, jobs: in
     listed = _protocols(table, settings)
     chosen = finalists(table, settings)
     journal = out.with_suffix(".journal")
-    known = read_journal(journal)
-    missing = [(listed[k], s) for k in chosen for s in settings["seeds"] if (listed[k], s) not in known]
-    with journal.open("a") as file:
-        for protocol, seed, found in evaluated(settings, root, missing, jobs):
-            known[protocol, seed] = found
-            file.write(json.dumps([protocol, seed, *found]) + "\n")
-            file.flush()
+    known = remembered(settings, root, [listed[k] for k in chosen], read_journal(journal), journal, jobs)
     rows = [_judged(settings, root, k, listed[k], known, jobs) for k in chosen]
     for key in ("p", "p_confirmed"):
         for row, p in zip(rows, holm([row[key] for row in rows]), strict=True):
@@ -105,10 +101,9 @@ def finalists(table: dict[str, list[Any]], settings: dict[str, Any]) -> list[int
 def deviations(table: dict[str, list[Any]], numbers: Sequence[dict[str, Any]]) -> dict[int, float]:
     """The largest deviation of each protocol's mean numbers from the paper, on the seed where it is smallest."""
     protocol, seed = np.array(table["protocol"]), np.array(table["seed"])
-    away = np.column_stack([np.array(table[name_of(number)]) for number in numbers])
-    paper = np.array([number["accuracy"] for number in numbers])
+    values = np.column_stack([np.array(table[name_of(number)]) for number in numbers])
     return {
-        int(k): float(min(np.abs(away[(protocol == k) & (seed == s)].mean(axis=0) - paper).max() for s in set(seed)))
+        int(k): float(away([values[(protocol == k) & (seed == s)].mean(axis=0) for s in set(seed)], numbers).min())
         for k in np.unique(protocol)
     }
 
@@ -189,18 +184,18 @@ def _judged(
     values = np.array([found.numbers for found in by_seed.values()])
     confirming = [k for k, seed in enumerate(settings["seeds"]) if seed not in settings["searched"]]
     means = values.mean(axis=1)
-    left = left_out(settings, root, protocol, jobs)
-    judged = {
+    deviation = away(means, settings["numbers"])
+    return {
         "protocol": number,
-        "answers": {f["question"]: f["answers"][a] for f, a in zip(settings["factors"], protocol, strict=True)},
-        "deviation": round(float(np.abs(means - paper).max(axis=1).min()), 6),
-        "nearest_seed": settings["seeds"][int(np.abs(means - paper).max(axis=1).argmin())],
+        "answers": answers_of(settings, protocol),
+        "deviation": round(float(deviation.min()), 6),
+        "nearest_seed": settings["seeds"][int(deviation.argmin())],
         "by_seed": {str(seed): found.numbers for seed, found in by_seed.items()},
         "mean": [round(float(m), 6) for m in means.mean(axis=0)],
         "p": round(compatible(values, paper), 6),
         "p_confirmed": round(compatible(values[confirming], paper), 6) if len(confirming) >= MINIMUM_GROUPS else None,
+        "unseen": left_out(settings, root, protocol, jobs),
     }
-    return judged | {"unseen": left}
 
 
 def left_out(settings: dict[str, Any], root: Path, protocol: Protocol, jobs: int = 1) -> dict[str, Any]:
@@ -230,10 +225,9 @@ def _on_left_out(settings: dict[str, Any], root: Path, protocol: Protocol, seed:
 
     learning = learning_of(settings, protocol)
     own = crops_of(settings, root, protocol, seed)
+    share = _share(own, seed, learning, settings)
     others = [
-        _drawn(crops_of(settings, root, protocol, other), _share(own, seed, learning, settings), other)
-        for other in settings["seeds"]
-        if other != seed
+        _drawn(crops_of(settings, root, protocol, other), share, other) for other in settings["seeds"] if other != seed
     ]
     y = np.concatenate([crops.y for crops in others])
     right = {}
@@ -242,8 +236,7 @@ def _on_left_out(settings: dict[str, Any], root: Path, protocol: Protocol, seed:
         for degrees, model in models_of(settings):
             train = np.vstack([block(crops, degrees) for crops in others])
             known, new = reduced(*scaled(train, block(own, degrees), learning.scaling, degrees.count("+") + 1))
-            fitted = classifier(model, learning.C, model in learning.penalised_intercept)
-            right[degrees, model] = fitted.fit(known, y).predict(new) == own.y
+            right[degrees, model] = asked(model, learning).fit(known, y).predict(new) == own.y
     return numbers_of(settings, right, own.defocus, learning.in_focus)
 
 

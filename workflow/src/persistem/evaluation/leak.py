@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.errors import PersistemError
-from persistem.learning.classifiers import classifier, reduced, scaled
+from persistem.learning.classifiers import asked, reduced, scaled
 from persistem.learning.intervals import seed_means, summary
 from persistem.learning.splits import Split, random_splits
 
@@ -108,7 +108,7 @@ def _accuracy(X: NDArray[Any], y: NDArray[np.int_], split: Split, degrees: int, 
     """The share of test crops that each of the study's models classifies correctly."""
     from threadpoolctl import threadpool_limits
 
-    unfitted = [classifier(model, learning.C, model in learning.penalised_intercept) for model in learning.models]
+    unfitted = [asked(model, learning) for model in learning.models]
     # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
         train, test = reduced(*scaled(X[split.train], X[split.test], learning.scaling, degrees))

@@ -96,19 +96,11 @@ def protocols_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 
         print(f"{time.monotonic() - started:6.0f} s  {what}", flush=True)
 
     journal = out.with_suffix(".journal")
-    known = read_journal(journal)
-    if known:
+    if known := read_journal(journal):
         say(f"{len({protocol for protocol, _ in known})} protocols are known from a run that was stopped")
 
     def evaluate(protocols: Iterable[Protocol]) -> Known:
-        wanted = list(protocols)
-        missing = [(p, s) for p in wanted for s in settings["seeds"] if (p, s) not in known]
-        with journal.open("a") as file:
-            for protocol, seed, found in evaluated(settings, root, missing, jobs):
-                known[protocol, seed] = found
-                file.write(json.dumps([protocol, seed, *found]) + "\n")
-                file.flush()
-        return {(p, s): known[p, s] for p in wanted for s in settings["seeds"]}
+        return remembered(settings, root, protocols, known, journal, jobs)
 
     results, origins = explored(settings, evaluate, say)
     with atomic(out) as part:
@@ -144,9 +136,28 @@ def explored(
 
 def score(settings: dict[str, Any], results: Known, protocol: Protocol) -> float:
     """The largest deviation of a protocol's mean numbers from the paper, on the seed where it is smallest."""
-    paper = [number["accuracy"] for number in settings["numbers"]]
     means = [np.mean(results[protocol, seed].numbers, axis=0) for seed in settings["seeds"]]
-    return float(min(np.abs(mean - paper).max() for mean in means))
+    return float(away(means, settings["numbers"]).min())
+
+
+def away(means: Sequence[Any] | Array, numbers: Sequence[dict[str, Any]]) -> Array:
+    """The largest deviation of mean numbers (seeds, numbers) from the paper's, on each seed."""
+    paper = [number["accuracy"] for number in numbers]
+    return np.asarray(np.abs(np.asarray(means) - paper).max(axis=1))
+
+
+def remembered(
+    settings: dict[str, Any], root: Path, protocols: Iterable[Protocol], known: Known, journal: Path, jobs: int
+) -> Known:
+    """The numbers of protocols on every seed; those that are not known are added, and written into a journal."""
+    wanted = [(protocol, seed) for protocol in protocols for seed in settings["seeds"]]
+    with journal.open("a") as file:
+        file.write("\n")  # a line that was cut short must not take the next one with it
+        for protocol, seed, found in evaluated(settings, root, [key for key in wanted if key not in known], jobs):
+            known[protocol, seed] = found
+            file.write(json.dumps([protocol, seed, *found]) + "\n")
+            file.flush()
+    return {key: known[key] for key in wanted}
 
 
 def evaluated(
@@ -212,15 +223,20 @@ def block(crops: Crops, degrees: str) -> Array:
 
 
 def read_journal(file: Path) -> Known:
-    """What a run that was stopped had finished; a last line that was cut short does not count."""
+    """What runs that were stopped had finished; a line that was cut short does not count."""
     known: Known = {}
     for line in file.read_text().splitlines() if file.is_file() else ():
         try:
             protocol, seed, numbers, unseen = json.loads(line)
         except ValueError:
-            break
+            continue
         known[tuple(protocol), seed] = Found(numbers, unseen)
     return known
+
+
+def answers_of(settings: dict[str, Any], protocol: Protocol) -> dict[str, str]:
+    """The answers of a protocol in words, by question."""
+    return {f["question"]: f["answers"][a] for f, a in zip(settings["factors"], protocol, strict=True)}
 
 
 def name_of(number: dict[str, Any]) -> str:
@@ -395,7 +411,7 @@ def _write(settings: dict[str, Any], results: Known, origins: dict[Protocol, str
 
     rows: list[dict[str, Any]] = []
     for k, (protocol, origin) in enumerate(origins.items()):
-        answers = {f["question"]: f["answers"][a] for f, a in zip(settings["factors"], protocol, strict=True)}
+        answers = answers_of(settings, protocol)
         for seed in settings["seeds"]:
             found = results[protocol, seed]
             for repetition, numbers in enumerate(found.numbers):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from persistem.errors import PersistemError
-from persistem.learning.classifiers import classifier, reduced, scaled
+from persistem.learning.classifiers import asked, reduced, scaled
 from persistem.learning.intervals import MINIMUM_GROUPS, interval
 from persistem.learning.splits import Split, leave_seed_out, percentiles, random_splits
 from persistem.store import seals
@@ -210,7 +210,7 @@ def outcome(X: Array, y: NDArray[np.int_], defocus: Array, split: Split, degrees
     result: Outcome = {
         (m, training): np.zeros(len(split.test), bool) for m in learning.models for training in TRAININGS
     }
-    unfitted = {m: classifier(m, learning.C, m in learning.penalised_intercept) for m in learning.models}
+    unfitted = {m: asked(m, learning) for m in learning.models}
     # sums round differently with another number of threads; the limit holds for the libraries loaded by now
     with threadpool_limits(1):
         for training, value in [("pooled", None), *(("per-defocus", d) for d in defoci)]:

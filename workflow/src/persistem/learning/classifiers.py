@@ -9,6 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from persistem.study import Learning
+
     Array = NDArray[np.float64]
     Labels = NDArray[np.int_]
 
@@ -47,6 +49,11 @@ def classifier(model: str, C: float, penalised: bool = False, tolerance: float =
     return HistGradientBoostingClassifier(
         max_iter=ROUNDS, max_leaf_nodes=LEAVES, l2_regularization=1 / C, early_stopping=False, random_state=0
     )
+
+
+def asked(model: str, learning: Learning) -> Any:
+    """An unfitted LR or SVC with the C and the intercept that a study's learning asks for."""
+    return classifier(model, learning.C, model in learning.penalised_intercept)
 
 
 def scaled(train: Array, test: Array, scaling: str, degrees: int = 1) -> tuple[Array, Array]:
