@@ -158,7 +158,7 @@ def _varied(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
             own = [condition for condition in conditions if condition["wave"] == wave]
             settings = {name: own[0][name] for name in ("thickness", "tilt") if name in own[0]}
             imaging = study.imaging.model_copy(update={k: tuple(v) if k == "tilt" else v for k, v in settings.items()})
-            exit_wave = plan.add_wave(imaging, plan.prepared(record["specimen"]))
+            exit_wave = plan.add_wave(imaging, plan.digest("prepared", record["specimen"]))
             told = {"imaging": part(imaging, micrographs.KEYS), "conditions": own}
             digest = plan.add("varied", varied.VERSION, told, exit_wave, lens=micrographs.VERSION, **plan.device)
             sources.append(

@@ -189,10 +189,6 @@ class Plan:
             if s.name in self.seeds
         ]
 
-    def prepared(self, specimen: str) -> str:
-        """The digest of what is imaged of a specimen."""
-        return self._prepared[specimen]
-
     def summary(self, specimen: str) -> str:
         """A specimen's file for the table of specimens, beside its structure."""
         return paths.beside("specimens", "summary.json").format(digest=self._specimen[specimen], specimen=specimen)

@@ -137,11 +137,10 @@ def _learning(settings: dict[str, Any]) -> Work:
 
 def _specimen_diagrams(plan: Plan, settings: dict[str, Any], before: str) -> Work:
     """HomCloud takes 20 ms for a crop of 256 px; a second of a job is its start."""
-    area, count = settings["crops"]["size"] ** 2, settings["crops"].get("random")
-    if count is None:
-        count = number(plan.settings("micrographs", before)["pixels"], Crops(**settings["crops"]))
-    crops = count * len(settings["defoci"]) * len(settings["recipe"]["filtrations"])
-    return Work(2 + 3e-7 * area * crops, 150 + 1e-3 * area * crops / 100, 3e-8 * area * crops)
+    area = settings["crops"]["size"] ** 2
+    crops = number(plan.settings("micrographs", before)["pixels"], Crops(**settings["crops"]))
+    crops *= len(settings["defoci"]) * len(settings["recipe"]["filtrations"])
+    return Work(2 + 3e-7 * area * crops, 150 + 1e-5 * area * crops, 3e-8 * area * crops)
 
 
 def _protocols(settings: dict[str, Any]) -> Work:
