@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from persistem.conditions.spectrum import Estimate, ninety_five, parts_of, resampled, rings_of
+from persistem.conditions.spectrum import Estimate, Parts, ninety_five, parts_of, resampled, rings_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,11 @@ def counting(pixels: NDArray[Any], pixel_size: float) -> Counting:
 
     Raises PersistemError as ``spectrum.parts_of``.
     """
-    parts = parts_of(pixels, pixel_size)
+    return counting_in(parts_of(pixels, pixel_size))
+
+
+def counting_in(parts: Parts) -> Counting:
+    """The counting noise of a micrograph whose parts have these spectra."""
     q, density = rings_of(parts, RINGS)
     squared = (q / parts.nyquist) ** 2
     if not (density > 0).all():

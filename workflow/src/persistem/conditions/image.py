@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from persistem.conditions.counting import Counting, counting
-from persistem.conditions.rings import Rings, rings
-from persistem.conditions.spectrum import Estimate
+from persistem.conditions.counting import Counting, counting_in
+from persistem.conditions.rings import Rings, rings_in
+from persistem.conditions.spectrum import Estimate, parts_of
 from persistem.errors import PersistemError
 from persistem.reading.asked import obstacles, refusal
 
@@ -31,12 +31,13 @@ def conditions_of(image: Image, Cs: float = 0.0, force: bool = False) -> Conditi
         raise refusal(str(image.path), against)
     assert image.pixel_size is not None
     try:
-        counted = counting(image.pixels, image.pixel_size)
-        if image.voltage is None:
-            return Conditions(counted, None)
-        return Conditions(counted, rings(image.pixels, image.pixel_size, image.voltage, Cs, counted.beyond.value))
+        parts = parts_of(image.pixels, image.pixel_size)
     except PersistemError as error:
         raise PersistemError(f"{image.path}: {error}") from error
+    counted = counting_in(parts)
+    if image.voltage is None:
+        return Conditions(counted, None)
+    return Conditions(counted, rings_in(parts, image.voltage, Cs, counted.beyond.value))
 
 
 def lines(found: Conditions) -> list[str]:

@@ -59,11 +59,15 @@ def rings(
     ``pixel_size`` in Å, ``voltage`` in kV, ``Cs`` in mm; no ring is sought above the frequency ``beyond`` (1/Å), where
     noise is alone. Raises PersistemError as ``spectrum.parts_of``.
     """
-    parts = parts_of(pixels, pixel_size)
+    return rings_in(parts_of(pixels, pixel_size), voltage, Cs, beyond)
+
+
+def rings_in(parts: Parts, voltage: float, Cs: float = 0.0, beyond: float | None = None) -> Rings:
+    """Defocus and astigmatism of a micrograph whose parts have these spectra; the rest as of ``rings``."""
     side = parts.density.shape[1]
     q, density = rings_of(parts, side // 2)
     highest = min(0.95 * parts.nyquist, beyond or np.inf)
-    kept = (q > 4 / (side * pixel_size)) & (q <= highest)
+    kept = (q > 8 * parts.nyquist / side) & (q <= highest)
     q, density = q[kept], density[:, kept]
     if len(q) < 4 * PIECES or not (density > 0).all():
         return _none("the spectrum has too few frequencies with signal")
