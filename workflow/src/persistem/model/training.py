@@ -22,7 +22,7 @@ from persistem.errors import PersistemError
 from persistem.imaging.detector import binning, detected
 from persistem.imaging.micrographs import read_micrograph
 from persistem.imaging.optics import underfocus
-from persistem.imaging.varied import read_varied
+from persistem.imaging.varied import read_varied, recorded
 from persistem.learning.classifiers import TREES, classifier
 from persistem.learning.intervals import seed_means
 from persistem.learning.models import decisions
@@ -282,8 +282,8 @@ def _noise_alone(wanted: Windows, doses: tuple[float, ...]) -> Blocks:
     by_block: dict[str, list[NDArray[Any]]] = {name: [] for name in JUDGED}
     for dose, (pixel, mtf) in product(doses, CAMERAS):
         across = math.ceil(VACUA * side / pixel)
-        recorded = detected(np.ones((across, across)), pixel * wanted.sampling, Detector(dose=dose, mtf=mtf))
-        image = windows.resample(recorded, pixel * wanted.sampling, wanted.sampling)
+        vacuum = detected(np.ones((across, across)), pixel * wanted.sampling, Detector(dose=dose, mtf=mtf))
+        image = windows.resample(vacuum, pixel * wanted.sampling, wanted.sampling)
         description = windows.describe_windows(image, wanted, side, JUDGED)
         for name in JUDGED:
             by_block[name].append(description.blocks[name][description.valid])
@@ -384,46 +384,45 @@ def as_trained(
     """
     sampling = asked.windows.sampling
     count = binning(pixel_size, sampling)
-    rows, columns = (side - side % count for side in intensity.shape)
     # mtf is stated at the Nyquist frequency of the model's pixels; the detector's differ a little from them
     mtf = None if asked.mtf is None else asked.mtf ** ((sampling / (count * pixel_size)) ** 2)
-    mean = intensity.mean()
-    scaled = mean + factor * (intensity[:rows, :columns] - mean)
-    image = detected(scaled, pixel_size, Detector(binning=count, dose=dose, mtf=mtf))
-    return windows.resample(image, count * pixel_size, sampling)
+    condition = {"contrast": factor, "pixel_size": count * pixel_size, "dose": dose, "mtf": mtf}
+    return windows.resample(*recorded(intensity, pixel_size, condition), sampling)
 
 
 def _described_varied(path: Path, asked: ModelSettings, blocks: list[str]) -> list[Blocks]:
     """Blocks (windows, length) of the valid windows of each micrograph of a file."""
-    wanted = asked.windows
-    step = windows.step(wanted, asked.stride)
     done: list[Blocks] = []
     for k, (image, pixel_size) in enumerate(read_varied(path)):
+        name = f"{path}: micrograph {k}"
         try:
-            resampled = windows.resample(image, pixel_size, wanted.sampling)
-            description = windows.describe_windows(resampled, wanted, step, blocks)
+            resampled = windows.resample(image, pixel_size, asked.windows.sampling)
         except PersistemError as error:
-            raise PersistemError(f"{path}: micrograph {k}: {error}") from error
-        if not description.valid.any():
-            raise PersistemError(f"{path}: micrograph {k}: no window of {wanted.size:g} Å is valid; it is constant")
-        done.append({name: block[description.valid] for name, block in description.blocks.items()})
+            raise PersistemError(f"{name}: {error}") from error
+        done.append(_valid(resampled, asked, blocks, name))
     return done
+
+
+def _valid(image: NDArray[Any], asked: ModelSettings, blocks: list[str], name: str) -> Blocks:
+    """Blocks (windows, length) of the valid windows of an image with the sampling of the windows."""
+    wanted = asked.windows
+    try:
+        description = windows.describe_windows(image, wanted, windows.step(wanted, asked.stride), blocks)
+    except PersistemError as error:
+        raise PersistemError(f"{name}: {error}") from error
+    if not description.valid.any():
+        raise PersistemError(f"{name}: no window of {wanted.size:g} Å is valid; its micrograph is constant")
+    return {block: values[description.valid] for block, values in description.blocks.items()}
 
 
 def _described(path: Path, asked: ModelSettings, blocks: list[str], shots: list[Shot]) -> list[tuple[Shot, Blocks]]:
     """Blocks (windows, length) of the valid windows of one micrograph at each dose and factor of the contrast."""
     intensity, about = read_micrograph(path)
-    wanted = asked.windows
-    step = windows.step(wanted, asked.stride)
     done: list[tuple[Shot, Blocks]] = []
     for dose, factor in shots:
         try:
             image = as_trained(intensity, about["pixel_size_A"], asked, dose, factor)
-            description = windows.describe_windows(image, wanted, step, blocks)
         except PersistemError as error:
             raise PersistemError(f"{path}: {error}") from error
-        if not description.valid.any():
-            raise PersistemError(f"{path}: no window of {wanted.size:g} Å is valid; its micrograph is constant")
-        of = {name: block[description.valid] for name, block in description.blocks.items()}
-        done.append(((dose, factor), of))
+        done.append(((dose, factor), _valid(image, asked, blocks, str(path))))
     return done
