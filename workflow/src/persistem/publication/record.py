@@ -40,12 +40,8 @@ def record(study: Path, docs: Path) -> None:
     report.
     """
     study, docs = Path(study), Path(docs)
-    if not (study / "report.html").exists():
-        raise PersistemError(f"{study}: has no report; make it first: snakemake report")
-    about = read_json(study / "tables/about.json")
+    about = reported(study)
     settings = yaml.safe_load((study / "study.yaml").read_text())
-    if read_json(study / "provenance.json")["digest"] != about["digest"]:
-        raise PersistemError(f"{study}: its tables and its report have different settings; run snakemake report")
     evaluated = bool(settings.get("evaluation"))
     names = EVALUATION_FIGURES if evaluated else FIGURES
     figures = {name: read_json(study / "figures" / f"{name}.json") for name in names}
@@ -55,6 +51,21 @@ def record(study: Path, docs: Path) -> None:
             shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{name}.png")
     with atomic(docs / ("evaluation.md" if evaluated else "reproduction.md")) as part:
         part.write_text(text)
+
+
+def reported(study: Path) -> dict[str, Any]:
+    """What the report of a study says of itself. Raises PersistemError if there is none of the study's settings."""
+    check_report(study)
+    about = read_json(study / "tables/about.json")
+    if read_json(study / "provenance.json")["digest"] != about["digest"]:
+        raise PersistemError(f"{study}: its tables and its report have different settings; run snakemake report")
+    return about
+
+
+def check_report(study: Path) -> None:
+    """Raise PersistemError if a study has no report."""
+    if not (study / "report.html").exists():
+        raise PersistemError(f"{study}: has no report; make it first: snakemake report")
 
 
 def fold(summary: str, *parts: str) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from persistem.errors import PersistemError
-from persistem.publication.record import bullets, fold, made, picture, shrink
+from persistem.publication.record import bullets, check_report, fold, made, picture, reported, shrink
 from persistem.report.figures import JOINT_FIGURES
 from persistem.report.figures.compatibility import chosen, p_of, verdict
-from persistem.report.paper import decimals
+from persistem.report.paper import decimals, joint_numbers
 from persistem.report.tables import markdown, read_rows
 from persistem.store.files import atomic, read_json
 from persistem.study.load import make_study
@@ -27,12 +27,9 @@ def record_protocols(study: Path, docs: Path, beside: list[Path]) -> None:
     of studies whose claims are compared, the first the one whose protocol is the study's own. Raises PersistemError if
     a report is missing or was made by other settings.
     """
-    for folder in (study, *beside):
-        if not (folder / "report.html").exists():
-            raise PersistemError(f"{folder}: has no report; make it first: snakemake report")
-    about = read_json(study / "tables/about.json")
-    if read_json(study / "provenance.json")["digest"] != about["digest"]:
-        raise PersistemError(f"{study}: its tables and its report have different settings; run snakemake report")
+    about = reported(study)
+    for folder in beside:
+        check_report(folder)
     if not (study / "figures/compatibility.json").exists():
         raise PersistemError(f"{study}: has no protocols; evaluation.multiverse.design takes answers one at a time")
     figures = {name: read_json(study / "figures" / f"{name}.json") for name in JOINT_FIGURES}
@@ -97,7 +94,7 @@ def finalists_table(result: dict[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     own = result["finalists"][0]["answers"]
-    joint = [k for k, n in enumerate(result["numbers"]) if (n["degrees"], n["foci"]) == ("0+1", "all")]
+    joint = joint_numbers(result["numbers"])
     return pd.DataFrame(
         {
             "answers": "; ".join(f"{q}: {a}" for q, a in row["answers"].items() if own[q] != a) or "the study as it is",

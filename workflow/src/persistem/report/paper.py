@@ -214,6 +214,11 @@ def _agreement(paper: float, ours: float | None, low: float | None, high: float 
     return "higher" if paper < low else "lower"
 
 
+def joint_numbers(numbers: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The places of the accuracies of both degrees over all foci among numbers such as ``ACCURACIES``."""
+    return [k for k, number in enumerate(numbers) if (number["degrees"], number["foci"]) == ("0+1", "all")]
+
+
 def judged_per_micrograph(foci: int, in_focus: int, most: int = 1000) -> list[int]:
     """How many judged crops of each of two states' micrographs can give all the paper's accuracies, to three decimals.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.errors import PersistemError
 from persistem.learning.intervals import ALPHA
+from persistem.report.figures.baselines import evaluation
 from persistem.report.figures.drawing import COLOURS, PAGE, CannotDraw, Drawing, lettered
+from persistem.report.paper import joint_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
 
     if not settings["compatibility"]:
         raise CannotDraw("the study's multiverse takes answers one at a time")
-    result = read_compatibility(root / settings["compatibility"])
+    result = evaluation(settings, root, "compatibility")
     own, *others = result["finalists"]
     if not others:
         raise CannotDraw("no protocol besides the study's own was tried")
@@ -57,15 +57,6 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     )
     finalists = [row | {"verdict": verdict(row)} for row in result["finalists"]]
     return Drawing(figure, caption, {"finding": finding} | result | {"finalists": finalists})
-
-
-def read_compatibility(file: Path) -> dict[str, Any]:
-    """What the stage wrote. Raises PersistemError if the file cannot be read."""
-    try:
-        result: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise PersistemError(f"{file}: not a JSON file of protocols ({error})") from error
-    return result
 
 
 def p_of(row: dict[str, Any]) -> float:
@@ -125,7 +116,7 @@ def _finding(result: dict[str, Any], best: dict[str, Any]) -> str:
     rows = result["finalists"][1:]
     compatible = sum(verdict(row) == "compatible" for row in rows)
     near = [row for row in rows if row["deviation"] <= 0.05]
-    joint = [k for k, n in enumerate(result["numbers"]) if n["degrees"] == "0+1" and n["foci"] == "all"]
+    joint = joint_numbers(result["numbers"])
     unseen = ", ".join(f"{result['numbers'][k]['model']} {best['unseen']['mean'][k]:.2f}" for k in joint)
     stated = ", ".join(f"{result['numbers'][k]['model']} {result['numbers'][k]['accuracy']:.2f}" for k in joint)
     return (

@@ -10,6 +10,7 @@ import numpy as np
 from persistem.evaluation.compatibility import deviations
 from persistem.evaluation.protocols import name_of, read_protocols
 from persistem.report.figures.drawing import COLOURS, COLUMN, CannotDraw, Drawing
+from persistem.report.paper import joint_numbers
 
 TITLE = "Nearness to the paper against accuracy on another specimen"
 ABOUT = (
@@ -35,7 +36,7 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     table = read_protocols(root / settings["protocols"])
     numbers = settings["numbers"]
     away = deviations(table, numbers)
-    joint = [n for n in numbers if n["degrees"] == "0+1" and n["foci"] == "all"]
+    joint = [numbers[k] for k in joint_numbers(numbers)]
     right = np.mean([np.array(table[f"unseen {name_of(n)}"], float) for n in joint], axis=0)
     protocol, origin = np.array(table["protocol"]), np.array(table["origin"])
     if np.isnan(right).all():
