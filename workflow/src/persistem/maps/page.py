@@ -44,8 +44,10 @@ LISTED = 200
 def write_page(map: Map, image: Image, model: Model, out: Path) -> None:
     """Write the page of an image's map by a model. The same map gives the same bytes."""
     kept = {name: (array.dtype.name, packed(array)) for name, array in arrays(map, model).items()}
-    jpeg, pixel, quality = picture(image, room(kept))
-    large = length_of(kept) > MOST_ARRAYS or len(jpeg) > room(kept)
+    large = length_of(kept) > MOST_ARRAYS
+    if not large:
+        jpeg, pixel, quality = picture(image, room(kept))
+        large = len(jpeg) > room(kept)
     if large:
         kept = {name: part for name, part in kept.items() if not name.startswith("pairs.")}
         jpeg, pixel, quality = picture(image, room(kept))
