@@ -129,6 +129,14 @@ def test_parts_have_the_density_of_white_noise():
     assert 0 < q[0] < q[-1] <= 1.0 and parts.density.shape[0] > 9
 
 
+def test_a_large_image_says_as_much_as_its_parts_in_little_memory():
+    image = np.random.default_rng(0).poisson(50.0, (8192, 8192)).astype(np.float32)
+    parts = parts_of(image, 0.5)
+    assert parts.density.shape[0] <= 144
+    _, density = rings_of(parts, 20)
+    np.testing.assert_allclose(density.mean(axis=0), 0.25 / 50.0, rtol=0.03)
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

@@ -652,6 +652,52 @@ def test_a_defocus_far_from_the_training_abstains_everywhere(image, found):
     assert "too far" in far.facts["warnings"][0] and "too far" not in near.facts["warnings"][0]
 
 
+def counted(dose, shape=(240, 320)):
+    """Vacuum, counted by pixels of ``SAMPLING``."""
+    electrons = dose * SAMPLING**2
+    return np.random.default_rng(0).poisson(electrons, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("doses", "said"),
+    [
+        ([1600.0, 400.0], None),
+        ([600.0, None], None),
+        ([None, 1600.0, 400.0], None),
+        ([200.0, 400.0], "trained at 200 to 400 e/Å²"),
+        ([3200.0, None], "trained at 3200 e/Å² and above"),
+        ([None], "trained without noise"),
+    ],
+)
+def test_a_dose_that_was_not_trained_is_warned_of(image, doses, said):
+    model = Model()
+    model.card = {"trained_on": {"doses_e_A2": doses}}
+    mapped = map_image(replace(image, pixels=counted(800.0)), model, STEP)
+    dose = mapped.facts["conditions"]["dose_e_A2"]
+    assert dose["low"] <= 800 <= dose["high"] and dose["value"] == pytest.approx(800, rel=0.05)
+    warnings = mapped.facts["warnings"]
+    assert (warnings == []) if said is None else (said in warnings[0] and "by its noise, the dose is" in warnings[0])
+
+
+def test_a_map_tells_what_its_image_says_of_its_conditions(image, tmp_path):
+    model = Model()
+    row = {"accuracy": 0.8, "ci_low": None, "ci_high": None}
+    model.card = {
+        "accuracy": [row | {"by": by, "value": v} for by, v in (("defocus", 0.0), ("dose", 400.0), ("dose", 800.0))]
+    }
+    counting = replace(image, pixels=counted(800.0))
+    write(map_image(counting, model, STEP), counting, model, tmp_path / "counted")
+    facts = json.loads((tmp_path / "counted/map.json").read_text())["conditions"]
+    assert facts["dose_e_A2"]["value"] == pytest.approx(800, rel=0.05) and "value" not in facts["defocus_A"]
+    assert facts["says"][0].startswith("dose: ") and facts["defocus_A"]["reason"]
+    page = (tmp_path / "counted/map.html").read_text()
+    assert "What the image says itself" in page and "by this image’s noise" in page
+    # one too small to compare parts of says so, and is mapped all the same
+    small = replace(image, pixels=image.pixels[:100, :100])
+    said = map_image(small, model, STEP).facts["conditions"]
+    assert said["says"] == [] and "128 px or more" in said["reason"]
+
+
 # what contradicts the file
 
 

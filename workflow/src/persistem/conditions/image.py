@@ -1,8 +1,8 @@
-"""The conditions of a micrograph as it tells them, in words for a terminal."""
+"""The conditions of a micrograph as it tells them, in words and as plain values."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from persistem.conditions.counting import Counting, counting_in
 from persistem.conditions.rings import Rings, rings_in
@@ -57,6 +57,28 @@ def lines(found: Conditions) -> list[str]:
         )
         said.append(_line("astigmatism", astigmatism, "Å", towards))
     return said
+
+
+def facts(found: Conditions) -> dict[str, Any]:
+    """Plain values: each quantity with ``value``, ``low`` and ``high``, or the ``reason`` why the image does not say.
+
+    Dose in e/Å², modulation transfer at the Nyquist frequency, information limit in 1/Å, defocus without sign and
+    astigmatism in Å, the direction of the largest defocus in degrees; ``says`` has the same in words. Nothing on rings
+    if the voltage is not known.
+    """
+    values: dict[str, Any] = {"says": lines(found)}
+    counted = found.counting
+    values |= {"dose_e_A2": _plain(counted.dose), "mtf": _plain(counted.mtf), "limit_1_A": _plain(counted.beyond)}
+    if found.rings is not None:
+        values |= {"defocus_A": _plain(found.rings.defocus), "astigmatism_A": _plain(found.rings.astigmatism)}
+        values |= {"direction_deg": found.rings.direction}
+    return values
+
+
+def _plain(estimate: Estimate) -> dict[str, Any]:
+    if estimate.value is None:
+        return {"reason": estimate.reason}
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def _line(name: str, estimate: Estimate, unit: str, note: str = "") -> str:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: Sides of a part, pixels; and how many parts there are at least along a side.
-SMALLEST, LARGEST, PARTS = 64, 512, 3
+#: Sides of a part, pixels; and how many parts there are along a side, at least and at most.
+SMALLEST, LARGEST, PARTS, MOST = 64, 512, 3, 12
 
 
 class Estimate(NamedTuple):
@@ -42,20 +42,25 @@ class Parts(NamedTuple):
 def parts_of(pixels: NDArray[Any], pixel_size: float) -> Parts:
     """Spectra of parts of an image (rows, columns) with pixels of ``pixel_size`` (Å), half overlapping.
 
+    Of a large image parts are taken evenly, and as many as say enough.
+
     Raises PersistemError if the image is too small, not finite, or has no positive mean to refer to.
     """
-    image = np.asarray(pixels, dtype=float)
+    image = np.asarray(pixels)
     side = min(LARGEST, 2 * (min(image.shape) // (PARTS + 1)))
     if side < SMALLEST:
         raise PersistemError(
             f"an image of {image.shape[0]} x {image.shape[1]} px has no parts whose spectra could be compared; needs"
             f" {SMALLEST * (PARTS + 1) // 2} px or more along a side"
         )
-    mean = image.mean()
+    mean = image.mean(dtype=float)
     if not np.isfinite(mean) or mean <= 0:
         raise PersistemError(f"the mean of the image is {mean:g}; counts have a positive one")
-    starts = [np.unique(np.linspace(0, length - side, 2 * length // side - 1).astype(int)) for length in image.shape]
-    tiles = np.stack([image[r : r + side, c : c + side] for r in starts[0] for c in starts[1]]) / mean
+    starts = [
+        np.unique(np.linspace(0, length - side, min(MOST, 2 * length // side - 1)).astype(int))
+        for length in image.shape
+    ]
+    tiles = (image[r : r + side, c : c + side] / mean for r in starts[0] for c in starts[1])
     density = np.stack([power(tile, pixel_size)[:, : side // 2 + 1] for tile in tiles])
     row: Array = np.asarray(np.fft.fftfreq(side, pixel_size), float)[:, None]
     column: Array = np.asarray(np.fft.rfftfreq(side, pixel_size), float)[None]

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persistem.conditions.image import conditions_of, facts
 from persistem.descriptors import windows
 from persistem.errors import PersistemError, Setting, printable
 from persistem.labelled.mapping import verdict_of
 from persistem.maps.detail import Collector, Detail
 from persistem.maps.signals import signal
-from persistem.maps.suitability import cautions, far_defocus, objections, shape_at
+from persistem.maps.suitability import another_dose, cautions, far_defocus, objections, shape_at
 from persistem.model.bundle import versions
 from persistem.model.classifier import FAR_DEFOCUS, REASONS, VACUUM, Model
 from persistem.model.summary import table
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 #: Bump when this stage's results change for the same study.
 VERSION = 2
 #: Bump when the page of a map, or what ``map.json`` says beside the map, changes for the same map.
-PAGE = 1
+PAGE = 2
 
 #: Default distance of the windows, Å.
 STEP = 3.0
@@ -201,6 +202,7 @@ def _map(
     """A map whose places are ``stride`` pixels apart, from ``first`` Å on."""
     sampling = model.windows.sampling
     window = windows.side(model.windows) * sampling
+    said = says_itself(image)
     return Map(
         probability=probability,
         confidence=probability.max(axis=-1),
@@ -211,10 +213,11 @@ def _map(
         states=tuple(model.states),
         facts={
             "image": facts_of(image),
+            "conditions": said,
             "model": _facts_of_model(model),
             "parameters": {"step_A": stride * sampling, "window_A": window, "sampling_A": sampling},
             "versions": versions(),
-            "warnings": cautions(image, model),
+            "warnings": [*cautions(image, model), *another_dose(image, model, said)],
         },
         detail=detail,
     )
@@ -310,6 +313,14 @@ def facts_of(image: Image) -> dict[str, Any]:
         ],
         "file_says": _readable(image.facts),
     }
+
+
+def says_itself(image: Image) -> dict[str, Any]:
+    """What an image says of its own conditions, as ``conditions.image.facts``; a ``reason`` if it can say nothing."""
+    try:
+        return facts(conditions_of(image, force=True))  # what contradicts the file was refused before, or forced
+    except PersistemError as error:
+        return {"says": [], "reason": readable(str(error))}
 
 
 def identity(path: Path) -> dict[str, str | None]:

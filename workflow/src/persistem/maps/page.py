@@ -51,7 +51,8 @@ def write_page(map: Map, image: Image, model: Model, out: Path) -> None:
     if large:
         kept = {name: part for name, part in kept.items() if not name.startswith("pairs.")}
         jpeg, pixel, quality = picture(image, room(kept))
-    said = worth(image, model)
+    conditions = map.facts["conditions"]
+    said = worth(image, model, (conditions.get("dose_e_A2") or {}).get("value"))
     near = {f"{image.path}: by the model's card, {sentence}" for sentence in said.near_chance}
     data = about(map, image, model) | {"picture": pixel / 10} | ({"pairs": "many"} if large else {})
     text = template("map.html", "persistem.maps").render(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from persistem.descriptors import windows
 from persistem.errors import PersistemError, Setting
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Largest relative difference of the voltage from the model's: the wavelength enters every phase.
 VOLTAGE_TOLERANCE = 0.01
+#: Doses that differ by this factor have noise that differs by 12 %.
+ALIKE = 1.25
 #: Pixels of the model's sampling in the finest detail that its windows resolve.
 DETAIL = 5
 #: Most pixels at the model's sampling. A million take 3.1 to 3.6 s of the processor (benchmarks/map.py), so these take
@@ -98,6 +100,27 @@ def cautions(image: Image, model: Model | None = None) -> list[str]:
     if image.facts.get("mode") == "STEM":
         found.append(f"{name}: a scanned image (STEM), but the model was trained on TEM images")
     return found + [f"{name}: by the model's card, {sentence}" for sentence in worth(image, model).near_chance]
+
+
+def another_dose(image: Image, model: Model, conditions: dict[str, Any]) -> list[str]:
+    """A sentence if the noise of an image is of a dose that a model of simulations was not trained at, else none.
+
+    ``conditions`` are what the image says itself (``conditions.image.facts``). The whole interval must lie outside,
+    and farther than by the factor ``ALIKE``.
+    """
+    dose = conditions.get("dose_e_A2") or {}
+    doses = (model.card.get("trained_on") or {}).get("doses_e_A2")
+    if "value" not in dose or not doses:
+        return []
+    low, high = (min(math.inf if d is None else d for d in doses), max(math.inf if d is None else d for d in doses))
+    if dose["low"] <= ALIKE * high and dose["high"] >= low / ALIKE:
+        return []
+    upper = " e/Å² and above" if high == math.inf else f" to {high:g} e/Å²" if high > low else " e/Å²"
+    trained = "without noise" if low == math.inf else f"at {low:g}{upper}"
+    return [
+        f"{image.path}: by its noise, the dose is {dose['value']:.3g} e/Å² ({dose['low']:.3g} to {dose['high']:.3g}),"
+        f" if grey levels are proportional to counts; but the model was trained {trained}"
+    ]
 
 
 def far_defocus(image: Image, model: Model) -> bool:

@@ -55,10 +55,10 @@ def abstained(map: Map) -> str:
     return f"The model abstains on {percent(map.shares['abstained'])} of the area, {mainly}: {REASONS[main]}."
 
 
-def worth(image: Image, model: Model) -> Worth:
+def worth(image: Image, model: Model, dose: float | None = None) -> Worth:
     """How often a model is right on images like one, from its card: at the image's defocus, and at each dose.
 
-    The card has defocus and dose one by one, never together, and no image says its dose.
+    The card has defocus and dose one by one, never together. ``dose`` (e/Å²) is the image's by its noise, if it says.
     """
     card = model.card
     if card.get("kind") == "labelled micrographs":
@@ -86,7 +86,8 @@ def worth(image: Image, model: Model) -> Worth:
     doses = {value: of for (by, value), of in rows.items() if by == "dose"}
     if len(doses) > 1:
         each = ", ".join(f"{percent(of['accuracy'])} {_dose(value)}" for value, of in doses.items())
-        says += f"; by dose, which no image tells: {each}"
+        known = "which this image does not tell" if dose is None else f"which is {dose:.2g} by this image’s noise"
+        says += f"; by dose, {known}: {each}"
     near = [_chance(f"at a defocus of {number(nearest)} Å the model is", row, chance)]
     near += [_chance(f"telling {' from '.join(pair['states'])} is", pair, 0.5) for pair in card.get("pairs") or ()]
     return Worth(f"{says}.", tuple(text for text in near if text))
