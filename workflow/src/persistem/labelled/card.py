@@ -86,13 +86,9 @@ def scores(trained: Trained) -> list[dict[str, Any]]:
 
 def text(card: dict[str, Any]) -> str:
     """The card in Markdown."""
-    assessed, trained = card["assessed"], card["trained_on"]
-    lines = [f"# Model of {', '.join(card['states'])}", "", "Learned from labels that people set on micrographs.", ""]
-    lines += ["| micrograph | specimen | pixel (Å) | " + " | ".join(f"{s} (nm²)" for s in card["states"]) + " |"]
-    lines += ["|" + " --- |" * (3 + len(card["states"]))]
-    for one in card["micrographs"]:
-        areas = " | ".join(f"{area:g}" for area in one["labelled_nm2"].values())
-        lines.append(f"| {one['name']} | {one['specimen']} | {one['pixel_size_A']:.4g} | {areas} |")
+    trained = card["trained_on"]
+    lines = [f"# Model of {', '.join(card['states'])}", ""]
+    lines += _of_simulations(card) if "simulated" in card else _of_labels(card)
     lines += [
         "",
         f"Windows of {trained['window_A']:.3g} Å at {trained['sampling_A']:g} Å a pixel; {trained['windows']} train."
@@ -100,44 +96,102 @@ def text(card: dict[str, Any]) -> str:
         "",
         "## What it is worth",
         "",
-    ]
-    if not assessed["units"]:
-        lines += ["Not assessed: " + (_skipped(assessed) or "nothing could be left out") + ".", ""]
-        lines += ["Probabilities and limits come from the windows that trained, so it is surer than it should be.", ""]
-    else:
-        where = (
-            "parts of one specimen, tested by models of its other parts; windows that share pixels with them do not"
-            " train, but filters see farther than a window. It says nothing of the next specimen"
-            if assessed["within_one_image"]
-            else f"{len(assessed['units'])} specimens, each tested by a model of the others"
-        )
-        lines += [f"On {where}.", "", "| state | recall | interval | windows |", "| --- | --- | --- | --- |"]
-        for row in assessed["states"]:
-            recall = "not tested" if row["recall"] is None else f"{row['recall']:.3f}"
-            between = "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
-            lines.append(f"| {row['state']} | {recall} | {between} | {row['windows']} |")
-        lines += ["", f"It abstains on {assessed['abstained']:.1%} of these windows.", ""]
-        lines += [
-            "What it sees was chosen, and its probabilities calibrated, on what is left out here, so these numbers are"
-            " a little too good; `unseen.html` maps each specimen by a model that had no part of it.",
-            "",
-        ]
-        if assessed["skipped"]:
-            lines += [f"Not left out: {_skipped(assessed)}.", ""]
-    low, high = card["relief"]
-    lines += [
+        *_worth(card),
         "## Where not to believe it",
         "",
-        "- What it recognises is what the labels told apart, brightness included; `unseen.html` says what decides.",
+        *_limits(card),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _of_labels(card: dict[str, Any]) -> list[str]:
+    """The micrographs that it learned from."""
+    lines = ["Learned from labels that people set on micrographs.", ""]
+    lines += ["| micrograph | specimen | pixel (Å) | " + " | ".join(f"{s} (nm²)" for s in card["states"]) + " |"]
+    lines += ["|" + " --- |" * (3 + len(card["states"]))]
+    for one in card["micrographs"]:
+        areas = " | ".join(f"{area:g}" for area in one["labelled_nm2"].values())
+        lines.append(f"| {one['name']} | {one['specimen']} | {one['pixel_size_A']:.4g} | {areas} |")
+    return lines
+
+
+def _of_simulations(card: dict[str, Any]) -> list[str]:
+    """What was simulated, and how much of it."""
+    about, shown = card["simulated"], card["micrographs"]
+    voltages = " and ".join(f"{voltage:g}" for voltage in about["voltages_kV"])
+    lines = [
+        "Learned from simulated micrographs, whose regions are known; nobody labelled anything. Particles of"
+        f" {', '.join(about['particles'])}, {_range(about['diameter_A'], 'Å')} across, on a film of"
+        f" {_range(about['film_A'], 'Å')}, at {voltages} kV: {len(shown)} micrographs of"
+        f" {len({one['name'].partition(',')[0] for one in shown})} composites of"
+        f" {len(card['trained_on']['specimens'])} films.",
+    ]
+    if about["conditions"]:
+        lines += ["", "| condition | from | to |", "| --- | --- | --- |"]
+        lines += [f"| {name} | {_end(low)} | {_end(high)} |" for name, (low, high) in about["conditions"].items()]
+    return lines
+
+
+def _range(ends: list[float], unit: str) -> str:
+    return f"{ends[0]:g} to {ends[1]:g} {unit}"
+
+
+def _end(value: float | None) -> str:
+    return "no noise" if value is None else f"{value:g}"
+
+
+def _worth(card: dict[str, Any]) -> list[str]:
+    """What it is worth on what was left out."""
+    assessed = card["assessed"]
+    if not assessed["units"]:
+        return [
+            "Not assessed: " + (_skipped(assessed) or "nothing could be left out") + ".",
+            "",
+            "Probabilities and limits come from the windows that trained, so it is surer than it should be.",
+            "",
+        ]
+    where = (
+        "parts of one specimen, tested by models of its other parts; windows that share pixels with them do not"
+        " train, but filters see farther than a window. It says nothing of the next specimen"
+        if assessed["within_one_image"]
+        else f"{len(assessed['units'])} specimens, each tested by a model of the others"
+    )
+    lines = [f"On {where}.", "", "| state | recall | interval | windows |", "| --- | --- | --- | --- |"]
+    for row in assessed["states"]:
+        recall = "not tested" if row["recall"] is None else f"{row['recall']:.3f}"
+        between = "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
+        lines.append(f"| {row['state']} | {recall} | {between} | {row['windows']} |")
+    lines += ["", f"It abstains on {assessed['abstained']:.1%} of these windows.", ""]
+    better = "" if "simulated" in card else "; `unseen.html` maps each specimen by a model that had no part of it"
+    lines += [
+        "What it sees was chosen, and its probabilities calibrated, on what is left out here, so these numbers are"
+        f" a little too good{better}.",
+        "",
+    ]
+    if assessed["skipped"]:
+        lines += [f"Not left out: {_skipped(assessed)}.", ""]
+    return lines
+
+
+def _limits(card: dict[str, Any]) -> list[str]:
+    """Where not to believe it."""
+    low, high = card["relief"]
+    first = (
+        "- What it recognises is what told apart the regions of simulations, brightness included. What it is worth on"
+        " real micrographs, they do not say."
+        if "simulated" in card
+        else "- What it recognises is what the labels told apart, brightness included; `unseen.html` says what decides."
+    )
+    return [
+        first,
         "- It takes each image relative to itself. An image of one state alone, or one whose brightness changes"
         f" less than {low:.2g} or more than {high:.2g} times as much as its grain, is unlike the training: it abstains."
         " So it does if the spectra of what it takes for the states are, all in all, not those that it knows of them.",
         "- It calls a window unlike the training by its deviation over its mean, too. Grey values with another offset,"
         " as exports in 8 bits have, are abstained on, though the states found are the same.",
         "- Voltage, defocus and thickness are not known to it; another defocus may look like another state.",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _skipped(assessed: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persistem.labelled import card, mixed, training
+from persistem.labelled import card, mixed, simulated, training
 from persistem.labelled.sources import labelled
 from persistem.model import bundle
 from persistem.store.digests import content, digest_of
@@ -30,8 +30,12 @@ def fit(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
     files, and of the ``legend`` if one lies beside the labels. Raises PersistemError if a file cannot be read or does
     not fit the others, or a state labels no window.
 
-    With ``simulated``, the settings of ``model.training.train``, one model learns from simulated micrographs too.
+    With ``simulated``, the settings of ``model.training.train``, one model learns from simulated micrographs too; with
+    ``composites``, the settings of ``labelled.simulated.fit``, from nothing else.
     """
+    if "composites" in settings:
+        simulated.fit(settings, root, out, jobs)
+        return
     if "simulated" in settings:
         mixed.fit(settings, root, out, jobs)
         return

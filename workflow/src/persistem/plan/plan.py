@@ -18,6 +18,7 @@ from persistem.plan.evaluation import plan_evaluation
 from persistem.plan.labelled import LabelledPlan, plan_labelled
 from persistem.plan.maps import plan_maps
 from persistem.plan.model import ModelPlan, model_settings, plan_model
+from persistem.plan.particles import plan_particles
 from persistem.plan.report import ReportPlan, plan_report
 from persistem.plan.trial import plan_trial
 from persistem.specimens import md, preparation, structures
@@ -220,6 +221,8 @@ class Plan:
 
     def _models(self) -> tuple[LabelledPlan, ModelPlan]:
         """What is learned from labelled micrographs, if the study has some, and the model."""
+        if self.study.particles is not None:
+            return LabelledPlan(), plan_particles(self)
         if not self.study.labelled:
             return LabelledPlan(), plan_model(self)
         simulated = None if self.study.labelled_alone else model_settings(self)

@@ -57,11 +57,48 @@ class Halves:
         return self.state(points[None, :], points[:, None])
 
 
+@dataclass(frozen=True)
+class Discs:
+    """A film to the right of its edge, vacuum to the left, and the discs of particles on the film.
+
+    The edge is as that of ``Halves``; ``discs`` have x, y and radius. Lengths are in Å; x and y count along columns and
+    rows from the first pixel of the micrograph.
+    """
+
+    boundary: float
+    amplitude: float
+    period: float
+    discs: tuple[tuple[float, ...], ...]
+
+    def edge(self, y: ArrayLike) -> NDArray[np.float64]:
+        """The x (Å) of the film's edge at each y (Å)."""
+        return Halves(self.boundary, self.amplitude, self.period).edge(y)
+
+    def state(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.int8]:
+        """The state at each point (Å): 0 film, 1 particle or ``VACUUM``, in the shape that ``x`` and ``y`` give."""
+        across, along = np.asarray(x, float), np.asarray(y, float)
+        state = np.where(across >= self.edge(along), 0, VACUUM).astype(np.int8)
+        for column, row, radius in self.discs:
+            state[np.broadcast_to((across - column) ** 2 + (along - row) ** 2 <= radius**2, state.shape)] = 1
+        return state
+
+
 def read_layout(structure: Path) -> Halves:
     """The layout of the composite with this structure. Raises PersistemError if it cannot be read."""
+    layout = _read(structure)
+    return Halves(**layout | {"vacuum": tuple(layout["vacuum"]) if layout["vacuum"] else None})
+
+
+def read_discs(structure: Path) -> Discs:
+    """The layout of the composite of particles with this structure. Raises PersistemError if it cannot be read."""
+    layout = _read(structure)
+    return Discs(**layout | {"discs": tuple(tuple(disc) for disc in layout["discs"])})
+
+
+def _read(structure: Path) -> dict[str, Any]:
     try:
-        layout = read_json(structure.with_name(LAYOUT))
+        layout: dict[str, Any] = read_json(structure.with_name(LAYOUT))
     except PersistemError:
         seals.set_aside(structure)  # one rule makes both files, and runs again if the structure is missing
         raise
-    return Halves(**layout | {"vacuum": tuple(layout["vacuum"]) if layout["vacuum"] else None})
+    return layout

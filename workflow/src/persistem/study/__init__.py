@@ -39,6 +39,7 @@ from persistem.study.mapping import (
     Windows,
     expanded,
 )
+from persistem.study.particles import Particles
 from persistem.study.preparation import EndState, Inherent, Preparation, Snapshots, Stack
 from persistem.study.specimens import (
     Crystal,
@@ -79,6 +80,7 @@ __all__ = [
     "ModelSettings",
     "MolecularDynamics",
     "Multiverse",
+    "Particles",
     "Potential",
     "Recipe",
     "RoomTemperature",
@@ -154,6 +156,12 @@ class Study(Section):
     learning: Learning = Field(Learning(), description="classification")
     evaluation: Evaluation | None = given(None, "what the accuracy means, by seeds; null: not evaluated", source=OURS)
     model: ModelSettings | None = given(None, "a model of the states for this microscope; null: none", source=OURS)
+    particles: Particles | None = given(
+        None,
+        "particles on a film, which the specimens of the only state are; a model of film, particle and vacuum then"
+        " learns from composites",
+        source=OURS,
+    )
     truth: Trial | None = given(None, "composites that its maps are compared with; null: none", source=OURS)
     labelled: tuple[LabelledMicrograph, ...] = Field(
         (),

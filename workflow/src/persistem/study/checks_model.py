@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from persistem.imaging.crops import FEWEST
 from persistem.imaging.detector import binning
 from persistem.model.bundle import INDEX
+from persistem.specimens.structures import crystal_cell
 from persistem.store.files import is_file
 from persistem.study.mapping import RESERVED_LABELLED
 from persistem.study.members import specimens_of, states_of
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 def check_model(study: Study) -> None:
     """A model needs states to tell apart, micrographs that hold its windows, and no value or block listed twice."""
     if study.model is None:
+        if study.particles is not None:
+            raise ValueError("particles: nothing learns from them; add a model (model: {conditions: {}})")
+        return
+    if study.particles is not None:
+        _check_particles(study)
         return
     if study.model.share:
         raise ValueError(f"model.share = {study.model.share:g}: is of labelled micrographs; leave it out")
@@ -39,6 +45,44 @@ def check_model(study: Study) -> None:
         )
     _check_values(model)
     _check_conditions(study)
+
+
+def _check_particles(study: Study) -> None:
+    """Particles need a film, which is the study's only state, a field that holds them, and conditions of imaging."""
+    asked, model = study.particles, study.model
+    assert asked is not None and model is not None
+    states = states_of(study)
+    if len(states) != 1:
+        raise ValueError(f"particles: need one state, which the film is of; there are {', '.join(states) or 'none'}")
+    if asked.state in (*states, *RESERVED_LABELLED, "vacuum"):
+        raise ValueError(f"particles.state = {asked.state!r}: is what something else is called; choose another name")
+    for key in ("labelled", "truth"):
+        if getattr(study, key):
+            raise ValueError(
+                f"{key}: given together with particles, whose composites are all that their model learns from"
+            )
+    if study.preparation.method in ("stack", "snapshots"):
+        raise ValueError(f"particles: lie on a specimen; not with preparation.method = {study.preparation.method}")
+    if model.conditions is None:
+        raise ValueError("model.conditions: needs ranges (conditions: {}), under which composites are imaged")
+    for key in ("thickness", "tilt"):
+        if getattr(model.conditions, key) is not None:
+            raise ValueError(f"model.conditions.{key}: is of whole specimens; particles.film says how thick a film is")
+    if model.conditions.waves != 1:
+        raise ValueError(f"model.conditions.waves = {model.conditions.waves}: a composite has one exit wave; give 1")
+    field, windows = study.imaging.field, model.windows
+    for key, length in (("particles.diameter", asked.diameter[1]), ("model.windows.size", windows.size)):
+        if length >= field / 2:
+            raise ValueError(f"{key}: {length:g} Å is too large for imaging.field = {field:g} Å; at most half of it")
+    for crystal in asked.crystals:
+        try:
+            crystal_cell(crystal)
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(f"particles.crystals: {crystal.formula}: ASE cannot build it ({error})") from error
+    _check_conditions(study)
+    _check_values(model)
 
 
 def _check_conditions(study: Study) -> None:

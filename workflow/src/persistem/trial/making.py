@@ -11,12 +11,13 @@ import numpy as np
 
 from persistem import study
 from persistem.errors import PersistemError
-from persistem.specimens.layout import LAYOUT, Halves
+from persistem.specimens.layout import LAYOUT, Discs, Halves
 from persistem.specimens.slabs import cut, grid
 from persistem.specimens.structures import crystal_cell, read_structure, write_structure, write_summary
 from persistem.store.files import atomic
 from persistem.study.settings import section
 from persistem.trial import melted
+from persistem.trial.particles import particles
 from persistem.trial.splice import splice, stacked
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ VERSION = 1
 
 
 def make(settings: dict[str, Any], root: Path, out: Path) -> None:
-    """Write ``structure.extxyz``, ``summary.json`` and, for two states, ``layout.json`` into the folder ``out``.
+    """Write ``structure.extxyz``, ``summary.json`` and, for several states, ``layout.json`` into the folder ``out``.
 
     Parameters
     ----------
     settings
         ``imaging`` of the field; for a splice ``layout`` and ``states``, two lists of structures; or ``melts``, a list
-        of half-melted structures; or ``stranger``, what ``study.Stranger`` says of a crystal
+        of half-melted structures; or ``stranger``, what ``study.Stranger`` says of a crystal; or ``particles``, what
+        ``study.Particles`` says, with the structure of the ``film`` and the seeds that they ``draw`` by
     root
         folder that paths are relative to
 
@@ -47,23 +49,27 @@ def make(settings: dict[str, Any], root: Path, out: Path) -> None:
         if a structure cannot be read, or the specimens are too few or too small for the field.
     """
     imaging = section(study.Imaging, settings["imaging"])
-    halves: Halves | None = None
+    layout: Halves | Discs | None = None
     if "states" in settings:
-        halves = Halves(**settings["layout"])
+        layout = Halves(**settings["layout"])
         atoms = splice(
-            [[read_structure(root / path) for path in paths] for paths in settings["states"]], halves, imaging
+            [[read_structure(root / path) for path in paths] for paths in settings["states"]], layout, imaging
         )
+    elif "particles" in settings:
+        film = read_structure(root / settings["film"])
+        asked = section(study.Particles, settings["particles"])
+        atoms, layout = particles(film, asked, imaging, settings["draw"])
     elif "melts" in settings:
         melts = [read_structure(root / path) for path in settings["melts"]]
-        halves = melted.halves(melts, imaging)
+        layout = melted.halves(melts, imaging)
         atoms = stacked(melts, imaging)
     else:
         atoms = _filling(section(study.Stranger, {"name": "stranger"} | settings["stranger"]), imaging)
     facts = {"dropped": int(atoms.info.pop("dropped", 0))}
     write_structure(out / "structure.extxyz", atoms)
-    if halves:
+    if layout:
         with atomic(out / LAYOUT) as part:
-            part.write_text(json.dumps(asdict(halves), indent=1) + "\n")
+            part.write_text(json.dumps(asdict(layout), indent=1) + "\n")
     write_summary(out / "summary.json", atoms, **facts)
 
 
