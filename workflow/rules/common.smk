@@ -26,6 +26,7 @@ from persistem.plan import jobs, resources
 from persistem.plan.plan import Plan
 from persistem.publication.publish import describe_digests, refresh
 from persistem.report.figures import module as figure
+from persistem.specimens.forces import refuse_forces
 from persistem.store import cluster, environment, extras, paths, runs
 from persistem.store.files import refuse_links
 from persistem.study.load import make_study
@@ -60,6 +61,10 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
         describe_digests(PLAN, HOME)
 
 
+#: The rules that run LAMMPS.
+DYNAMICS = {"heating", "rt_treatment", "preparation", "melt"}
+
+
 onstart:
     needed = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
     makes = {str(file) for job in needed for file in job.output}
@@ -69,6 +74,8 @@ onstart:
         refuse_links(
             file for job in needed for file in [*job.log, job.benchmark or ""]
         )
+        if any(job.rule.name in DYNAMICS for job in needed):
+            refuse_forces(PLAN.study)
         others = runs.begin(HOME, PLAN.study.name, makes, reads)
     except PersistemError as error:
         sys.exit(f"persistem: {error}")
@@ -98,11 +105,15 @@ wildcard_constraints:
 
 
 DEFOCI = jobs.defoci(PLAN)
-STUDY = PLAN.study.model_dump_json(exclude_unset=True)
 #: What a job that copies files of a study asks for.
 COPYING = {"mem_mb": 500, "disk_mb": 100, "runtime": 10}
 
 # Rules bind the name of their stage: partial(source, "crops").
+
+
+def study(wildcards):
+    """The study as a mapping; as a plain string Snakemake would look for wildcards in what it has in braces."""
+    return PLAN.study.model_dump_json(exclude_unset=True)
 
 
 def source(stage, wildcards):

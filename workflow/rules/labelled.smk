@@ -92,7 +92,7 @@ rule publish_unseen:
     resources:
         **COPYING,
     params:
-        study=STUDY,
+        study=study,
         root=root,
     shell:
         "python -m persistem publish-unseen {params.study:q} --root {params.root:q} > {log:q} 2>&1"

@@ -76,7 +76,7 @@ rule publish_model:
     resources:
         **COPYING,
     params:
-        study=STUDY,
+        study=study,
         root=root,
     shell:
         "python -m persistem publish-model {params.study:q} --root {params.root:q} > {log:q} 2>&1"

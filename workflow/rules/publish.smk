@@ -31,7 +31,7 @@ rule publish:
     resources:
         **COPYING,
     params:
-        study=STUDY,
+        study=study,
         root=root,
     shell:
         "python -m persistem publish {params.study:q} --root {params.root:q} > {log:q} 2>&1"
@@ -77,7 +77,7 @@ rule publish_report:
     resources:
         **COPYING,
     params:
-        study=STUDY,
+        study=study,
         root=root,
         about={name: module.ABOUT for name, module in FIGURES.items()},
     shell:

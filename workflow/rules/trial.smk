@@ -116,7 +116,7 @@ rule publish_overview:
     resources:
         **COPYING,
     params:
-        study=STUDY,
+        study=study,
         root=root,
     shell:
         "python -m persistem publish-overview {params.study:q} --root {params.root:q} > {log:q} 2>&1"
@@ -135,7 +135,7 @@ rule publish_trial:
     resources:
         **COPYING,
     params:
-        study=STUDY,
+        study=study,
         root=root,
     shell:
         "python -m persistem publish-trial {params.study:q} --root {params.root:q} > {log:q} 2>&1"

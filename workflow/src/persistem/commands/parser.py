@@ -49,6 +49,7 @@ TASKS: dict[str, dict[Verb, tuple[str, ...]]] = {
         studies.archive: ("persistem archive mine.yaml mine.crate.zip",),
         studies.verify: ("persistem verify .", "persistem verify results"),
         studies.unused: ("persistem unused", "persistem unused --remove"),
+        studies.forces: ("persistem forces mine.yaml",),
         studies.record: ("persistem record results/paper docs",),
         studies.record_maps: ("persistem record-maps results/trial docs",),
         studies.record_protocols: ("persistem record-protocols results/reconstruction-search docs",),
@@ -312,6 +313,8 @@ def _studies(add: Callable[..., argparse.ArgumentParser]) -> None:
     command = _root(add(studies.archive, protocol=False))
     command.add_argument("study", help="study file, or a study as an inline mapping")
     command.add_argument("out", type=Path, help="zip file")
+    command = add(studies.forces, protocol=False)
+    command.add_argument("study", help="study file, or a study as an inline mapping")
     add(studies.verify, "folder", protocol=False)
     add(studies.reference, "folder", protocol=False)
 

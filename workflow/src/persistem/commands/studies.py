@@ -27,14 +27,31 @@ def check(studies: list[Path]) -> None:
         raise PersistemError("\n".join(problems))
 
 
+def forces(study: str) -> None:
+    """try the forces of a study on its unit cell (LAMMPS): its styles, files, elements and accelerator"""
+    from persistem.specimens.forces import try_forces
+
+    asked = plan_of(study).study
+    if asked.structures or asked.labelled_alone:
+        raise PersistemError(f"{study}: simulates no specimens, so it has no forces")
+    found = try_forces(asked.material, asked.potential, asked.md)
+    energy, reach = f"{found.energy:.4f} eV an atom in the crystal at rest", f"{found.cutoff:.3g} Å"
+    print(f"LAMMPS takes the forces: {energy}; they reach {reach}")
+
+
 def _checked(file: Path) -> str:
     """What a study asks for, and what its own structures hold; raises PersistemError with all that is wrong."""
+    from persistem.specimens.forces import refuse_forces
     from persistem.specimens.own_structures import density, read_own
 
     plan = plan_of(str(file))
     study = plan.study
     if study.labelled_alone:
         return _labelled(file, plan)
+    try:
+        refuse_forces(study)
+    except PersistemError as error:
+        raise PersistemError(f"{file}: {error}") from error
     lines = [
         f"{file}: study {study.name!r}, {len(plan.specimens)} specimens ({len(plan.classified)} classified), "
         f"{len(plan.defoci)} defoci, {plan.crops_per_micrograph} crops per micrograph, "

@@ -240,8 +240,7 @@ class Plan:
         check = part(study.md, ("temperature_tolerance",))  # decides whether a run is accepted, not what it is
         protocol = part(study.md, md.KEYS)
         heating = {"material": material, "potential": potential, "md": protocol | check}
-        potential_file = content(structures.potential_path(study.potential.file))
-        file = {"potential": {**potential, "file": potential_file}, "md": protocol}
+        file = {"potential": structures.known_forces(study.potential), "md": protocol}
         if study.material.file:
             file["material"] = {**material, "file": content(Path(study.material.file))}
         hot = self.add("specimens", md.VERSION, heating, **file)

@@ -19,9 +19,8 @@ from persistem.report import overview as overview_stage
 from persistem.report.figures.worth import CHOSEN
 from persistem.specimens import md
 from persistem.specimens.layout import Halves
-from persistem.specimens.structures import potential_path
+from persistem.specimens.structures import known_forces
 from persistem.store import paths
-from persistem.store.digests import content
 from persistem.store.stages import MODEL, TABLES, TRIAL
 from persistem.study.fields import part
 from persistem.study.members import states_of
@@ -261,6 +260,6 @@ class _Planning:
         check = part(self.study.md, ("temperature_tolerance",))
         melting = {"melt": part(asked, ("temperature", "density", "share"))}
         settings = {"material": material, "potential": potential, "md": protocol | check} | melting
-        file = {"potential": {**potential, "file": content(potential_path(self.study.potential.file))}, "md": protocol}
+        file = {"potential": known_forces(self.study.potential), "md": protocol}
         digest = self.plan.add("melts", melted.VERSION, settings, **file)
         return {"melts": [paths.path("melts", digest, paths.melt_id(seed)) for seed in asked.seeds]}

@@ -145,6 +145,9 @@ def own(plan: Plan) -> tuple[dict[str, Any], dict[str, Content]]:
             study["material"]["file"] = inside(study["material"]["file"])
         if "potential" in study and Path(study["potential"]["file"]).is_file():
             study["potential"]["file"] = inside(study["potential"]["file"])
+        for name, path in study.get("potential", {}).get("files", {}).items():
+            if Path(path).is_file():
+                study["potential"]["files"][name] = inside(path)
         for entry in study["structures"]:
             entry["path"] = inside(entry["path"])
     for entry in study["micrographs"]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from persistem.model import bundle
 from persistem.plan.plan import Plan
-from persistem.specimens.structures import potential_path
+from persistem.specimens.structures import potential_files
 from persistem.store import paths, seals
 from persistem.store.digests import content
 from persistem.store.environment import versions
@@ -72,7 +72,7 @@ def inputs(plan: Plan) -> list[str]:
     """The files that the study names: crystal, potential, structures, micrographs, and the index of a model."""
     study = plan.study
     own = bool(study.structures) or study.labelled_alone
-    simulated = [] if own else [study.material.file, str(potential_path(study.potential.file))]
+    simulated = [] if own else [study.material.file, *map(str, potential_files(study.potential).values())]
     named = [*simulated, *(s.path for s in study.structures), *(micrograph.path for micrograph in study.micrographs)]
     named += [file for entry in study.labelled for file in (entry.path, entry.labels)]
     if study.map_with is not None:

@@ -42,6 +42,9 @@ KEYS = (
     "pchain",
     "segment_steps",
     "thermo_every",
+    "atom_style",
+    "neighbor",
+    "accelerator",
     "ranks",
 )
 #: The fields of the study's ``material`` that this stage reads.
@@ -119,7 +122,7 @@ def _run(run: Trajectory) -> None:
 
     world = world_of(run.md.ranks)
     steps = segments.lengths(run.steps, run.md.segment_steps)
-    chain = segments.Chain(run.out, steps, run.md.thermo_every, set_up)
+    chain = segments.Chain(run.out, steps, run.md, set_up)
     segments.run(chain, world)
     atoms = segments.end_state(chain, run.material.species)
     if world.rank == 0:
@@ -142,9 +145,10 @@ def _create_crystal(lmp: Any, run: Trajectory) -> None:
         atoms = crystal_of(run.material)
         if run.md.density is not None:
             atoms.set_cell(atoms.cell * (density(atoms) / run.md.density) ** (1 / 3), scale_atoms=True)
-        write_lammps_data(data, atoms, specorder=list(run.material.species), masses=True, units="metal")
+        order, style = list(run.material.species), run.md.atom_style
+        write_lammps_data(data, atoms, specorder=order, masses=True, units="metal", atom_style=style)
     world.Barrier()
-    lmp.commands_list(["units metal", "atom_style atomic", "boundary p p p", f"read_data {quoted(data)}"])
+    lmp.commands_list(["units metal", f"atom_style {run.md.atom_style}", "boundary p p p", f"read_data {quoted(data)}"])
     world.Barrier()
     if world.rank == 0:
         data.unlink()

@@ -142,7 +142,7 @@ def stack(structures: list[Path], imaging: Imaging, out: Path) -> None:
 
 def _started(material: Material, potential: Potential, md: MolecularDynamics, start: Path) -> Any:
     """LAMMPS with the atoms of a restart file and the forces between them."""
-    lmp = start_lammps(screen=True)
+    lmp = start_lammps(screen=True, md=md)
     _command(lmp, f"read_restart {quoted(start)}")
     set_forces(lmp, material, potential, md)
     _command(lmp, f"thermo {md.thermo_every}", "thermo_modify lost error flush yes")

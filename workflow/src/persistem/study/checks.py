@@ -22,7 +22,7 @@ from persistem.imaging.crops import check_detector, number
 from persistem.imaging.optics import check_device
 from persistem.specimens.own_structures import needs_types
 from persistem.specimens.slabs import check_fits
-from persistem.specimens.structures import potential_path, unit_cell
+from persistem.specimens.structures import potential_files, potential_path, unit_cell
 from persistem.store import paths
 from persistem.store.bounded import read_text
 from persistem.store.files import is_file
@@ -325,6 +325,9 @@ def _check_md(study: Study) -> None:
 
 
 def _check_potential(study: Study) -> None:
+    if study.potential.commands:
+        potential_files(study.potential)
+        return
     try:
         text = read_text(potential_path(study.potential.file), errors="replace")
     except (PersistemError, OSError) as error:

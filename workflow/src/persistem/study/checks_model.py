@@ -72,8 +72,8 @@ def _check_particles(study: Study) -> None:
         raise ValueError(f"model.conditions.waves = {model.conditions.waves}: a composite has one exit wave; give 1")
     field, windows = study.imaging.field, model.windows
     for key, length in (("particles.diameter", asked.diameter[1]), ("model.windows.size", windows.size)):
-        if length >= field / 2:
-            raise ValueError(f"{key}: {length:g} Å is too large for imaging.field = {field:g} Å; at most half of it")
+        if length > 0.8 * field:
+            raise ValueError(f"{key}: {length:g} Å is too large for imaging.field = {field:g} Å; at most 0.8 of it")
     for crystal in asked.crystals:
         try:
             crystal_cell(crystal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assumed, given
 
@@ -19,6 +19,25 @@ PAIR_STYLES = (
 )  # fmt: skip
 #: A style, perhaps accelerated, and its arguments: numbers and keywords, which name no file.
 PAIR_STYLE = re.compile(r"([a-z0-9/]+?)(/(omp|opt|intel|kk|gpu))?( +([-+]?[0-9][0-9.e+-]{0,30}|[A-Za-z_]{1,30})){0,20}")
+
+
+#: Commands of LAMMPS that set forces; others are the workflow's, or act on files.
+FORCES = ("pair_style", "pair_coeff", "pair_modify", "kspace_style", "kspace_modify", "dielectric", "set")
+#: What a command may hold: words, numbers, ``*`` for all types, and names in braces.
+COMMAND = re.compile(r"[A-Za-z0-9_.+*/:=-]+|\{[A-Za-z][A-Za-z0-9_]*\}")
+#: Styles that run code or read what the workflow does not know of.
+CODE = {"python", "mliap", "kim", "unified", "momb", "mdi"}
+#: The name in braces that stands for the elements.
+ELEMENTS = "elements"
+#: How LAMMPS is told to take the faster variants of its styles, one thread a rank.
+ACCELERATED: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "opt": ("-sf", "opt"),
+    "omp": ("-pk", "omp", "1", "-sf", "omp"),
+    "intel": ("-pk", "intel", "0", "omp", "1", "-sf", "intel"),
+    "kokkos": ("-k", "on", "t", "1", "-sf", "kk"),
+    "gpu": ("-pk", "gpu", "1", "-sf", "gpu"),
+}
 
 
 class Crystal(Section):
@@ -74,10 +93,22 @@ class Material(Section):
 
 
 class Potential(Section):
-    """The interatomic potential; ``pair_coeff * * file elements`` is handed to LAMMPS."""
+    """The interatomic potential; ``pair_coeff * * file elements`` is handed to LAMMPS, or ``commands`` are."""
+
+    later: ClassVar[tuple[str, ...]] = ("commands", "files")
 
     pair_style: str = given("tersoff", "LAMMPS pair_style that takes one file for all elements, with its arguments")
     file: str = given("GaN.tersoff", "potential file: a path, or the name of one that LAMMPS ships (Nord et al. 2003)")
+
+    commands: tuple[str, ...] = given(
+        (),
+        "LAMMPS commands that set the forces, instead of `pair_style` and `file`; {elements} stands for"
+        " material.species, {NAME} for the file of that name in `files`",
+        source=OURS,
+    )
+    files: dict[Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]{0,30}$")], str] = given(
+        {}, "files that `commands` name: a path, or the name of one that LAMMPS ships", source=OURS
+    )
 
     @field_validator("file")
     @classmethod
@@ -85,6 +116,43 @@ class Potential(Section):
         if re.search(r'["$`\\\x00-\x1f\x7f-\x9f]', value):
             raise ValueError('a path without ", $, `, \\ and control characters, which LAMMPS or a shell could act on')
         return value
+
+    @field_validator("commands")
+    @classmethod
+    def _forces(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for command in value:
+            first, *rest = command.split() or [""]
+            if first == "units":
+                raise ValueError("units: the workflow's are metal (Å, ps, eV, bar); give the potential in these")
+            if first not in FORCES:
+                raise ValueError(f"{first!r}: sets no forces; allowed are {', '.join(FORCES)}")
+            for word in rest:
+                if not COMMAND.fullmatch(word):
+                    raise ValueError(
+                        f"{word!r} in {command!r}: allowed are letters, digits, _ . + - * / : = and {{NAME}} of a file"
+                    )
+                if first == "pair_style" and CODE & set(word.split("/")):
+                    raise ValueError(f"{word!r} in {command!r}: runs code, which a study may not")
+        return value
+
+    @model_validator(mode="after")
+    def _told_once(self) -> Potential:
+        if not self.commands:
+            if self.files:
+                raise ValueError("files: are of commands, and there is none")
+            return self
+        if stated := sorted({"pair_style", "file"} & self.model_fields_set):
+            raise ValueError(f"{stated[0]}: given together with commands, which set all forces; leave one out")
+        if not self.commands[0].startswith("pair_style "):
+            raise ValueError(f"commands: begin with {self.commands[0]!r}; the first says the pair_style")
+        named = {word[1:-1] for command in self.commands for word in command.split() if word.startswith("{")}
+        for name in sorted(named - {ELEMENTS} - set(self.files)):
+            raise ValueError(f"commands: {{{name}}} is no file of files: {', '.join(self.files) or 'none'}")
+        for name in sorted(set(self.files) - named):
+            raise ValueError(f"files: {name} is named by no command")
+        for path in self.files.values():
+            self._plain(path)
+        return self
 
     @field_validator("pair_style")
     @classmethod
@@ -126,7 +194,7 @@ class MolecularDynamics(Section):
     """LAMMPS: heating of the crystal, and the RT treatment that continues from the heated state."""
 
     #: At its default pchain is what LAMMPS does when it is not told, so specimens made before stay as they are.
-    later: ClassVar[tuple[str, ...]] = ("pchain",)
+    later: ClassVar[tuple[str, ...]] = ("pchain", "atom_style", "neighbor", "accelerator")
 
     series: tuple[Series, ...] = given(
         (
@@ -172,6 +240,17 @@ class MolecularDynamics(Section):
         2500, "a killed run resumes at a multiple of this", unit="steps", reason="a quarter of the heating", ge=10
     )
     thermo_every: Whole = assumed(100, "sampling of the thermo series", unit="steps", reason="150 samples a run", ge=1)
+    atom_style: Literal["atomic", "charge"] = given(
+        "atomic", "what LAMMPS keeps of an atom; charges are set by `potential.commands`", source=OURS
+    )
+    neighbor: Real = assumed(
+        1.0, "skin of the neighbour lists", unit="Å", reason="rebuilt every few steps in a liquid", gt=0, le=10
+    )
+    accelerator: Literal["none", "opt", "omp", "intel", "kokkos", "gpu"] = given(
+        "none",
+        "faster variants of LAMMPS' styles, as far as its build has them, one thread a rank; they change a trajectory",
+        source=OURS,
+    )
     ranks: Whole = assumed(2, "MPI ranks; they change a trajectory", reason="a laptop's", ge=1, le=4096)
     temperature_tolerance: Real = assumed(
         0.1,

@@ -78,7 +78,7 @@ def melt_half(
         if restart:  # it has the groups too
             lmp.command(f"read_restart {quoted(restart)}")
         else:
-            _create(lmp, world, crystal, held, material)
+            _create(lmp, world, crystal, held, material, md.atom_style)
         set_forces(lmp, material, potential, md)
         first = k == 1 or plan[k - 2][0] != phase
         PHASES[phase](lmp, md, temperature, seed, first)
@@ -87,7 +87,7 @@ def melt_half(
             ends = " ".join(map(repr, final))
             lmp.command(f"fix room melted deform 1 x final {ends} remap x units box")
 
-    chain = segments.Chain(Path(out), tuple(steps for _, steps in plan), md.thermo_every, set_up)
+    chain = segments.Chain(Path(out), tuple(steps for _, steps in plan), md, set_up)
     segments.run(chain, world)
     atoms = segments.end_state(chain, material.species)
     if world.rank == 0:
@@ -156,16 +156,17 @@ def _parted(material: Material, share: float) -> tuple[Atoms, int]:
     return crystal[np.argsort(upper, kind="stable")], held
 
 
-def _create(lmp: Any, world: Any, crystal: Atoms, held: int, material: Material) -> None:
+def _create(lmp: Any, world: Any, crystal: Atoms, held: int, material: Material, style: str) -> None:
     """Hand the crystal to LAMMPS, in the groups ``held`` and ``melted``."""
     from ase.io.lammpsdata import write_lammps_data
 
     with scratch() as folder:
         data = world.bcast(str(folder / "crystal.data"))
         if world.rank == 0:
-            write_lammps_data(data, crystal, specorder=list(material.species), masses=True, units="metal")
+            order = list(material.species)
+            write_lammps_data(data, crystal, specorder=order, masses=True, units="metal", atom_style=style)
         world.Barrier()
-        lmp.commands_list(["units metal", "atom_style atomic", "boundary p p p", f"read_data {quoted(Path(data))}"])
+        lmp.commands_list(["units metal", f"atom_style {style}", "boundary p p p", f"read_data {quoted(Path(data))}"])
         world.Barrier()
     lmp.commands_list([f"group held id 1:{held}", f"group melted id {held + 1}:{len(crystal)}"])
 

