@@ -19,10 +19,11 @@ TREES = "trees"
 ROUNDS, LEAVES = 100, 8
 
 
-def classifier(model: str, C: float, penalised: bool = False, tolerance: float = 1e-6) -> Any:
+def classifier(model: str, C: float, penalised: bool = False, tolerance: float = 1e-6, rounds: int = 100_000) -> Any:
     """An unfitted classifier of scikit-learn: LR, SVC or trees.
 
-    LR is logistic regression with an L2 penalty, fitted to ``tolerance``. SVC is a linear support vector machine with
+    LR is logistic regression with an L2 penalty, fitted to ``tolerance``; so is liblinear's SVC where that is above
+    scikit-learn's 1e-4, in ``rounds`` at most. SVC is a linear support vector machine with
     the hinge loss. ``penalised`` is whether their intercept is penalised as the weights are, as liblinear does, which
     tells one state from the rest and, for LR, two states at most; libsvm's SVC is one against one. Trees are grown by
     gradient boosting (Ke et al., NIPS 30, 2017), with an L2 penalty of 1/C on the values of their leaves.
@@ -39,7 +40,7 @@ def classifier(model: str, C: float, penalised: bool = False, tolerance: float =
     if model == "SVC" and penalised:
         from sklearn.svm import LinearSVC
 
-        return LinearSVC(loss="hinge", C=C, dual=True, max_iter=100_000, random_state=0)
+        return LinearSVC(loss="hinge", C=C, dual=True, tol=max(tolerance, 1e-4), max_iter=rounds, random_state=0)
     if model == "SVC":
         from sklearn.svm import SVC
 
