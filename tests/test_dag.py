@@ -204,6 +204,7 @@ def test_the_table_has_every_setting():
     from persistem.study import Recipe
 
     listed = {"md.series", "imaging.defoci", "structures", "states", "features", "micrographs"}  # the second table
+    listed |= {"md.schedule"}  # the second too: test_schedule.py
     listed |= {"particles"}  # the third: test_particles.py
     listed |= {"labelled", "model.share"}  # the fourth: test_labelled.py
     every = {*settings(Study), *(f"features.paper.{name}" for name in Recipe.model_fields)} - listed

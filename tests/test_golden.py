@@ -26,6 +26,7 @@ from persistem.study import (
     Potential,
     Recipe,
     Snapshots,
+    Step,
 )
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -71,6 +72,30 @@ def md(folder):
         "positions": moments(atoms.positions),
         "speeds": moments(np.linalg.norm(atoms.arrays["velocities_A_per_ps"], axis=1)),
         "summary": [summary[key] for key in ("atoms", "density_g_cm3", "temperature_K", "pressure_GPa")],
+    }
+
+
+def schedule(folder):
+    """A crystal, held and then cooled and compressed; in a process of its own."""
+    protocol = MolecularDynamics(segment_steps=10, thermo_every=2, ranks=1, temperature_tolerance=5.0)
+    steps = (Step(name="a", temperature=300, steps=4), Step(name="b", temperature=250, steps=6, density=6.3))
+    parts = (Material(repetitions=(3, 3, 2)), Potential(), protocol, *steps)
+    code = (
+        "import sys; from pathlib import Path; from persistem.specimens.schedule import follow\n"
+        "from persistem.study import Material, MolecularDynamics, Potential, Step\n"
+        "models = zip((Material, Potential, MolecularDynamics, Step, Step), sys.argv[1:], strict=True)\n"
+        "m, p, d, a, b = (model.model_validate_json(text) for model, text in models)\n"
+        "follow(m, p, d, a, None, 1, None, Path('a')); follow(m, p, d, b, 300, 1, Path('a/end.restart'), Path('b'))\n"
+    )
+    settings = [part.model_dump_json(exclude_unset=True) for part in parts]
+    subprocess.run([sys.executable, "-c", code, *settings], cwd=folder, check=True, capture_output=True, timeout=600)
+    summary = json.loads((folder / "b/summary.json").read_text())
+    from persistem.specimens.structures import read_structure
+
+    atoms = read_structure(folder / "b/structure.extxyz")
+    return {
+        "positions": moments(atoms.positions),
+        "summary": [summary[key] for key in ("density_g_cm3", "temperature_K", "pressure_GPa", "Q6", "moved_A")],
     }
 
 
@@ -489,8 +514,8 @@ def joint(folder):
 
 
 STAGES = (
-    md, structures, preparation, exit_waves, micrographs, varied, crops, diagrams, persistence_images, learning,
-    state_checks, diagrams_3d, optimal_volumes, weights, inverse, descriptors, evaluate, controls, sweeps,
+    md, schedule, structures, preparation, exit_waves, micrographs, varied, crops, diagrams, persistence_images,
+    learning, state_checks, diagrams_3d, optimal_volumes, weights, inverse, descriptors, evaluate, controls, sweeps,
     specimen_diagrams, protocols, compatibility,
 )  # fmt: skip
 
@@ -501,7 +526,7 @@ def result(stage, folder):
 
 
 #: The wing, or the file, of each stage's module.
-MODULES = dict.fromkeys(("md", "structures", "preparation", "state_checks"), "specimens")
+MODULES = dict.fromkeys(("md", "schedule", "structures", "preparation", "state_checks"), "specimens")
 MODULES |= dict.fromkeys(("exit_waves", "micrographs", "varied", "crops"), "imaging")
 MODULES |= dict.fromkeys(
     ("diagrams", "persistence_images", "diagrams_3d", "optimal_volumes", "inverse", "specimen_diagrams"), "topology"

@@ -62,7 +62,7 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
 
 
 #: The rules that run LAMMPS.
-DYNAMICS = {"heating", "rt_treatment", "preparation", "melt"}
+DYNAMICS = {"heating", "rt_treatment", "scheduled", "preparation", "melt"}
 
 
 onstart:

@@ -65,3 +65,36 @@ rule rt_treatment:
     shell:
         "{resources.mpi} -n {resources.tasks} python -m persistem.specimens.parallel treat {input.restart:q} {params.folder:q}"
         " --seed {params.seed} --protocol {params.protocol:q} > {log:q} 2>&1"
+
+
+rule scheduled:
+    """A step of a schedule: held, heated or cooled, compressed; it goes on from the end of the one before (LAMMPS)."""
+    input:
+        lambda w: jobs.followed_restart(PLAN, w.digest, w.specimen),
+    output:
+        structure=paths.pattern("specimens"),
+        summary=paths.beside("specimens", "summary.json"),
+        thermo=paths.beside("specimens", "thermo.csv"),
+        restart=paths.beside("specimens", "end.restart"),
+    log:
+        paths.log(paths.pattern("specimens")),
+    benchmark:
+        paths.benchmark(paths.pattern("specimens"))
+    wildcard_constraints:
+        specimen=jobs.steps_of(PLAN),
+    conda:
+        "../../envs/specimens.yaml"
+    threads: partial(ranks, "specimens")
+    resources:
+        **asks("specimens"),
+        mpi="mpiexec",
+        tasks=partial(ranks, "specimens"),
+        cpus_per_task=1,
+    params:
+        protocol=partial(settings, "specimens"),
+        seed=lambda wildcards: int(wildcards.specimen.rpartition("-s")[2]),
+        restart=lambda wildcards, input: f"--restart '{input[0]}'" if input else "",
+        folder=folder,
+    shell:
+        "{resources.mpi} -n {resources.tasks} python -m persistem.specimens.parallel follow {params.folder:q}"
+        " --seed {params.seed} {params.restart} --protocol {params.protocol:q} > {log:q} 2>&1"

@@ -60,6 +60,7 @@ TASKS: dict[str, dict[Verb, tuple[str, ...]]] = {
 OF_JOBS: dict[Verb, str] = {
     stages.heat: "mpiexec -n 2 persistem heat hot --temperature 6000 --seed 1",
     stages.treat: "mpiexec -n 2 persistem treat hot/end.restart cold --seed 1",
+    stages.follow: "mpiexec -n 2 persistem follow glass --seed 1 --restart melt/end.restart --protocol stage.yaml",
     stages.structure: "persistem structure specimen --protocol '{path: mine.xyz}'",
     stages.preparation: "persistem preparation a.extxyz b.extxyz --out stacked --protocol stage.yaml",
     stages.exit_wave: "persistem exit-wave structure.extxyz wave.zarr --protocol '{voltage: 300}'",
@@ -328,6 +329,9 @@ def _of_jobs(add: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument("--seed", type=int, required=True)
     command = add(stages.treat, "restart", "out")
     command.add_argument("--seed", type=int, required=True)
+    command = add(stages.follow, "out", required=True)
+    command.add_argument("--seed", type=int, required=True)
+    command.add_argument("--restart", type=Path, help="end.restart of the step before; of the first there is none")
     add(stages.structure, "out", required=True)
     command = add(stages.preparation, required=True)
     command.add_argument("sources", nargs="+", type=Path, help="end.restart, or the structures of a stack")

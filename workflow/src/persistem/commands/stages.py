@@ -34,6 +34,19 @@ def treat(protocol: dict[str, Any], restart: Path, seed: int, out: Path) -> None
     md.treat(study["material"], study["potential"], study["md"], seed, restart, out)
 
 
+def follow(protocol: dict[str, Any], seed: int, restart: Path | None, out: Path) -> None:
+    """run a step of a schedule: hold, heat or cool, compress (LAMMPS), under mpiexec"""
+    from persistem.specimens import schedule
+    from persistem.study import Material, MolecularDynamics, Potential, Step
+    from persistem.study.settings import require, section, sections
+
+    require(protocol, "step", "begin")
+    settings = dict(protocol)
+    step, begin = section(Step, settings.pop("step")), settings.pop("begin")
+    study = sections(settings, material=Material, potential=Potential, md=MolecularDynamics)
+    schedule.follow(study["material"], study["potential"], study["md"], step, begin, seed, restart, out)
+
+
 def preparation(
     protocol: dict[str, Any], sources: list[Path], out: Path, temperature: int | None, treated: bool
 ) -> None:

@@ -27,6 +27,25 @@ def hot_restart(plan: Plan, digest: str, name: str) -> str:
     return paths.beside("specimens", "end.restart").format(digest=hot, specimen=paths.untreated_id(name))
 
 
+def followed_restart(plan: Plan, digest: str, name: str) -> list[str]:
+    """The end of the step before, that a step of a schedule goes on from; none of the first."""
+    inputs = plan.inputs("specimens", digest)
+    if not inputs:
+        return []
+    schedule = plan.plan_of(name, "specimens", digest).study.md.schedule
+    assert schedule is not None
+    steps = [step.name for step in schedule.steps]
+    step, _, seed = name.rpartition("-s")
+    before = paths.structure_id(steps[steps.index(step) - 1], int(seed))
+    return [paths.beside("specimens", "end.restart").format(digest=inputs[0], specimen=before)]
+
+
+def steps_of(plan: Plan) -> str:
+    """A regular expression for the specimens of the schedules of a study and its variants; without any, for none."""
+    names = {step.name for one in plan.plans if one.study.md.schedule for step in one.study.md.schedule.steps}
+    return rf"({'|'.join(sorted(names))})-s\d+" if names else "(?!)"
+
+
 def members(plan: Plan, digest: str, name: str) -> list[str]:
     """What a preparation starts from: a specimen's restart file, or the structures of a stack's members."""
     own = plan.plan_of(name, "prepared", digest)

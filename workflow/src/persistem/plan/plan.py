@@ -21,7 +21,7 @@ from persistem.plan.model import ModelPlan, model_settings, plan_model
 from persistem.plan.particles import plan_particles
 from persistem.plan.report import ReportPlan, plan_report
 from persistem.plan.trial import plan_trial
-from persistem.specimens import md, preparation, structures
+from persistem.specimens import md, preparation, schedule, structures
 from persistem.store import paths
 from persistem.store.digests import content, digest_of
 from persistem.study import Imaging, Structure, Study
@@ -112,6 +112,10 @@ class Plan:
     def settings(self, stage: str, digest: str) -> dict[str, Any]:
         """The slice of the study that the jobs of a stage and digest receive, as plain values."""
         return self._step(stage, digest).settings
+
+    def inputs(self, stage: str, digest: str) -> tuple[str, ...]:
+        """The digests of the steps that make this step's inputs."""
+        return self._step(stage, digest).inputs
 
     def input_digest(self, stage: str, digest: str) -> str:
         """The digest of the step that makes this step's input."""
@@ -243,6 +247,8 @@ class Plan:
         file = {"potential": structures.known_forces(study.potential), "md": protocol}
         if study.material.file:
             file["material"] = {**material, "file": content(Path(study.material.file))}
+        if study.md.schedule is not None:
+            return self._followed(heating, file)
         hot = self.add("specimens", md.VERSION, heating, **file)
         settings = {**heating, "md": protocol | check | part(study.md, ("rt",))}
         # the hot state's digest already covers the heating settings
@@ -250,6 +256,27 @@ class Plan:
         # keep the study's own step if a variant differs only in what no digest covers
         self.steps["specimens"].setdefault(treated.digest, treated)
         return {s.name: treated.digest if s.rt else hot for s in self.specimens.values()}
+
+    def _followed(self, heating: dict[str, Any], file: dict[str, Any]) -> dict[str, str]:
+        """The digest of every step of the schedule, each of which goes on from the one before."""
+        md_of = self.study.md
+        assert md_of.schedule is not None
+        digests: dict[str, str] = {}
+        before: str | None = None
+        left_out = ("steps", "schedule")
+        common = {key: value for key, value in heating["md"].items() if key not in left_out}
+        for one in md_of.schedule.steps:
+            step, begin = md_of.schedule.of(one.name, md_of.timestep)
+            asked = {"step": part(step, [key for key in type(step).model_fields if key != "rate"]), "begin": begin}
+            settings = {**heating, "md": common, **asked}
+            if before is None:
+                known = {**file, "md": {k: v for k, v in file["md"].items() if k not in left_out}, **asked}
+                before = self.add("specimens", schedule.VERSION, settings, **known)
+            else:  # the digest of the step before covers what they share
+                made = Step("specimens", schedule.VERSION, settings, asked, (before,))
+                before = self.steps["specimens"].setdefault(made.digest, made).digest
+            digests[one.name] = before
+        return {s.name: digests[s.step] for s in self.specimens.values() if s.step}
 
     def _own_structure(self, structure: Structure) -> str:
         settings = part(structure, ("path", "types", "frame"))

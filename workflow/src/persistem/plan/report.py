@@ -159,11 +159,18 @@ class _Drawing:
                 "species": list(study.material.species),
                 "reference": reference,
                 "thermo": paths.beside("specimens", "thermo.csv").format(digest=digest, specimen=specimen.name),
-                "target_K": study.md.rt.temperature if specimen.rt else specimen.temperature,
+                "target_K": self._target(specimen),
                 "target_GPa": None if study.md.barostat == "none" else study.md.pressure,
                 "timestep_fs": study.md.timestep,
             }
         return paths.path("state_checks", self.plan.add("state_checks", state_checks.VERSION, settings), specimen.name)
+
+    def _target(self, specimen: Specimen) -> float | None:
+        """The temperature (K) that a specimen has at its end."""
+        md = self.study.md
+        if specimen.step is not None and md.schedule is not None:
+            return next(step.temperature for step in md.schedule.steps if step.name == specimen.step)
+        return md.rt.temperature if specimen.rt else specimen.temperature
 
     def _volumes(self) -> str:
         diagrams = [

@@ -76,6 +76,8 @@ def _specimen(settings: dict[str, Any]) -> Work:
     if "md" not in settings:  # the user's own structure
         size = Path(settings["path"]).stat().st_size / 1e6
         return Work(1 + 2 * size, 200 + 20 * size, 2 * size)
+    if "step" in settings:
+        return _dynamics(settings, settings["step"]["steps"])
     md = settings["md"]
     return _dynamics(settings, md.get("rt", md)["steps"])
 

@@ -114,7 +114,7 @@ def _run(run: Trajectory) -> None:
         if source := restart or run.start:
             lmp.command(f"read_restart {quoted(source)}")
         else:
-            _create_crystal(lmp, run)
+            create_crystal(lmp, run.material, run.md, run.out)
         set_forces(lmp, run.material, run.potential, run.md)
         if run.draw and k == 1:
             lmp.command(f"{run.draw} dist gaussian mom yes rot no loop all")
@@ -135,20 +135,20 @@ def _run(run: Trajectory) -> None:
             shutil.copyfile(chain.end, part)
 
 
-def _create_crystal(lmp: Any, run: Trajectory) -> None:
+def create_crystal(lmp: Any, material: Material, md: MolecularDynamics, out: Path) -> None:
     """Hand the initial crystal to LAMMPS through a data file, scaled to ``md.density`` if it is set."""
     from ase.io.lammpsdata import write_lammps_data
 
-    world = world_of(run.md.ranks)
-    data = Path(world.bcast(str(temporary(run.out / "segments" / "crystal.data"))))
+    world = world_of(md.ranks)
+    data = Path(world.bcast(str(temporary(out / "segments" / "crystal.data"))))
     if world.rank == 0:
-        atoms = crystal_of(run.material)
-        if run.md.density is not None:
-            atoms.set_cell(atoms.cell * (density(atoms) / run.md.density) ** (1 / 3), scale_atoms=True)
-        order, style = list(run.material.species), run.md.atom_style
+        atoms = crystal_of(material)
+        if md.density is not None:
+            atoms.set_cell(atoms.cell * (density(atoms) / md.density) ** (1 / 3), scale_atoms=True)
+        order, style = list(material.species), md.atom_style
         write_lammps_data(data, atoms, specorder=order, masses=True, units="metal", atom_style=style)
     world.Barrier()
-    lmp.commands_list(["units metal", f"atom_style {run.md.atom_style}", "boundary p p p", f"read_data {quoted(data)}"])
+    lmp.commands_list(["units metal", f"atom_style {md.atom_style}", "boundary p p p", f"read_data {quoted(data)}"])
     world.Barrier()
     if world.rank == 0:
         data.unlink()

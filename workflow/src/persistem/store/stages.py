@@ -51,9 +51,9 @@ STAGES = (
         TABLES,
         "{specimen}/structure.extxyz",
         "specimens.md",
-        rules=("heating", "rt_treatment", "own_structure"),
-        verbs=("heat", "treat", "structure"),
-        does="heat a crystal by molecular dynamics and treat it at room temperature, or take an own structure",
+        rules=("heating", "rt_treatment", "scheduled", "own_structure"),
+        verbs=("heat", "treat", "follow", "structure"),
+        does="heat a crystal by molecular dynamics and treat it, follow a schedule, or take an own structure",
     ),
     Stage(
         "prepared",

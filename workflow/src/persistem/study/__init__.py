@@ -47,8 +47,10 @@ from persistem.study.specimens import (
     MolecularDynamics,
     Potential,
     RoomTemperature,
+    Schedule,
     Series,
     State,
+    Step,
     Structure,
 )
 from persistem.study.truth import Melt, Splice, Stranger, Trial
@@ -86,6 +88,7 @@ __all__ = [
     "RoomTemperature",
     "Row",
     "Run",
+    "Schedule",
     "Section",
     "Series",
     "Snapshots",
@@ -93,6 +96,7 @@ __all__ = [
     "Stack",
     "Standardised",
     "State",
+    "Step",
     "Stranger",
     "Structure",
     "Study",

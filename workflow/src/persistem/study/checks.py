@@ -54,7 +54,7 @@ def check_combinations(study: Study) -> None:
         _check_all(study, [_check_name, check_labelled_alone, check_micrographs])
         return
     _check_sides(study)  # what the other checks count with
-    if not study.structures:
+    if not study.structures and study.md.schedule is None:
         _check_number(study)
     checks: list[Callable[[Study], None]] = [
         _check_name,
@@ -119,6 +119,9 @@ def _check_states(study: Study) -> None:
         return
     if not study.states:
         raise ValueError("states: none is given; a study needs at least one, and a classification two")
+    if study.md.schedule is not None:
+        _check_visited(study)
+        return
     simulated = {(t, rt) for series in study.md.series for t in series.temperatures for rt in series.rt}
     seen: dict[tuple[int, bool], str] = {}
     for name, state in study.states.items():
@@ -132,6 +135,21 @@ def _check_states(study: Study) -> None:
         if key in seen:
             raise ValueError(f"states.{name}: the same specimens as states.{seen[key]}; each state needs its own")
         seen[key] = name
+
+
+def _check_visited(study: Study) -> None:
+    """Every state is at the end of a step, each of another."""
+    assert study.md.schedule is not None
+    steps = [step.name for step in study.md.schedule.steps]
+    seen: dict[str, str] = {}
+    for name, state in study.states.items():
+        if state.after is None:
+            raise ValueError(f"states.{name}: needs after, a step of md.schedule: {', '.join(steps)}")
+        if state.after not in steps:
+            raise ValueError(f"states.{name}.after = {state.after!r}: no step of md.schedule: {', '.join(steps)}")
+        if state.after in seen:
+            raise ValueError(f"states.{name}: the same specimens as states.{seen[state.after]}; each needs its own")
+        seen[state.after] = name
 
 
 def _check_preparation(study: Study) -> None:
@@ -296,6 +314,45 @@ def _check_structures(study: Study) -> None:
 
 
 def _check_md(study: Study) -> None:
+    if study.md.schedule is None:
+        _check_series(study)
+    else:
+        _check_schedule(study)
+    species, radii = set(study.material.species), set(study.material.radii)
+    if len(species) < len(study.material.species):
+        raise ValueError(f"material.species = {list(study.material.species)}: an element is listed twice")
+    if species != radii:
+        raise ValueError(
+            f"material.radii = {sorted(radii)}: needs one radius for each of material.species = {sorted(species)}"
+        )
+    _check_potential(study)
+
+
+def _check_schedule(study: Study) -> None:
+    """What a schedule replaces is not stated, steps are sampled, and its densities are held or not."""
+    md = study.md
+    assert md.schedule is not None
+    if stated := sorted({"series", "steps", "rt"} & md.model_fields_set):
+        raise ValueError(f"md.{stated[0]}: given together with md.schedule, which replaces it; leave one out")
+    if study.preparation.method in ("inherent", "snapshots"):
+        raise ValueError(
+            f"preparation.method = {study.preparation.method!r}: goes on from a heating or an RT treatment, which a"
+            " schedule does not have; allowed are none, stack"
+        )
+    for step in md.schedule.steps:
+        length = md.schedule.of(step.name, md.timestep)[0].steps or 0
+        if md.thermo_every > length:
+            raise ValueError(
+                f"md.thermo_every = {md.thermo_every}: the end of step {step.name}, {length} steps long, would not be"
+                f" sampled; at most {length}"
+            )
+        if step.pressure is not None and md.barostat == "none":
+            raise ValueError(f"md.schedule: step {step.name} has a pressure, but md.barostat is none")
+    if md.density is not None and md.barostat != "none" and md.schedule.steps[0].density is None:
+        raise ValueError(f"md.density = {md.density:g}: a barostat changes the density; give the first step a density")
+
+
+def _check_series(study: Study) -> None:
     names = Counter(
         paths.specimen_id(t, rt, seed)
         for series in study.md.series
@@ -314,14 +371,6 @@ def _check_md(study: Study) -> None:
         )
     if study.md.density is not None and study.md.barostat != "none":
         raise ValueError(f"md.density = {study.md.density:g}: a barostat changes the density; needs md.barostat: none")
-    species, radii = set(study.material.species), set(study.material.radii)
-    if len(species) < len(study.material.species):
-        raise ValueError(f"material.species = {list(study.material.species)}: an element is listed twice")
-    if species != radii:
-        raise ValueError(
-            f"material.radii = {sorted(radii)}: needs one radius for each of material.species = {sorted(species)}"
-        )
-    _check_potential(study)
 
 
 def _check_potential(study: Study) -> None:

@@ -21,6 +21,8 @@ class Specimen:
     temperature: int | None = None
     rt: bool = False
     structure: Structure | None = None
+    #: The step of ``md.schedule`` at whose end it is.
+    step: str | None = None
 
 
 def specimens_of(study: Study) -> list[Specimen]:
@@ -29,6 +31,13 @@ def specimens_of(study: Study) -> list[Specimen]:
         return []
     if study.structures:
         return [Specimen(paths.structure_id(s.state, s.seed), s.seed, s.state, structure=s) for s in study.structures]
+    if study.md.schedule is not None:
+        state_of = {state.after: name for name, state in study.states.items()}
+        return [
+            Specimen(paths.structure_id(step.name, seed), seed, state_of.get(step.name), step=step.name)
+            for step in study.md.schedule.steps
+            for seed in study.md.schedule.seeds
+        ]
     label = {(state.temperature, state.rt): name for name, state in study.states.items()}
     return [
         Specimen(paths.specimen_id(t, rt, seed), seed, label.get((t, rt)), t, rt)
@@ -50,7 +59,7 @@ def groups_of(study: Study) -> dict[str, tuple[Specimen, ...]]:
     count = study.preparation.count
     alike: dict[tuple[object, ...], list[Specimen]] = {}
     for specimen in sorted(specimens, key=lambda s: s.seed):
-        alike.setdefault((specimen.state, specimen.temperature, specimen.rt), []).append(specimen)
+        alike.setdefault((specimen.state, specimen.temperature, specimen.rt, specimen.step), []).append(specimen)
     groups = {
         kind[k].name: tuple(kind[k : k + count])
         for kind in alike.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -190,11 +191,89 @@ class RoomTemperature(Section):
     )
 
 
+class Step(Section):
+    """A step of a schedule: its end is a state of matter that can be classified."""
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,30}$")] = given(
+        ..., "what its end is called, which states refer to", source=OURS
+    )
+    temperature: Annotated[Real, Field(ge=1, le=99999)] = given(..., "temperature at its end", unit="K", source=OURS)
+    steps: Annotated[Whole, Field(ge=1)] | None = given(
+        None, "its length, holding the temperature; or with `ramp`, on the way to it", unit="steps", source=OURS
+    )
+    rate: Annotated[Real, Field(gt=0)] | None = given(
+        None, "instead of steps: how fast it heats or cools from the step before", unit="K/ps", source=OURS
+    )
+    ramp: Flag = given(False, "with `steps`: change the temperature evenly from that of the step before", source=OURS)
+    pressure: Annotated[Real, Field(ge=-100, le=1000)] | None = given(
+        None, "pressure; null: md.pressure", unit="GPa", source=OURS
+    )
+    density: Annotated[Real, Field(gt=0)] | None = given(
+        None, "density that the cell is scaled to at its beginning and that is held; null: not held", unit="g/cm³",
+        source=OURS,
+    )  # fmt: skip
+    state: Literal["liquid", "glass", "crystal"] | None = given(
+        None,
+        "what it has to be at its end: a liquid moves, a glass does not and is no crystal; null: not checked",
+        source=OURS,
+    )
+    drift: Annotated[Real, Field(gt=0)] | None = given(
+        None, "largest relative change of the density over its last quarter; null: not checked", source=OURS
+    )
+
+    @model_validator(mode="after")
+    def _length(self) -> Step:
+        if (self.steps is None) == (self.rate is None):
+            raise ValueError(f"{self.name}: needs either steps or rate")
+        if self.ramp and self.steps is None:
+            raise ValueError(f"{self.name}: ramp is of steps; a rate says the same")
+        if self.density is not None and self.pressure is not None:
+            raise ValueError(f"{self.name}: density and pressure: one is held; leave the other out")
+        return self
+
+
+class Schedule(Section):
+    """The history of the specimens, instead of heating and RT treatment; each step goes on from the one before."""
+
+    seeds: tuple[Annotated[Whole, Field(ge=1, le=9999)], ...] = given(
+        ..., "seeds of the initial velocities, one independent trajectory each", source=OURS, min_length=1
+    )
+    steps: tuple[Step, ...] = given(..., "the steps in their order", source=OURS, min_length=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Schedule:
+        names = [step.name for step in self.steps]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two steps are called {name}; each needs a name of its own")
+        first = self.steps[0]
+        if first.rate is not None or first.ramp:
+            raise ValueError(f"{first.name}: the first step holds a temperature; there is none before to start from")
+        for before, step in pairwise(self.steps):
+            if step.rate is not None and step.temperature == before.temperature:
+                raise ValueError(f"{step.name}: a rate to the temperature that the step before has; give steps")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("a seed is listed twice")
+        return self
+
+    def of(self, name: str, timestep: float) -> tuple[Step, float | None]:
+        """A step with its length in steps of ``timestep`` fs, and the temperature (K) it begins at, if another."""
+        k = [step.name for step in self.steps].index(name)
+        step = self.steps[k]
+        if step.rate is None and not step.ramp:
+            return step, None
+        begin = self.steps[k - 1].temperature
+        if step.rate is None:
+            return step, begin
+        length = max(1, round(abs(step.temperature - begin) / step.rate * 1000 / timestep))
+        return step.model_copy(update={"steps": length, "rate": None}), begin
+
+
 class MolecularDynamics(Section):
     """LAMMPS: heating of the crystal, and the RT treatment that continues from the heated state."""
 
     #: At its default pchain is what LAMMPS does when it is not told, so specimens made before stay as they are.
-    later: ClassVar[tuple[str, ...]] = ("pchain", "atom_style", "neighbor", "accelerator")
+    later: ClassVar[tuple[str, ...]] = ("pchain", "atom_style", "neighbor", "accelerator", "schedule")
 
     series: tuple[Series, ...] = given(
         (
@@ -236,6 +315,9 @@ class MolecularDynamics(Section):
         le=20,
     )
     rt: RoomTemperature = Field(RoomTemperature(), description="the RT treatment")
+    schedule: Schedule | None = given(
+        None, "a history of steps, instead of `series`, `steps` and `rt`: hold, heat or cool, compress", source=OURS
+    )
     segment_steps: Whole = assumed(
         2500, "a killed run resumes at a multiple of this", unit="steps", reason="a quarter of the heating", ge=10
     )
@@ -281,7 +363,18 @@ class Structure(Section):
 
 
 class State(Section):
-    """Which specimens belong to a class."""
+    """Which specimens belong to a class: heated to a temperature, with or without RT treatment; or after a step."""
 
-    temperature: Whole = given(..., "temperature of the heating", unit="K", ge=1, le=99999)
-    rt: Flag = given(..., "with RT treatment")
+    later: ClassVar[tuple[str, ...]] = ("after",)
+
+    temperature: Annotated[Whole, Field(ge=1, le=99999)] | None = given(None, "temperature of the heating", unit="K")
+    rt: Flag | None = given(None, "with RT treatment")
+    after: str | None = given(None, "instead: the step of md.schedule at whose end they are", source=OURS)
+
+    @model_validator(mode="after")
+    def _once(self) -> State:
+        if self.after is None and (self.temperature is None or self.rt is None):
+            raise ValueError("needs temperature and rt; or, of a study with md.schedule, after")
+        if self.after is not None and (self.temperature is not None or self.rt is not None):
+            raise ValueError(f"after = {self.after!r}: says which specimens; leave temperature and rt out")
+        return self

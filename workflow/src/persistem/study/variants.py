@@ -110,6 +110,8 @@ def _of(study: Study, chosen: Iterable[Specimen], where: str) -> Study:
     update: dict[str, Any]
     if study.structures:
         update = {"structures": [s.structure.model_dump(mode="json") for s in chosen if s.structure]}
+    elif study.md.schedule is not None:
+        update = {"md.schedule.seeds": sorted({s.seed for s in chosen})}
     else:
         # a series each, so that they keep their order: it is in the digest of the learning
         update = {"md.series": [{"temperatures": [s.temperature], "rt": [s.rt], "seeds": [s.seed]} for s in chosen]}

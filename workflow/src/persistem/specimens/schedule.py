@@ -1,0 +1,177 @@
+"""Specimens by a schedule: hold, heat or cool, and compress; each step goes on from the end of the one before.
+
+This module works in LAMMPS ``units metal`` (Å, ps, eV, K, bar); the study has fs and GPa.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persistem.errors import PersistemError
+from persistem.specimens import segments
+from persistem.specimens.md import check, create_crystal, velocity_seed, write_thermo
+from persistem.specimens.order import displacement, order
+from persistem.specimens.own_structures import density
+from persistem.specimens.simulation import BAR_PER_GPA, quoted, set_forces, world_of
+from persistem.specimens.structures import write_structure, write_summary
+from persistem.store.files import atomic
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from persistem.study import Material, MolecularDynamics, Potential, Step
+
+#: Bump when this stage's results change for the same study.
+VERSION = 1
+#: Å: root mean square distance that atoms of a liquid move in the last segment at least, and of a solid at most. Atoms
+#: that vibrate stay below a third of it.
+MOVED = 1.0
+#: Steinhardt's Q6 of all bonds: 0.35 to 0.58 in crystals, the inverse root of the number of bonds without order.
+ORDERED = 0.1
+
+
+def follow(
+    material: Material,
+    potential: Potential,
+    md: MolecularDynamics,
+    step: Step,
+    begin: float | None,
+    seed: int,
+    start: Path | None,
+    out: Path,
+) -> None:
+    """Run one step of a schedule and write its end state to the folder ``out``, as ``md.heat`` does.
+
+    Parameters
+    ----------
+    step
+        with its length in ``steps``
+    begin
+        temperature (K) at which it begins; None holds ``step.temperature`` from the start
+    seed
+        of the velocities of the first step
+    start
+        ``end.restart`` of the step before, or None for the first, which starts from the crystal
+
+    Raises
+    ------
+    PersistemError
+        as ``md.heat``; and if the end state is not what ``step.state`` says: a liquid whose atoms stay where they are,
+        a glass whose atoms move or that is a crystal, a crystal that has melted; or if its density drifts.
+    """
+    assert step.steps is not None
+    length, every = step.steps, segments.lengths(step.steps, md.segment_steps)
+    first = step.temperature if begin is None else begin
+
+    def at(done: int) -> float:
+        return first + (step.temperature - first) * done / length
+
+    def set_up(lmp: Any, k: int, restart: Path | None) -> None:
+        if source := restart or start:
+            lmp.command(f"read_restart {quoted(source)}")
+        else:
+            create_crystal(lmp, material, md, Path(out))
+        set_forces(lmp, material, potential, md)
+        if k == 1 and start is None:
+            hot = first * md.initial_temperature_factor
+            lmp.command(f"velocity all create {hot} {velocity_seed(seed)} dist gaussian mom yes rot no loop all")
+        if k == 1 and step.density is not None:
+            _scale(lmp, step.density)
+        done = sum(every[: k - 1])
+        lmp.command(_ensemble(md, step, at(done), at(done + every[k - 1])))
+
+    world = world_of(md.ranks)
+    chain = segments.Chain(Path(out), every, md, set_up)
+    segments.run(chain, world)
+    atoms = segments.end_state(chain, material.species)
+    before = chain.restart(len(every) - 1) if len(every) > 1 else start
+    moved = displacement(before, chain.end) if before else None
+    if world.rank == 0:
+        series = segments.rows(chain)
+        # over the last fifth of a ramp the mean is that of its middle
+        means = check(series, at(round(0.9 * length)), md.temperature_tolerance)
+        found = _judged(step, atoms, moved, series)
+        write_thermo(Path(out) / "thermo.csv", series)
+        write_summary(Path(out) / "summary.json", atoms, **means, **found)
+        write_structure(Path(out) / "structure.extxyz", atoms)
+        with atomic(Path(out) / "end.restart") as part:
+            shutil.copyfile(chain.end, part)
+
+
+def _ensemble(md: MolecularDynamics, step: Step, low: float, high: float) -> str:
+    """The thermostat from one temperature (K) to another, and the barostat unless a density is held.
+
+    A restart file keeps a thermostat's state under the name of its fix, so each step has one of its own.
+    """
+    ensemble = "nvt" if held(md, step) else "npt"
+    fixed = f"fix step_{step.name} all {ensemble} temp {low} {high} {md.temperature_damping / 1000}"
+    if held(md, step):
+        return fixed
+    pressure = (md.pressure if step.pressure is None else step.pressure) * BAR_PER_GPA
+    return f"{fixed} {md.barostat} {pressure} {pressure} {md.pressure_damping / 1000} pchain {md.pchain}"
+
+
+def held(md: MolecularDynamics, step: Step) -> bool:
+    """Whether a step holds the density."""
+    return md.barostat == "none" or step.density is not None
+
+
+def _scale(lmp: Any, wanted: float) -> None:
+    """Scale the cell and the atoms in it to a density (g/cm³); tilted cells keep their angles."""
+    factor = (float(lmp.get_thermo("density")) / wanted) ** (1 / 3)
+    low, high, xy, yz, xz, _, _ = lmp.extract_box()
+    sides = np.subtract(high, low) * factor
+    middle = np.add(high, low) / 2
+    ends = " ".join(
+        f"{axis} final {m - side / 2!r} {m + side / 2!r}"
+        for axis, m, side in zip("xyz", middle.tolist(), sides.tolist(), strict=True)
+    )
+    tilts = "".join(f" {name} final {tilt * factor!r}" for name, tilt in (("xy", xy), ("xz", xz), ("yz", yz)) if tilt)
+    lmp.command(f"change_box all {ends}{tilts} remap units box")
+
+
+def _judged(step: Step, atoms: Atoms, moved: float | None, series: list[dict[str, float]]) -> dict[str, float]:
+    """What the end state is like: root mean square distance moved in the last segment (Å), Q6, drift of the density.
+
+    Raises PersistemError if it is not what the step says.
+    """
+    q6 = order(atoms)
+    half = series[len(series) // 2 :]
+    middle = len(half) // 2
+    drift = 0.0
+    if middle:
+        earlier, later = (np.mean([row["density_g_cm3"] for row in part]) for part in (half[:middle], half[middle:]))
+        drift = float(later / earlier - 1)
+    found = {"Q6": round(q6, 4), "density_drift": round(drift, 6)}
+    if moved is not None:
+        found["moved_A"] = round(moved, 4)
+    if step.drift is not None and abs(drift) > step.drift:
+        changed = f"changed by {drift:+.2%} over its last quarter, to {density(atoms):.3g} g/cm³"
+        raise PersistemError(
+            f"step {step.name}: the density {changed}, but drift = {step.drift:g} allows {step.drift:.2%}; make it"
+            " longer, or the pressure higher"
+        )
+    if step.state is not None:
+        _check_state(step, q6, moved)
+    return found
+
+
+def _check_state(step: Step, q6: float, moved: float | None) -> None:
+    said = f"step {step.name}: is to end as a {step.state}, but"
+    if step.state == "crystal" and q6 < ORDERED:
+        raise PersistemError(f"{said} has no long-range order: Q6 = {q6:.3f}, a crystal has {ORDERED} or more")
+    if step.state != "crystal" and q6 >= ORDERED:
+        raise PersistemError(f"{said} is ordered: Q6 = {q6:.3f}, without a crystal in it it is below {ORDERED}")
+    if moved is None:
+        return
+    if step.state == "liquid" and moved < MOVED:
+        raise PersistemError(
+            f"{said} its atoms moved by {moved:.2f} Å in the last segment, in a liquid by {MOVED:g} Å or more; a longer"
+            " md.segment_steps shows slower diffusion"
+        )
+    if step.state != "liquid" and moved > MOVED:
+        raise PersistemError(f"{said} its atoms moved by {moved:.2f} Å in the last segment: it flows, or it melts")
