@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from persistem.errors import PersistemError
-from persistem.publication.record import _tables, bullets, cut, fold, headline, paper_table, picture
+from persistem.publication.record import _nearest, _tables, bullets, cut, fold, headline, paper_table, picture
 from persistem.publication.record_protocols import record_protocols
 from persistem.report.figures import JOINT_FIGURES
 from persistem.report.paper import ACCURACIES, decimals, judged_per_micrograph
@@ -152,6 +152,11 @@ def test_the_record_of_protocols_compares_numbers_finalists_and_claims(tmp_path)
     assert "| SVC > LR | not reproduced | reproduced | **the protocol decides** |" in page
     assert "| in focus > all | reproduced | reproduced |  |" in page
     assert (tmp_path / "docs/figures/effects.png").exists()
+    quoted = "\n".join(_nearest(tmp_path / "docs"))
+    assert (
+        "- None fits." in quoted and "| 0 | LR | all | 0.649 | 0.664 | 0.649 | 0.664 | 0.600 [0.50, 0.70] |" in quoted
+    )
+    assert _nearest(tmp_path) == []
     (study / "figures/compatibility.json").unlink()
     with pytest.raises(PersistemError, match="one at a time"):
         record_protocols(study, tmp_path / "docs", [])

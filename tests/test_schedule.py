@@ -226,6 +226,7 @@ def states(**asked):
         (changed(rt={"steps": 10}), "md.rt: given together with md.schedule"),
         (steps({"temperature": 30, "steps": 50}), "the end of step a, 50 steps long"),
         (STUDY | {"preparation": {"method": "inherent"}}, "which a schedule does not have"),
+        ({"states": {"liquid": {"after": "melt"}}}, "the study has no md.schedule; give temperature and rt"),
     ],
 )
 def test_a_schedule_that_cannot_be_followed_is_refused(study, message):

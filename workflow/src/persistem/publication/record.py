@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 READING = 900
 #: A caption on the surface has at most so many lines of so many characters.
 LINES, WIDTH = 3, 120
+#: The numbers of the record of protocols, beside it.
+NUMBERS = "protocols.json"
 #: What a sentence says of the claims with a status.
 CLAIMS = {
     "reproduced": "reproduced",
@@ -45,7 +47,7 @@ def record(study: Path, docs: Path) -> None:
     evaluated = bool(settings.get("evaluation"))
     names = EVALUATION_FIGURES if evaluated else FIGURES
     figures = {name: read_json(study / "figures" / f"{name}.json") for name in names}
-    text = (evaluation if evaluated else reproduction)(study, figures, about)
+    text = evaluation(study, figures, about) if evaluated else reproduction(study, figures, about, docs)
     for name in figures:
         if not figures[name]["reason"]:
             shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{name}.png")
@@ -193,8 +195,11 @@ def evaluation(study: Path, figures: dict[str, dict[str, Any]], about: dict[str,
     return "\n\n".join([*parts, *_tables(study)]) + "\n"
 
 
-def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
-    """The record of the paper's numbers, claims and figures beside ours, as Markdown."""
+def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any], docs: Path) -> str:
+    """The record of the paper's numbers, claims and figures beside ours, as Markdown.
+
+    What the record of protocols in ``docs`` says of the protocol nearest the paper is quoted.
+    """
     accuracies = read_rows(study / "tables/paper.csv")
     claims = read_rows(study / "tables/claims.csv")
     parts = [
@@ -208,6 +213,7 @@ def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[st
         " compares do not part. The paper is Uesugi & Ishii, Microscopy (2022). Where it is silent, something had to be"
         " assumed: [assumptions.md](assumptions.md).",
         made(study, about, "report"),
+        *_nearest(docs),
         "## Each claim of the paper, and whether it holds here",
         *_claims(claims),
         "## Each figure of the paper, from this study",
@@ -216,6 +222,21 @@ def reproduction(study: Path, figures: dict[str, dict[str, Any]], about: dict[st
         number = name.removeprefix("figure-")
         parts += [f"### Figure {number}: {figure['title']}", *picture(name, f"Figure {number}", figure)]
     return "\n\n".join([*parts, *_tables(study)]) + "\n"
+
+
+def _nearest(docs: Path) -> list[str]:
+    """The paper's accuracies under the protocol nearest the paper, if there is a record of protocols."""
+    import pandas as pd
+
+    if not (docs / NUMBERS).exists():
+        return []
+    known = read_json(docs / NUMBERS)
+    return [
+        "## Under the protocol nearest the paper",
+        bullets(clauses(known["finding"])),
+        markdown(pd.DataFrame(known["rows"])),
+        "How it was found, and every protocol beside it: [protocols.md](protocols.md).",
+    ]
 
 
 def _claims(rows: list[dict[str, Any]]) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from persistem.errors import PersistemError
-from persistem.publication.record import bullets, check_report, fold, made, picture, reported, shrink
+from persistem.publication.record import NUMBERS, bullets, check_report, fold, made, picture, reported, shrink
 from persistem.report.figures import JOINT_FIGURES
 from persistem.report.figures.compatibility import chosen, p_of, verdict
 from persistem.report.paper import decimals, joint_numbers
@@ -62,6 +63,11 @@ def record_protocols(study: Path, docs: Path, beside: list[Path]) -> None:
             shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{name}.png")
     with atomic(docs / "protocols.md") as part:
         part.write_text("\n\n".join(parts) + "\n")
+    # what other pages quote
+    beside_it = {"study": study.name, "date": about["date"], "finding": result["finding"]}
+    beside_it |= {"rows": numbers_table(result, best).to_dict("records")}
+    with atomic(docs / NUMBERS) as part:
+        part.write_text(json.dumps(beside_it, indent=1, ensure_ascii=False) + "\n")
 
 
 def numbers_table(result: dict[str, Any], best: dict[str, Any]) -> pd.DataFrame:

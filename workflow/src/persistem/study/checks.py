@@ -125,6 +125,10 @@ def _check_states(study: Study) -> None:
     simulated = {(t, rt) for series in study.md.series for t in series.temperatures for rt in series.rt}
     seen: dict[tuple[int, bool], str] = {}
     for name, state in study.states.items():
+        if state.after is not None:
+            raise ValueError(
+                f"states.{name}.after = {state.after!r}: the study has no md.schedule; give temperature and rt"
+            )
         key = (state.temperature, state.rt)
         if key not in simulated:
             allowed = ", ".join(f"{t} K {'with' if rt else 'without'} RT" for t, rt in sorted(simulated))

@@ -208,6 +208,8 @@ def check_trial(study: Study) -> None:
             raise ValueError(f"truth.{where}.states = {list(pair)}: needs two different ones of {', '.join(states)}")
     if asked.melts and (study.material.file or study.structures):
         raise ValueError("truth.melts: melts the crystal of material.crystal; not with material.file or structures")
+    if asked.melts and study.md.schedule is not None:
+        raise ValueError("truth.melts: are heated for md.steps and treated as md.rt says; not with md.schedule")
     if asked.splices and study.preparation.method in ("stack", "snapshots"):
         raise ValueError(
             "truth.splices: splices one arrangement of the atoms of a seed; not with preparation.method ="

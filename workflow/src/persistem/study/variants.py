@@ -102,7 +102,8 @@ def specimen_alone(study: Study, changes: Mapping[str, Any], where: str) -> Stud
     if len(each) < len(made):
         raise PersistemError(f"{where}: md.series: needs one temperature, one seed and one rt; there are {made}")
     alone = {"states": {"alone": {"temperature": each[0], "rt": each[2]}}}
-    return variant(study, {**FURTHER, **changes, **alone}, where)
+    own = {"md.schedule": None} if study.md.schedule is not None else {}
+    return variant(study, {**FURTHER, **own, **changes, **alone}, where)
 
 
 def _of(study: Study, chosen: Iterable[Specimen], where: str) -> Study:
