@@ -4,13 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
 from persistem.plan.plan import Plan
 from persistem.study import Material, MolecularDynamics, Potential
-from persistem.study.load import make_study
+from persistem.study.load import load_study, make_study
 from support.studies import ROOT
 
 SILICON = {"formula": "Si", "structure": "diamond", "a": 5.431, "cubic": True}
@@ -87,7 +88,7 @@ def test_accelerated_styles_give_the_same_forces(accelerator):
     [
         ({"md": {"accelerator": "kokkos"}}, "no package KOKKOS; it has none, opt, omp"),
         ({"md": {"accelerator": "gpu"}}, "no package GPU; it has none, opt, omp"),
-        ({"potential": {"commands": ["pair_style nothing 3.0", "pair_coeff * *"]}}, "nothing"),
+        ({"potential": {"commands": ["pair_style quip", "pair_coeff * *"]}}, "quip"),
         ({"potential": STILLINGER | {"files": {"sw": "CdTe.sw"}}}, r"(?i)Si|parameter|element"),
         ({"material": {"repetitions": [1, 4, 4]}}, r"= \[1, 4, 4\]: the cell is 5\.43 Å high, but .* 7\.54 Å"),
     ],
@@ -105,9 +106,16 @@ def test_what_the_build_lacks_is_refused_in_a_sentence(changes, message):
         ({"commands": ["units real"]}, "units: the workflow's are metal"),
         ({"commands": ["shell rm -r results"]}, "'shell': sets no forces; allowed are pair_style"),
         ({"commands": ["pair_coeff * *"]}, "the first says the pair_style"),
-        ({"commands": ["pair_style python 5.0"]}, "runs code"),
-        ({"commands": ["pair_style hybrid/overlay sw python 5.0"]}, "runs code"),
-        ({"commands": ["pair_style sw", "pair_coeff * * ${HOME} Si"]}, "allowed are letters"),
+        ({"commands": ["pair_style python 5.0"]}, "'python' .*: is no number, element"),
+        ({"commands": ["pair_style hybrid/overlay sw mliap model mliappy"]}, "'mliap' .*: is no number, element"),
+        ({"commands": ["pair_style sw", "pair_coeff * * ${HOME} Si"]}, "is no number, element"),
+        ({"commands": ["pair_style sw", "pair_coeff * *\nshell touch made"]}, "has to be one line"),
+        ({"commands": ["pair_style sw", "pair_coeff * * /etc/passwd Si"]}, "'/etc/passwd' .*: is no number, element"),
+        ({"commands": ["pair_style sw", "pair_coeff * * Si.sw Si"]}, "'Si.sw' .*: is no number, element"),
+        ({"commands": ["pair_style reaxff control", "pair_coeff * *"]}, "'control' .*: is no number, element"),
+        ({"commands": ["pair_style zero 5.0", "set type 1 type/fraction 2 0.1 123"]}, "allowed is set type N charge"),
+        ({"commands": ["pair_style zero 5.0", "pair_coeff * * Ge"]}, "Ge is none of material.species"),
+        ({"commands": ["pair_style zero {elements}"], "files": {"elements": "Si.sw"}}, "choose another name"),
         ({"commands": ["pair_style sw", "pair_coeff * * {mine} {elements}"]}, r"\{mine\} is no file of files: none"),
         ({"commands": ["pair_style zero 5.0"], "files": {"sw": "Si.sw"}}, "sw is named by no command"),
         (
@@ -143,6 +151,39 @@ def test_digests_know_the_content_of_files_and_nothing_of_their_place(tmp_path):
     assert digests(
         {"pair_style": "sw", "file": "Si.sw"}, accelerator="none", neighbor=1.0, atom_style="atomic"
     ) == digests({"pair_style": "sw", "file": "Si.sw"})
+
+
+def test_a_cell_in_a_file_is_repeated_too(tmp_path):
+    from ase.build import bulk
+    from persistem.specimens.forces import refuse_forces
+
+    bulk("Si", "diamond", a=5.431, cubic=True).write(tmp_path / "si.extxyz")
+    cell = material(SILICON, "Si", repetitions=(12, 12, 12)) | {"file": str(tmp_path / "si.extxyz")}
+    refuse_forces(make_study({"material": cell, "potential": STILLINGER}))
+
+
+def test_what_a_study_publishes_of_its_settings_can_be_loaded_again():
+    import yaml
+    from persistem.publication.publish import settings
+
+    cell = material(SILICON, "Si", repetitions=(12, 12, 12))
+    steps = [{"name": "hot", "temperature": 900, "steps": 5000, "state": "crystal"}]
+    history = {"md": {"schedule": {"seeds": [1, 2], "steps": steps}}, "states": {"hot": {"after": "hot"}}}
+    for study in ({"material": cell, "potential": STILLINGER, **history}, ROOT / "config/particles.yaml"):
+        plan = Plan(load_study(study) if isinstance(study, Path) else make_study(study))
+        again = Plan(make_study(yaml.safe_load(settings(plan))))
+        assert again.study_digest == plan.study_digest
+
+
+def test_jobs_take_the_settings_that_the_plan_gives_them():
+    from persistem.study.settings import sections
+
+    cell = material(SILICON, "Si", repetitions=(12, 12, 12))
+    plan = Plan(make_study({"material": cell, "potential": STILLINGER, "md": {"accelerator": "omp"}}))
+    for digest in plan.steps["specimens"]:
+        asked = json.loads(json.dumps(plan.settings("specimens", digest)))
+        taken = sections(asked, material=Material, potential=Potential, md=MolecularDynamics)
+        assert taken["potential"].commands == tuple(STILLINGER["commands"]) and taken["md"].accelerator == "omp"
 
 
 @pytest.mark.slow
@@ -205,7 +246,7 @@ def test_the_workflow_refuses_before_its_first_job_and_check_says_the_same(tmp_p
     import yaml
 
     study = {"material": material(SILICON, "Si", repetitions=(12, 12, 12)),
-             "potential": {"commands": ["pair_style nothing 3.0", "pair_coeff * *"]}}  # fmt: skip
+             "potential": {"commands": ["pair_style quip", "pair_coeff * *"]}}  # fmt: skip
     file = tmp_path / "odd.yaml"
     file.write_text(yaml.safe_dump(study))
     command = [sys.executable, "-m", "snakemake", "specimens", "--cores", "1", "--configfile", str(file)]

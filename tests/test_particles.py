@@ -197,12 +197,20 @@ def test_a_change_makes_what_depends_on_it_again_and_no_more(tmp_path, changes, 
         ({"particles": STUDY["particles"] | {"diameter": [10.0, 35.0]}}, r"particles\.diameter: 35 Å is too large"),
         ({"particles": STUDY["particles"] | {"vacuum": [0.1, 0.8]}}, r"vacuum = .* at most 0\.6"),
         ({"particles": STUDY["particles"] | {"microscopes": [{"volts": 1}]}}, r"particles\.microscopes\[0\]"),
+        ({"particles": STUDY["particles"] | {"microscopes": [{"margin": 6.25}]}}, r"margin: is of the composite"),
         ({"particles": STUDY["particles"] | {"crystals": [PLATINUM | {"structure": "cubist"}]}}, "ASE cannot build"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_made_is_refused_before_any_job(tmp_path, changes, message):
     with pytest.raises(PersistemError, match=message):
         Plan(study(tmp_path, **changes))
+
+
+def test_a_film_thicker_than_its_specimen_is_refused_before_its_dynamics():
+    settings = yaml.safe_load((ROOT / "config/particles.yaml").read_text())
+    settings["particles"]["film"] = [15.0, 200.0]
+    with pytest.raises(PersistemError, match=r"particles\.film: atoms would appear twice"):
+        make_study(settings)
 
 
 def test_two_states_are_no_film(tmp_path):
@@ -212,13 +220,14 @@ def test_two_states_are_no_film(tmp_path):
 
 def test_the_study_that_comes_with_the_package_can_be_planned():
     plan = Plan(load_study(ROOT / "config/particles.yaml"))
-    assert len(plan.model.settings["composites"]) == 12
+    assert len(plan.model.settings["composites"]) == 24
 
 
 @pytest.mark.slow
 def test_a_model_of_composites_finds_particles_on_a_film_it_has_not_seen(tmp_path):
     from persistem.imaging.exit_waves import exit_wave
     from persistem.imaging.varied import read_varied, varied_file
+    from persistem.model import bundle
     from persistem.trial.making import make
 
     plan = Plan(study(tmp_path))
@@ -248,5 +257,5 @@ def test_a_model_of_composites_finds_particles_on_a_film_it_has_not_seen(tmp_pat
     assert min(recall.values()) > 0.5 and np.mean(list(recall.values())) > 0.7
     # a map of one of its micrographs: no voltage, defocus or dose is asked for
     pixels, size = read_varied(tmp_path / settings["composites"][0]["path"])[0]
-    found = api.map_image(Image(tmp_path / "a.tif", None, "", pixels, size, None, None, {}), api.load_model(out))
+    found = api.map_image(Image(tmp_path / "a.tif", None, "", pixels, size, None, None, {}), bundle.load(out))
     assert found.states == ("carbon", "particle", "vacuum") and found.shares["abstained"] < 0.5

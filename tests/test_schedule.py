@@ -12,7 +12,7 @@ from persistem.errors import PersistemError
 from persistem.plan import jobs
 from persistem.plan.plan import Plan
 from persistem.specimens.order import displacement, order
-from persistem.specimens.schedule import follow
+from persistem.specimens.schedule import even, follow
 from persistem.specimens.segments import read_thermo
 from persistem.specimens.structures import read_structure
 from persistem.study import Material, MolecularDynamics, Potential, Step
@@ -64,7 +64,7 @@ def test_without_order_there_is_none():
 
 
 def test_a_step_goes_on_from_the_one_before_and_its_ramp_is_even(tmp_path):
-    first, held = run(tmp_path / "warm", {"name": "warm", "temperature": 400, "steps": 600})
+    first, held = run(tmp_path / "warm", {"name": "warm", "temperature": 400, "steps": 600}, segment_steps=300)
     _, ramp = run(
         tmp_path / "hot", {"name": "hot", "temperature": 1200, "steps": 2000, "ramp": True}, 400.0,
         tmp_path / "warm/end.restart",
@@ -200,10 +200,31 @@ def test_a_changed_step_runs_it_and_those_after_it():
     assert same(changed(schedule={"steps": [steps[0], steps[1] | {"pressure": 1.0}, steps[2]]})) == ["melt"]
     assert same(changed(schedule={"seeds": [1, 2, 3]})) == ["melt", "liquid", "glass"]
     assert same(changed(timestep=0.5)) == []
+    # what a step has to be changes nothing that it is
+    assert same(changed(schedule={"steps": [*steps[:2], steps[2] | {"state": None, "drift": 0.1}]})) == list(
+        step["name"] for step in steps
+    )
+
+
+def test_checks_ask_for_the_temperature_and_the_pressure_of_the_step():
+    steps = [A | {"pressure": 5.0}, A | {"name": "b", "temperature": 900, "density": 2.2}]
+    states = {"one": {"after": "a"}, "two": {"after": "b"}}
+    plan = Plan(make_study(changed(schedule={"steps": steps}) | {"states": states}))
+    asked = [plan.settings("state_checks", digest) for digest in plan.steps["state_checks"]]
+    targets = {one["specimen"][0]: (one["target_K"], one["target_GPa"]) for one in asked}
+    assert targets == {"a": (300, 5.0), "b": (900, None)}
+
+
+@pytest.mark.parametrize(("steps", "most", "expected"), [(2510, 2500, (1255, 1255)), (7, 3, (3, 2, 2)), (5, 9, (5,))])
+def test_segments_of_a_step_are_as_long_as_each_other(steps, most, expected):
+    assert even(steps, most) == expected
 
 
 def steps(*asked):
     return changed(schedule={"steps": [{"name": "a"} | step for step in asked]})
+
+
+A = {"name": "a", "temperature": 300, "steps": 5000}
 
 
 def states(**asked):
@@ -226,6 +247,10 @@ def states(**asked):
         (changed(rt={"steps": 10}), "md.rt: given together with md.schedule"),
         (steps({"temperature": 30, "steps": 50}), "the end of step a, 50 steps long"),
         (STUDY | {"preparation": {"method": "inherent"}}, "which a schedule does not have"),
+        (steps({"temperature": 3500, "steps": 2000, "state": "liquid"}), "md.segment_steps = 2500: .* at most 1999"),
+        (steps({"temperature": 300, "steps": 500, "density": 2.0, "drift": 0.1}), "does not drift"),
+        (changed(barostat="none", schedule={"steps": [A | {"drift": 0.1}]}), "has a drift, but md.barostat is none"),
+        (changed(barostat="none", density=2.2, schedule={"steps": [A | {"density": 2.0}]}), "leave one out"),
         ({"states": {"liquid": {"after": "melt"}}}, "the study has no md.schedule; give temperature and rt"),
     ],
 )

@@ -86,7 +86,7 @@ def worth(image: Image, model: Model, dose: float | None = None) -> Worth:
     doses = {value: of for (by, value), of in rows.items() if by == "dose"}
     if len(doses) > 1:
         each = ", ".join(f"{percent(of['accuracy'])} {_dose(value)}" for value, of in doses.items())
-        known = "which this image does not tell" if dose is None else f"which is {dose:.2g} by this image’s noise"
+        known = "which this image does not tell" if dose is None else f"which is {dose:.0f} e/Å² by this image’s noise"
         says += f"; by dose, {known}: {each}"
     near = [_chance(f"at a defocus of {number(nearest)} Å the model is", row, chance)]
     near += [_chance(f"telling {' from '.join(pair['states'])} is", pair, 0.5) for pair in card.get("pairs") or ()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from persistem.errors import PersistemError
 from persistem.imaging import micrographs, varied
 from persistem.labelled import simulated
 from persistem.plan.labelled import TRAINED
@@ -67,6 +68,10 @@ def imaged(asked: Particles, imaging: Imaging) -> list[Imaging]:
 
     Raises PersistemError if a setting that differs is none of the imaging's.
     """
+    for k, changes in enumerate(asked.microscopes):
+        if geometry := sorted({*BUILT, "defoci", "tilt", "strain"} & set(changes)):
+            what = "is of the composite, or drawn; microscopes differ in lens and voltage"
+            raise PersistemError(f"particles.microscopes[{k}]: {geometry[0]}: {what}")
     own = imaging.model_copy(update={"thickness": trial.thickness(asked), "margin": 0.0})
     return [
         changed_section(own, changes, f"particles.microscopes[{k}]") for k, changes in enumerate(asked.microscopes)

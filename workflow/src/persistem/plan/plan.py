@@ -267,8 +267,10 @@ class Plan:
         common = {key: value for key, value in heating["md"].items() if key not in left_out}
         for one in md_of.schedule.steps:
             step, begin = md_of.schedule.of(one.name, md_of.timestep)
-            asked = {"step": part(step, [key for key in type(step).model_fields if key != "rate"]), "begin": begin}
-            settings = {**heating, "md": common, **asked}
+            own = part(step, [key for key in type(step).model_fields if key != "rate"])
+            settings = {**heating, "md": common, "step": own, "begin": begin}
+            # state and drift decide whether a step is accepted, not what it is
+            asked = {"step": {k: v for k, v in own.items() if k not in ("state", "drift")}, "begin": begin}
             if before is None:
                 known = {**file, "md": {k: v for k, v in file["md"].items() if k not in left_out}, **asked}
                 before = self.add("specimens", schedule.VERSION, settings, **known)

@@ -15,10 +15,10 @@ from persistem.learning import weights
 from persistem.plan.evaluation import evaluation_figures
 from persistem.plan.trial import trial_figures
 from persistem.report.figures import FIGURES, module
-from persistem.specimens import state_checks
+from persistem.specimens import schedule, state_checks
 from persistem.store import paths
 from persistem.study.fields import part
-from persistem.study.members import Specimen, states_of
+from persistem.study.members import Specimen, states_of, target_of
 from persistem.topology import diagrams, diagrams_3d, inverse, optimal_volumes
 
 if TYPE_CHECKING:
@@ -159,18 +159,21 @@ class _Drawing:
                 "species": list(study.material.species),
                 "reference": reference,
                 "thermo": paths.beside("specimens", "thermo.csv").format(digest=digest, specimen=specimen.name),
-                "target_K": self._target(specimen),
-                "target_GPa": None if study.md.barostat == "none" else study.md.pressure,
+                "target_K": target_of(study, specimen),
+                "target_GPa": self._pressure(specimen),
                 "timestep_fs": study.md.timestep,
             }
         return paths.path("state_checks", self.plan.add("state_checks", state_checks.VERSION, settings), specimen.name)
 
-    def _target(self, specimen: Specimen) -> float | None:
-        """The temperature (K) that a specimen has at its end."""
+    def _pressure(self, specimen: Specimen) -> float | None:
+        """The pressure (GPa) that a specimen is held at; None if its density is."""
         md = self.study.md
-        if specimen.step is not None and md.schedule is not None:
-            return next(step.temperature for step in md.schedule.steps if step.name == specimen.step)
-        return md.rt.temperature if specimen.rt else specimen.temperature
+        if specimen.step is None or md.schedule is None:
+            return None if md.barostat == "none" else md.pressure
+        step = next(step for step in md.schedule.steps if step.name == specimen.step)
+        if schedule.held(md, step):
+            return None
+        return md.pressure if step.pressure is None else step.pressure
 
     def _volumes(self) -> str:
         diagrams = [

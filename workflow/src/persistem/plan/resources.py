@@ -159,6 +159,17 @@ def _compatibility(settings: dict[str, Any]) -> Work:
     return Work(30 + 0.5 * fits + 10 * design["finalists"], 1500)
 
 
+def _fitted(settings: dict[str, Any]) -> Work:
+    """Windows of simulated micrographs are described here; those of labelled ones lie in files."""
+    cost = BY_NAME["fitted"].cost
+    assert cost is not None
+    images = sum(len(composite["conditions"]) for composite in settings.get("composites", ()))
+    count = len(settings.get("sources", ()))
+    return Work(
+        cost.seconds + cost.seconds_each * count + 1.0 * images, cost.memory + cost.memory_each * count + 8.0 * images
+    )
+
+
 def _composite(settings: dict[str, Any]) -> Work:
     """Reading, cutting and the search for crowded atoms go with the area."""
     area = settings["imaging"]["field"] ** 2
@@ -212,6 +223,7 @@ BY_SETTINGS = {
     "protocols": _protocols,
     "compatibility": _compatibility,
     "composites": _composite,
+    "fitted": _fitted,
     "truth": _truth,
 }
 BY_INPUT = {

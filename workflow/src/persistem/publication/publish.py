@@ -22,7 +22,9 @@ from persistem.publication.provenance import facts, flat, parts, stamped
 from persistem.store import paths, seals
 from persistem.store.files import atomic, new_folder
 from persistem.store.stages import TABLES
-from persistem.study.checks_model import SIMULATED, WITH_LABELLED
+from persistem.study import Study
+from persistem.study.checks_model import LISTED, SIMULATED, WITH_LABELLED
+from persistem.study.members import target_of
 
 
 def describe_digests(plan: Plan, root: Path = Path()) -> None:
@@ -188,7 +190,19 @@ def settings(plan: Plan) -> str:
     said = plan.study.model_dump(mode="json", exclude=out)
     if plan.study.labelled_alone:
         said["model"] = {key: value for key, value in said["model"].items() if key not in SIMULATED}
+    for section, keys in _replaced(plan.study).items():
+        said[section] = {key: value for key, value in (said.get(section) or {}).items() if key not in keys}
     return yaml.safe_dump(said, sort_keys=False)
+
+
+def _replaced(study: Study) -> dict[str, tuple[str, ...]]:
+    """The settings that others replace, by section: loading refuses both."""
+    found: dict[str, tuple[str, ...]] = {}
+    if not study.structures and not study.labelled_alone and study.md.schedule is not None:
+        found["md"] = ("series", "steps", "rt")
+    if study.model is not None and study.model.conditions is not None:
+        found["model"] = LISTED
+    return found
 
 
 def _not_described(plan: Plan, root: Path) -> Iterator[tuple[str, str]]:
@@ -238,7 +252,9 @@ def _specimen_row(plan: Plan, name: str, root: Path) -> dict[str, Any]:
     specimen = plan.specimens[name]
     facts = json.loads((root / plan.summary(name)).read_text())
     row = {"specimen": name, "state": specimen.state or "", "seed": specimen.seed}
-    return {**row, "target_K": specimen.temperature or "", "rt": int(specimen.rt), **facts}
+    # after a step of a schedule, nobody says whether that is a treatment
+    rt = "" if specimen.step else int(specimen.rt)
+    return {**row, "target_K": target_of(plan.study, specimen) or "", "rt": rt, **facts}
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

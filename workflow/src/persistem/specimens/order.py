@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: A bond is shorter than this multiple of the distance of the nearest neighbours, the most frequent one.
 BOND = 1.25
-#: Bonds that are looked at, at most.
+#: Atoms whose bonds are looked at, at most.
 MOST = 200_000
 
 

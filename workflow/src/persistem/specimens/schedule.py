@@ -18,6 +18,7 @@ from persistem.specimens.order import displacement, order
 from persistem.specimens.own_structures import density
 from persistem.specimens.simulation import BAR_PER_GPA, quoted, set_forces, world_of
 from persistem.specimens.structures import write_structure, write_summary
+from persistem.store import seals
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ VERSION = 1
 #: Å: root mean square distance that atoms of a liquid move in the last segment at least, and of a solid at most. Atoms
 #: that vibrate stay below a third of it.
 MOVED = 1.0
-#: Steinhardt's Q6 of all bonds: 0.35 to 0.58 in crystals, the inverse root of the number of bonds without order.
+#: Steinhardt's Q6 of all bonds: 0.35 to 0.63 in crystals, the inverse root of the number of bonds without order.
 ORDERED = 0.1
+#: The temperature is asked for over the last part in so many of a step.
+PART = 5
 
 
 def follow(
@@ -64,7 +67,8 @@ def follow(
         a glass whose atoms move or that is a crystal, a crystal that has melted; or if its density drifts.
     """
     assert step.steps is not None
-    length, every = step.steps, segments.lengths(step.steps, md.segment_steps)
+    # all as long as each other, since what atoms move in the last one is judged
+    length, every = step.steps, even(step.steps, md.segment_steps)
     first = step.temperature if begin is None else begin
 
     def at(done: int) -> float:
@@ -88,18 +92,27 @@ def follow(
     chain = segments.Chain(Path(out), every, md, set_up)
     segments.run(chain, world)
     atoms = segments.end_state(chain, material.species)
-    before = chain.restart(len(every) - 1) if len(every) > 1 else start
-    moved = displacement(before, chain.end) if before else None
+    before = chain.restart(len(every) - 1)
+    moved = displacement(before, chain.end) if len(every) > 1 and seals.intact(before) else None
     if world.rank == 0:
         series = segments.rows(chain)
-        # over the last fifth of a ramp the mean is that of its middle
-        means = check(series, at(round(0.9 * length)), md.temperature_tolerance)
+        # of a ramp the mean over its last part is asked for
+        last = series[-max(1, len(series) // PART) :]
+        target = float(np.mean([at(round(row["step"] - series[0]["step"])) for row in last]))
+        means = check(series, target, md.temperature_tolerance, PART)
         found = _judged(step, atoms, moved, series)
         write_thermo(Path(out) / "thermo.csv", series)
         write_summary(Path(out) / "summary.json", atoms, **means, **found)
         write_structure(Path(out) / "structure.extxyz", atoms)
         with atomic(Path(out) / "end.restart") as part:
             shutil.copyfile(chain.end, part)
+
+
+def even(steps: int, most: int) -> tuple[int, ...]:
+    """Lengths of as few segments as have ``most`` steps at most, which differ by one at most."""
+    count = -(-steps // most)
+    whole, rest = divmod(steps, count)
+    return (whole + 1,) * rest + (whole,) * (count - rest)
 
 
 def _ensemble(md: MolecularDynamics, step: Step, low: float, high: float) -> str:
@@ -166,8 +179,10 @@ def _check_state(step: Step, q6: float, moved: float | None) -> None:
         raise PersistemError(f"{said} has no long-range order: Q6 = {q6:.3f}, a crystal has {ORDERED} or more")
     if step.state != "crystal" and q6 >= ORDERED:
         raise PersistemError(f"{said} is ordered: Q6 = {q6:.3f}, without a crystal in it it is below {ORDERED}")
-    if moved is None:
+    if step.state == "crystal" and moved is None:
         return
+    if moved is None:
+        raise PersistemError(f"{said} how far atoms moved is not known: the segment before the last is damaged or gone")
     if step.state == "liquid" and moved < MOVED:
         raise PersistemError(
             f"{said} its atoms moved by {moved:.2f} Å in the last segment, in a liquid by {MOVED:g} Å or more; a longer"

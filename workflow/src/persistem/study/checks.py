@@ -350,10 +350,18 @@ def _check_schedule(study: Study) -> None:
                 f"md.thermo_every = {md.thermo_every}: the end of step {step.name}, {length} steps long, would not be"
                 f" sampled; at most {length}"
             )
-        if step.pressure is not None and md.barostat == "none":
-            raise ValueError(f"md.schedule: step {step.name} has a pressure, but md.barostat is none")
+        for key in ("pressure", "drift"):
+            if getattr(step, key) is not None and md.barostat == "none":
+                raise ValueError(f"md.schedule: step {step.name} has a {key}, but md.barostat is none")
+        if step.state in ("liquid", "glass") and length <= md.segment_steps:
+            raise ValueError(
+                f"md.segment_steps = {md.segment_steps}: whether step {step.name} ends as a {step.state} is told by how"
+                f" far atoms move in its last segment, so it needs two or more; at most {length - 1}"
+            )
     if md.density is not None and md.barostat != "none" and md.schedule.steps[0].density is None:
         raise ValueError(f"md.density = {md.density:g}: a barostat changes the density; give the first step a density")
+    if md.density is not None and md.schedule.steps[0].density is not None:
+        raise ValueError("md.density: given together with a density of the first step; leave one out")
 
 
 def _check_series(study: Study) -> None:
@@ -380,6 +388,12 @@ def _check_series(study: Study) -> None:
 def _check_potential(study: Study) -> None:
     if study.potential.commands:
         potential_files(study.potential)
+        words = {word for command in study.potential.commands for word in command.split()[1:]}
+        foreign = sorted(
+            word for word in words if re.fullmatch("[A-Z][a-z]?", word) and word not in study.material.species
+        )
+        if foreign:
+            raise ValueError(f"potential.commands: {foreign[0]} is none of material.species")
         return
     try:
         text = read_text(potential_path(study.potential.file), errors="replace")

@@ -6,16 +6,24 @@ from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from persistem.errors import PersistemError
 from persistem.imaging.crops import FEWEST
 from persistem.imaging.detector import binning
 from persistem.model.bundle import INDEX
-from persistem.specimens.structures import crystal_cell
+from persistem.specimens.slabs import check_fits
+from persistem.specimens.structures import crystal_cell, unit_cell
 from persistem.store.files import is_file
 from persistem.study.mapping import RESERVED_LABELLED
 from persistem.study.members import specimens_of, states_of
 
 if TYPE_CHECKING:
     from persistem.study import ModelSettings, Study
+
+
+#: Settings of a model that its conditions replace.
+LISTED = ("doses", "contrast", "mtf", "thicknesses", "spread")
 
 
 def check_model(study: Study) -> None:
@@ -74,6 +82,13 @@ def _check_particles(study: Study) -> None:
     for key, length in (("particles.diameter", asked.diameter[1]), ("model.windows.size", windows.size)):
         if length > 0.8 * field:
             raise ValueError(f"{key}: {length:g} Å is too large for imaging.field = {field:g} Å; at most 0.8 of it")
+    if not study.structures:
+        film = study.imaging.model_copy(update={"thickness": asked.film[1], "margin": 0.0})
+        cell = unit_cell(study.material).cell.array * np.array(study.material.repetitions)[:, None]
+        try:
+            check_fits(cell, film, "particles.film")
+        except PersistemError as error:
+            raise ValueError(str(error)) from error
     for crystal in asked.crystals:
         try:
             crystal_cell(crystal)
@@ -92,7 +107,7 @@ def _check_conditions(study: Study) -> None:
     asked = model.conditions
     if asked is None:
         return
-    if stated := sorted({"doses", "contrast", "mtf", "thicknesses", "spread"} & model.model_fields_set):
+    if stated := sorted(set(LISTED) & model.model_fields_set):
         raise ValueError(f"model.{stated[0]}: given together with model.conditions, which have ranges; leave one out")
     pixel_size, sampling = study.imaging.field / study.imaging.pixels, model.windows.sampling
     if asked.pixel_size is not None and not (

@@ -75,3 +75,10 @@ def states_of(study: Study) -> list[str]:
     if study.structures:
         return list(dict.fromkeys(s.state for s in study.structures))
     return list(study.states)
+
+
+def target_of(study: Study, specimen: Specimen) -> float | None:
+    """The temperature (K) that a simulated specimen is to have at its end."""
+    if specimen.step is not None and study.md.schedule is not None:
+        return next(step.temperature for step in study.md.schedule.steps if step.name == specimen.step)
+    return study.md.rt.temperature if specimen.rt else specimen.temperature

@@ -22,12 +22,28 @@ PAIR_STYLES = (
 PAIR_STYLE = re.compile(r"([a-z0-9/]+?)(/(omp|opt|intel|kk|gpu))?( +([-+]?[0-9][0-9.e+-]{0,30}|[A-Za-z_]{1,30})){0,20}")
 
 
+#: Further pair styles that `commands` may name: of several files, of none, hybrid, with charges, and machine-learned
+#: ones that a user's LAMMPS may have. Each file is one of `files`.
+MORE_STYLES = (
+    "born", "born/coul/dsf", "born/coul/long", "born/coul/wolf", "buck", "buck/coul/cut", "buck/coul/long", "comb",
+    "comb3", "coul/cut", "coul/dsf", "coul/long", "coul/wolf", "eam", "eam/cd", "hybrid", "hybrid/overlay",
+    "hybrid/scaled", "lj/cut", "lj/cut/coul/cut", "lj/cut/coul/dsf", "lj/cut/coul/long", "meam", "morse", "reaxff",
+    "smtbq", "snap", "pod", "rann", "yukawa", "zbl", "zero", "deepmd", "allegro", "nequip", "mace", "nnp", "quip",
+)  # fmt: skip
+KSPACE_STYLES = ("ewald", "pppm", "pppm/cg", "msm", "none")
+#: Words of these commands that are neither.
+KEYWORDS = (
+    "NULL", "yes", "no", "none", "shift", "mix", "geometric", "arithmetic", "sixthpower", "tail", "table", "order",
+    "mesh", "slab", "gewald", "checkqeq", "safezone", "mincap", "compute",
+)  # fmt: skip
 #: Commands of LAMMPS that set forces; others are the workflow's, or act on files.
 FORCES = ("pair_style", "pair_coeff", "pair_modify", "kspace_style", "kspace_modify", "dielectric", "set")
-#: What a command may hold: words, numbers, ``*`` for all types, and names in braces.
-COMMAND = re.compile(r"[A-Za-z0-9_.+*/:=-]+|\{[A-Za-z][A-Za-z0-9_]*\}")
-#: Styles that run code or read what the workflow does not know of.
-CODE = {"python", "mliap", "kim", "unified", "momb", "mdi"}
+#: A number, perhaps with an exponent, or types of atoms: ``*``, ``1*2``.
+NUMBER = re.compile(r"[-+]?[0-9][0-9.]{0,30}([eE][-+]?[0-9]{1,3})?|[-+]?\.[0-9]{1,30}|[0-9]{0,3}\*[0-9]{0,3}")
+#: The accelerated variants of a style.
+VARIANT = re.compile(r"/(omp|opt|intel|kk|gpu)$")
+#: The one thing that ``set`` may: charges. It is repeated at every start, so it must always give the same.
+CHARGE = re.compile(r"set type [0-9]{1,3} charge [-+]?[0-9.]{1,20}")
 #: The name in braces that stands for the elements.
 ELEMENTS = "elements"
 #: How LAMMPS is told to take the faster variants of its styles, one thread a rank.
@@ -121,19 +137,24 @@ class Potential(Section):
     @field_validator("commands")
     @classmethod
     def _forces(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        styles = {*PAIR_STYLES, *MORE_STYLES, *KSPACE_STYLES}
         for command in value:
             first, *rest = command.split() or [""]
+            if command != " ".join([first, *rest]):  # LAMMPS takes a line break for the end of a command
+                raise ValueError(f"{command!r}: has to be one line of words with a space between them")
             if first == "units":
                 raise ValueError("units: the workflow's are metal (Å, ps, eV, bar); give the potential in these")
             if first not in FORCES:
                 raise ValueError(f"{first!r}: sets no forces; allowed are {', '.join(FORCES)}")
-            for word in rest:
-                if not COMMAND.fullmatch(word):
+            if first == "set" and not CHARGE.fullmatch(command):
+                raise ValueError(f"{command!r}: allowed is set type N charge NUMBER")
+            for word in rest if first != "set" else ():
+                known = word in KEYWORDS or VARIANT.sub("", word) in styles or NUMBER.fullmatch(word)
+                if not known and not re.fullmatch(r"[A-Z][a-z]?|\{[A-Za-z][A-Za-z0-9_]*\}", word):
                     raise ValueError(
-                        f"{word!r} in {command!r}: allowed are letters, digits, _ . + - * / : = and {{NAME}} of a file"
+                        f"{word!r} in {command!r}: is no number, element, {{NAME}} of a file in files, or style; styles"
+                        f" are {', '.join(sorted(styles))}"
                     )
-                if first == "pair_style" and CODE & set(word.split("/")):
-                    raise ValueError(f"{word!r} in {command!r}: runs code, which a study may not")
         return value
 
     @model_validator(mode="after")
@@ -142,7 +163,9 @@ class Potential(Section):
             if self.files:
                 raise ValueError("files: are of commands, and there is none")
             return self
-        if stated := sorted({"pair_style", "file"} & self.model_fields_set):
+        # jobs are told every setting, so the defaults beside commands too
+        fields = type(self).model_fields
+        if stated := [key for key in ("pair_style", "file") if getattr(self, key) != fields[key].default]:
             raise ValueError(f"{stated[0]}: given together with commands, which set all forces; leave one out")
         if not self.commands[0].startswith("pair_style "):
             raise ValueError(f"commands: begin with {self.commands[0]!r}; the first says the pair_style")
@@ -151,6 +174,8 @@ class Potential(Section):
             raise ValueError(f"commands: {{{name}}} is no file of files: {', '.join(self.files) or 'none'}")
         for name in sorted(set(self.files) - named):
             raise ValueError(f"files: {name} is named by no command")
+        if ELEMENTS in self.files:
+            raise ValueError(f"files: {ELEMENTS} is what stands for material.species; choose another name")
         for path in self.files.values():
             self._plain(path)
         return self
@@ -229,6 +254,8 @@ class Step(Section):
             raise ValueError(f"{self.name}: ramp is of steps; a rate says the same")
         if self.density is not None and self.pressure is not None:
             raise ValueError(f"{self.name}: density and pressure: one is held; leave the other out")
+        if self.density is not None and self.drift is not None:
+            raise ValueError(f"{self.name}: drift: a density that is held does not drift; leave it out")
         return self
 
 
