@@ -5,7 +5,10 @@ import re
 
 import pytest
 from persistem.model.bundle import FILES as BUNDLE
+from persistem.plan.plan import Plan
+from persistem.store.stages import STAGES
 from persistem.study import Evaluation, ModelSettings, Section, Study, Trial
+from persistem.study.load import make_study
 from support import dag
 from support.studies import ROOT, TINY, changed
 
@@ -264,7 +267,25 @@ DISTINCT = list({(frozenset(ROWS[key]), frozenset(REPORT_ROWS[key])): key for ke
 FEW = ("material.crystal", "imaging.voltage", "learning.C", "figures.crop", "evaluation.rows", "truth.doses")
 
 
-@pytest.mark.parametrize("key", [key if key in FEW else pytest.param(key, marks=pytest.mark.slow) for key in VALUES])
+#: Settings with which other files of the same digests are asked for, or new ones of none that is made.
+OF_FILES = {"diagrams_3d.periodic", "truth.defoci", "evaluation.sweeps"}
+
+
+@pytest.mark.parametrize("key", [key for key in VALUES if key not in OF_FILES])
+def test_a_changed_setting_gives_new_digests_to_the_stages_of_its_row(key, files, any_device):
+    before, after = (Plan(make_study(study)) for study in (base(key), changed(base(key), key, VALUES[key])))
+    new = {stage.name for stage in STAGES if after.steps[stage.name].keys() - before.steps[stage.name].keys()}
+    stage_of = {rule: stage.name for stage in STAGES for rule in stage.rules}
+    assert {stage_of[rule] for rule in ROWS[key] | REPORT_ROWS[key] if rule in stage_of} == new
+
+
+def as_often(key):
+    """Each row once, and some of each part of the pipeline in `make test-fast`; digests say the same of every key."""
+    marks = () if key in FEW else pytest.mark.slow if key in {*DISTINCT, *OF_FILES} else pytest.mark.thorough
+    return pytest.param(key, marks=marks)
+
+
+@pytest.mark.parametrize("key", map(as_often, VALUES))
 def test_a_changed_setting_runs_exactly_the_rules_of_its_row(key, finished, files, any_device, tmp_path):
     finished(base(key), target="report")
     other = dag.resolve(changed(base(key), key, VALUES[key]), tmp_path, "all", "report")
