@@ -1,8 +1,9 @@
 """Molecular dynamics: `persistem heat`, with its segments, against the same LAMMPS input run by hand.
 
-By hand is `mpiexec -n 2 lmp -in in.lammps`: the same crystal from a data file that is there already, potential,
-velocities, thermostat, barostat, neighbour list and thermo interval, all steps in one run, the end state written.
-Wall times are of the whole process, from mpiexec to its end; loop times are those that LAMMPS reports.
+By hand is `mpiexec -n 2 lmp -in in.lammps`: the same crystal from a data file that is there already, potential (the
+paper's, or another study's with `--study`), accelerator, velocities, thermostat, barostat, neighbour list and thermo
+interval, all steps in one run, the end state written. Wall times are of the whole process, from mpiexec to its end; loop
+times are those that LAMMPS reports.
 
 What a study's longer segments cost is extrapolated: see `start_up`.
 """
@@ -23,12 +24,11 @@ from measure import BIN, Child, median, ratio, run, table
 PROBE = 10
 
 INPUT = """units metal
-atom_style atomic
+atom_style {atom_style}
 boundary p p p
 read_data crystal.data
-pair_style {pair_style}
-pair_coeff * * {potential} {species}
-neighbor 1.0 bin
+{forces}
+neighbor {neighbor} bin
 neigh_modify every 1 delay 0 check yes
 timestep {timestep}
 velocity all create {hot} {seed} dist gaussian mom yes rot no loop all
@@ -43,24 +43,34 @@ write_data end.data
 # stays small.
 PREPARE = """
 import json, sys
+from pathlib import Path
 from ase.io.lammpsdata import write_lammps_data
 from persistem.specimens.md import BAR_PER_GPA, velocity_seed
 from persistem.specimens.md import MATERIAL_KEYS
 from persistem.study.fields import part
-from persistem.specimens.structures import crystal_of, potential_path
-from persistem.study import Material, MolecularDynamics, Potential
-repetitions = json.loads(sys.argv[1])
-material = Material(repetitions=repetitions) if repetitions else Material()
-potential, md = Potential(), MolecularDynamics()
-atoms = crystal_of(material)
-write_lammps_data("crystal.data", atoms, specorder=list(material.species), masses=True, units="metal")
+from persistem.specimens.simulation import force_commands
+from persistem.specimens.structures import crystal_of, potential_files
+from persistem.study import MolecularDynamics, Study
+from persistem.study.load import load_study
+from persistem.study.specimens import ACCELERATED
+repetitions, file, accelerator = json.loads(sys.argv[1])
+study = load_study(Path(file)) if file else Study()
+material = study.material.model_copy(update={"repetitions": repetitions} if repetitions else {})
+potential, own = study.potential, study.md
+md = MolecularDynamics(timestep=own.timestep, atom_style=own.atom_style, neighbor=own.neighbor, accelerator=accelerator)
+atoms, style = crystal_of(material), md.atom_style
+order = list(material.species)
+write_lammps_data("crystal.data", atoms, specorder=order, masses=True, units="metal", atom_style=style)
 print(json.dumps({
     "atoms": len(atoms),
     "protocol": {"material": part(material, MATERIAL_KEYS), "potential": part(potential), "md": part(md)},
     "input": {
-        "pair_style": potential.pair_style,
-        "potential": str(potential_path(potential.file)),
-        "species": " ".join(material.species),
+        "forces": "\\n".join(
+            force_commands(material, potential, {name: str(path) for name, path in potential_files(potential).items()})
+        ),
+        "atom_style": md.atom_style,
+        "neighbor": md.neighbor,
+        "options": ACCELERATED[md.accelerator],
         "timestep": md.timestep / 1000,
         "seed": velocity_seed(1),
         "temperature_damping": md.temperature_damping / 1000,
@@ -76,6 +86,8 @@ print(json.dumps({
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, nargs=3, help="cells of the crystal (the paper's: 27,840 atoms)")
+    parser.add_argument("--study", type=Path, help="study whose crystal and potential run (the paper's)")
+    parser.add_argument("--accelerator", default="none", help="md.accelerator (none)")
     parser.add_argument("--temperature", type=int, default=6000, help="K (6000)")
     parser.add_argument("--steps", type=int, default=500, help="steps of a segment (500)")
     parser.add_argument("--segments", type=int, default=2, help="segments (2)")
@@ -98,7 +110,9 @@ class Bench:
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self.folder, self.temperature, self.ranks = folder, options.temperature, options.ranks
-        prepare = [BIN / "python", "-c", PREPARE, json.dumps(options.repetitions)]
+        file = str(options.study.resolve()) if options.study else None
+        asked = json.dumps([options.repetitions, file, options.accelerator])
+        prepare = [BIN / "python", "-c", PREPARE, asked]
         facts = json.loads(run(prepare, folder, folder / "prepare.log").text.splitlines()[-1])
         self.atoms, self.protocol, self.input = facts["atoms"], facts["protocol"], facts["input"]
         self.count = itertools.count()
@@ -115,7 +129,7 @@ class Bench:
         """The same as one LAMMPS input file."""
         hot = self.temperature * self.input["factor"]
         text = INPUT.format(**self.input, temperature=float(self.temperature), hot=hot, steps=steps)
-        return self._run([BIN / "lmp", "-in", "in.lammps", "-log", "none", "-nocite"], text)
+        return self._run([BIN / "lmp", "-in", "in.lammps", "-log", "none", "-nocite", *self.input["options"]], text)
 
     def _run(self, command: list[str | Path], text: str = "") -> Child:
         folder = self.folder / str(next(self.count))
