@@ -1,9 +1,9 @@
 """Molecular dynamics: `persistem heat`, with its segments, against the same LAMMPS input run by hand.
 
-By hand is `mpiexec -n 2 lmp -in in.lammps`: the same crystal from a data file that is there already, potential (the
-paper's, or another study's with `--study`), accelerator, velocities, thermostat, barostat, neighbour list and thermo
-interval, all steps in one run, the end state written. Wall times are of the whole process, from mpiexec to its end; loop
-times are those that LAMMPS reports.
+By hand is `mpiexec -n 2 lmp -in in.lammps`: the same crystal from a data file that is there already, potential (with
+`--study` another than the paper's), accelerator, velocities, thermostat, barostat, neighbour list and thermo interval,
+all steps in one run, the end state written. Wall times are of the whole process, from mpiexec to its end; loop times
+are those that LAMMPS reports.
 
 What a study's longer segments cost is extrapolated: see `start_up`.
 """
