@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import json
 import re
 import textwrap
 from functools import cache
@@ -235,3 +236,13 @@ def test_the_readme_quotes_the_record_on_real_micrographs():
     )
     assert f"with an AUC of {plain}, the spectrum {spectrum}" in said
     assert f"with counting noise equalised {equal} and {equal_spectrum}" in said
+
+
+def test_the_readme_quotes_the_record_of_protocols():
+    """Each of the paper's accuracies beside the study's own protocol, the nearest one, and both on unseen seeds."""
+    rows = json.loads(text_of("docs/protocols.json"))["rows"]
+    readme = text_of("README.md")
+    assert len(rows) == 8
+    for degrees, model, foci, paper, own, nearest, _, unseen, own_unseen in (row.values() for row in rows):
+        cells = [degrees, model, foci, paper, own, nearest, unseen.split()[0], own_unseen.split()[0]]
+        assert f"| {' | '.join(cells)} |" in readme

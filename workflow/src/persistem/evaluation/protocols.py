@@ -44,8 +44,8 @@ VERSION = 2
 
 #: What protocols share, by the factors that change it.
 SHARED = ("diagrams", "images")
-#: Seeds and recipes whose persistence images are kept in memory.
-KEPT = 6
+#: Seeds and recipes whose persistence images are kept in memory: all seeds of a finalist, which are judged in turn.
+KEPT = 10
 #: How far fits of LR and SVC converge, and rounds of liblinear's: thousands are fitted. Of real diagrams LR to 1e-6 and
 #: 1e-4 agreed in all of 288 predictions, SVC to 1e-4 and 1e-3 too. Unscaled features converge in no 100,000 rounds;
 #: scikit-learn stops at 1,000 by default.
