@@ -113,11 +113,11 @@ def clauses(finding: str) -> list[str]:
     return finding.split("; ")
 
 
-def made(study: Path, about: dict[str, Any], target: str) -> str:
+def made(study: Path, about: dict[str, Any], target: str, verb: str = "record") -> str:
     """How a page was made, and with which versions, behind a fold."""
     return fold(
         "How this page was made",
-        f"`snakemake {target} --configfile config/{study.name}.yaml` and `persistem record results/{study.name} docs`"
+        f"`snakemake {target} --configfile config/{study.name}.yaml` and `persistem {verb} results/{study.name} docs`"
         " made it. No number is typed, and each sentence is computed from the numbers beside it.",
         "Versions: " + ", ".join(f"{name} {number}" for name, number in about["versions"].items()) + ".",
     )

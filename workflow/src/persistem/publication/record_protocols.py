@@ -50,7 +50,7 @@ def record_protocols(study: Path, docs: Path, beside: list[Path]) -> None:
         " split being as far from the protocol's mean as the paper is, after Holm's correction over the finalists; over"
         " the seeds that did not choose the protocol, if there are three.",
         decimals(settings.imaging.defoci, learning.in_focus, learning.test_fraction, 16),
-        made(study, about, "report"),
+        made(study, about, "report", "record-protocols"),
         "## The protocols nearest the paper",
         markdown(finalists_table(result)),
         fold("Every answer of the nearest protocol", markdown(answers_table(result, best))),

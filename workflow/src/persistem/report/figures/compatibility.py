@@ -25,7 +25,7 @@ ABOUT = (
     " over the finalists."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 1
+VERSION = 2
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -94,7 +94,9 @@ def _panel(axes: Axes, row: dict[str, Any], result: dict[str, Any]) -> None:
     axes.errorbar(x + 0.16, unseen["mean"], yerr=error, ls="", marker="D", ms=3.5, color=COLOURS[3], elinewidth=0.8)
     axes.plot(x, [n["accuracy"] for n in result["numbers"]], ls="", marker="_", ms=13, mew=1.8, color="black")
     axes.axhline(0.5, color="0.7", lw=0.6, zorder=0)
-    labels = [f"{n['degrees']}\n{n['model']}" + ("\nin focus" if n["foci"] != "all" else "") for n in result["numbers"]]
+    labels = [
+        f"{n['degrees']}\n{n['model']}" + ("\nin\nfocus" if n["foci"] != "all" else "") for n in result["numbers"]
+    ]
     axes.set_xticks(x, labels)
     axes.set_ylim(0.2, 1.02)
 
