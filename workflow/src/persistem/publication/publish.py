@@ -252,9 +252,9 @@ def _specimen_row(plan: Plan, name: str, root: Path) -> dict[str, Any]:
     specimen = plan.specimens[name]
     facts = json.loads((root / plan.summary(name)).read_text())
     row = {"specimen": name, "state": specimen.state or "", "seed": specimen.seed}
-    # after a step of a schedule, nobody says whether that is a treatment
-    rt = "" if specimen.step else int(specimen.rt)
-    return {**row, "target_K": target_of(plan.study, specimen) or "", "rt": rt, **facts}
+    if specimen.step:  # nobody says whether the step is a treatment
+        return {**row, "target_K": target_of(plan.study, specimen), "rt": "", **facts}
+    return {**row, "target_K": specimen.temperature or "", "rt": int(specimen.rt), **facts}
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
