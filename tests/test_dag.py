@@ -285,7 +285,7 @@ def as_often(key):
     return pytest.param(key, marks=marks)
 
 
-@pytest.mark.parametrize("key", map(as_often, VALUES))
+@pytest.mark.parametrize("key", list(map(as_often, VALUES)))
 def test_a_changed_setting_runs_exactly_the_rules_of_its_row(key, finished, files, any_device, tmp_path):
     finished(base(key), target="report")
     other = dag.resolve(changed(base(key), key, VALUES[key]), tmp_path, "all", "report")

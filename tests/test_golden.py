@@ -78,7 +78,7 @@ def md(folder):
 def schedule(folder):
     """A crystal, held and then cooled and compressed; in a process of its own."""
     protocol = MolecularDynamics(segment_steps=10, thermo_every=2, ranks=1, temperature_tolerance=5.0)
-    steps = (Step(name="a", temperature=300, steps=4), Step(name="b", temperature=250, steps=6, density=6.3))
+    steps = (Step(name="a", temperature=300, steps=4), Step(name="b", temperature=250, steps=12, density=6.3))
     parts = (Material(repetitions=(3, 3, 2)), Potential(), protocol, *steps)
     code = (
         "import sys; from pathlib import Path; from persistem.specimens.schedule import follow\n"
