@@ -20,6 +20,10 @@ import real_maps as maps
 from persistem.labelled import blind as wing
 from persistem.labelled import mapping, rows, simulated
 from persistem.labelled.describing import describe
+from persistem.labelled.describing import relative as in_image
+from persistem.model.linear import linear_of
+from persistem.study.mapping import LABELLED_C
+from real import rounded
 from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
@@ -93,15 +97,6 @@ def main() -> None:
     found = rounded(found)
     (options.docs / "transfer.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     (options.docs / "transfer.md").write_text(record(found))
-
-
-def rounded(value: Any) -> Any:
-    """The same with all numbers to four decimals."""
-    if isinstance(value, dict):
-        return {str(key): rounded(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(one) for one in value]
-    return round(float(value), 4) if hasattr(value, "__float__") and not isinstance(value, int | str) else value
 
 
 # blind windows of particles and film
@@ -253,9 +248,6 @@ def linear(micrographs: Sequence[Labelled], states: Sequence[str], blocks: Seque
 
 def applied(X: list[NDArray[Any]], y: NDArray[np.int_], blocks: Sequence[str], of: Any) -> Array:
     """Probabilities (rows, columns, k) of a described image by a linear model of blocks (windows, length)."""
-    from persistem.labelled.describing import relative as in_image
-    from persistem.model.linear import linear_of
-    from persistem.study.mapping import LABELLED_C
     from scipy.special import softmax
 
     fitted = linear_of(X, y, LABELLED_C[0])
@@ -332,9 +324,6 @@ def best(
             X={name: ours.X[name][train] for name in blocks}, crops=ours.crops._replace(y=ours.crops.y[train])
         )
         for ratio in ratios:
-            from persistem.model.linear import linear_of
-            from persistem.study.mapping import LABELLED_C
-
             X, y = joined(kept, drawn, y_of, blocks, ratio, rng)
             raw = linear_of(X, y, LABELLED_C[0]).raw(np.hstack([ours.X[name][test] for name in blocks]))
             truth = ours.crops.y[test]
