@@ -29,6 +29,7 @@ from persistem.report.figures import module as figure
 from persistem.specimens.forces import refuse_forces
 from persistem.store import cluster, environment, extras, paths, runs
 from persistem.store.files import refuse_links
+from persistem.store.stages import BY_NAME
 from persistem.study.load import make_study
 from persistem.study.values import typed
 
@@ -62,7 +63,11 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
 
 
 #: The rules that run LAMMPS.
-DYNAMICS = {"heating", "rt_treatment", "scheduled", "preparation", "melt"}
+DYNAMICS = {
+    name
+    for stage in ("specimens", "prepared", "melts")
+    for name in BY_NAME[stage].rules
+}
 
 
 onstart:

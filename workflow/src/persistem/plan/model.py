@@ -19,7 +19,7 @@ from persistem.study.variants import FURTHER, one_state, plain, variant
 
 if TYPE_CHECKING:
     from persistem.plan.plan import Plan
-    from persistem.study import Study
+    from persistem.study import Imaging, Study
 
 #: The lens, and how its defocus is counted; the micrographs hold the rest of the imaging.
 MICROSCOPE = tuple(key for key in micrographs.KEYS if key not in ("field", "thickness", "pixels", "margin"))
@@ -159,8 +159,7 @@ def _varied(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
             settings = {name: own[0][name] for name in ("thickness", "tilt") if name in own[0]}
             imaging = study.imaging.model_copy(update={k: tuple(v) if k == "tilt" else v for k, v in settings.items()})
             exit_wave = plan.add_wave(imaging, plan.digest("prepared", record["specimen"]))
-            told = {"imaging": part(imaging, micrographs.KEYS), "conditions": own}
-            digest = plan.add("varied", varied.VERSION, told, exit_wave, lens=micrographs.VERSION, **plan.device)
+            digest = varied_step(plan, imaging, own, exit_wave)
             sources.append(
                 record
                 | {
@@ -171,6 +170,12 @@ def _varied(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
                 }
             )
     return sources
+
+
+def varied_step(plan: Plan, imaging: Imaging, conditions: list[dict[str, Any]], wave: str) -> str:
+    """Add the step that images the exit wave of a digest under conditions; its digest."""
+    told = {"imaging": part(imaging, micrographs.KEYS), "conditions": conditions}
+    return plan.add("varied", varied.VERSION, told, wave, lens=micrographs.VERSION, **plan.device)
 
 
 def _material(study: Study) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
-from persistem.imaging import micrographs, varied
+from persistem.imaging import varied
 from persistem.labelled import simulated
 from persistem.plan.labelled import TRAINED
-from persistem.plan.model import ModelPlan, versions
+from persistem.plan.model import ModelPlan, varied_step, versions
 from persistem.store import paths
 from persistem.study.fields import part
 from persistem.study.members import states_of
@@ -34,7 +34,7 @@ def plan_particles(plan: Plan) -> ModelPlan:
     microscopes = imaged(asked, study.imaging)
     composites = []
     for record in plan.records():
-        film = _file(plan, record["specimen"])
+        film = plan.structure(record["specimen"])
         for k in range(asked.number):
             name, imaging = f"{record['specimen']}-p{k + 1:02d}", microscopes[k % len(microscopes)]
             made = {"imaging": part(imaging, BUILT), "film": film, "draw": [*record["seeds"], k]}
@@ -42,8 +42,7 @@ def plan_particles(plan: Plan) -> ModelPlan:
             structure = plan.add("composites", making.VERSION, made, of_particles=trial.VERSION)
             wave = plan.add_wave(imaging, structure)
             conditions = varied.drawn(model.conditions, [*record["seeds"], k])
-            told = {"imaging": part(imaging, micrographs.KEYS), "conditions": conditions}
-            digest = plan.add("varied", varied.VERSION, told, wave, lens=micrographs.VERSION, **plan.device)
+            digest = varied_step(plan, imaging, conditions, wave)
             composites.append(
                 {
                     "path": paths.path("varied", digest, name),
@@ -76,11 +75,6 @@ def imaged(asked: Particles, imaging: Imaging) -> list[Imaging]:
     return [
         changed_section(own, changes, f"particles.microscopes[{k}]") for k, changes in enumerate(asked.microscopes)
     ] or [own]
-
-
-def _file(plan: Plan, specimen: str) -> str:
-    stage = "specimens" if plan.study.preparation.method == "none" else "prepared"
-    return paths.path(stage, plan.digest("prepared", specimen), specimen)
 
 
 def _about(asked: Particles, microscopes: list[Imaging], conditions: Conditions) -> dict[str, Any]:

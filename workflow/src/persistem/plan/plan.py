@@ -194,6 +194,11 @@ class Plan:
             if s.name in self.seeds
         ]
 
+    def structure(self, specimen: str) -> str:
+        """The structure of a specimen that is imaged: its own, or what is prepared of it."""
+        stage = "specimens" if self.study.preparation.method == "none" else "prepared"
+        return paths.path(stage, self.digest("prepared", specimen), specimen)
+
     def summary(self, specimen: str) -> str:
         """A specimen's file for the table of specimens, beside its structure."""
         return paths.beside("specimens", "summary.json").format(digest=self._specimen[specimen], specimen=specimen)

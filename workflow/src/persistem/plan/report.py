@@ -170,10 +170,7 @@ class _Drawing:
         md = self.study.md
         if specimen.step is None or md.schedule is None:
             return None if md.barostat == "none" else md.pressure
-        step = next(step for step in md.schedule.steps if step.name == specimen.step)
-        if schedule.held(md, step):
-            return None
-        return md.pressure if step.pressure is None else step.pressure
+        return schedule.pressure_of(md, md.schedule.named(specimen.step))
 
     def _volumes(self) -> str:
         diagrams = [

@@ -237,7 +237,6 @@ class _Planning:
     def _spliced(self, k: int, asked: Splice) -> dict[str, Any]:
         """The end states of a splice, as they are imaged, and its layout."""
         specimen_of = {(record["state"], tuple(record["seeds"])): record["specimen"] for record in self.records}
-        stage = "specimens" if self.study.preparation.method == "none" else "prepared"
         structures = []
         for state in asked.states:
             missing = [seed for seed in asked.seeds if (state, (seed,)) not in specimen_of]
@@ -246,7 +245,7 @@ class _Planning:
                     f"truth.splices[{k}].seeds = {list(asked.seeds)}: {state} has no seed {missing[0]}"
                 )
             names = [specimen_of[state, (seed,)] for seed in asked.seeds]
-            structures.append([paths.path(stage, self.plan.digest("prepared", name), name) for name in names])
+            structures.append([self.plan.structure(name) for name in names])
         halves = Halves(self.imaging.field / 2, asked.amplitude, asked.period, asked.vacuum)
         return {"layout": asdict(halves), "states": structures}
 

@@ -18,12 +18,14 @@ from persistem.errors import PersistemError
 from persistem.specimens import segments
 from persistem.specimens.own_structures import density
 from persistem.specimens.segments import THERMO
-from persistem.specimens.simulation import BAR_PER_GPA, hold, quoted, set_forces, world_of
+from persistem.specimens.simulation import BAR_PER_GPA, hold, quoted, set_forces, velocities, world_of
 from persistem.specimens.structures import crystal_of, write_structure, write_summary
 from persistem.store.files import atomic
 from persistem.store.temporary import temporary
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from persistem.study import Material, MolecularDynamics, Potential
 
 #: Bump when this stage's results change for the same study.
@@ -84,7 +86,7 @@ def heat(
         if atoms were lost, a quantity is not finite, the target temperature was missed, or the number of MPI
         ranks is not the study's.
     """
-    draw = f"velocity all create {temperature * md.initial_temperature_factor} {velocity_seed(seed)}"
+    draw = velocities(temperature * md.initial_temperature_factor, velocity_seed(seed))
     _run(Trajectory(material, potential, md, temperature, md.steps, Path(out), None, draw))
 
 
@@ -94,7 +96,7 @@ def treat(material: Material, potential: Potential, md: MolecularDynamics, seed:
     The thermostat and barostat start afresh; velocities are the hot state's, or redrawn at the RT temperature.
     """
     redrawn = md.rt.velocities == "redrawn"
-    draw = f"velocity all create {md.rt.temperature} {velocity_seed(seed, stream=1)}" if redrawn else None
+    draw = velocities(md.rt.temperature, velocity_seed(seed, stream=1)) if redrawn else None
     _run(Trajectory(material, potential, md, md.rt.temperature, md.rt.steps, Path(out), Path(start), draw))
 
 
@@ -117,7 +119,7 @@ def _run(run: Trajectory) -> None:
             create_crystal(lmp, run.material, run.md, run.out)
         set_forces(lmp, run.material, run.potential, run.md)
         if run.draw and k == 1:
-            lmp.command(f"{run.draw} dist gaussian mom yes rot no loop all")
+            lmp.command(run.draw)
         hold(lmp, run.md, run.temperature, treated=run.start is not None)
 
     world = world_of(run.md.ranks)
@@ -127,12 +129,16 @@ def _run(run: Trajectory) -> None:
     atoms = segments.end_state(chain, run.material.species)
     if world.rank == 0:
         series = segments.rows(chain)
-        means = check(series, run.temperature, run.md.temperature_tolerance)
-        write_thermo(run.out / "thermo.csv", series)
-        write_summary(run.out / "summary.json", atoms, **means)
-        write_structure(run.out / "structure.extxyz", atoms)
-        with atomic(run.out / "end.restart") as part:
-            shutil.copyfile(chain.end, part)
+        write_end(chain, atoms, series, check(series, run.temperature, run.md.temperature_tolerance))
+
+
+def write_end(chain: segments.Chain, atoms: Atoms, series: list[dict[str, float]], facts: dict[str, float]) -> None:
+    """Write the end state of a chain beside its segments: thermo series, summary with ``facts``, structure, restart."""
+    write_thermo(chain.out / "thermo.csv", series)
+    write_summary(chain.out / "summary.json", atoms, **facts)
+    write_structure(chain.out / "structure.extxyz", atoms)
+    with atomic(chain.out / "end.restart") as part:
+        shutil.copyfile(chain.end, part)
 
 
 def create_crystal(lmp: Any, material: Material, md: MolecularDynamics, out: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.specimens.simulation import quoted, start_lammps
+from persistem.specimens.simulation import positions_of, quoted, start_lammps
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 #: A bond is shorter than this multiple of the distance of the nearest neighbours, the most frequent one.
 BOND = 1.25
-#: Atoms whose bonds are looked at, at most.
-MOST = 200_000
 
 
 def displacement(before: Path, after: Path) -> float:
@@ -36,14 +34,10 @@ def _unwrapped(restart: Path) -> tuple[Array, Array]:
     """Positions of the atoms of a restart file in fractions of its cell, counted on across its faces, and the cell."""
     lmp = start_lammps(screen=False)
     lmp.command(f"read_restart {quoted(restart)}")
-    low, high, xy, yz, xz, _, _ = lmp.extract_box()
-    sides = np.subtract(high, low)
-    cell = np.array([[sides[0], 0, 0], [xy, sides[1], 0], [xz, yz, sides[2]]])
-    count = lmp.get_natoms()
-    x = np.array(lmp.gather_atoms("x", 1, 3)).reshape(count, 3) - low
-    image = np.array(lmp.gather_atoms("image", 0, 3)).reshape(count, 3)
+    positions, cell = positions_of(lmp)
+    image = np.array(lmp.gather_atoms("image", 0, 3)).reshape(-1, 3)
     lmp.close()
-    return x @ np.linalg.inv(cell) + image, cell
+    return positions @ np.linalg.inv(cell) + image, cell
 
 
 def order(atoms: Atoms) -> float:
@@ -64,25 +58,12 @@ def order(atoms: Atoms) -> float:
 
 
 def bonds(atoms: Atoms) -> Array:
-    """Vectors (bonds, 3) to the nearest neighbours of atoms, Å; of a large cell those of its first atoms."""
-    from ase.geometry import complete_cell
-    from scipy.spatial import cKDTree
+    """Vectors (bonds, 3) from every atom to its nearest neighbours, Å; both ways."""
+    from ase.neighborlist import neighbor_list
 
-    cell = complete_cell(atoms.cell.array)
-    inverse = np.linalg.inv(cell)
-    places = atoms.positions @ inverse % 1.0
-    heights = 1 / np.linalg.norm(inverse, axis=0)
-    nearest = 2.0 * (abs(np.linalg.det(cell)) / len(atoms)) ** (1 / 3)
-    shifts = [np.arange(-int(np.ceil(nearest / h)), int(np.ceil(nearest / h)) + 1) for h in heights]
-    images = np.stack(np.meshgrid(*shifts, indexing="ij"), -1).reshape(-1, 3)
-    every = (places[None] + images[:, None]).reshape(-1, 3)
-    margin = nearest / heights
-    every = every[((every > -margin) & (every < 1 + margin)).all(axis=1)] @ cell
-    home = (places @ cell)[:MOST]
-    tree = cKDTree(every)
-    distance, _ = tree.query(home, k=2)
-    length = float(np.median(distance[:, 1]))
-    pairs = cKDTree(home).query_ball_tree(tree, BOND * length)
-    vectors = np.concatenate([every[near] - at for at, near in zip(home, pairs, strict=True)])
-    # an atom is no neighbour of itself
-    return np.asarray(vectors[(vectors**2).sum(axis=1) > 1e-6])
+    # each atom has a neighbour within twice the distance of atoms that fill the cell evenly
+    i, distance = neighbor_list("id", atoms, 2 * (atoms.get_volume() / len(atoms)) ** (1 / 3))
+    nearest = np.full(len(atoms), np.inf)
+    np.minimum.at(nearest, i, distance)
+    found: Array = neighbor_list("D", atoms, BOND * float(np.median(nearest)))
+    return found

@@ -5,7 +5,6 @@ This module works in LAMMPS ``units metal`` (Å, ps, eV, K, bar); the study has 
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,11 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.specimens import segments
-from persistem.specimens.md import check, create_crystal, velocity_seed, write_thermo
+from persistem.specimens.md import check, create_crystal, velocity_seed, write_end
 from persistem.specimens.order import displacement, order
 from persistem.specimens.own_structures import density
-from persistem.specimens.simulation import BAR_PER_GPA, quoted, set_forces, world_of
-from persistem.specimens.structures import write_structure, write_summary
+from persistem.specimens.simulation import ensemble, quoted, set_forces, velocities, world_of
 from persistem.store import seals
-from persistem.store.files import atomic
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -81,12 +78,11 @@ def follow(
             create_crystal(lmp, material, md, Path(out))
         set_forces(lmp, material, potential, md)
         if k == 1 and start is None:
-            hot = first * md.initial_temperature_factor
-            lmp.command(f"velocity all create {hot} {velocity_seed(seed)} dist gaussian mom yes rot no loop all")
+            lmp.command(velocities(first * md.initial_temperature_factor, velocity_seed(seed)))
         if k == 1 and step.density is not None:
             _scale(lmp, step.density)
         done = sum(every[: k - 1])
-        lmp.command(_ensemble(md, step, at(done), at(done + every[k - 1])))
+        lmp.command(ensemble(f"step_{step.name}", md, at(done), at(done + every[k - 1]), pressure_of(md, step)))
 
     world = world_of(md.ranks)
     chain = segments.Chain(Path(out), every, md, set_up)
@@ -100,12 +96,7 @@ def follow(
         last = series[-max(1, len(series) // PART) :]
         target = float(np.mean([at(round(row["step"] - series[0]["step"])) for row in last]))
         means = check(series, target, md.temperature_tolerance, PART)
-        found = _judged(step, atoms, moved, series)
-        write_thermo(Path(out) / "thermo.csv", series)
-        write_summary(Path(out) / "summary.json", atoms, **means, **found)
-        write_structure(Path(out) / "structure.extxyz", atoms)
-        with atomic(Path(out) / "end.restart") as part:
-            shutil.copyfile(chain.end, part)
+        write_end(chain, atoms, series, means | _judged(step, atoms, moved, series))
 
 
 def even(steps: int, most: int) -> tuple[int, ...]:
@@ -115,22 +106,11 @@ def even(steps: int, most: int) -> tuple[int, ...]:
     return (whole + 1,) * rest + (whole,) * (count - rest)
 
 
-def _ensemble(md: MolecularDynamics, step: Step, low: float, high: float) -> str:
-    """The thermostat from one temperature (K) to another, and the barostat unless a density is held.
-
-    A restart file keeps a thermostat's state under the name of its fix, so each step has one of its own.
-    """
-    ensemble = "nvt" if held(md, step) else "npt"
-    fixed = f"fix step_{step.name} all {ensemble} temp {low} {high} {md.temperature_damping / 1000}"
-    if held(md, step):
-        return fixed
-    pressure = (md.pressure if step.pressure is None else step.pressure) * BAR_PER_GPA
-    return f"{fixed} {md.barostat} {pressure} {pressure} {md.pressure_damping / 1000} pchain {md.pchain}"
-
-
-def held(md: MolecularDynamics, step: Step) -> bool:
-    """Whether a step holds the density."""
-    return md.barostat == "none" or step.density is not None
+def pressure_of(md: MolecularDynamics, step: Step) -> float | None:
+    """The pressure (GPa) that a step has at its end; None if its density is held."""
+    if md.barostat == "none" or step.density is not None:
+        return None
+    return md.pressure if step.pressure is None else step.pressure
 
 
 def _scale(lmp: Any, wanted: float) -> None:

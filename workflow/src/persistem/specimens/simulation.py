@@ -88,31 +88,46 @@ def force_commands(material: Material, potential: Potential, files: Mapping[str,
 
 
 def hold(lmp: Any, md: MolecularDynamics, temperature: float, treated: bool) -> None:
-    """Set thermostat (K) and barostat of the heating, or of the RT treatment.
+    """Set thermostat (K) and barostat of the heating, or of the RT treatment."""
+    pressure = None if md.barostat == "none" else md.pressure
+    lmp.command(ensemble("rt" if treated else "heat", md, temperature, temperature, pressure))
 
-    A restart file keeps a thermostat's state under the name of its fix; the RT treatment has a name of its own.
+
+def ensemble(name: str, md: MolecularDynamics, begin: float, end: float, pressure: float | None) -> str:
+    """The command of a thermostat from one temperature (K) to another, and of a barostat (GPa) unless it is None.
+
+    A restart file keeps a thermostat's state under the name of its fix; what starts afresh has a name of its own.
     """
-    ensemble = f"{'nvt' if md.barostat == 'none' else 'npt'} temp {temperature} {temperature}"
-    ensemble += f" {md.temperature_damping / 1000}"
-    if md.barostat != "none":
-        pressure = md.pressure * BAR_PER_GPA
-        ensemble += f" {md.barostat} {pressure} {pressure} {md.pressure_damping / 1000} pchain {md.pchain}"
-    lmp.command(f"fix {'rt' if treated else 'heat'} all {ensemble}")
+    fixed = f"fix {name} all {'nvt' if pressure is None else 'npt'} temp {begin} {end} {md.temperature_damping / 1000}"
+    if pressure is None:
+        return fixed
+    bar = pressure * BAR_PER_GPA
+    return f"{fixed} {md.barostat} {bar} {bar} {md.pressure_damping / 1000} pchain {md.pchain}"
+
+
+def velocities(temperature: float, seed: int, group: str = "all") -> str:
+    """The command that draws a group's velocities from a Gaussian at a temperature (K), by a seed of LAMMPS."""
+    return f"velocity {group} create {temperature} {seed} dist gaussian mom yes rot no loop all"
 
 
 def state_of(lmp: Any, species: tuple[str, ...]) -> Atoms:
     """LAMMPS' atoms in the order of the initial crystal, wrapped, with velocities in Å/ps; on every rank."""
     from ase import Atoms
-    from ase.cell import Cell
 
-    low, high, xy, yz, xz, _, _ = lmp.extract_box()
-    lengths = np.subtract(high, low)
-    count = lmp.get_natoms()
-    positions = np.array(lmp.gather_atoms("x", 1, 3)).reshape(count, 3) - low
-    velocities = np.array(lmp.gather_atoms("v", 1, 3)).reshape(count, 3)
+    positions, cell = positions_of(lmp)
     types = np.array(lmp.gather_atoms("type", 0, 1))
-    cell = Cell([[lengths[0], 0, 0], [xy, lengths[1], 0], [xz, yz, lengths[2]]])
     atoms = Atoms(np.array(species)[types - 1], positions, cell=cell, pbc=True)
     atoms.wrap()
-    atoms.arrays["velocities_A_per_ps"] = velocities
+    atoms.arrays["velocities_A_per_ps"] = np.array(lmp.gather_atoms("v", 1, 3)).reshape(-1, 3)
     return atoms
+
+
+def positions_of(lmp: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (atoms, 3) of LAMMPS' atoms from the cell's lower corner, in the order of their numbers, and the cell.
+
+    Both in Å, the cell's vectors as rows; on every rank.
+    """
+    low, high, xy, yz, xz, _, _ = lmp.extract_box()
+    sides = np.subtract(high, low)
+    cell = np.array([[sides[0], 0, 0], [xy, sides[1], 0], [xz, yz, sides[2]]])
+    return np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3) - low, cell

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from persistem.errors import PersistemError
 from persistem.specimens.own_structures import density, read_own
 from persistem.store.digests import content
@@ -36,6 +38,12 @@ def unit_cell(material: Material) -> Atoms:
     if material.file is not None:
         return read_own(Path(material.file))
     return crystal_cell(material.crystal)
+
+
+def initial_cell(material: Material) -> np.ndarray:
+    """The cell of the initial crystal: its vectors as rows, Å."""
+    cell: np.ndarray = unit_cell(material).cell.array * np.array(material.repetitions)[:, None]
+    return cell
 
 
 def crystal_cell(c: Crystal) -> Atoms:

@@ -6,14 +6,12 @@ from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from persistem.errors import PersistemError
 from persistem.imaging.crops import FEWEST
 from persistem.imaging.detector import binning
 from persistem.model.bundle import INDEX
 from persistem.specimens.slabs import check_fits
-from persistem.specimens.structures import crystal_cell, unit_cell
+from persistem.specimens.structures import crystal_cell, initial_cell
 from persistem.store.files import is_file
 from persistem.study.mapping import RESERVED_LABELLED
 from persistem.study.members import specimens_of, states_of
@@ -84,9 +82,8 @@ def _check_particles(study: Study) -> None:
             raise ValueError(f"{key}: {length:g} Å is too large for imaging.field = {field:g} Å; at most 0.8 of it")
     if not study.structures:
         film = study.imaging.model_copy(update={"thickness": asked.film[1], "margin": 0.0})
-        cell = unit_cell(study.material).cell.array * np.array(study.material.repetitions)[:, None]
         try:
-            check_fits(cell, film, "particles.film")
+            check_fits(initial_cell(study.material), film, "particles.film")
         except PersistemError as error:
             raise ValueError(str(error)) from error
     for crystal in asked.crystals:

@@ -80,5 +80,5 @@ def states_of(study: Study) -> list[str]:
 def target_of(study: Study, specimen: Specimen) -> float | None:
     """The temperature (K) that a simulated specimen is to have at its end."""
     if specimen.step is not None and study.md.schedule is not None:
-        return next(step.temperature for step in study.md.schedule.steps if step.name == specimen.step)
+        return study.md.schedule.named(specimen.step).temperature
     return study.md.rt.temperature if specimen.rt else specimen.temperature

@@ -283,6 +283,10 @@ class Schedule(Section):
             raise ValueError("a seed is listed twice")
         return self
 
+    def named(self, name: str) -> Step:
+        """The step of this name."""
+        return next(step for step in self.steps if step.name == name)
+
     def of(self, name: str, timestep: float) -> tuple[Step, float | None]:
         """A step with its length in steps of ``timestep`` fs, and the temperature (K) it begins at, if another."""
         k = [step.name for step in self.steps].index(name)

@@ -15,7 +15,7 @@ from persistem.errors import PersistemError
 from persistem.specimens import segments
 from persistem.specimens.layout import Halves
 from persistem.specimens.md import check, velocity_seed
-from persistem.specimens.simulation import hold, quoted, set_forces, world_of
+from persistem.specimens.simulation import hold, quoted, set_forces, velocities, world_of
 from persistem.specimens.structures import crystal_of, write_structure, write_summary
 from persistem.store.temporary import scratch
 
@@ -186,7 +186,7 @@ def _resting(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, fir
     """The whole crystal at the RT temperature."""
     if first:
         hot = md.rt.temperature * md.initial_temperature_factor
-        lmp.command(f"velocity all create {hot} {velocity_seed(seed)} {DRAWN}")
+        lmp.command(velocities(hot, velocity_seed(seed)))
     hold(lmp, _free(md), md.rt.temperature, treated=False)
 
 
@@ -199,7 +199,7 @@ def _drawn(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, first
     """The same, starting with new velocities."""
     hot = temperature * md.initial_temperature_factor
     lmp.command("velocity held set 0 0 0")
-    lmp.command(f"velocity melted create {hot} {velocity_seed(seed, stream=1)} {DRAWN}")
+    lmp.command(velocities(hot, velocity_seed(seed, stream=1), "melted"))
     _hot(lmp, md, temperature, seed, first)
 
 
@@ -207,7 +207,7 @@ def _end(lmp: Any, md: MolecularDynamics, temperature: float, seed: int, first: 
     """All atoms at the RT temperature."""
     if first:
         # their frozen positions are a snapshot at this temperature, so their lattice takes up no heat
-        lmp.command(f"velocity held create {md.rt.temperature} {velocity_seed(seed, stream=2)} {DRAWN}")
+        lmp.command(velocities(md.rt.temperature, velocity_seed(seed, stream=2), "held"))
     hold(lmp, _free(md), md.rt.temperature, treated=True)
 
 
@@ -216,7 +216,6 @@ def _free(md: MolecularDynamics) -> MolecularDynamics:
     return md if md.barostat == "none" else md.model_copy(update={"barostat": "aniso"})
 
 
-DRAWN = "dist gaussian mom yes rot no loop all"
 PHASES = {"resting": _resting, "drawn": _drawn, "hot": _hot, "end": _end}
 
 

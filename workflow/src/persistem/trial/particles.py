@@ -11,6 +11,7 @@ from persistem.errors import PersistemError
 from persistem.specimens.layout import Discs
 from persistem.specimens.slabs import cut, grid, repeats
 from persistem.specimens.structures import crystal_cell
+from persistem.trial.splice import crowded
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -135,18 +136,18 @@ def _together(support: Atoms, balls: list[Atoms], box: NDArray[Any], turned: boo
     whole = Atoms(cell=box, pbc=(True, True, False))
     for ball in balls:
         whole += ball
-    free = np.ones(len(support), bool)
-    if len(whole) and len(support):
-        free = cKDTree(whole.positions).query(support.positions, distance_upper_bound=CONTACT)[0] > CONTACT
+    count = len(support)
+    if len(whole) and count:
+        way = cKDTree(whole.positions).query(support.positions, distance_upper_bound=CONTACT)[0] <= CONTACT
+        support = support[~way]
     # the film is cut at random, so its atoms meet across the edges of the field
-    sides = [*box[:2], 4 * box[2]]
-    tree = cKDTree(np.mod(support.positions, sides), boxsize=sides)
-    for first, second in sorted(tree.query_pairs(CLOSE)):
-        across = np.abs(support.positions[first, :2] - support.positions[second, :2]).max() > box[0] / 2
-        if across and free[first] and free[second]:
-            free[second] = False
-    whole += support[free]
-    whole.info["dropped"] = int((~free).sum())
+    for array in ("state", "specimen"):
+        support.set_array(array, np.zeros(len(support), int))
+    del support[crowded(support, CLOSE)]
+    for array in ("state", "specimen"):
+        del support.arrays[array]
+    whole += support
+    whole.info["dropped"] = count - len(support)
     low, high = whole.positions[:, 2].min(), whole.positions[:, 2].max()
     whole.positions[:, 2] += (box[2] - low - high) / 2
     if turned:
