@@ -9,7 +9,7 @@ from persistem.errors import PersistemError
 from persistem.publication.record import _nearest, _tables, bullets, cut, fold, headline, paper_table, picture
 from persistem.publication.record_protocols import record_protocols
 from persistem.report.figures import JOINT_FIGURES
-from persistem.report.paper import ACCURACIES, decimals, judged_per_micrograph
+from persistem.report.paper import ACCURACIES, CLAIMS, decimals, judged_per_micrograph
 from persistem.report.tables import checked, write_rows
 from persistem.study import Study
 from test_multiverse import NUMBERS, judged
@@ -130,8 +130,13 @@ def test_the_record_of_protocols_compares_numbers_finalists_and_claims(tmp_path)
         folder = tmp_path / name
         (folder / "tables").mkdir(parents=True)
         (folder / "report.html").touch()
-        claims = [{"claim": "SVC > LR", "status": status}, {"claim": "in focus > all", "status": "reproduced"}]
+        statuses = dict.fromkeys((row["id"] for row in CLAIMS), "undecided") | {"svc-over-lr": status}
+        statuses |= {"focus-helps": "reproduced", "filter-suffices": "not in this study"}
+        claims = [row | {"status": statuses[row["id"]], "evidence": f"As {name} has it."} for row in CLAIMS]
         write_rows(folder / "tables/claims.csv", claims)
+        ours = {"ours": 0.7, "ci_low": 0.6, "ci_high": 0.8, "one_low": 0.5, "one_high": 0.9, "agreement": "agrees"}
+        row = {key: ACCURACIES[0][key] for key in ("degrees", "model", "foci")}
+        write_rows(folder / "tables/paper.csv", [row | {"paper": 0.649, "split": "random"} | ours])
     study = tmp_path / "search"
     about = {"date": "2026-11-29", "digest": "0123456789ab", "versions": {"homcloud": "5"}}
     (study / "tables/about.json").write_text(json.dumps(about))
@@ -149,8 +154,15 @@ def test_the_record_of_protocols_compares_numbers_finalists_and_claims(tmp_path)
     assert "- None fits.\n- Of effects.\n- Of protocols." in page
     assert "| 0 | LR | all | 0.649 | 0.664 | 0.649 | 0.664 | 0.600 [0.50, 0.70] |" in page
     assert "| polarity: other | 0.030 (seed 1) | 0.800 | 0.600 | **compatible** | 0.60 |" in page
-    assert "| SVC > LR | not reproduced | reproduced | **the protocol decides** |" in page
-    assert "| in focus > all | reproduced | reproduced |  |" in page
+    assert (
+        "| Accuracy: SVC > LR | not reproduced | reproduced | crops that overlap (`crops.random`) | **differs** |"
+        in page
+    )
+    assert "| Accuracy: in focus > all foci | reproduced | reproduced |  |  |" in page
+    assert "Of 16 claims 1 are reproduced in `paper`, and 8 others have a choice" in page
+    assert "| Accuracy: SVC > LR | `reconstruction` | As reconstruction has it. |" in page
+    assert "| A low-pass filter suffices against noise | `paper` |" not in page
+    assert "| 0 | LR | all | 0.649 | 0.700 [0.50, 0.90]: agrees | 0.700 [0.50, 0.90]: agrees |" in page
     assert (tmp_path / "docs/figures/effects.png").exists()
     quoted = "\n".join(_nearest(tmp_path / "docs"))
     assert (
