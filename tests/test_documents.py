@@ -246,3 +246,27 @@ def test_the_readme_quotes_the_record_of_protocols():
     for degrees, model, foci, paper, own, nearest, _, unseen, own_unseen in (row.values() for row in rows):
         cells = [degrees, model, foci, paper, own, nearest, unseen.split()[0], own_unseen.split()[0]]
         assert f"| {' | '.join(cells)} |" in readme
+
+
+def test_the_reason_for_the_default_protocol_quotes_the_record():
+    said = " ".join(text_of("docs/assumptions.md").split())
+    record = text_of("docs/protocols.md")
+    table = record.partition("in studies of their own")[2].partition("##")[0].strip().splitlines()
+    columns = [cell.strip() for cell in table[0].split("|")]
+    agree = {
+        name: sum("agrees" in row.split("|")[columns.index(f"`{name}`")] for row in table[2:10])
+        for name in ("reconstruction-search", "reconstruction")
+    }
+    assert (
+        f"It gives {agree['reconstruction']} of the eight, and the default gives {agree['reconstruction-search']}."
+        in said
+    )
+    finalists = record.partition("## The protocols nearest the paper")[2].partition("<details>")[0]
+    answers = ["polarity: dark first", "crops of a micrograph: 64 at random", "bins: 128"]
+    answers += ["feature scaling: maximum of all", "penalised intercept: of neither (libsvm)"]
+    p = [
+        re.search(rf"^\| {re.escape(name)} \|[^|]*\|[^|]*\| ([0-9.]+) \|", finalists, re.M)[1]
+        for name in ("; ".join(answers), "the study as it is")
+    ]
+    assert f"p = {p[0]} and {p[1]}, on seeds that chose neither" in said
+    assert f"of {re.search(r'Of ([0-9]+) protocols', record)[1]} protocols" in said

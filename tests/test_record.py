@@ -159,7 +159,7 @@ def test_the_record_of_protocols_compares_numbers_finalists_and_claims(tmp_path)
         in page
     )
     assert "| Accuracy: in focus > all foci | reproduced | reproduced |  |  |" in page
-    assert "Of 16 claims 1 are reproduced in `paper`, and 8 others have a choice" in page
+    assert "Of 16 claims 2 are reproduced in a study here, and 7 others have a choice" in page
     assert "| Accuracy: SVC > LR | `reconstruction` | As reconstruction has it. |" in page
     assert "| A low-pass filter suffices against noise | `paper` |" not in page
     assert "| 0 | LR | all | 0.649 | 0.700 [0.50, 0.90]: agrees | 0.700 [0.50, 0.90]: agrees |" in page

@@ -153,8 +153,7 @@ def claims(studies: list[Path]) -> list[str]:
 
     listed = {study.name: read_rows(study / "tables/claims.csv") for study in studies}
     table = claims_table(listed)
-    first = next(iter(listed))
-    found = {row["id"] for row in listed[first] if row["status"] == "reproduced"}
+    found = {row["id"] for rows in listed.values() for row in rows if row["status"] == "reproduced"}
     turned = [name for name in TURNED if name not in found]
     evidence = pd.DataFrame(
         {"claim": row["claim"], "study": f"`{name}`", "evidence": row["evidence"]}
@@ -169,7 +168,7 @@ def claims(studies: list[Path]) -> list[str]:
         "In brackets 95 %: of one specimen of each state and one split (random), of the mean over MD seeds (unseen).",
         "## The paper's claims under each protocol",
         markdown(table),
-        f"Of {len(CLAIMS)} claims {len(found)} are reproduced in `{first}`, and {len(turned)} others have a choice"
+        f"Of {len(CLAIMS)} claims {len(found)} are reproduced in a study here, and {len(turned)} others have a choice"
         " that the paper leaves open and that alone can turn them: *can be turned by*. Each is turned so by a test, on"
         " matter or images for which the effect of the choice is known (tests/test_choices.py). Whether it turns the"
         " claim here is what the columns say; *undecided* where the scatter of MD seeds is larger.",
