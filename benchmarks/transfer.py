@@ -231,7 +231,10 @@ def carbon(model: Model, micrographs: list[Labelled], states: list[str], figures
                 recall = maps.recalls(predicted[known], state[known], len(data.STATES))
                 score = {"image": name, "set": which, "recall": recall, "balanced": np.mean(recall)}
                 found.setdefault(row, []).append(score)
-            found["the model"][-1]["abstained"] = float((verdict.reason[known] > 0).mean())
+            silent = verdict.reason > 0
+            answered = np.where(silent, -1, verdict.probability[..., order].argmax(axis=-1))
+            recall = maps.recalls(answered[known], state[known], len(data.STATES))
+            found["the model"][-1] |= {"abstained": float(silent[known].mean()), "answered": np.mean(recall)}
         base = grey(image.pixels)
         marks = data.certain(data.regions("second")[name]).astype(int) - 1
         shown = maps.at_pixels(verdict.probability[..., order], of, image.pixels.shape).argmax(axis=-1)
@@ -395,15 +398,14 @@ def record(found: Mapping[str, Any]) -> str:
             mine = [value for value in values if value["image"] == name]
             cells.append(f"{np.mean([value['balanced'] for value in mine]):.3f}")
         bodies.append(f"| {row} | " + " | ".join(cells) + " |")
-    abstained = {
-        name: np.mean([v["abstained"] for v in found["carbon"]["the model"] if v["image"] == name and "abstained" in v])
-        for name in data.CARBON
-    }
+    model = {name: [v for v in found["carbon"]["the model"] if v["image"] == name] for name in data.CARBON}
+    cells = [f"{np.mean([v['answered'] for v in of]):.3f}" for of in model.values()]
     bodies += [
+        f"| the model, abstention counted as wrong | {' | '.join(cells)} |",
         "",
-        "The model's states count also where it abstains: "
-        + ", ".join(f"{share:.0%} of the certain places of {name}" for name, share in abstained.items())
-        + ".",
+        "The other rows count the most probable state also where the model abstains: "
+        + ", ".join(f"{np.mean([v['abstained'] for v in of]):.0%} of {name}" for name, of in model.items())
+        + " (certain places). It does so where an image's spectra or grey values are unlike those that it trained on.",
         "",
         "![Real images and their maps by simulations alone](figures/transfer.png)",
         "",
@@ -437,7 +439,8 @@ def summary(found: Mapping[str, Any]) -> list[str]:
     )
     shown = found["particles"]["auc"]["mean"]
     names = ("PtCo3", "pt_on_carbon")
-    none = np.mean([v["balanced"] for v in found["carbon"]["the model"] if v["image"] in names])
+    model = [v for v in found["carbon"]["the model"] if v["image"] in names]
+    none, answered = (np.mean([v[key] for v in model]) for key in ("balanced", "answered"))
     one = [v for v in found["strokes"].get("1", []) if v["image"] in names]
     stroke = np.mean([v["labels and simulations"]["balanced"] for v in one]) if one else float("nan")
     table = [
@@ -445,7 +448,8 @@ def summary(found: Mapping[str, Any]) -> list[str]:
         ("the same, counting noise equalised", equal, None),
         ("particle or film, all that the image shows: AUC", shown, 0.97),
         ("vacuum, carbon, particle on PtCo3 and pt_on_carbon, no label: balanced accuracy", none, 0.75),
-        ("the same with one stroke a state", stroke, 0.92),
+        ("the same, abstention counted as wrong", answered, 0.75),
+        ("vacuum, carbon, particle on both with one stroke a state: balanced accuracy", stroke, 0.92),
     ]
     lines = ["| | measured | target | reached |", "| --- | ---: | ---: | --- |"]
     for what, value, target in table:

@@ -270,3 +270,20 @@ def test_the_reason_for_the_default_protocol_quotes_the_record():
     ]
     assert f"p = {p[0]} and {p[1]}, on seeds that chose neither" in said
     assert f"of {re.search(r'Of ([0-9]+) protocols', record)[1]} protocols" in said
+
+
+def test_the_readme_quotes_the_record_of_transfer():
+    found = json.loads(text_of("docs/transfer.json"))
+    said = " ".join(prose("README.md").split())
+    of = [row for row in found["carbon"]["the model"] if row["image"] in ("PtCo3", "pt_on_carbon")]
+    none = sum(row["balanced"] for row in of) / len(of)
+    assert f"a balanced accuracy of {none:.2f} for vacuum, carbon and particle" in said
+    silent = [row["abstained"] for row in of if row["image"] == "PtCo3"]
+    assert f"it abstains on {sum(silent) / len(silent):.0%} of the harder image".replace("%", " %") in said
+    one = [row for row in found["strokes"]["1"] if row["image"] in ("PtCo3", "pt_on_carbon")]
+    stroke = sum(row["labels and simulations"]["balanced"] for row in one) / len(one)
+    assert f"With one stroke a state it is {stroke:.2f}." in said
+    blind = max(
+        row["mean"] for how in found["blind"]["as they are"].values() if isinstance(how, dict) for row in how.values()
+    )
+    assert f"an AUC of {blind:.2f} only" in said

@@ -16,6 +16,7 @@ import real_carbon  # noqa: E402
 import real_data  # noqa: E402
 import real_maps  # noqa: E402
 import real_record  # noqa: E402
+import transfer  # noqa: E402
 from persistem.labelled import blind as wing  # noqa: E402
 from scipy.ndimage import gaussian_filter  # noqa: E402
 
@@ -144,3 +145,8 @@ def test_record_is_made_of_its_numbers_alone():
     without = {part: values for part, values in measured.items() if part != "blind"}
     assert "*blind: not measured; its data were absent.*" in real_record.record(without)
     assert real_record.f(0.99996) == "0.999" and real_record.f(1.0) == "1.000"
+
+
+def test_record_of_transfer_is_made_of_its_numbers_alone():
+    measured = json.loads((ROOT / "docs" / "transfer.json").read_text())
+    assert (ROOT / "docs" / "transfer.md").read_text() == transfer.record(measured)
