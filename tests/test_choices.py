@@ -6,7 +6,6 @@ Each is tested on matter or images for which its effect is known; ``record_proto
 from itertools import product
 
 import numpy as np
-import pytest
 from ase import Atoms
 from ase.build import bulk
 from persistem.imaging.crops import crops_of
@@ -17,12 +16,12 @@ from persistem.learning.accuracy import accuracy_table, read_by_seed
 from persistem.learning.weights import learned, strongest
 from persistem.publication.record_protocols import TURNED
 from persistem.report.claims import checklist
-from persistem.report.figures.figure_1 import NEAR, SURFACE
+from persistem.report.figures.figure_1 import surface_peaks
 from persistem.report.figures.figure_4 import _summary, island_counts
 from persistem.specimens.structures import write_structure
 from persistem.study import Crops, Imaging, Learning, Recipe
 from persistem.topology.diagrams import diagram_table, values_of
-from persistem.topology.diagrams_3d import diagram_3d_file, read_pairs_3d
+from persistem.topology.diagrams_3d import diagram_3d_file, read_pairs_3d, volume_of
 from persistem.topology.persistence_images import persistence_images
 from scipy.ndimage import gaussian_filter
 
@@ -111,10 +110,11 @@ def islands_of(folder, inverted):
     return {"figure-4": {"islands": rows}}
 
 
-@pytest.mark.parametrize("claim", ["islands-larger", "islands-gradual"])
-def test_polarity_decides_whether_islands_are_larger_and_change_more_gradually(tmp_path, claim):
-    assert status(claim, islands_of(tmp_path, inverted=False)) == "reproduced"
-    assert status(claim, islands_of(tmp_path, inverted=True)) == "not reproduced"
+def test_polarity_decides_whether_islands_are_larger_and_change_more_gradually(tmp_path):
+    own, inverted = (islands_of(tmp_path, polarity) for polarity in (False, True))
+    for claim in ("islands-larger", "islands-gradual"):
+        assert status(claim, own) == "reproduced"
+        assert status(claim, inverted) == "not reproduced"
 
 
 def test_polarity_decides_which_degree_tells_more(tmp_path):
@@ -159,13 +159,11 @@ def test_the_radii_of_atoms_decide_whether_the_3d_diagram_has_peaks_of_the_surfa
     side = (20.0, 20.0)
 
     def found(radii):
-        near = {}
+        diagrams = {}
         for kind, periodic in {"open": False, "periodic": True}.items():
             diagram_3d_file(tmp_path / "structure.extxyz", radii, side, periodic, tmp_path / f"{kind}.pdgm")
-            pairs = read_pairs_3d(tmp_path / f"{kind}.parquet", 1)
-            near[kind] = [float((np.abs(pairs - point) <= NEAR).all(axis=1).sum()) for point in SURFACE]
-        peaks = [{"at": list(point)} | {kind: near[kind][k] for kind in near} for k, point in enumerate(SURFACE)]
-        panel = {"temperature": 1000, "rt": False, "seed": 1, "surface": peaks}
+            diagrams[kind] = read_pairs_3d(tmp_path / f"{kind}.parquet", 1)
+        panel = {"temperature": 1000, "rt": False, "seed": 1, "surface": surface_peaks(diagrams, volume_of(side))}
         return status("surface-peaks", {"figure-1": {"panels": [panel]}})
 
     assert found({"Ga": 1.25, "N": 0.70}) == "reproduced"

@@ -152,22 +152,20 @@ def claims(studies: list[Path]) -> list[str]:
     import pandas as pd
 
     listed = {study.name: read_rows(study / "tables/claims.csv") for study in studies}
-    table = claims_table(listed)
     found = {row["id"] for rows in listed.values() for row in rows if row["status"] == "reproduced"}
     turned = [name for name in TURNED if name not in found]
     evidence = pd.DataFrame(
         {"claim": row["claim"], "study": f"`{name}`", "evidence": row["evidence"]}
-        for k in range(len(CLAIMS))
-        for name, rows in listed.items()
-        for row in [rows[k]]
-        if row["status"] in (*TELLING, "undecided")
+        for rows in zip(*listed.values(), strict=True)
+        for name, row in zip(listed, rows, strict=True)
+        if row["status"] != "not in this study"
     )
     return [
         "## The paper's accuracies in studies of their own",
         markdown(accuracies_table(studies)),
         "In brackets 95 %: of one specimen of each state and one split (random), of the mean over MD seeds (unseen).",
         "## The paper's claims under each protocol",
-        markdown(table),
+        markdown(claims_table(listed)),
         f"Of {len(CLAIMS)} claims {len(found)} are reproduced in a study here, and {len(turned)} others have a choice"
         " that the paper leaves open and that alone can turn them: *can be turned by*. Each is turned so by a test, on"
         " matter or images for which the effect of the choice is known (tests/test_choices.py). Whether it turns the"
@@ -191,13 +189,13 @@ def accuracies_table(studies: list[Path]) -> pd.DataFrame:
 def claims_table(listed: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
     """The status of each claim in each study, whether they differ, and the choice that can turn it.
 
-    ``listed`` are the rows of ``claims.csv`` by study, in the order of ``paper.CLAIMS``.
+    ``listed`` are the rows of ``claims.csv`` by study, all in the paper's order.
     """
     import pandas as pd
 
     rows = []
-    for k, claim in enumerate(CLAIMS):
-        statuses = [of[k]["status"] for of in listed.values()]
+    for of_claim in zip(*listed.values(), strict=True):
+        claim, statuses = of_claim[0], [row["status"] for row in of_claim]
         differs = len({status for status in statuses if status in TELLING}) > 1
         rows.append(
             {"claim": claim["claim"]}

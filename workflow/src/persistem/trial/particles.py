@@ -141,11 +141,7 @@ def _together(support: Atoms, balls: list[Atoms], box: NDArray[Any], turned: boo
         way = cKDTree(whole.positions).query(support.positions, distance_upper_bound=CONTACT)[0] <= CONTACT
         support = support[~way]
     # the film is cut at random, so its atoms meet across the edges of the field
-    for array in ("state", "specimen"):
-        support.set_array(array, np.zeros(len(support), int))
-    del support[crowded(support, CLOSE)]
-    for array in ("state", "specimen"):
-        del support.arrays[array]
+    del support[crowded(support, np.zeros(len(support), int), CLOSE)]
     whole += support
     whole.info["dropped"] = count - len(support)
     low, high = whole.positions[:, 2].min(), whole.positions[:, 2].max()

@@ -66,7 +66,7 @@ def splice(specimens: Sequence[Sequence[Atoms]], halves: Halves, imaging: Imagin
             tile.set_array("state", np.full(len(tile), state))
             tile.set_array("specimen", np.full(len(tile), k))
             spliced += tile[here]
-    late = crowded(spliced)
+    late = crowded(spliced, _origin(spliced))
     del spliced[late]
     spliced.info["dropped"] = len(late)
     return spliced
@@ -95,7 +95,7 @@ def stacked(melts: Sequence[Atoms], imaging: Imaging) -> Atoms:
         tile.set_array("state", np.zeros(len(tile), int))
         tile.set_array("specimen", np.full(len(tile), k))
         whole += tile
-    late = crowded(whole)
+    late = crowded(whole, _origin(whole))
     del whole[late]
     whole.info["dropped"] = len(late)
     return whole
@@ -136,14 +136,18 @@ def _extent(halves: Halves, state: int, width: float, lead: float) -> tuple[NDAr
     return low * width / count, high * width / count
 
 
-def crowded(atoms: Atoms, distance: float = SEAM) -> list[int]:
-    """Atoms nearer than ``distance`` to an earlier one, of another tile or across the edges of the field."""
+def _origin(atoms: Atoms) -> NDArray[np.int_]:
+    """The number of each atom's tile, by its state and specimen."""
+    return np.asarray(atoms.arrays["state"] * len(atoms) + atoms.arrays["specimen"])
+
+
+def crowded(atoms: Atoms, tile: NDArray[np.int_], distance: float = SEAM) -> list[int]:
+    """Atoms nearer than ``distance`` to an earlier one, of another tile (atoms,) or across the edges of the field."""
     from scipy.spatial import cKDTree
 
     width = atoms.cell.lengths()[0]
     tree = cKDTree(np.mod(atoms.positions, [width, width, np.inf]), boxsize=[width, width, 0])
     pairs = tree.query_pairs(distance, output_type="ndarray")
-    tile = atoms.arrays["state"] * len(atoms) + atoms.arrays["specimen"]
     earlier, later = pairs.T
     across = (np.abs(atoms.positions[earlier, :2] - atoms.positions[later, :2]) > width / 2).any(axis=1)
     seams = pairs[across | (tile[earlier] != tile[later])]

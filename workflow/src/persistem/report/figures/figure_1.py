@@ -135,16 +135,18 @@ def _histogram(pairs: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
 
 
 def _numbers(panel: dict[str, Any], diagrams: dict[str, NDArray[Any]], shown: str, volume: float) -> dict[str, Any]:
-    surface = []
-    for point in SURFACE:
-        near = {
-            kind: float((np.abs(of_kind - point) <= NEAR).all(axis=1).sum()) / volume
-            for kind, of_kind in diagrams.items()
-        }
-        surface.append({"at": list(point)} | near)
     pairs = diagrams[shown]
     density = {"diagram": shown, "sharpness": sharpness(pairs), "pairs_per_nm3": len(pairs) / volume}
-    return record_of(panel) | density | {"surface": surface}
+    return record_of(panel) | density | {"surface": surface_peaks(diagrams, volume)}
+
+
+def surface_peaks(diagrams: dict[str, NDArray[Any]], volume: float) -> list[dict[str, Any]]:
+    """Pairs per nm³ near each of the paper's surface peaks, by kind of diagram: (n, 2) birth and death in Å²."""
+    return [
+        {"at": list(point)}
+        | {kind: float((np.abs(of - point) <= NEAR).all(axis=1).sum()) / volume for kind, of in diagrams.items()}
+        for point in SURFACE
+    ]
 
 
 def _atoms(axis: Axes, panel: dict[str, Any], settings: dict[str, Any], root: Path) -> None:
