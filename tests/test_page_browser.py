@@ -300,7 +300,8 @@ def test_a_link_opens_the_chapter_of_what_it_names(browser, file):
     assert page.locator("nav [aria-current]").inner_text() == "Paper"
     page.locator("nav a[href='#provenance']").click()
     page.wait_for_selector("#parameters", state="visible")
-    # stays in reach, once the page has scrolled, and leaves the page to be read
+    # stays in reach, once the page has scrolled to where the chapter begins, and leaves the page to be read
+    page.wait_for_function("document.getElementById('provenance').getBoundingClientRect().top > 0")
     page.wait_for_function("document.querySelector('nav').getBoundingClientRect().top <= 1")
     assert page.locator("nav").bounding_box()["height"] < 90
     assert not complaints
