@@ -3,6 +3,7 @@
 import json
 import sys
 from functools import cache, partial
+from os import environ
 from pathlib import Path
 
 from snakemake.utils import min_version, update_config
@@ -20,7 +21,9 @@ sys.path[:] = [
     *(p for p in sys.path if Path(p).is_absolute() and Path(p).resolve() not in HERE),
 ]
 
+from persistem.commands import forks
 from persistem.console import announce, scheduling
+from persistem.console.run import STAGE_OF_RULE
 from persistem.errors import PersistemError
 from persistem.plan import jobs, resources
 from persistem.plan.plan import Plan
@@ -70,6 +73,10 @@ DYNAMICS = {
 }
 
 
+#: Processes that jobs are forks of.
+SERVERS = []
+
+
 onstart:
     needed = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
     makes = {str(file) for job in needed for file in job.output}
@@ -90,6 +97,17 @@ onstart:
             file=sys.stderr,
         )
     describe_digests(PLAN, HOME)
+    # forks of this environment's Python, on this machine's processor
+    if (
+        workflow.local_exec
+        and not workflow.deployment_settings.deployment_method
+        and PLAN.study.run.device == "cpu"
+    ):
+        stages = (STAGE_OF_RULE.get(job.rule.name) for job in needed)
+        # kept, as they end when this process does
+        SERVERS.extend(
+            forks.start((BY_NAME[stage].verbs[0] for stage in stages if stage), environ)
+        )
 
 
 onsuccess:
@@ -191,6 +209,6 @@ def target(key, files, wildcards):
     if not files:
         sys.exit(
             f"persistem: the study has no {key}, so the target has nothing to make;"
-            " see config/README.md, or config/extended.yaml for an example"
+            " see config/README.md, or config/extended.yaml and config/differences.yaml for examples"
         )
     return files

@@ -9,8 +9,6 @@ rule crops:
         paths.pattern("crops"),
     log:
         paths.log(paths.pattern("crops")),
-    benchmark:
-        paths.benchmark(paths.pattern("crops"))
     conda:
         "../../envs/topology.yaml"
     resources:

@@ -17,8 +17,6 @@ rule crop_diagrams:
         BATCH_FILE if WHOLE else temp(BATCH_FILE),
     log:
         paths.log(BATCH_FILE),
-    benchmark:
-        paths.benchmark(BATCH_FILE)
     conda:
         "../../envs/topology.yaml"
     resources:

@@ -13,8 +13,6 @@ rule descriptors:
         paths.pattern("descriptors"),
     log:
         paths.log(paths.pattern("descriptors")),
-    benchmark:
-        paths.benchmark(paths.pattern("descriptors"))
     conda:
         "../../envs/evaluation.yaml"
     resources:
@@ -33,8 +31,6 @@ rule specimen_diagrams:
         paths.pattern("specimen_diagrams"),
     log:
         paths.log(paths.pattern("specimen_diagrams")),
-    benchmark:
-        paths.benchmark(paths.pattern("specimen_diagrams"))
     conda:
         "../../envs/topology.yaml"
     resources:

@@ -12,8 +12,6 @@ rule exit_wave:
         directory(paths.pattern("exit_waves")),
     log:
         paths.log(paths.pattern("exit_waves")),
-    benchmark:
-        paths.benchmark(paths.pattern("exit_waves"))
     conda:
         "../../envs/imaging.yaml"
     resources:

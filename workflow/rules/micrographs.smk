@@ -9,8 +9,6 @@ rule micrograph:
         paths.pattern("micrographs"),
     log:
         paths.log(paths.pattern("micrographs")),
-    benchmark:
-        paths.benchmark(paths.pattern("micrographs"))
     conda:
         "../../envs/imaging.yaml"
     resources:

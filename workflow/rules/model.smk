@@ -11,8 +11,6 @@ rule varied_micrographs:
         paths.pattern("varied"),
     log:
         paths.log(paths.pattern("varied")),
-    benchmark:
-        paths.benchmark(paths.pattern("varied"))
     conda:
         "../../envs/imaging.yaml"
     resources:

@@ -9,8 +9,6 @@ rule persistence_image:
         paths.pattern("persistence_images"),
     log:
         paths.log(paths.pattern("persistence_images")),
-    benchmark:
-        paths.benchmark(paths.pattern("persistence_images"))
     conda:
         "../../envs/topology.yaml"
     resources:

@@ -7,6 +7,10 @@ import sys
 if not sys.flags.safe_path and sys.path[0] in ("", os.getcwd()):  # noqa: PTH109 (pathlib would come from there)
     del sys.path[0]
 
-from persistem.commands.cli import main
+from persistem.commands import forks
 
-sys.exit(main())
+if (status := forks.ended_as(sys.argv[1:])) is None:
+    from persistem.commands.cli import main
+
+    status = main()
+sys.exit(status)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import chdir
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
 from typing import Any
 
-from persistem.commands import maps
+from persistem.commands import forks, maps
 from persistem.commands.parser import parsed
 from persistem.errors import PersistemError, printable
 from persistem.store.extras import to_install
@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _pass_by_matplotlibrc()
     try:
         _check_seals(options)
-        verb(**options)
+        with _measured(verb, options):
+            verb(**options)
     except PersistemError as error:
         return _fail(error.worded(maps.option))
     except ModuleNotFoundError as error:
@@ -43,6 +44,14 @@ def _pass_by_matplotlibrc() -> None:
     if os.path.lexists("matplotlibrc"):
         with chdir(Path(__file__).parent):
             import matplotlib  # noqa: F401
+
+
+def _measured(verb: Callable[..., None], options: dict[str, Any]) -> AbstractContextManager[None]:
+    """Measure what a job takes that Snakemake cannot, as it may be a fork."""
+    from persistem.store import usage
+
+    may_be_fork = verb.__name__.replace("_", "-") in forks.KIND
+    return usage.measured(options["out"]) if may_be_fork else nullcontext()
 
 
 def _check_seals(options: dict[str, Any]) -> None:
