@@ -495,9 +495,19 @@ def test_the_extended_study_is_planned_with_the_detector_of_its_descriptors():
     for name in ("dose", "dose-filtered", "astigmatism", "stack"):
         conditions = plan.settings("sweeps", Path(plan.evaluation.sweeps[name]).parent.name)["conditions"]
         assert {c["describing"]["detector"]["binning"] for c in conditions} == {2}, name
-    # molecular dynamics: the paper's, at a fixed density, and with other velocities (two)
-    hot = {d for d, step in plan.steps["specimens"].items() if not step.inputs}
-    assert len(hot) == 3
+    assert len(heated(plan)) == 1
+
+
+def heated(plan):
+    """The digests of the steps that heat."""
+    return {digest for digest, step in plan.steps["specimens"].items() if not step.inputs}
+
+
+def test_the_study_of_differences_has_the_seeds_of_the_extended_study_and_other_dynamics():
+    extended, differences = (Plan(load_study(ROOT / f"config/{name}.yaml")) for name in ("extended", "differences"))
+    assert extended.specimens.keys() == differences.specimens.keys()
+    # the paper's, at a fixed density, and with other velocities at the start
+    assert heated(extended) < heated(differences) and len(heated(differences)) == 3
 
 
 def treated(temperatures: tuple[int, int]) -> dict[str, Any]:
@@ -591,25 +601,35 @@ def test_words_of_the_figures_are_in_no_digest_of_what_is_computed():
 
 
 @pytest.mark.parametrize(
-    "target",
+    ("study", "target", "heating", "rt_treatment", "expected"),
     [
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("controlled", "robustness")),
-        *(pytest.param(name, marks=pytest.mark.thorough) for name in ("evaluation", "multiverse")),
+        pytest.param(
+            *("extended", "robustness", 8, 8, {"sweep": 10, "micrograph": None, "exit_wave": 16 * 4 + 16}),
+            marks=pytest.mark.slow,
+        ),
+        # fixed density, of all seeds
+        pytest.param(
+            *("differences", "controlled", 16, 16),
+            {"controls": 1, "descriptors": 16 + 16 + 8 + 6 + 6, "preparation": 12},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("extended", "evaluation", 8, 8),
+            {"descriptors": 16, "evaluate": 1, "learning": None, "sweep": None},
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            *("extended", "multiverse", 3, 3, {"learning": 21, "descriptors": None}), marks=pytest.mark.thorough
+        ),
+        # fixed density and other velocities, of three seeds; redrawn velocities continue the same heating
+        pytest.param(
+            *("differences", "multiverse", 9, 12, {"learning": 4, "descriptors": None}), marks=pytest.mark.thorough
+        ),
     ],
 )
-def test_the_workflow_resolves_each_part_of_the_extended_study(target, resolve):
-    jobs = resolve(ROOT / "config/extended.yaml", target=target).jobs
-    seeds = {"evaluation": 8, "multiverse": 3, "controlled": 8, "robustness": 8}[target]
-    # fixed density and other velocities, of three seeds; fixed density, of all
-    others = {"multiverse": 2 * 3, "controlled": 8}.get(target, 0)
-    assert jobs["heating"] == seeds + others
-    again = 3 if target == "multiverse" else 0  # redrawn velocities continue the same heating
-    assert jobs["rt_treatment"] == seeds + others + again
-    assert jobs[target] == 1
-    expected = {
-        "evaluation": {"descriptors": 16, "evaluate": 1, "learning": None, "sweep": None},
-        "multiverse": {"learning": 24, "descriptors": None},
-        "controlled": {"controls": 1, "descriptors": 16 + 16 + 8 + 6 + 6, "preparation": 12},
-        "robustness": {"sweep": 10, "micrograph": None, "exit_wave": 16 * 4 + 16},
-    }[target]
+def test_the_workflow_resolves_each_part_of_the_studies_of_seeds(
+    study, target, heating, rt_treatment, expected, resolve
+):
+    jobs = resolve(ROOT / f"config/{study}.yaml", target=target).jobs
+    assert (jobs["heating"], jobs["rt_treatment"], jobs[target]) == (heating, rt_treatment, 1)
     assert {name: jobs.get(name) for name in expected} == expected

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 READING = 900
 #: A caption on the surface has at most so many lines of so many characters.
 LINES, WIDTH = 3, 120
+#: The pages of the records of two studies; another's page, and its figures, bear the study's name.
+PAGES = {"paper": "reproduction.md", "extended": "evaluation.md"}
+#: The figures of an evaluation that a section of it asks for.
+SECTIONS = {"controls": "controls", "multiverse": "multiverse", "robustness": "sweeps", "defocus": "sweeps"}
 #: The numbers of the record of protocols, beside it.
 NUMBERS = "protocols.json"
 #: What a sentence says of the claims with a status.
@@ -36,23 +40,29 @@ CLAIMS = {
 
 
 def record(study: Path, docs: Path) -> None:
-    """Write ``reproduction.md`` and ``figures/*.png`` into ``docs``; ``evaluation.md`` for a study with an evaluation.
+    """Write a page and its ``figures/*.png`` into ``docs``: what an evaluation found, or else what is the paper's.
 
     ``study`` is the folder of a study with a report, ``results/<study>``. Raises PersistemError if the folder has no
     report.
     """
     study, docs = Path(study), Path(docs)
     about = reported(study)
-    settings = yaml.safe_load((study / "study.yaml").read_text())
-    evaluated = bool(settings.get("evaluation"))
-    names = EVALUATION_FIGURES if evaluated else FIGURES
+    evaluated = yaml.safe_load((study / "study.yaml").read_text()).get("evaluation")
+    names = (
+        [name for name in EVALUATION_FIGURES if evaluated.get(SECTIONS.get(name, name), True)] if evaluated else FIGURES
+    )
     figures = {name: read_json(study / "figures" / f"{name}.json") for name in names}
     text = evaluation(study, figures, about) if evaluated else reproduction(study, figures, about, docs)
     for name in figures:
         if not figures[name]["reason"]:
-            shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{name}.png")
-    with atomic(docs / ("evaluation.md" if evaluated else "reproduction.md")) as part:
+            shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{_named(study, name)}.png")
+    with atomic(docs / PAGES.get(study.name, f"{study.name}.md")) as part:
         part.write_text(text)
+
+
+def _named(study: Path, figure: str) -> str:
+    """The name in ``docs/figures`` of a figure of a study."""
+    return figure if study.name in PAGES else f"{study.name}-{figure}"
 
 
 def reported(study: Path) -> dict[str, Any]:
@@ -185,13 +195,18 @@ def evaluation(study: Path, figures: dict[str, dict[str, Any]], about: dict[str,
         f"# What the accuracy means: the study `{study.name}`, {about['date']}",
         "\n".join(findings),
         "States that are simulated at zero pressure differ in density, as much as the size of the cell and the length"
-        " of the run have it ([assumptions.md](assumptions.md#molecular-dynamics)). So equal density comes first.",
+        " of the run have it ([assumptions.md](assumptions.md#molecular-dynamics)). "
+        + (
+            "So equal density comes first."
+            if "controls" in figures
+            else "What remains at equal density: [differences.md](differences.md)."
+        ),
         "In brackets 95 % over MD seeds. Everything is evaluated by MD seeds: a seed's specimens, of all states and at"
         " all defoci, train or are tested together. Where the paper is silent: [assumptions.md](assumptions.md).",
         made(study, about, "report"),
     ]
     for name, figure in figures.items():
-        parts += [f"## {figure['title']}", *picture(name, figure["title"], figure)]
+        parts += [f"## {figure['title']}", *picture(_named(study, name), figure["title"], figure)]
     return "\n\n".join([*parts, *_tables(study)]) + "\n"
 
 
@@ -286,7 +301,7 @@ def _tables(study: Path) -> list[str]:
         " the share of A that is bonded to its own kind as in a molecule (N-N: closer than 1.30 Å).",
         fold(f"All {len(specimens)} specimens", markdown(pd.DataFrame(shown))),
         "## The time and memory of every stage",
-        "As Snakemake's benchmarks have it: jobs, wall and CPU time (s), largest resident memory (MB).",
+        "As `results/benchmarks/` has it: jobs, wall and CPU time (s), largest resident memory (MB).",
         fold(f"All {len(timings)} stages", markdown(timings)),
     ]
 
