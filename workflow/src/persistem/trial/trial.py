@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem import study
+from persistem.errors import PersistemError
 from persistem.imaging.micrographs import read_micrograph
 from persistem.maps import Map, map_image
 from persistem.model import bundle
@@ -62,6 +63,10 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
         if a file cannot be read, or the model is not for these micrographs.
     """
     model, asked = bundle.load((root / settings["model"]).parent), section(study.ModelSettings, settings["asked"])
+    if [*model.states] != settings["states"]:
+        raise PersistemError(
+            f"{settings['model']}: a model of {', '.join(model.states)}, in another order than the study's"
+        )
     imaging = section(study.Imaging, settings["imaging"])
     pixel_size = imaging.field / imaging.pixels
     scores: list[dict[str, Any]] = []
