@@ -89,6 +89,15 @@ def test_what_the_training_does_not_cover_is_kept(trial):
 
 
 @pytest.mark.slow
+def test_states_in_another_order_than_the_models_are_refused(trial, tmp_path, capsys):
+    """The numbers of a map's states would be compared with those of others."""
+    root, _, _ = trial
+    settings = JUDGED | {"states": STATES[::-1], "composites": [composite(root, "turned", STATES)]}
+    command = ["trial", str(tmp_path / "scores.json"), "--root", str(root), "--protocol", json.dumps(settings)]
+    assert main(command) == 1
+    assert "in another order than the study's" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_maps_of_one_row_or_column_are_drawn(trial, tmp_path):
     root, _, shown = trial
     thin = shutil.copytree(root, tmp_path / "thin")

@@ -27,7 +27,7 @@ LINES, WIDTH = 3, 120
 #: The pages of the records of two studies; another's page, and its figures, bear the study's name.
 PAGES = {"paper": "reproduction.md", "extended": "evaluation.md"}
 #: The figures of an evaluation that a section of it asks for.
-SECTIONS = {"controls": "controls", "multiverse": "multiverse", "robustness": "sweeps", "defocus": "sweeps"}
+SECTIONS = {"controls": "controls", "multiverse": "multiverse", "robustness": "sweeps"}
 #: The numbers of the record of protocols, beside it.
 NUMBERS = "protocols.json"
 #: What a sentence says of the claims with a status.
