@@ -106,7 +106,9 @@ onstart:
         stages = (STAGE_OF_RULE.get(job.rule.name) for job in needed)
         # kept, as they end when this process does
         SERVERS.extend(
-            forks.start((BY_NAME[stage].verbs[0] for stage in stages if stage), environ)
+            forks.start(
+                (BY_NAME[stage].verbs[0] for stage in stages if stage), environ
+            )
         )
 
 
