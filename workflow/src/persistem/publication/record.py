@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 READING = 900
 #: A caption on the surface has at most so many lines of so many characters.
 LINES, WIDTH = 3, 120
-#: The pages of the records of two studies; another's page, and its figures, bear the study's name.
-PAGES = {"paper": "reproduction.md", "extended": "evaluation.md"}
+#: The study whose evaluation is the page ``evaluation.md``; another's page, and its figures, bear the study's name.
+EVALUATED = "extended"
 #: The figures of an evaluation that a section of it asks for.
 SECTIONS = {"controls": "controls", "multiverse": "multiverse", "robustness": "sweeps"}
 #: The numbers of the record of protocols, beside it.
@@ -55,14 +55,16 @@ def record(study: Path, docs: Path) -> None:
     text = evaluation(study, figures, about) if evaluated else reproduction(study, figures, about, docs)
     for name in figures:
         if not figures[name]["reason"]:
-            shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{_named(study, name)}.png")
-    with atomic(docs / PAGES.get(study.name, f"{study.name}.md")) as part:
+            shown = _named(study, name) if evaluated else name
+            shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{shown}.png")
+    page = "reproduction.md" if not evaluated else "evaluation.md" if study.name == EVALUATED else f"{study.name}.md"
+    with atomic(docs / page) as part:
         part.write_text(text)
 
 
 def _named(study: Path, figure: str) -> str:
-    """The name in ``docs/figures`` of a figure of a study."""
-    return figure if study.name in PAGES else f"{study.name}-{figure}"
+    """The name in ``docs/figures`` of a figure of an evaluation."""
+    return figure if study.name == EVALUATED else f"{study.name}-{figure}"
 
 
 def reported(study: Path) -> dict[str, Any]:
