@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import yaml
@@ -20,6 +21,7 @@ from measure import ROOT, SNAKEMAKE, run, table
 
 sys.path.insert(0, str(ROOT / "workflow/src"))
 from persistem.learning.intervals import interval
+from persistem.model import bundle
 from persistem.model.shipped import SHIPPED
 from persistem.plan.plan import Plan
 from persistem.report.figures.worth import CHOSEN
@@ -45,7 +47,7 @@ def main() -> None:
     snakemake = [*SNAKEMAKE, *wanted, "--cores", "2", "-s", ROOT / "Snakefile", "--configfile", study.resolve()]
     run(snakemake, options.root, options.root / "shipped.log")
 
-    settings["model"] = str(SHIPPED / NAME / "model.json")
+    settings["model"] = str(SHIPPED / NAME / bundle.INDEX)
     out = options.root / paths.RESULTS / "shipped.json"
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
         trial_file(settings, options.root, out, 2)
@@ -71,18 +73,17 @@ def shown(scores: list[dict[str, Any]]) -> None:
     for dose in sorted({score["dose"] for score in spliced}):
         for defocus in sorted({score["defocus"] for score in spliced}):
             here = [score["overlap"] for score in spliced if (score["dose"], score["defocus"]) == (dose, defocus)]
-            means = [f"{sum(one[key] for one in here) / len(here):.3f}" for key in ("mean", *states)]
-            each = [one["mean"] for one in here]
-            low, high = interval(each, 0, 1)
+            means = [f"{fmean(one[key] for one in here):.3f}" for key in ("mean", *states)]
+            low, high = interval([one["mean"] for one in here], 0, 1)
             ends = "" if low is None else f"{low:.2f} to {high:.2f}"
             rows.append([f"{defocus:g}", f"{dose:g}", len(here), *means, ends])
     table(rows)
     names = dict.fromkeys(score["name"] for score in scores if score["kind"] != "splice")
-    taken = [key for key in scores[0]["shares"]]
+    taken = list(scores[0]["shares"])
     rows = [["not a composite", *taken]]
     for name in names:
         here = [score["shares"] for score in scores if score["name"] == name]
-        rows.append([name, *(f"{sum(one[key] for one in here) / len(here):.2f}" for key in taken)])
+        rows.append([name, *(f"{fmean(one[key] for one in here):.2f}" for key in taken)])
     table(rows)
 
 

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 from persistem.errors import PersistemError
+from persistem.publication import record as pages
 from persistem.publication.record import _nearest, _tables, bullets, cut, fold, headline, paper_table, picture
 from persistem.publication.record_protocols import record_protocols
-from persistem.report.figures import JOINT_FIGURES
+from persistem.report.figures import EVALUATION_FIGURES, JOINT_FIGURES
 from persistem.report.paper import ACCURACIES, CLAIMS, decimals, judged_per_micrograph
 from persistem.report.tables import checked, write_rows
 from persistem.study import Study
@@ -98,6 +99,29 @@ def test_the_table_of_specimens_has_cavities_and_coordination(tmp_path):
     assert "| specimen | state | density, g/cm³ | cavities, % | Ga around N | N-N, % |" in page
     assert "| a | liquid | 2.600 | 5.6 | 2.89 | 8.5 |" in page
     assert "| b | liquid | 2.600 | 10.6 |  |  |" in page
+
+
+@pytest.mark.parametrize(("name", "page", "prefix"), [("extended", "evaluation", ""), ("mine", "mine", "mine-")])
+@pytest.mark.parametrize("controls", [[], [{"name": "equal density"}]])
+def test_the_page_of_an_evaluation_and_its_figures_bear_the_name_of_the_study(
+    name, page, prefix, controls, tmp_path, monkeypatch
+):
+    """But for the study of evaluation.md; and figures that the study does not ask for are left out."""
+    study, docs = tmp_path / name, tmp_path / "docs"
+    (study / "figures").mkdir(parents=True)
+    (docs / "figures").mkdir(parents=True)
+    (study / "study.yaml").write_text(json.dumps({"evaluation": {"controls": controls, "sweeps": [{"name": "dose"}]}}))
+    for each in EVALUATION_FIGURES:
+        (study / f"figures/{each}.json").write_text(json.dumps(figure(title=f"Of {each}")))
+        cv2.imwrite(str(study / f"figures/{each}.png"), np.zeros((4, 4), np.uint8))
+    monkeypatch.setattr(pages, "reported", lambda _: {"date": "2026-11-30", "versions": {}})
+    monkeypatch.setattr(pages, "_tables", lambda _: [])
+    pages.record(study, docs)
+    text = (docs / f"{page}.md").read_text()
+    shown = [each for each in EVALUATION_FIGURES if controls or each != "controls"]
+    assert sorted(file.stem for file in (docs / "figures").iterdir()) == sorted(f"{prefix}{each}" for each in shown)
+    assert all(f"](figures/{prefix}{each}.png)" in text for each in shown) and text.count("](figures/") == len(shown)
+    assert ("So equal density comes first" in text) == bool(controls)
 
 
 def test_a_list_begins_with_a_capital_and_ends_with_a_point():

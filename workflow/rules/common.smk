@@ -103,13 +103,10 @@ onstart:
         and not workflow.deployment_settings.deployment_method
         and PLAN.study.run.device == "cpu"
     ):
-        stages = (STAGE_OF_RULE.get(job.rule.name) for job in needed)
+        stages = [STAGE_OF_RULE.get(job.rule.name) for job in needed]
+        verbs = [BY_NAME[stage].verbs[0] for stage in stages if stage]
         # kept, as they end when this process does
-        SERVERS.extend(
-            forks.start(
-                (BY_NAME[stage].verbs[0] for stage in stages if stage), environ
-            )
-        )
+        SERVERS.extend(forks.start(verbs, environ))
 
 
 onsuccess:

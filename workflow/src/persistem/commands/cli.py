@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
 from typing import Any
 
 from persistem.commands import forks, maps
-from persistem.commands.parser import parsed
+from persistem.commands.parser import Verb, name_of, parsed
 from persistem.errors import PersistemError, printable
 from persistem.store.extras import to_install
 
@@ -46,12 +46,11 @@ def _pass_by_matplotlibrc() -> None:
             import matplotlib  # noqa: F401
 
 
-def _measured(verb: Callable[..., None], options: dict[str, Any]) -> AbstractContextManager[None]:
+def _measured(verb: Verb, options: dict[str, Any]) -> AbstractContextManager[None]:
     """Measure what a job takes that Snakemake cannot, as it may be a fork."""
     from persistem.store import usage
 
-    may_be_fork = verb.__name__.replace("_", "-") in forks.KIND
-    return usage.measured(options["out"]) if may_be_fork else nullcontext()
+    return usage.measured(options["out"]) if name_of(verb) in forks.KIND else nullcontext()
 
 
 def _check_seals(options: dict[str, Any]) -> None:

@@ -16,15 +16,16 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import subprocess
 
 #: The folder of the servers' sockets.
 VARIABLE = "PERSISTEM_FORKS"
@@ -52,6 +53,9 @@ def start(verbs: Iterable[str], environment: dict[str, str]) -> list[subprocess.
 
     They end when the caller does, and when their jobs have. On Linux only: elsewhere libraries do not outlive a fork.
     """
+    import subprocess  # here, as every job imports this module
+    import tempfile
+
     asked = [KIND[verb] for verb in verbs if verb in KIND]
     kinds = [kind for kind in VERBS if asked.count(kind) > 1]
     if not kinds or sys.platform != "linux":
@@ -148,7 +152,7 @@ def _begin(listener: socket.socket, selector: selectors.BaseSelector, running: R
             listener.close()
             client.close()
             _become(json.loads(request), streams)
-        with suppress(OSError):  # the fork does so as well; whichever comes first
+        with suppress(OSError):  # it has ended already
             os.setpgid(job, job)
         end = os.pidfd_open(job)
         running[job] = client, end
@@ -184,14 +188,13 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
 
     code = 1
     try:
-        os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number, stream in enumerate((os.open(os.devnull, os.O_RDONLY), *streams)):
             os.dup2(stream, number)
             os.close(stream)
         os.chdir(request["folder"])
         os.environ.clear()
-        os.environ.update({name: value for name, value in request["environment"].items() if name != VARIABLE})
+        os.environ.update(request["environment"])
         code = main(request["arguments"])
     except SystemExit as end:  # of argparse, after a sentence
         code = end.code if isinstance(end.code, int) else 1

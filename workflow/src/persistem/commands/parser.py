@@ -111,10 +111,11 @@ def parsed(arguments: Sequence[str]) -> dict[str, Any]:
 
 def list_stages() -> None:
     """say what each stage of the workflow does, whose verbs its jobs call"""
-    print(_listed({_name(verb): _does(verb) for verb in OF_JOBS} | _declared_names()))
+    print(_listed({name_of(verb): _does(verb) for verb in OF_JOBS} | _declared_names()))
 
 
-def _name(verb: Verb) -> str:
+def name_of(verb: Verb) -> str:
+    """What a verb is called on the command line."""
     return {list_stages: "stages"}.get(verb, verb.__name__.replace("_", "-"))
 
 
@@ -137,8 +138,8 @@ def _listed(does: dict[str, str]) -> str:
 
 def _overview() -> str:
     """The verbs by task, and examples: what ``persistem --help`` ends with."""
-    parts = [f"{task}:\n{_listed({_name(verb): _does(verb) for verb in verbs})}" for task, verbs in TASKS.items()]
-    of_jobs = ", ".join([*map(_name, OF_JOBS), *_declared_names()])
+    parts = [f"{task}:\n{_listed({name_of(verb): _does(verb) for verb in verbs})}" for task, verbs in TASKS.items()]
+    of_jobs = ", ".join([*map(name_of, OF_JOBS), *_declared_names()])
     said = "what the workflow's jobs call, and you can by hand; `persistem stages` says what each does."
     parts.append(textwrap.fill(f"Stages: {said}", WIDTH, subsequent_indent="  "))
     parts[-1] += "\n" + textwrap.fill(
@@ -191,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     def add(
         verb: Verb, *positional: str, protocol: bool = True, required: bool = False, name: str = "", does: str = ""
     ) -> argparse.ArgumentParser:
-        name = name or _name(verb)
+        name = name or name_of(verb)
         command = commands.add_parser(
             name,
             description=textwrap.fill(does or _does(verb), WIDTH),

@@ -26,8 +26,8 @@ READING = 900
 LINES, WIDTH = 3, 120
 #: The study whose evaluation is the page ``evaluation.md``; another's page, and its figures, bear the study's name.
 EVALUATED = "extended"
-#: The figures of an evaluation that a section of it asks for.
-SECTIONS = {"controls": "controls", "multiverse": "multiverse", "robustness": "sweeps"}
+#: The figures of an evaluation that a list in it asks for.
+LISTED = {"controls": "controls", "robustness": "sweeps"}
 #: The numbers of the record of protocols, beside it.
 NUMBERS = "protocols.json"
 #: What a sentence says of the claims with a status.
@@ -48,23 +48,17 @@ def record(study: Path, docs: Path) -> None:
     study, docs = Path(study), Path(docs)
     about = reported(study)
     evaluated = yaml.safe_load((study / "study.yaml").read_text()).get("evaluation")
-    names = (
-        [name for name in EVALUATION_FIGURES if evaluated.get(SECTIONS.get(name, name), True)] if evaluated else FIGURES
-    )
+    page, prefix, names = "reproduction.md", "", FIGURES
+    if evaluated:
+        names = tuple(name for name in EVALUATION_FIGURES if name not in LISTED or evaluated[LISTED[name]])
+        page, prefix = ("evaluation.md", "") if study.name == EVALUATED else (f"{study.name}.md", f"{study.name}-")
     figures = {name: read_json(study / "figures" / f"{name}.json") for name in names}
-    text = evaluation(study, figures, about) if evaluated else reproduction(study, figures, about, docs)
+    text = evaluation(study, figures, about, prefix) if evaluated else reproduction(study, figures, about, docs)
     for name in figures:
         if not figures[name]["reason"]:
-            shown = _named(study, name) if evaluated else name
-            shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{shown}.png")
-    page = "reproduction.md" if not evaluated else "evaluation.md" if study.name == EVALUATED else f"{study.name}.md"
+            shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{prefix}{name}.png")
     with atomic(docs / page) as part:
         part.write_text(text)
-
-
-def _named(study: Path, figure: str) -> str:
-    """The name in ``docs/figures`` of a figure of an evaluation."""
-    return figure if study.name == EVALUATED else f"{study.name}-{figure}"
 
 
 def reported(study: Path) -> dict[str, Any]:
@@ -186,8 +180,8 @@ def _cell(row: dict[str, Any]) -> str:
     return f"{row['ours']:.3f}{interval}" + (f": {row['agreement']}" if row["agreement"] else "")
 
 
-def evaluation(study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
-    """The record of what the accuracy means, as Markdown."""
+def evaluation(study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any], prefix: str) -> str:
+    """The record of what the accuracy means, as Markdown; files of figures have ``prefix`` before their names."""
     findings = [
         f"- **{figure['title']}.** {clauses(figure['numbers']['finding'])[0].rstrip('.')}."
         for figure in figures.values()
@@ -208,7 +202,7 @@ def evaluation(study: Path, figures: dict[str, dict[str, Any]], about: dict[str,
         made(study, about, "report"),
     ]
     for name, figure in figures.items():
-        parts += [f"## {figure['title']}", *picture(_named(study, name), figure["title"], figure)]
+        parts += [f"## {figure['title']}", *picture(f"{prefix}{name}", figure["title"], figure)]
     return "\n\n".join([*parts, *_tables(study)]) + "\n"
 
 

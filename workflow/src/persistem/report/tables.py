@@ -61,7 +61,7 @@ def accuracy_wide(table: Path) -> pd.DataFrame:
 
 
 def timings(root: Path, digests: dict[str, list[str]], specimens: list[str]) -> list[dict[str, Any]]:
-    """Times and memory of each stage's jobs, from Snakemake's benchmarks.
+    """Times and memory of each stage's jobs, from ``results/benchmarks/``.
 
     ``digests`` by stage; ``specimens`` of this study, since studies share folders. Rows: stage, number of jobs, median
     and sum of wall time (s), sum of CPU time (s), largest resident memory (MB).

@@ -73,7 +73,7 @@ def log(pattern: str) -> str:
 
 
 def benchmark(pattern: str) -> str:
-    """The timing of the job that makes a file (Snakemake's benchmark table)."""
+    """What the job that makes a file took: Snakemake's benchmark table, or that of ``usage``."""
     return _record("benchmarks", pattern, ".tsv")
 
 
