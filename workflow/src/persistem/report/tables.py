@@ -83,7 +83,7 @@ def timings(root: Path, digests: dict[str, list[str]], specimens: list[str]) -> 
                 {
                     "stage": stage,
                     "jobs": len(job),
-                    "median_wall_s": round(float(job.s.median()), 1),
+                    "median_wall_s": round(float(job.s.median()), 2),
                     "wall_s": round(float(job.s.sum())),
                     "CPU_s": round(float(job.cpu_time.sum())),
                     "memory_MB": round(float(job.max_rss.max())),
