@@ -53,6 +53,7 @@ def image(options: argparse.Namespace, out: Path) -> tuple[float, float, float]:
     """Write the image; sampling (Å) and voltage (kV) of the model, and the side of its windows (Å)."""
     import numpy as np
     import tifffile
+    from persistem.descriptors.windows import resample
     from persistem.imaging.micrographs import read_micrograph
     from persistem.model import shipped
     from persistem.model.training import as_trained
@@ -61,7 +62,7 @@ def image(options: argparse.Namespace, out: Path) -> tuple[float, float, float]:
     model = shipped.load(options.model)
     intensity, about = read_micrograph(options.micrograph)
     asked = ModelSettings(windows=model.windows)
-    tile = as_trained(intensity, about["pixel_size_A"], asked, None)
+    tile = resample(*as_trained(intensity, about["pixel_size_A"], asked, None), asked.windows.sampling)
     tile = np.block([[tile, tile[:, ::-1]], [tile[::-1], tile[::-1, ::-1]]])
     count = -(-options.size // min(tile.shape))
     large = np.tile(tile, (count, count))[: options.size, : options.size]

@@ -7,12 +7,13 @@ import pytest
 import tifffile
 from persistem.commands.cli import main
 from persistem.conditions.counting import counting
-from persistem.conditions.image import conditions_of, lines
+from persistem.conditions.features import NAMES, numbers
 from persistem.conditions.rings import rings
 from persistem.conditions.spectrum import parts_of, rings_of
 from persistem.errors import PersistemError
 from persistem.imaging.detector import detected
 from persistem.imaging.optics import wavelength
+from persistem.maps.conditions import conditions_of, lines
 from persistem.reading import read
 from persistem.reading.asked import Stated
 from persistem.study import Detector
@@ -43,6 +44,27 @@ def test_dose_and_transfer_are_read_off_the_noise(dose, mtf):
     # an image in other units, as of a camera with a gain, says the same
     scaled = counting(37.0 * image, 0.2)
     assert scaled.dose.value == pytest.approx(found.dose.value, rel=1e-6)
+
+
+@pytest.mark.parametrize("dose", [400.0, 3200.0])
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_the_contrast_is_that_without_the_noise(dose, strength):
+    clean = 1 + strength * (grain(512, 0.2) - 1)
+    found = counting(detected(clean, 0.2, Detector(dose=dose, mtf=0.7)), 0.2).contrast
+    assert found.value == pytest.approx(clean.std(), rel=0.1)
+    assert found.low < 1.1 * clean.std() and found.high > 0.9 * clean.std()
+
+
+def test_a_model_sees_what_the_image_says_and_nothing_where_it_does_not():
+    noisy = dict(zip(NAMES, numbers(detected(grain(512, 0.2), 0.2, Detector(dose=800.0)), 0.2, 200.0), strict=True))
+    assert noisy["counted"] == 1 and noisy["dose"] == pytest.approx(np.log10(800), abs=0.03)
+    assert noisy["contrast"] == pytest.approx(-1, abs=0.05) and noisy["transfer"] == pytest.approx(1, abs=0.05)
+    assert noisy["rings"] == noisy["defocus"] == 0
+    clean = dict(zip(NAMES, numbers(grain(512, 0.2), 0.2, 200.0), strict=True))
+    assert clean["counted"] == clean["dose"] == 0 and clean["contrast"] == pytest.approx(-1, abs=0.05)
+    ringed = dict(zip(NAMES, numbers(thon(1024, 0.5, 200, 800), 0.5, 200.0), strict=True))
+    assert ringed["rings"] == 1 and ringed["defocus"] == pytest.approx(800, rel=0.02)
+    assert not numbers(grain(100, 0.2), 0.2, 200.0).any()  # too small to say anything
 
 
 def test_intervals_of_the_dose_hold_it_as_often_as_they_say():

@@ -21,13 +21,14 @@ from matplotlib.colors import to_rgb
 from persistem import api
 from persistem.commands.cli import main
 from persistem.commands.maps import names, option
+from persistem.conditions.features import numbers
 from persistem.errors import PersistemError
 from persistem.maps import Map, files, map_image, mapping, write
 from persistem.maps.inspecting import described
 from persistem.maps.overlay import STRONGEST, blend, draw
 from persistem.maps.regions import regions
 from persistem.maps.suitability import objections
-from persistem.model.classifier import REASONS, Verdict
+from persistem.model.classifier import CONDITIONS, REASONS, Verdict
 from persistem.reading import Image
 from persistem.reading.asked import Stated
 from persistem.reading.pixels import in_file
@@ -677,6 +678,43 @@ def test_a_dose_that_was_not_trained_is_warned_of(image, doses, said):
     assert dose["low"] <= 800 <= dose["high"] and dose["value"] == pytest.approx(800, rel=0.05)
     warnings = mapped.facts["warnings"]
     assert (warnings == []) if said is None else (said in warnings[0] and "by its noise, the dose is" in warnings[0])
+
+
+def test_a_model_that_sees_conditions_is_told_those_of_the_image(image):
+    seen = []
+
+    class Told(Model):
+        blocks = ("contrast", "conditions")
+
+        def classify(self, blocks, valid, bright=None):
+            seen.append(blocks["conditions"])
+            return super().classify(blocks, valid, bright)
+
+    counting = replace(image, pixels=counted(800.0))
+    map_image(counting, Told(), STEP)
+    assert all((block == numbers(counting.pixels, 0.2, 200.0)).all() and block.ndim == 3 for block in seen)
+    assert seen[0][0, 0, 1] == pytest.approx(np.log10(800), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "said"),
+    [
+        ({"dose": [400.0, None], "defocus": [-100.0, 100.0]}, None),
+        ({"dose": [1600.0, None]}, "the dose is 796 .* e/Å², but the model was trained at 1600 and above: it abstains"),
+        ({"dose": [100.0, 400.0]}, "trained at 100 to 400: it abstains everywhere"),
+        ({"mtf": [0.2, 0.5]}, "the modulation transfer at the Nyquist frequency is .* trained at 0.2 to 0.5"),
+    ],
+)
+def test_a_condition_that_the_image_shows_outside_the_ranges_of_the_training_abstains(image, ranges, said):
+    model = Model()
+    model.card = {"trained_on": {"doses_e_A2": [800.0], "conditions": ranges}}
+    mapped = map_image(replace(image, pixels=counted(800.0)), model, STEP)
+    warnings, number = mapped.facts["warnings"], CONDITIONS
+    if said is None:
+        assert warnings == [] and not (mapped.reason == number).any()
+    else:
+        assert re.search(said, warnings[0]) and len(warnings) == 1
+        assert mapped.abstain.all() and (mapped.reason[mapped.reason != 1] == number).all()
 
 
 def test_a_map_tells_what_its_image_says_of_its_conditions(image, tmp_path):

@@ -21,6 +21,7 @@ import pytest
 import skops.io
 from persistem import study
 from persistem.commands.cli import main
+from persistem.conditions.features import NAMES
 from persistem.descriptors import windows
 from persistem.errors import PersistemError
 from persistem.imaging.detector import binning, detected
@@ -787,7 +788,8 @@ def contrast_study(root: Path, of: tuple[float, float], **asked) -> tuple[dict, 
             record = {"state": state, "seeds": [seed], "thickness": 30.0, "defocus": 0.0}
             sources.append(record | {"specimen": path, "path": path})
     wanted = {"windows": {"size": 6.4}, "stride": 3.2, "doses": [2000.0], "candidates": [["spectrum"]]}
-    return {"states": STATES[:2], "sources": sources}, study.ModelSettings(**(wanted | asked))
+    settings = {"states": STATES[:2], "sources": sources, "imaging": {"voltage": 200.0}}
+    return settings, study.ModelSettings(**(wanted | asked))
 
 
 def by_contrast(root: Path, contrast: tuple[float, float], trained_at: tuple[float, float]) -> dict[float, dict]:
@@ -817,7 +819,7 @@ def test_a_model_that_only_knows_contrast_through_noise_takes_a_stronger_image_f
 
 def test_every_image_has_a_contrast_of_its_own_in_the_range_and_the_states_have_the_same(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("persistem.model.training.as_trained", lambda *args: seen.append(args[3:]) or args[0])
+    monkeypatch.setattr("persistem.model.training.as_trained", lambda *args: seen.append(args[3:]) or (args[0], 0.2))
     settings, asked = contrast_study(tmp_path, (0.1, 0.1), doses=[1600.0, 400.0], contrast=[0.5, 2.0])
     monkeypatch.setattr("persistem.descriptors.windows.lengths", windows.description.lengths)
     training = described(settings, asked, tmp_path)
@@ -831,6 +833,27 @@ def test_every_image_has_a_contrast_of_its_own_in_the_range_and_the_states_have_
     assert by_state["amorphous"] == by_state["liquid"]
     factors = np.sort(np.log2(by_state["liquid"]))
     assert factors[0] >= -1 and factors[-1] <= 1 and np.diff(factors).max() < 0.7  # six over two octaves
+
+
+def test_a_model_may_see_what_each_micrograph_says_of_its_conditions(tmp_path, monkeypatch):
+    wanted = {"doses": [1600.0, 400.0], "candidates": [["spectrum", "conditions"]]}
+    settings, asked = contrast_study(tmp_path, (0.1, 0.1), **wanted)
+    monkeypatch.setattr("persistem.descriptors.windows.lengths", windows.description.lengths)
+    training = described(settings, asked, tmp_path)
+    block = training.X["conditions"]
+    assert block.shape == (len(training.crops.y), len(NAMES)) and (block[:, 0] == 1).mean() > 0.9
+    for micrograph in np.unique(training.crops.micrograph):
+        own = training.crops.micrograph == micrograph
+        assert len(np.unique(block[own], axis=0)) == 1
+        if block[own][0, 0]:
+            assert 10 ** block[own][0, 1] == pytest.approx(training.dose[own][0], rel=0.3)
+    about = settings_of(2, 3, tmp_path)
+    sources = [source | {"summary": "summary.json"} for source in settings["sources"]]
+    train(about | {"sources": sources, "model": asked.model_dump(mode="json")}, tmp_path, tmp_path / "model")
+    model = bundle.load(tmp_path / "model")
+    assert model.blocks == ("contrast", "spectrum", "conditions")
+    (overall,) = rows(model)
+    assert overall["accuracy"] == pytest.approx(0.5, abs=0.1)  # patterns alike, and conditions tell nothing
 
 
 def test_all_states_of_a_seed_are_probed_in_one_condition_and_the_seeds_cover_the_defoci():

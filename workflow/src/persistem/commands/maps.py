@@ -106,7 +106,7 @@ def conditions(
     images: list[Path], pixel_size: float | None, voltage: float | None, Cs: float, force: bool, grey: bool
 ) -> None:
     """say what micrographs tell of their own conditions: dose, detector, defocus, astigmatism"""
-    from persistem.conditions.image import conditions_of, lines
+    from persistem.maps.conditions import conditions_of, lines
     from persistem.reading import read
 
     failures = []

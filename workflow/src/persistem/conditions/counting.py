@@ -7,6 +7,9 @@ logarithm of the density is a straight line over q²: its height at 0 gives the 
 Nyquist frequency q_N. What is left of the specimen's signal falls more steeply; it is fitted beside the noise, as a
 second line that adds to the first, over the frequencies at which it is no longer far above it.
 
+What is left of the spectrum without the noise is the specimen's contrast. It grows with the thickness: of a thin
+amorphous specimen as its square root, since layers that do not know of each other scatter into the same directions.
+
 Grey levels must be proportional to counts: an offset, or noise of another kind, counts as dose.
 """
 
@@ -36,11 +39,15 @@ DRAWS = 60
 
 
 class Counting(NamedTuple):
-    """Dose (e/Å²), modulation transfer at the Nyquist frequency, and the frequency (1/Å) above which noise is alone."""
+    """Dose, modulation transfer, the frequency above which noise is alone, and the contrast without the noise.
+
+    In e/Å², at the Nyquist frequency, in 1/Å, and as standard deviation over mean.
+    """
 
     dose: Estimate
     mtf: Estimate
     beyond: Estimate
+    contrast: Estimate
 
 
 def counting(pixels: NDArray[Any], pixel_size: float) -> Counting:
@@ -61,21 +68,36 @@ def counting_in(parts: Parts) -> Counting:
     if start is None:
         return _none("the specimen's signal reaches to the highest frequencies, or the noise is not counting noise")
     first = _lowest(squared, density, start)
-    squared, density = squared[first:], density[:, first:]
-    height, slope = _fit(squared, density, start - first)
+
+    def fit(chosen: Array) -> tuple[float, float]:
+        return _fit(squared[first:], chosen[:, first:], start - first)
+
+    def contrast(chosen: Array, height: float, slope: float) -> float:
+        return deviation(q, chosen.mean(axis=0) - np.exp(height + slope * squared), parts.nyquist)
+
+    height, slope = fit(density)
     dose, mtf = float(np.exp(-height)), float(np.exp(slope / 2))
     if dose > MOST:
         return _none(f"there is no noise as of counting: it would be of {dose:.2g} e/Å²")
     if mtf < LEAST:
         return _none("the spectrum falls to the highest frequencies as the specimen's signal does")
-    drawn = [_fit(squared, density[chosen], start - first) for chosen in resampled(len(density), DRAWS)]
+    chosen = [density[rows] for rows in resampled(len(density), DRAWS)]
+    drawn = [fit(of) for of in chosen]
+    own = contrast(density, height, slope)
+    contrasts = ninety_five([contrast(of, *by) for of, by in zip(chosen, drawn, strict=True)], own, len(density))
     doses = np.exp(ninety_five([-h for h, _ in drawn], -height, len(density)))
     mtfs = np.minimum(np.exp(ninety_five([s / 2 for _, s in drawn], slope / 2, len(density))), 1)
     return Counting(
         Estimate(dose, float(doses[0]), float(doses[1])),
         Estimate(mtf, float(mtfs[0]), float(mtfs[1])),
         Estimate(float(q[start]), float(q[max(start - 1, 0)]), float(q[start])),
+        Estimate(own, max(contrasts[0], 0.0), contrasts[1]),
     )
+
+
+def deviation(q: Array, density: Array, nyquist: float) -> float:
+    """The standard deviation of an image whose spectrum has a density (rings,) at frequencies ``q``; 0 if negative."""
+    return float(np.sqrt(max(float((2 * np.pi * q * density).sum()) * nyquist / RINGS, 0.0)))
 
 
 def _line(squared: Array, density: Array) -> int | None:
@@ -134,4 +156,4 @@ def _fit(squared: Array, density: Array, start: int) -> tuple[float, float]:
 
 
 def _none(reason: str) -> Counting:
-    return Counting(*(Estimate(None, reason=reason) for _ in range(3)))
+    return Counting(*(Estimate(None, reason=reason) for _ in Counting._fields))

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persistem.conditions.image import conditions_of, facts
+from persistem.conditions.features import numbers
 from persistem.descriptors import windows
 from persistem.errors import PersistemError, Setting, printable
 from persistem.labelled.mapping import verdict_of
+from persistem.maps.conditions import conditions_of, facts
 from persistem.maps.detail import Collector, Detail
 from persistem.maps.signals import signal
-from persistem.maps.suitability import another_dose, cautions, far_defocus, objections, shape_at
+from persistem.maps.suitability import another_dose, beyond_the_ranges, cautions, far_defocus, objections, shape_at
 from persistem.model.bundle import versions
-from persistem.model.classifier import FAR_DEFOCUS, REASONS, VACUUM, Model
+from persistem.model.classifier import CONDITIONS, FAR_DEFOCUS, REASONS, VACUUM, Model
 from persistem.model.summary import table
 from persistem.reading import Image
 from persistem.reading.asked import QUANTITIES, differences, refusal
@@ -166,8 +167,10 @@ def map_image(
         collected = Collector((shape[0], shape[1]))
         dark = (1 - DARKER) * brightest(pixels, side)
         strips = windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress, pairs=collected.add_pairs)
+        told = _told(image, model)
         for first, part in strips:
             windows.forget(pixels)
+            part.blocks.update({name: np.tile(of, (*part.valid.shape, 1)) for name, of in told.items()})
             collected.add_windows(first, part.blocks)
             verdict = model.classify(part.blocks, part.valid, part.mean >= dark)
             here = slice(first, first + len(part.valid))
@@ -175,34 +178,47 @@ def map_image(
     if (reason == 1).all():
         raise PersistemError(f"{name}: no part of it shows anything: constant, saturated or not finite throughout")
     probability, reason = together(probability, reason, vacuum, side // 2 // stride)
+    said = says_itself(image)
     if far_defocus(image, model):
         reason[reason != 1] = FAR_DEFOCUS
+    elif beyond_the_ranges(image, model, said):
+        reason[reason != 1] = CONDITIONS
     assert image.pixel_size is not None
     # the first pixels of the resampled image and of the micrograph have the same centre
     centre = ((side - 1) * sampling + image.pixel_size) / 2
-    return _map(image, model, probability, reason, stride, centre, collected.detail())
+    return _map(image, model, said, probability, reason, stride, centre, collected.detail())
+
+
+def _told(image: Image, model: Model) -> dict[str, NDArray[np.float32]]:
+    """The block of the conditions of an image, the same for all its windows, if the model sees it."""
+    if "conditions" not in model.blocks:
+        return {}
+    assert image.pixel_size is not None and image.voltage is not None
+    return {"conditions": numbers(image.pixels, image.pixel_size, image.voltage)}
 
 
 def _placewise(image: Image, model: Model, step: float, jobs: int, progress: Callable[[int, int], None] | None) -> Map:
     """The map by a model of labelled micrographs: every place by the window about it alone, up to the edges."""
     described, verdict = verdict_of(image, model, step, jobs, progress)
     assert image.pixel_size is not None
-    return _map(image, model, verdict.probability, verdict.reason, described.step, image.pixel_size / 2, None)
+    first, said = image.pixel_size / 2, says_itself(image)
+    return _map(image, model, said, verdict.probability, verdict.reason, described.step, first, None)
 
 
 def _map(
     image: Image,
     model: Model,
+    said: dict[str, Any],
     probability: NDArray[np.float32],
     reason: NDArray[np.uint8],
     stride: int,
     first: float,
     detail: Detail | None,
 ) -> Map:
-    """A map whose places are ``stride`` pixels apart, from ``first`` Å on."""
+    """A map whose places are ``stride`` pixels apart, from ``first`` Å on; ``said`` as of ``says_itself``."""
     sampling = model.windows.sampling
     window = windows.side(model.windows) * sampling
-    said = says_itself(image)
+    unlike = beyond_the_ranges(image, model, said) or another_dose(image, model, said)
     return Map(
         probability=probability,
         confidence=probability.max(axis=-1),
@@ -217,7 +233,7 @@ def _map(
             "model": _facts_of_model(model),
             "parameters": {"step_A": stride * sampling, "window_A": window, "sampling_A": sampling},
             "versions": versions(),
-            "warnings": [*cautions(image, model), *another_dose(image, model, said)],
+            "warnings": [*cautions(image, model), *unlike],
         },
         detail=detail,
     )
@@ -316,7 +332,7 @@ def facts_of(image: Image) -> dict[str, Any]:
 
 
 def says_itself(image: Image) -> dict[str, Any]:
-    """What an image says of its own conditions, as ``conditions.image.facts``; a ``reason`` if it can say nothing."""
+    """What an image says of its own conditions, as ``maps.conditions.facts``; a ``reason`` if it can say nothing."""
     try:
         return facts(conditions_of(image, force=True))  # what contradicts the file was refused before, or forced
     except PersistemError as error:

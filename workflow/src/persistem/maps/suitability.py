@@ -105,7 +105,7 @@ def cautions(image: Image, model: Model | None = None) -> list[str]:
 def another_dose(image: Image, model: Model, conditions: dict[str, Any]) -> list[str]:
     """A sentence if the noise of an image is of a dose that a model of simulations was not trained at, else none.
 
-    ``conditions`` are what the image says itself (``conditions.image.facts``). The whole interval must lie outside,
+    ``conditions`` are what the image says itself (``maps.conditions.facts``). The whole interval must lie outside,
     and farther than by the factor ``ALIKE``.
     """
     dose = conditions.get("dose_e_A2") or {}
@@ -121,6 +121,38 @@ def another_dose(image: Image, model: Model, conditions: dict[str, Any]) -> list
         f"{image.path}: by its noise, the dose is {dose['value']:.3g} e/Å² ({dose['low']:.3g} to {dose['high']:.3g}),"
         f" if grey levels are proportional to counts; but the model was trained {trained}"
     ]
+
+
+#: What an image says itself and a training has ranges of: its name in ``model.conditions``, in words, and its unit.
+SAID = {
+    "dose_e_A2": ("dose", "the dose", " e/Å²"),
+    "mtf": ("mtf", "the modulation transfer at the Nyquist frequency", ""),
+    "defocus_A": ("defocus", "the defocus", " Å, under or over focus"),
+}
+
+
+def beyond_the_ranges(image: Image, model: Model, conditions: dict[str, Any]) -> list[str]:
+    """A sentence for each condition that an image says itself and that lies outside the ranges of a model's training.
+
+    ``conditions`` as of ``another_dose``, and so is how far outside. Models that were not trained under ranges
+    (``model.conditions``) have none.
+    """
+    ranges = (model.card.get("trained_on") or {}).get("conditions") or {}
+    found = []
+    for key, (name, words, unit) in SAID.items():
+        told, ends = conditions.get(key) or {}, ranges.get(name)
+        if "value" not in told or ends is None:
+            continue
+        low, high = ends[0], math.inf if ends[1] is None else ends[1]
+        if name == "defocus":  # it has no sign
+            low, high = 0.0 if low <= 0 <= high else min(abs(low), abs(high)), max(abs(low), abs(high))
+        if told["low"] > ALIKE * high or told["high"] < low / ALIKE:
+            upper = " and above" if high == math.inf else f" to {high:g}"
+            found.append(
+                f"{image.path}: by what it shows itself, {words} is {told['value']:.3g} ({told['low']:.3g} to"
+                f" {told['high']:.3g}){unit}, but the model was trained at {low:g}{upper}: it abstains everywhere"
+            )
+    return found
 
 
 def far_defocus(image: Image, model: Model) -> bool:

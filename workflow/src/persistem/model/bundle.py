@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from persistem.conditions import features
 from persistem.descriptors import windows as described
 from persistem.errors import PersistemError
 from persistem.model.classifier import Classifier, Model
@@ -278,7 +279,7 @@ def _check_lengths(model: Model) -> None:
     side = described.side(model.windows)
     if not 2 <= side <= MOST_SIDE or model.windows.levels > MOST_SIDE:
         raise ValueError(f"windows: {side} px wide, of {model.windows.levels} levels; at most {MOST_SIDE}")
-    lengths = described.lengths(model.windows)
+    lengths = described.lengths(model.windows) | {"conditions": len(features.NAMES)}
     for name, length in model.classifier.lengths.items():
         _fit(f"length of {name}", length, lengths[name])
     for name, (mean, _) in model.distribution.scaling.items():

@@ -34,12 +34,13 @@ REASONS = (
     "vacuum: counting noise alone",
     "defocus far from the training",
     "brightness changes more, or less, than in the training",
+    "conditions that the image shows itself are outside the training",
 )
 #: Natural logarithm of the least and the largest factor of scores, over their standard deviation.
 STEEPEST = (-5.0, 5.0)
-#: Where another spectrum, vacuum, a far defocus and another relief are among them; the last two hold for a whole
-#: micrograph, and the first may.
-SPECTRUM, VACUUM, FAR_DEFOCUS, RELIEF = 3, 4, 5, 6
+#: Where another spectrum, vacuum, a far defocus, another relief and other conditions are among them; the last three
+#: hold for a whole micrograph, and the first may.
+SPECTRUM, VACUUM, FAR_DEFOCUS, RELIEF, CONDITIONS = 3, 4, 5, 6, 7
 
 
 class Verdict(NamedTuple):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from persistem import study
+from persistem.conditions.features import numbers
 from persistem.descriptors import windows
 from persistem.errors import PersistemError
 from persistem.imaging.detector import binning, detected
@@ -166,13 +167,14 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
     states = settings["states"]
     blocks = described_blocks(asked)
     if asked.conditions is not None:
-        return _under_conditions(settings["sources"], states, asked, blocks, root, jobs)
+        return _under_conditions(settings, asked, blocks, root, jobs)
     ordered = sorted(
         settings["sources"], key=lambda s: (s["seeds"], states.index(s["state"]), s["thickness"], s["defocus"])
     )
     shots, probed = _shots(ordered, asked), _probed(ordered, asked)
+    voltage = settings["imaging"]["voltage"]
     done = Parallel(n_jobs=jobs)(
-        delayed(_described)(root / s["path"], asked, blocks, trained + probed[k])
+        delayed(_described)(root / s["path"], asked, blocks, trained + probed[k], voltage)
         for k, (s, trained) in enumerate(zip(ordered, shots, strict=True))
     )
     known, probes = (
@@ -190,13 +192,14 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
 
 
 def _under_conditions(
-    sources: list[dict[str, Any]], states: list[str], asked: ModelSettings, blocks: list[str], root: Path, jobs: int
+    settings: dict[str, Any], asked: ModelSettings, blocks: list[str], root: Path, jobs: int
 ) -> Training:
     """The valid windows of micrographs under drawn conditions, in a fixed order."""
     from joblib import Parallel, delayed
 
-    ordered = sorted(sources, key=lambda s: (s["seeds"], states.index(s["state"]), s["path"]))
-    done = Parallel(n_jobs=jobs)(delayed(_described_varied)(root / s["path"], asked, blocks) for s in ordered)
+    states, voltage = settings["states"], settings["imaging"]["voltage"]
+    ordered = sorted(settings["sources"], key=lambda s: (s["seeds"], states.index(s["state"]), s["path"]))
+    done = Parallel(n_jobs=jobs)(delayed(_described_varied)(root / s["path"], asked, blocks, voltage) for s in ordered)
     known = [
         (s | {"defocus": c.get("defocus", 0.0)}, (c.get("dose"), c.get("contrast", 1.0)), of, c)
         for s, images in zip(ordered, done, strict=True)
@@ -376,53 +379,56 @@ def chosen(
 
 def as_trained(
     intensity: NDArray[Any], pixel_size: float, asked: ModelSettings, dose: float | None, factor: float = 1.0
-) -> NDArray[np.float32]:
-    """What the model's detector records of an intensity (rows, columns) with pixels of ``pixel_size`` Å.
+) -> tuple[NDArray[Any], float]:
+    """What the model's detector records of an intensity (rows, columns) with pixels of ``pixel_size`` Å, and its pixel.
 
     The intensity is first scaled about its mean by ``factor``. Whole simulated pixels are binned to about the sampling
-    of the windows, then resampled to it.
+    of the windows.
     """
     sampling = asked.windows.sampling
     count = binning(pixel_size, sampling)
     # mtf is stated at the Nyquist frequency of the model's pixels; the detector's differ a little from them
     mtf = None if asked.mtf is None else asked.mtf ** ((sampling / (count * pixel_size)) ** 2)
     condition = {"contrast": factor, "pixel_size": count * pixel_size, "dose": dose, "mtf": mtf}
-    return windows.resample(*recorded(intensity, pixel_size, condition), sampling)
+    return recorded(intensity, pixel_size, condition)
 
 
-def _described_varied(path: Path, asked: ModelSettings, blocks: list[str]) -> list[Blocks]:
+def _described_varied(path: Path, asked: ModelSettings, blocks: list[str], voltage: float) -> list[Blocks]:
     """Blocks (windows, length) of the valid windows of each micrograph of a file."""
-    done: list[Blocks] = []
-    for k, (image, pixel_size) in enumerate(read_varied(path)):
-        name = f"{path}: micrograph {k}"
-        try:
-            resampled = windows.resample(image, pixel_size, asked.windows.sampling)
-        except PersistemError as error:
-            raise PersistemError(f"{name}: {error}") from error
-        done.append(_valid(resampled, asked, blocks, name))
-    return done
+    return [
+        _valid(image, pixel_size, asked, blocks, voltage, f"{path}: micrograph {k}")
+        for k, (image, pixel_size) in enumerate(read_varied(path))
+    ]
 
 
-def _valid(image: NDArray[Any], asked: ModelSettings, blocks: list[str], name: str) -> Blocks:
-    """Blocks (windows, length) of the valid windows of an image with the sampling of the windows."""
+def _valid(
+    image: NDArray[Any], pixel_size: float, asked: ModelSettings, blocks: list[str], voltage: float, name: str
+) -> Blocks:
+    """Blocks (windows, length) of the valid windows of an image with pixels of ``pixel_size`` Å."""
     wanted = asked.windows
     try:
-        description = windows.describe_windows(image, wanted, windows.step(wanted, asked.stride), blocks)
+        resampled = windows.resample(image, pixel_size, wanted.sampling)
+        description = windows.describe_windows(resampled, wanted, windows.step(wanted, asked.stride), blocks)
     except PersistemError as error:
         raise PersistemError(f"{name}: {error}") from error
     if not description.valid.any():
         raise PersistemError(f"{name}: no window of {wanted.size:g} Å is valid; its micrograph is constant")
-    return {block: values[description.valid] for block, values in description.blocks.items()}
+    found = {block: values[description.valid] for block, values in description.blocks.items()}
+    if "conditions" in blocks:
+        found["conditions"] = np.tile(numbers(image, pixel_size, voltage), (description.valid.sum(), 1))
+    return found
 
 
-def _described(path: Path, asked: ModelSettings, blocks: list[str], shots: list[Shot]) -> list[tuple[Shot, Blocks]]:
+def _described(
+    path: Path, asked: ModelSettings, blocks: list[str], shots: list[Shot], voltage: float
+) -> list[tuple[Shot, Blocks]]:
     """Blocks (windows, length) of the valid windows of one micrograph at each dose and factor of the contrast."""
     intensity, about = read_micrograph(path)
     done: list[tuple[Shot, Blocks]] = []
     for dose, factor in shots:
         try:
-            image = as_trained(intensity, about["pixel_size_A"], asked, dose, factor)
+            image, pixel_size = as_trained(intensity, about["pixel_size_A"], asked, dose, factor)
         except PersistemError as error:
             raise PersistemError(f"{path}: {error}") from error
-        done.append(((dose, factor), _valid(image, asked, blocks, str(path))))
+        done.append(((dose, factor), _valid(image, pixel_size, asked, blocks, voltage, str(path))))
     return done

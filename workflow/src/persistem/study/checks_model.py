@@ -71,6 +71,8 @@ def _check_particles(study: Study) -> None:
         raise ValueError(f"particles: lie on a specimen; not with preparation.method = {study.preparation.method}")
     if model.conditions is None:
         raise ValueError("model.conditions: needs ranges (conditions: {}), under which composites are imaged")
+    if any("conditions" in blocks for blocks in model.candidates):
+        raise ValueError("model.candidates: conditions are of micrographs of one state; leave them out with particles")
     for key in ("thickness", "tilt"):
         if getattr(model.conditions, key) is not None:
             raise ValueError(f"model.conditions.{key}: is of whole specimens; particles.film says how thick a film is")
@@ -162,6 +164,8 @@ def check_labelled(study: Study) -> None:
         return
     if study.model is None:
         raise ValueError("labelled: nothing learns from them; add a model (model: {})")
+    if any("conditions" in blocks for blocks in study.model.candidates):
+        raise ValueError("model.candidates: conditions are of simulated micrographs; leave them out beside labelled")
     if study.truth is not None:
         raise ValueError("truth: given together with labelled, but composites try models of simulations alone")
     seen = set()

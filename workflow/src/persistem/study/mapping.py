@@ -15,6 +15,7 @@ from persistem.study.fields import OURS, Flag, Name, Real, Section, Whole, assum
 
 #: Blocks of features that can describe a window. Persistence must be compared with low-passed, moments and texture;
 #: intensity and filters know brightness and, the latter, what is around a window, which is what pixel classifiers see.
+#: Conditions are what the whole micrograph says of dose, detector, contrast and defocus; simulations alone train them.
 Block = Literal[
     "contrast",
     "spectrum",
@@ -26,6 +27,7 @@ Block = Literal[
     "peaks",
     "intensity",
     "filters",
+    "conditions",
 ]
 BLOCKS: tuple[str, ...] = get_args(Block)
 #: Words that maps use for windows besides the states.

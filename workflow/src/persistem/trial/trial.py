@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 3
+VERSION = 4
 
 #: Name of the empty micrograph.
 EMPTY = "vacuum"
@@ -76,12 +76,13 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
         if composite["kind"] != EMPTY:
             intensity, _ = read_micrograph(root / view["path"])
         for dose in settings["doses"]:
+            pixels, size = as_trained(intensity, pixel_size, asked, dose)
             image = Image(
                 path=Path(composite["name"]),
                 frame=None,
                 title=composite["name"],
-                pixels=as_trained(intensity, pixel_size, asked, dose),
-                pixel_size=asked.windows.sampling,
+                pixels=pixels,
+                pixel_size=size,
                 voltage=imaging.voltage,
                 defocus=view["underfocus"],
                 facts={},

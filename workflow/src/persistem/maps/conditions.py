@@ -42,11 +42,12 @@ def conditions_of(image: Image, Cs: float = 0.0, force: bool = False) -> Conditi
 
 def lines(found: Conditions) -> list[str]:
     """A line for each quantity: its value with the interval of 95 %, or why the image does not say."""
-    dose, mtf, beyond = found.counting
+    dose, mtf, beyond, contrast = found.counting
     said = [_line("dose", dose, "e/Å²", "if grey levels are proportional to counts")]
     if dose.value is not None:
         said.append(_line("modulation transfer", mtf, "at the Nyquist frequency"))
         said.append(_line("information limit", beyond, "1/Å; beyond it is noise alone"))
+        said.append(_line("contrast", contrast, "", "deviation over mean without the noise; the thicker, the larger"))
     if found.rings is None:
         return [*said, "defocus: not known without the voltage; give --voltage (kV)"]
     defocus, astigmatism, direction, turns = found.rings
@@ -62,13 +63,14 @@ def lines(found: Conditions) -> list[str]:
 def facts(found: Conditions) -> dict[str, Any]:
     """Plain values: each quantity with ``value``, ``low`` and ``high``, or the ``reason`` why the image does not say.
 
-    Dose in e/Å², modulation transfer at the Nyquist frequency, information limit in 1/Å, defocus without sign and
-    astigmatism in Å, the direction of the largest defocus in degrees; ``says`` has the same in words. Nothing on rings
-    if the voltage is not known.
+    Dose in e/Å², modulation transfer at the Nyquist frequency, information limit in 1/Å, contrast as deviation over
+    mean, defocus without sign and astigmatism in Å, the direction of the largest defocus in degrees; ``says`` has the
+    same in words. Nothing on rings if the voltage is not known.
     """
     values: dict[str, Any] = {"says": lines(found)}
     counted = found.counting
     values |= {"dose_e_A2": _plain(counted.dose), "mtf": _plain(counted.mtf), "limit_1_A": _plain(counted.beyond)}
+    values |= {"contrast": _plain(counted.contrast)}
     if found.rings is not None:
         values |= {"defocus_A": _plain(found.rings.defocus), "astigmatism_A": _plain(found.rings.astigmatism)}
         values |= {"direction_deg": found.rings.direction}
