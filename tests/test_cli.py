@@ -26,8 +26,8 @@ VERBS = [
     "report",
     "description", "map-micrograph", "check", "publish", "publish-report", "publish-model", "publish-trial",
     "publish-unseen", "publish-overview",
-    "publish-map", "unused", "accuracy", "record", "record-maps", "archive", "verify", "reference", "map", "label",
-    "inspect", "explore", "models", "new", "run", "stages",
+    "publish-map", "unused", "accuracy", "record", "record-maps", "record-materials", "archive", "verify", "reference",
+    "map", "label", "inspect", "explore", "models", "new", "run", "stages",
 ]  # fmt: skip
 IMAGING = "{field: 8.0, thickness: 8.0, pixels: 64, margin: 2.0, focal_nodes: 3}"
 CROPS = "{intensity: {method: window}, crops: {size: 32, stride: 32}}"

@@ -223,7 +223,7 @@ def test_a_control_that_takes_the_difference_away_is_at_chance(tmp_path):
         {"name": "as simulated", "sources": described(tmp_path, "base", 4)},
         {"name": "equal", "sources": described(tmp_path, "equal", 3, apart=0.0)},
     ]
-    settings = common() | {"rows": [SIGNAL, NOISE], "size": 64, "controls": listed, "permutations": 64}
+    settings = common() | {"rows": [SIGNAL, NOISE], "sizes": [64], "controls": listed, "permutations": 64}
     controls_file(settings, tmp_path, tmp_path / "controls.json")
     result = json.loads((tmp_path / "controls.json").read_text())
     base, equal = result["controls"]

@@ -408,7 +408,9 @@ def controls(folder):
     from persistem.evaluation.controls import controls_file
 
     control = {"name": "as simulated", "about": "", "sources": described(folder)}
-    controls_file(compared() | {"size": 64, "controls": [control], "permutations": 8}, folder, folder / "controls.json")
+    controls_file(
+        compared() | {"sizes": [64], "controls": [control], "permutations": 8}, folder, folder / "controls.json"
+    )
     (found,) = json.loads((folder / "controls.json").read_text())["controls"]
     return {"rows": numbers_of(found["rows"], "accuracy", "vote"), "densities": list(found["densities"].values())}
 

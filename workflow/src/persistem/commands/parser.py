@@ -51,6 +51,7 @@ TASKS: dict[str, dict[Verb, tuple[str, ...]]] = {
         studies.unused: ("persistem unused", "persistem unused --remove"),
         studies.forces: ("persistem forces mine.yaml",),
         studies.record: ("persistem record results/paper docs",),
+        studies.record_materials: ("persistem record-materials results/silicon results/density --docs docs",),
         studies.record_maps: ("persistem record-maps results/trial docs",),
         studies.record_protocols: ("persistem record-protocols results/reconstruction-search docs",),
         studies.reference: ("persistem reference config",),
@@ -310,6 +311,9 @@ def _studies(add: Callable[..., argparse.ArgumentParser]) -> None:
     add(studies.accuracy, "table", protocol=False)
     add(studies.record, "study", "docs", protocol=False)
     add(studies.record_maps, "study", "docs", protocol=False)
+    command = add(studies.record_materials, protocol=False)
+    command.add_argument("studies", type=Path, nargs="+", help="folders of finished studies, results/STUDY")
+    command.add_argument("--docs", type=Path, required=True, help="folder that gets the page and its figure")
     command = add(studies.record_protocols, "study", "docs", protocol=False)
     command.add_argument("--beside", type=Path, nargs="*", default=[], help="studies whose claims are compared")
     command = _root(add(studies.archive, protocol=False))

@@ -210,6 +210,13 @@ def record_maps(study: Path, docs: Path) -> None:
     record_maps(study, docs, FULL_STUDY)
 
 
+def record_materials(studies: list[Path], docs: Path) -> None:
+    """write the dated record of several materials at equal density, docs/materials.md and its figure"""
+    from persistem.publication.record_materials import record_materials
+
+    record_materials(studies, docs)
+
+
 def reference(folder: Path) -> None:
     """write the parameter reference, the JSON schema and the paper's study from the model"""
     from persistem.study.reference import write_reference

@@ -13,17 +13,18 @@ from persistem.learning.validation import nested, tabulate
 from persistem.store.files import atomic, read_json
 
 #: Bump when this stage's results change for the same study.
-VERSION = 2
+VERSION = 3
 
 
 def controls_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
     """Write accuracy by nested cross-validation, one model per defocus, of each control and row as JSON.
 
-    ``settings``: ``states``, ``rows``, ``C``, ``models``, ``in_focus`` (Å), ``size`` (px), ``permutations`` and
+    ``settings``: ``states``, ``rows``, ``C``, ``models``, ``in_focus`` (Å), ``sizes`` (px), ``permutations`` and
     ``controls``, each with ``name`` and ``sources`` (specimen, state, seeds, path of the descriptors, summary); paths
-    are relative to ``root``. Written: ``controls`` with ``seeds``, ``defoci``, ``densities`` (g/cm³, by state),
-    ``rows``, and ``permutation``, the test of each main row against chance (``curves.permutation_test`` without its
-    null). Raises PersistemError, naming the control, if it cannot be evaluated.
+    are relative to ``root``. Written: ``controls`` with ``seeds``, ``defoci``, ``densities`` (g/cm³, by state);
+    ``rows``, of crops of the first size at all foci; ``permutation``, the test of each main row of these against chance
+    (``curves.permutation_test`` without its null); and ``by_size``, the rows of every ``size`` with ``foci`` all and,
+    if there are others, in-focus. Raises PersistemError, naming the control, if it cannot be evaluated.
     """
     listed = []
     for control in settings["controls"]:
@@ -37,22 +38,28 @@ def controls_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1
 
 
 def _control(control: dict[str, Any], settings: dict[str, Any], root: Path, jobs: int) -> dict[str, Any]:
-    described = read_described(control["sources"], settings["states"], root, settings["size"])
-    rows = available(settings["rows"], described.X)
-    choices = {label(row): candidates(row, settings["C"], settings["models"]) for row in rows}
-    outcomes = nested(described.X, described.crops, choices, "per-defocus", jobs)
-    tables = []
-    for row in rows:
-        outcome = outcomes[label(row)]
-        (line,) = [t for t in tabulate(outcome, described.crops, settings["in_focus"]) if t["foci"] == "all"]
-        tables.append(key_of(row) | line)
+    by_size, permutation = [], []
+    for size in settings["sizes"]:
+        described = read_described(control["sources"], settings["states"], root, size)
+        rows = available(settings["rows"], described.X)
+        choices = {label(row): candidates(row, settings["C"], settings["models"]) for row in rows}
+        outcomes = nested(described.X, described.crops, choices, "per-defocus", jobs)
+        defoci = sorted({float(d) for d in described.crops.defocus})
+        told = ("all", "in-focus") if len(defoci) > 1 else ("all",)
+        for row in rows:
+            lines = tabulate(outcomes[label(row)], described.crops, settings["in_focus"])
+            by_size += [key_of(row) | {"size": size} | line for line in lines if line["foci"] in told]
+        if size == settings["sizes"][0]:
+            permutation = [_against_chance(described, row, settings, jobs) for row in rows if row["main"]]
+    first = [line for line in by_size if (line["size"], line["foci"]) == (settings["sizes"][0], "all")]
     return {
         "name": control["name"],
         "seeds": sorted({int(seed) for source in control["sources"] for seed in source["seeds"]}),
-        "defoci": sorted({float(d) for d in described.crops.defocus}),
+        "defoci": defoci,
         "densities": _densities(control["sources"], settings["states"], root),
-        "rows": tables,
-        "permutation": [_against_chance(described, row, settings, jobs) for row in rows if row["main"]],
+        "rows": [{key: value for key, value in line.items() if key != "size"} for line in first],
+        "permutation": permutation,
+        "by_size": by_size,
     }
 
 

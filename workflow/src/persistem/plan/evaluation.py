@@ -125,13 +125,15 @@ class _Planning:
 
     def controls(self) -> str:
         """The controls; the first is the study as it is."""
-        first = self.asked.describing.sizes[0]
-        describing = self.describing | {"sizes": [first]}
         listed = [
-            {"name": control.name, "sources": self._controlled(k, control, describing)}
+            {"name": control.name, "sources": self._controlled(k, control, self.describing)}
             for k, control in enumerate(self.asked.controls)
         ]
-        settings = self.common | {"size": first, "controls": listed, "permutations": self.asked.permutations}
+        settings = self.common | {
+            "sizes": list(self.asked.describing.sizes),
+            "controls": listed,
+            "permutations": self.asked.permutations,
+        }
         return paths.path("controls", self.plan.add("controls", controls.VERSION, settings, **_classifying()))
 
     def sweep(self, k: int) -> str:

@@ -1,0 +1,311 @@
+"""The dated record of several materials: what persistence knows of amorphous and liquid beside density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import permutations
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from persistem.errors import PersistemError
+from persistem.learning.intervals import change, interval, seed_means
+from persistem.learning.models import decisions
+from persistem.learning.rows import read_described, representative
+from persistem.learning.splits import Split
+from persistem.learning.validation import CropLabels
+from persistem.plan.plan import Plan
+from persistem.publication.record import bullets, fold, shrink
+from persistem.report.figures import materials as figure
+from persistem.report.tables import markdown
+from persistem.store.files import atomic, read_json
+from persistem.study.load import load_study
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persistem.learning.rows import Described
+
+#: The controls that are compared.
+AS_IS, EQUAL = "as simulated", "equal density"
+#: Rows by how they are called on the page: name and task.
+ROWS = {
+    "contrast": ("standard deviation", "absolute"),
+    "spectrum": ("spectrum", "contrast removed"),
+    "persistence": ("persistence", "contrast removed"),
+    "all": ("all together", "absolute"),
+}
+#: What of these judges the states of another material: what has the contrast removed.
+JUDGES = ("spectrum", "persistence")
+FOCI = {"in-focus": "in focus", "all": "all foci"}
+#: Published values of the states of materials, beside the page.
+PUBLISHED = "published.yaml"
+
+
+@dataclass(frozen=True)
+class Material:
+    """A finished study: its name, its controls with their results and sources, and where its files are."""
+
+    name: str
+    plan: Plan
+    root: Path
+    settings: dict[str, Any]
+    controls: dict[str, dict[str, Any]]
+
+    def accuracy(self, control: str, row: str, size: int, foci: str) -> dict[str, Any] | None:
+        """The line of a row for crops of a size (px), at foci ``all`` or ``in-focus``; None if there is none."""
+        of = self.controls[control]
+        narrow = max(abs(d) for d in of["defoci"]) <= self.settings["in_focus"]
+        if narrow and foci == "all":
+            return None
+        name, task = ROWS[row]
+        wanted = {"row": name, "task": task, "size": size, "foci": "all" if narrow else foci}
+        found = [line for line in of["by_size"] if all(line[key] == value for key, value in wanted.items())]
+        return found[0] if found else None
+
+    def side(self, size: int) -> float:
+        """The side of a crop in Å."""
+        return size * self.plan.study.imaging.field / self.plan.study.imaging.pixels
+
+
+def record_materials(studies: list[Path], docs: Path) -> None:
+    """Write ``materials.md`` and ``figures/materials.png`` into ``docs``.
+
+    ``studies`` are folders ``results/<study>`` whose controls *as simulated* and *equal density* and whose report are
+    made; ``published.yaml`` in ``docs`` has published values of their states. Raises PersistemError if something is
+    missing.
+    """
+    materials = [material_of(folder) for folder in studies]
+    published = yaml.safe_load((docs / PUBLISHED).read_text()) if (docs / PUBLISHED).is_file() else {}
+    panels = [
+        {"size": size, "foci": foci, "title": f"{one.side(size):g} Å, {FOCI[foci]}"}
+        for one in materials[:1]
+        for size in one.settings["sizes"][:2]
+        for foci in ("in-focus", "all")
+    ]
+    drawn = figure.drawn(
+        [
+            {
+                "material": one.name,
+                "control": control,
+                "densities": one.controls[control]["densities"],
+                "rows": [{row: one.accuracy(control, row, p["size"], p["foci"]) for row in ROWS} for p in panels],
+            }
+            for one in materials
+            for control in (AS_IS, EQUAL)
+        ],
+        [panel["title"] for panel in panels],
+        list(ROWS),
+    )
+    (docs / "figures").mkdir(parents=True, exist_ok=True)
+    drawn.savefig(docs / "figures/materials.png")
+    shrink(docs / "figures/materials.png", docs / "figures/materials.png")
+    crossed = [_judged(a, b, control) for control in (AS_IS, EQUAL) for a, b in permutations(materials, 2)]
+    parts = [
+        f"# What persistence knows beside density, in {_listed([one.name for one in materials])}",
+        bullets([_finding(one) for one in materials]),
+        "![Accuracy by material, as simulated and at equal density](figures/materials.png)",
+        "Amorphous or liquid, on MD seeds that were not trained on; 95 % over seeds (Student's t). As simulated, the"
+        " states differ in density; at equal density they were made at one. *Contrast* is the standard deviation of a"
+        " crop; spectrum and persistence see crops whose contrast is removed; *all* is everything together.",
+        _markdown(_table(materials, panels)),
+        *(
+            [
+                "## Whether a model of one material judges another",
+                "Trained on all seeds of one material, in focus, and tested on those of another: accuracy with 95 %"
+                " over seeds of the other. *Own scale*: the features of each material less their mean, over their"
+                " deviation, which takes no label but knows that both states are there alike. Chance is 0.5.",
+                _markdown([row for rows in crossed for row in rows]),
+            ]
+            if crossed
+            else []
+        ),
+        "## The states, beside published values",
+        _markdown([row for one in materials for row in _states(one, published.get(one.name) or [])]),
+        fold(
+            "How this page was made",
+            "`snakemake controlled report --configfile config/STUDY.yaml` of each study, then `persistem"
+            f" record-materials {' '.join(f'results/{one.plan.study.name}' for one in materials)} --docs docs`"
+            f" on {datetime.now(UTC):%Y-%m-%d}. No number is typed but those of published.yaml.",
+        ),
+    ]
+    with atomic(docs / "materials.md") as part:
+        part.write_text("\n\n".join(parts) + "\n")
+
+
+def material_of(folder: Path) -> Material:
+    """A finished study as a material. Raises PersistemError if its controls are not those, or not made."""
+    study = folder / "study.yaml"
+    if not study.is_file():
+        raise PersistemError(f"{folder}: is not the folder of a study with a report; make it first: snakemake report")
+    plan, root = Plan(load_study(study)), folder.absolute().parents[1]
+    path = plan.evaluation.controls
+    if not path or not (root / path).is_file():
+        raise PersistemError(f"{folder}: has no controls; make them first: snakemake controlled")
+    settings = plan.settings("controls", Path(path).parent.name)
+    controls = {control["name"]: control for control in read_json(root / path)["controls"]}
+    if absent := [name for name in (AS_IS, EQUAL) if name not in controls]:
+        raise PersistemError(f"{folder}: has no control {absent[0]!r}; needs {AS_IS!r} and {EQUAL!r}")
+    return Material(plan.study.name, plan, root, settings, controls)
+
+
+def _finding(one: Material) -> str:
+    """What persistence keeps of its accuracy at equal density, in focus and on the smallest crops."""
+    size = one.settings["sizes"][0]
+    before, after = (one.accuracy(control, "persistence", size, "in-focus") for control in (AS_IS, EQUAL))
+    if before is None or after is None:
+        raise PersistemError(f"{one.name}: persistence was not evaluated in focus")
+    pairs = [after["by_seed"][seed] - value for seed, value in before["by_seed"].items() if seed in after["by_seed"]]
+    told = change(pairs)
+    low = after["ci_low"]
+    kept = "still tells the states apart" if low is not None and low > 0.5 else "is not told from chance"
+    densities = " and ".join(f"{state} {value:.2f}" for state, value in one.controls[AS_IS]["densities"].items())
+    ends = "" if told.low is None else f" ({_signed(told.low)} to {_signed(told.high)})"
+    return (
+        f"{one.name} ({densities} g/cm³): persistence has {_cell(before)}, and at equal density {_cell(after)},"
+        f" {_signed(told.mean)}{ends}: it {kept}"
+    )
+
+
+def _table(materials: list[Material], panels: list[dict[str, Any]]) -> list[dict[str, str]]:
+    return [
+        {"material": one.name, "control": control, "crops": panel["title"]}
+        | {row: _cell(one.accuracy(control, row, panel["size"], panel["foci"])) for row in ROWS}
+        for one in materials
+        for control in (AS_IS, EQUAL)
+        for panel in panels
+        if one.accuracy(control, "persistence", panel["size"], panel["foci"])
+    ]
+
+
+def _judged(a: Material, b: Material, control: str) -> list[dict[str, str]]:
+    """How a model of one material judges the states of another, row by row."""
+    if a.settings["states"] != b.settings["states"]:
+        listed = " and ".join(", ".join(one.settings["states"]) for one in (a, b))
+        raise PersistemError(f"{a.name} and {b.name}: have other states, {listed}")
+    known, new = (_described(one, control) for one in (a, b))
+    rows = []
+    for row in JUDGES:
+        name, task = ROWS[row]
+        (asked,) = [one for one in a.settings["rows"] if (one["name"], one["task"]) == (name, task)]
+        features = representative(asked, a.settings["C"], a.settings["models"])
+        line = {"trained on": a.name, "tested on": b.name, "control": control, "row": row}
+        for title, own in (("as trained", False), ("own scale", True)):
+            means = judged(known, new, features, own)
+            low, high = interval(list(means.values()), 0, 1)
+            line[title] = _cell({"accuracy": fmean(means.values()), "ci_low": low, "ci_high": high})
+        rows.append(line)
+    return rows
+
+
+def judged(known: Described, new: Described, candidate: Any, own: bool) -> dict[int, float]:
+    """Accuracy on each seed of ``new`` of a model trained on all crops of ``known``.
+
+    With ``own``, features are first standardised within each of the two. Raises PersistemError if they were described
+    by other numbers.
+    """
+    X: dict[str, NDArray[Any]] = {}
+    for name in candidate.features:
+        parts = [np.asarray(of.X[name], float) for of in (known, new)]
+        if parts[0].shape[1] != parts[1].shape[1]:
+            raise PersistemError(f"{name}: {parts[0].shape[1]} numbers in one study, {parts[1].shape[1]} in the other")
+        X[name] = np.concatenate([_standardised(part) for part in parts] if own else parts)
+    one, other = known.crops, new.crops
+    together = CropLabels(
+        np.r_[one.y, other.y],
+        np.r_[one.seed, other.seed],
+        np.r_[one.defocus, other.defocus],
+        np.r_[one.micrograph, other.micrograph + one.micrograph.max() + 1],
+        one.states,
+    )
+    split = Split(0, np.arange(len(one.y)), np.arange(len(one.y), len(together.y)))
+    scores = decisions(X, together, split, [candidate], "pooled")[0, 0]
+    return seed_means((scores.argmax(axis=1) == other.y).astype(float), other.seed)
+
+
+def _standardised(values: NDArray[Any]) -> NDArray[Any]:
+    spread = values.std(axis=0)
+    return np.asarray((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1))
+
+
+def _described(one: Material, control: str) -> Described:
+    """The crops in focus of a control, of the first size."""
+    (asked,) = [of for of in one.settings["controls"] if of["name"] == control]
+    found = read_described(asked["sources"], one.settings["states"], one.root, one.settings["sizes"][0])
+    kept = np.abs(found.crops.defocus) <= one.settings["in_focus"]
+    y, seed, defocus, micrograph, states = found.crops
+    crops = CropLabels(y[kept], seed[kept], defocus[kept], micrograph[kept], states)
+    return found._replace(X={name: block[kept] for name, block in found.X.items()}, crops=crops)
+
+
+def _states(one: Material, published: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """What each state of a material is like, and what is published of it."""
+    ours = _measured(one)
+    rows = []
+    for (state, quantity), values in ours.items():
+        known: list[Any] = [p for p in published if (p["state"], p["quantity"]) == (state, quantity)]
+        for value in known or [None]:
+            line = {"material": one.name, "state": state, "quantity": quantity, "ours": f"{fmean(values):.3g}"}
+            if value is not None:
+                line |= {
+                    "published": f"{value['value']:g}",
+                    "deviation": f"{fmean(values) / value['value'] - 1:+.1%}",
+                    "source": value["source"],
+                }
+            rows.append({"published": "", "deviation": "", "source": ""} | line)
+    return [{key: row[key] for key in STATED} for row in rows]
+
+
+#: Columns of the table of states.
+STATED = ("material", "state", "quantity", "ours", "published", "deviation", "source")
+
+
+def _measured(one: Material) -> dict[tuple[str, str], list[float]]:
+    """Density (g/cm³), first peaks of g(r) (Å) and neighbours of each state, one value for each specimen."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for path in one.plan.report.checks.values():
+        check = read_json(one.root / path)
+        if check["state"] not in one.settings["states"]:
+            continue
+        of = {"density, g/cm³": check["density_g_cm3"]}
+        for pair, values in check["rdf"]["pairs"].items():
+            of[f"first peak {pair}, Å"] = first_peak(np.array(check["rdf"]["r_A"]), np.array(values))
+        of |= {f"{pair} neighbours": value["mean"] for pair, value in check["coordination"].items()}
+        of |= {f"{pair} contacts": value["per_atom"] for pair, value in check["contacts"].items()}
+        for quantity, value in of.items():
+            found.setdefault((check["state"], quantity), []).append(value)
+    return found
+
+
+def first_peak(r: NDArray[Any], g: NDArray[Any]) -> float:
+    """Where g(r) has its first peak that is at least half as high as its highest, Å, between bins by a parabola."""
+    tall = np.flatnonzero((g[1:-1] >= g[:-2]) & (g[1:-1] > g[2:]) & (g[1:-1] >= 0.5 * g.max())) + 1
+    k = int(tall[0])
+    below, here, above = g[k - 1 : k + 2]
+    curve = below - 2 * here + above
+    return float(r[k] + (0.5 * (below - above) / curve if curve else 0.0) * (r[1] - r[0]))
+
+
+def _cell(line: dict[str, Any] | None) -> str:
+    if line is None:
+        return ""
+    ends = "" if line["ci_low"] is None else f" ({line['ci_low']:.2f} to {line['ci_high']:.2f})"
+    return f"{line['accuracy']:.2f}{ends}"
+
+
+def _markdown(rows: list[dict[str, str]]) -> str:
+    import pandas as pd
+
+    return markdown(pd.DataFrame(rows))
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2f}".replace("-", "−")
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
