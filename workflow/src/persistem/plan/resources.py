@@ -137,6 +137,18 @@ def _learning(settings: dict[str, Any]) -> Work:
     return Work(2 + 0.1 * images, 350 + 2.5 * images)
 
 
+def _descriptors(settings: dict[str, Any]) -> Work:
+    """A micrograph is described for each size of its crops."""
+    described = len(settings["defoci"]) * len(settings["describing"]["sizes"])
+    return Work(1.5 + 1.5 * described, 300, 1)
+
+
+def _sweep(settings: dict[str, Any]) -> Work:
+    """A specimen is imaged and described under each condition, on one core."""
+    images = sum(len(condition["waves"]) for condition in settings["conditions"])
+    return Work(20 + 4.0 * images, 600 + 2 * images, 0.5)
+
+
 def _specimen_diagrams(plan: Plan, settings: dict[str, Any], before: str) -> Work:
     """HomCloud takes 20 ms for a crop of 256 px; a second of a job is its start."""
     area = settings["crops"]["size"] ** 2
@@ -220,6 +232,8 @@ BY_SETTINGS = {
     "prepared": _prepared,
     "melts": _melt,
     "learning": _learning,
+    "descriptors": _descriptors,
+    "sweeps": _sweep,
     "protocols": _protocols,
     "compatibility": _compatibility,
     "composites": _composite,

@@ -128,7 +128,6 @@ STAGES = (
         rules=("descriptors",),
         verbs=("descriptors",),
         does="describe the crops of a specimen's micrographs: persistence, spectrum, contrast, texture",
-        cost=Cost(5, 300, 1),
     ),
     Stage(
         "evaluation",
@@ -164,7 +163,6 @@ STAGES = (
         verbs=("sweep",),
         does="image, describe and classify along one setting of the microscope, the detector or the crops",
         function="sweep_file",
-        cost=Cost(100, 600, 0.5, 20, 20),
     ),
     Stage(
         "specimen_diagrams",
