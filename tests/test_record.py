@@ -122,6 +122,13 @@ def test_the_page_of_an_evaluation_and_its_figures_bear_the_name_of_the_study(
     assert sorted(file.stem for file in (docs / "figures").iterdir()) == sorted(f"{prefix}{each}" for each in shown)
     assert all(f"](figures/{prefix}{each}.png)" in text for each in shown) and text.count("](figures/") == len(shown)
     assert ("So equal density comes first" in text) == bool(controls)
+    # a page of one figure has its title, and no other figure
+    pages.record(study, docs, ["leak"])
+    text = (docs / f"{page}.md").read_text()
+    assert text.startswith(f"# Of leak: the study `{name}`") and text.count("](figures/") == 1
+    assert "docs --figures leak`" in text and "equal density" not in text
+    with pytest.raises(PersistemError, match=r"has no figure 'leaks'; there are .*leak"):
+        pages.record(study, docs, ["leaks"])
 
 
 def test_a_list_begins_with_a_capital_and_ends_with_a_point():

@@ -188,11 +188,11 @@ def verify(folder: Path) -> None:
     print(printable(verify(folder)))
 
 
-def record(study: Path, docs: Path) -> None:
-    """write reproduction.md and its figures into a folder, from the report of results/<study>"""
+def record(study: Path, docs: Path, figures: list[str]) -> None:
+    """write the dated page of results/<study> and its figures into a folder, from its report"""
     from persistem.publication.record import record
 
-    record(study, docs)
+    record(study, docs, figures)
 
 
 def record_protocols(study: Path, docs: Path, beside: list[Path]) -> None:

@@ -18,6 +18,8 @@ from persistem.report.tables import EXPLANATION, accuracy_wide, markdown, read_r
 from persistem.store.files import atomic, read_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 #: Width of a figure on the page, in pixels.
@@ -39,11 +41,11 @@ CLAIMS = {
 }
 
 
-def record(study: Path, docs: Path) -> None:
+def record(study: Path, docs: Path, only: Sequence[str] = ()) -> None:
     """Write a page and its ``figures/*.png`` into ``docs``: what an evaluation found, or else what is the paper's.
 
-    ``study`` is the folder of a study with a report, ``results/<study>``. Raises PersistemError if the folder has no
-    report.
+    ``study`` is the folder of a study with a report, ``results/<study>``; ``only`` are the figures to show, all by
+    default. Raises PersistemError if the folder has no report, or no such figure.
     """
     study, docs = Path(study), Path(docs)
     about = reported(study)
@@ -51,9 +53,13 @@ def record(study: Path, docs: Path) -> None:
     page, prefix, names = "reproduction.md", "", FIGURES
     if evaluated:
         names = tuple(name for name in EVALUATION_FIGURES if name not in LISTED or evaluated[LISTED[name]])
+    if unknown := sorted(set(only) - set(names)):
+        raise PersistemError(f"{study}: has no figure {unknown[0]!r}; there are {', '.join(names)}")
+    names = tuple(name for name in names if not only or name in only)
+    if evaluated:
         page, prefix = ("evaluation.md", "") if study.name == EVALUATED else (f"{study.name}.md", f"{study.name}-")
     figures = {name: read_json(study / "figures" / f"{name}.json") for name in names}
-    text = evaluation(study, figures, about, prefix) if evaluated else reproduction(study, figures, about, docs)
+    text = evaluation(study, figures, about, prefix, only) if evaluated else reproduction(study, figures, about, docs)
     for name in figures:
         if not figures[name]["reason"]:
             shrink(study / "figures" / f"{name}.png", docs / "figures" / f"{prefix}{name}.png")
@@ -119,11 +125,12 @@ def clauses(finding: str) -> list[str]:
     return finding.split("; ")
 
 
-def made(study: Path, about: dict[str, Any], target: str, verb: str = "record") -> str:
-    """How a page was made, and with which versions, behind a fold."""
+def made(study: Path, about: dict[str, Any], target: str, verb: str = "record", also: str = "") -> str:
+    """How a page was made, and with which versions, behind a fold; ``also`` follows the command."""
     return fold(
         "How this page was made",
-        f"`snakemake {target} --configfile config/{study.name}.yaml` and `persistem {verb} results/{study.name} docs`"
+        f"`snakemake {target} --configfile config/{study.name}.yaml` and `persistem {verb} results/{study.name}"
+        f" docs{also}`"
         " made it. No number is typed, and each sentence is computed from the numbers beside it.",
         "Versions: " + ", ".join(f"{name} {number}" for name, number in about["versions"].items()) + ".",
     )
@@ -180,29 +187,35 @@ def _cell(row: dict[str, Any]) -> str:
     return f"{row['ours']:.3f}{interval}" + (f": {row['agreement']}" if row["agreement"] else "")
 
 
-def evaluation(study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any], prefix: str) -> str:
-    """The record of what the accuracy means, as Markdown; files of figures have ``prefix`` before their names."""
+def evaluation(
+    study: Path, figures: dict[str, dict[str, Any]], about: dict[str, Any], prefix: str, only: Sequence[str] = ()
+) -> str:
+    """The record of what the accuracy means, as Markdown; files of figures have ``prefix`` before their names.
+
+    The page of one figure has its title.
+    """
     findings = [
         f"- **{figure['title']}.** {clauses(figure['numbers']['finding'])[0].rstrip('.')}."
         for figure in figures.values()
         if figure["numbers"].get("finding")
     ]
+    alone = next(iter(figures.values()))["title"] if len(figures) == 1 else ""
+    then = (
+        " So equal density comes first."
+        if "controls" in figures
+        else " What remains at equal density: [density.md](density.md)."
+    )
     parts = [
-        f"# What the accuracy means: the study `{study.name}`, {about['date']}",
-        "\n".join(findings),
+        f"# {alone or 'What the accuracy means'}: the study `{study.name}`, {about['date']}",
+        *([] if alone else ["\n".join(findings)]),
         "States that are simulated at zero pressure differ in density, as much as the size of the cell and the length"
-        " of the run have it ([assumptions.md](assumptions.md#molecular-dynamics)). "
-        + (
-            "So equal density comes first."
-            if "controls" in figures
-            else "What remains at equal density: [differences.md](differences.md)."
-        ),
+        f" of the run have it ([assumptions.md](assumptions.md#molecular-dynamics)).{'' if alone else then}",
         "In brackets 95 % over MD seeds. Everything is evaluated by MD seeds: a seed's specimens, of all states and at"
         " all defoci, train or are tested together. Where the paper is silent: [assumptions.md](assumptions.md).",
-        made(study, about, "report"),
+        made(study, about, "report", also=f" --figures {' '.join(only)}" if only else ""),
     ]
     for name, figure in figures.items():
-        parts += [f"## {figure['title']}", *picture(f"{prefix}{name}", figure["title"], figure)]
+        parts += [*([] if alone else [f"## {figure['title']}"]), *picture(f"{prefix}{name}", figure["title"], figure)]
     return "\n\n".join([*parts, *_tables(study)]) + "\n"
 
 
