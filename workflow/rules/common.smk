@@ -208,6 +208,6 @@ def target(key, files, wildcards):
     if not files:
         sys.exit(
             f"persistem: the study has no {key}, so the target has nothing to make;"
-            " see config/README.md, or config/extended.yaml and config/differences.yaml for examples"
+            " see config/README.md, or config/extended.yaml and config/density.yaml for examples"
         )
     return files
