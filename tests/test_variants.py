@@ -503,11 +503,15 @@ def heated(plan):
     return {digest for digest, step in plan.steps["specimens"].items() if not step.inputs}
 
 
-def test_the_study_of_differences_has_the_seeds_of_the_extended_study_and_other_dynamics():
-    extended, differences = (Plan(load_study(ROOT / f"config/{name}.yaml")) for name in ("extended", "differences"))
-    assert extended.specimens.keys() == differences.specimens.keys()
-    # the paper's, at a fixed density, and with other velocities at the start
-    assert heated(extended) < heated(differences) and len(heated(differences)) == 3
+def test_the_studies_of_density_and_motion_have_specimens_of_the_extended_study_and_other_dynamics():
+    names = ("extended", "density", "motion")
+    extended, density, motion = (Plan(load_study(ROOT / f"config/{name}.yaml")) for name in names)
+    assert extended.specimens.keys() == density.specimens.keys() > motion.specimens.keys()
+    assert extended.evaluation.evaluation == density.evaluation.evaluation  # made once for both
+    # the paper's, and at a fixed density, or with other velocities at the start
+    assert heated(extended) < heated(density) and len(heated(density)) == 2
+    assert heated(extended) < heated(motion) and len(heated(motion)) == 2
+    assert heated(extended) == heated(density) & heated(motion)
 
 
 def treated(temperatures: tuple[int, int]) -> dict[str, Any]:
@@ -609,9 +613,14 @@ def test_words_of_the_figures_are_in_no_digest_of_what_is_computed():
         ),
         # fixed density, of all seeds
         pytest.param(
-            *("differences", "controlled", 16, 16),
-            {"controls": 1, "descriptors": 16 + 16 + 8 + 6 + 6, "preparation": 12},
+            *("density", "controlled", 16, 16),
+            {"controls": 1, "descriptors": 16 + 16 + 8, "preparation": None},
             marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("motion", "controlled", 3, 3),
+            {"controls": 1, "descriptors": 6 + 6 + 6, "preparation": 12},
+            marks=pytest.mark.thorough,
         ),
         pytest.param(
             *("extended", "evaluation", 8, 8),
@@ -621,10 +630,8 @@ def test_words_of_the_figures_are_in_no_digest_of_what_is_computed():
         pytest.param(
             *("extended", "multiverse", 3, 3, {"learning": 21, "descriptors": None}), marks=pytest.mark.thorough
         ),
-        # fixed density and other velocities, of three seeds; redrawn velocities continue the same heating
-        pytest.param(
-            *("differences", "multiverse", 9, 12, {"learning": 4, "descriptors": None}), marks=pytest.mark.thorough
-        ),
+        # other velocities, of three seeds; redrawn ones continue the same heating
+        pytest.param(*("motion", "multiverse", 6, 9, {"learning": 3, "descriptors": None}), marks=pytest.mark.thorough),
     ],
 )
 def test_the_workflow_resolves_each_part_of_the_studies_of_seeds(
