@@ -21,20 +21,22 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from measure import ROOT
+from real import rounded
 
 sys.path.insert(0, str(ROOT / "workflow/src"))
 from persistem.imaging.exit_waves import exit_wave
-from persistem.imaging.varied import drawn, varied_file
+from persistem.imaging.varied import drawn, of_wave, varied_file
 from persistem.learning.classifiers import TREES, classifier
 from persistem.learning.intervals import interval, seed_means
 from persistem.learning.validation import Candidate, CropLabels
 from persistem.model import training
-from persistem.model.classifier import calibrated, calibrator
+from persistem.model.classifier import Classifier, calibrator
+from persistem.model.trees import trees_of
 from persistem.plan.plan import Plan
 from persistem.store import paths
 from persistem.store.digests import digest_of
@@ -67,19 +69,6 @@ WORDS = (
     ("astigmatism", "A1 ", " Å"),
     ("coma", "B2 ", " Å"),
 )
-
-
-class Fitted(NamedTuple):
-    """Trees, and the calibration of their scores by seeds left out of the training."""
-
-    seen: tuple[str, ...]
-    trees: Any
-    calibration: Any
-
-    def probability(self, X: Blocks, rows: NDArray[np.bool_]) -> Array:
-        """Probabilities (windows, k) of rows of blocks."""
-        raw = self.trees.decision_function(np.hstack([X[name][rows] for name in self.seen]))
-        return calibrated(self.calibration, np.stack([-raw, raw], 1) if raw.ndim == 1 else raw)
 
 
 def main() -> None:
@@ -145,8 +134,7 @@ def main() -> None:
 
 def imaged(plan: Plan, condition: dict[str, Any], root: Path, jobs: int) -> list[dict[str, Any]]:
     """Every specimen imaged under a condition: sources, as those of a model's settings."""
-    own = {name: condition[name] for name in ("thickness", "tilt") if name in condition}
-    imaging = plan.study.imaging.model_copy(update={k: tuple(v) if k == "tilt" else v for k, v in own.items()})
+    imaging = of_wave(plan.study.imaging, condition)
     sources = []
     for record_ in plan.records():
         structure = plan.structure(record_["specimen"])
@@ -186,14 +174,14 @@ def _judged(trained: Training, tests: list[Training], seen: tuple[str, ...], C: 
     rest = trained.crops.seed != seed
     kept = CropLabels(*(np.asarray(values)[rest] for values in trained.crops[:4]), trained.crops.states)
     fitted = learned({name: trained.X[name][rest] for name in seen}, kept, seen, C)
-    return [fitted.probability(test.X, test.crops.seed == seed) for test in tests]
+    return [fitted.probability({name: test.X[name][test.crops.seed == seed] for name in seen}) for test in tests]
 
 
-def learned(X: Blocks, crops: CropLabels, seen: tuple[str, ...], C: float) -> Fitted:
+def learned(X: Blocks, crops: CropLabels, seen: tuple[str, ...], C: float) -> Classifier:
     """Trees of windows, calibrated by seeds left out in turn."""
     _, scores = training.chosen(dict(X), crops, [Candidate(seen, TREES, C)])
     trees = classifier(TREES, C).fit(np.hstack([X[name] for name in seen]), crops.y)
-    return Fitted(seen, trees, calibrator(scores, crops.y))
+    return Classifier({name: X[name].shape[1] for name in seen}, trees_of(trees), calibrator(scores, crops.y))
 
 
 def scores(probability: Array, crops: CropLabels) -> dict[str, Any]:
@@ -237,15 +225,6 @@ def worded(condition: Mapping[str, Any]) -> str:
     if "tilt" in condition:
         said.append(f"tilt {np.hypot(*condition['tilt']):.0f} mrad")
     return ", ".join(said)
-
-
-def rounded(value: Any) -> Any:
-    """Numbers to four digits after the point, throughout."""
-    if isinstance(value, dict):
-        return {key: rounded(of) for key, of in value.items()}
-    if isinstance(value, list):
-        return [rounded(of) for of in value]
-    return round(value, 4) if isinstance(value, float) else value
 
 
 def record(found: dict[str, Any]) -> str:

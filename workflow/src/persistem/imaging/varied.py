@@ -51,6 +51,12 @@ def drawn(asked: Conditions, key: Sequence[int]) -> list[dict[str, Any]]:
     return [{"wave": k % asked.waves, **waves[k % asked.waves], **_micrograph(asked, u)} for k, u in enumerate(points)]
 
 
+def of_wave(imaging: Imaging, condition: Mapping[str, Any]) -> Imaging:
+    """The imaging of the exit wave of a condition: with its thickness and tilt, where it has them."""
+    settings = {name: condition[name] for name in ("thickness", "tilt") if name in condition}
+    return imaging.model_copy(update={k: tuple(v) if k == "tilt" else v for k, v in settings.items()})
+
+
 def varied_file(
     wave: Path, imaging: Imaging, conditions: Sequence[Mapping[str, Any]], out: Path, device: str = "cpu"
 ) -> None:

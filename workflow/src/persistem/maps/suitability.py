@@ -113,7 +113,7 @@ def another_dose(image: Image, model: Model, conditions: dict[str, Any]) -> list
     if "value" not in dose or not doses:
         return []
     low, high = (min(math.inf if d is None else d for d in doses), max(math.inf if d is None else d for d in doses))
-    if dose["low"] <= ALIKE * high and dose["high"] >= low / ALIKE:
+    if not _outside(dose, low, high):
         return []
     upper = " e/Å² and above" if high == math.inf else f" to {high:g} e/Å²" if high > low else " e/Å²"
     trained = "without noise" if low == math.inf else f"at {low:g}{upper}"
@@ -146,13 +146,18 @@ def beyond_the_ranges(image: Image, model: Model, conditions: dict[str, Any]) ->
         low, high = ends[0], math.inf if ends[1] is None else ends[1]
         if name == "defocus":  # it has no sign
             low, high = 0.0 if low <= 0 <= high else min(abs(low), abs(high)), max(abs(low), abs(high))
-        if told["low"] > ALIKE * high or told["high"] < low / ALIKE:
+        if _outside(told, low, high):
             upper = " and above" if high == math.inf else f" to {high:g}"
             found.append(
                 f"{image.path}: by what it shows itself, {words} is {told['value']:.3g} ({told['low']:.3g} to"
                 f" {told['high']:.3g}){unit}, but the model was trained at {low:g}{upper}: it abstains everywhere"
             )
     return found
+
+
+def _outside(told: dict[str, Any], low: float, high: float) -> bool:
+    """Whether the whole interval of what an image says lies outside a range, and farther than by the factor."""
+    return bool(told["low"] > ALIKE * high or told["high"] < low / ALIKE)
 
 
 def far_defocus(image: Image, model: Model) -> bool:

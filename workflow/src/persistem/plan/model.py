@@ -156,8 +156,7 @@ def _varied(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
         conditions = varied.drawn(asked, [names.index(record["state"]), *record["seeds"]])
         for wave in range(asked.waves):
             own = [condition for condition in conditions if condition["wave"] == wave]
-            settings = {name: own[0][name] for name in ("thickness", "tilt") if name in own[0]}
-            imaging = study.imaging.model_copy(update={k: tuple(v) if k == "tilt" else v for k, v in settings.items()})
+            imaging = varied.of_wave(study.imaging, own[0])
             exit_wave = plan.add_wave(imaging, plan.digest("prepared", record["specimen"]))
             digest = varied_step(plan, imaging, own, exit_wave)
             sources.append(

@@ -53,11 +53,10 @@ def record(study: Path, docs: Path, only: Sequence[str] = ()) -> None:
     page, prefix, names = "reproduction.md", "", FIGURES
     if evaluated:
         names = tuple(name for name in EVALUATION_FIGURES if name not in LISTED or evaluated[LISTED[name]])
+        page, prefix = ("evaluation.md", "") if study.name == EVALUATED else (f"{study.name}.md", f"{study.name}-")
     if unknown := sorted(set(only) - set(names)):
         raise PersistemError(f"{study}: has no figure {unknown[0]!r}; there are {', '.join(names)}")
     names = tuple(name for name in names if not only or name in only)
-    if evaluated:
-        page, prefix = ("evaluation.md", "") if study.name == EVALUATED else (f"{study.name}.md", f"{study.name}-")
     figures = {name: read_json(study / "figures" / f"{name}.json") for name in names}
     text = evaluation(study, figures, about, prefix, only) if evaluated else reproduction(study, figures, about, docs)
     for name in figures:

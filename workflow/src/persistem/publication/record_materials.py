@@ -21,6 +21,7 @@ from persistem.learning.validation import CropLabels
 from persistem.plan.plan import Plan
 from persistem.publication.record import bullets, fold, shrink
 from persistem.report.figures import materials as figure
+from persistem.report.figures.baselines import changed, listed
 from persistem.report.tables import markdown
 from persistem.store.files import atomic, read_json
 from persistem.study.load import load_study
@@ -106,7 +107,7 @@ def record_materials(studies: list[Path], docs: Path) -> None:
     shrink(docs / "figures/materials.png", docs / "figures/materials.png")
     crossed = [_judged(a, b, control) for control in (AS_IS, EQUAL) for a, b in permutations(materials, 2)]
     parts = [
-        f"# What persistence knows beside density, in {_listed([one.name for one in materials])}",
+        f"# What persistence knows beside density, in {listed([one.name for one in materials], len(materials))}",
         bullets([_finding(one) for one in materials]),
         "![Accuracy by material, as simulated and at equal density](figures/materials.png)",
         "Amorphous or liquid, on MD seeds that were not trained on; 95 % over seeds (Student's t). As simulated, the"
@@ -164,10 +165,9 @@ def _finding(one: Material) -> str:
     low = after["ci_low"]
     kept = "still tells the states apart" if low is not None and low > 0.5 else "is not told from chance"
     densities = " and ".join(f"{state} {value:.2f}" for state, value in one.controls[AS_IS]["densities"].items())
-    ends = "" if told.low is None else f" ({_signed(told.low)} to {_signed(told.high)})"
     return (
         f"{one.name} ({densities} g/cm³): persistence has {_cell(before)}, and at equal density {_cell(after)},"
-        f" {_signed(told.mean)}{ends}: it {kept}"
+        f" {changed(told)}: it {kept}"
     )
 
 
@@ -301,11 +301,3 @@ def _markdown(rows: list[dict[str, str]]) -> str:
     import pandas as pd
 
     return markdown(pd.DataFrame(rows))
-
-
-def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.2f}".replace("-", "−")
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
