@@ -16,6 +16,7 @@ rule preparation:
         paths.log(paths.pattern("prepared")),
     benchmark:
         paths.benchmark(paths.pattern("prepared"))
+    priority: 1  # the longest jobs: what needs them waits, and small jobs must not hold them up
     conda:
         "../../envs/specimens.yaml"
     threads: partial(ranks, "prepared")

@@ -17,6 +17,7 @@ rule heating:
         paths.benchmark(paths.pattern("specimens"))
     wildcard_constraints:
         specimen=r"T\d+-rt0-s\d+",
+    priority: 1  # the longest jobs: what needs them waits, and small jobs must not hold them up
     conda:
         "../../envs/specimens.yaml"
     threads: partial(ranks, "specimens")
@@ -50,6 +51,7 @@ rule rt_treatment:
         paths.benchmark(paths.pattern("specimens"))
     wildcard_constraints:
         specimen=r"T\d+-rt1-s\d+",
+    priority: 1  # the longest jobs: what needs them waits, and small jobs must not hold them up
     conda:
         "../../envs/specimens.yaml"
     threads: partial(ranks, "specimens")
@@ -82,6 +84,7 @@ rule scheduled:
         paths.benchmark(paths.pattern("specimens"))
     wildcard_constraints:
         specimen=jobs.steps_of(PLAN),
+    priority: 1  # the longest jobs: what needs them waits, and small jobs must not hold them up
     conda:
         "../../envs/specimens.yaml"
     threads: partial(ranks, "specimens")

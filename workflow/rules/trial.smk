@@ -14,6 +14,7 @@ rule melt:
         paths.benchmark(paths.pattern("melts"))
     wildcard_constraints:
         specimen=r"melt-s\d+",
+    priority: 1  # the longest jobs: what needs them waits, and small jobs must not hold them up
     conda:
         "../../envs/specimens.yaml"
     threads: partial(ranks, "melts")
