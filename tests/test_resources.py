@@ -92,7 +92,9 @@ def test_the_profile_groups_and_launches_rules_that_there_are():
     }
     assert parallel == profile["set-resources"].keys()
     # molecular dynamics begins before the small jobs that are ready: what needs it waits for nothing else
-    assert parallel == {name for name in rules if re.search(rf"rule {name}:(?:(?!\nrule ).)*?\n    priority: ", text, re.S)}
+    assert parallel == {
+        name for name in rules if re.search(rf"rule {name}:(?:(?!\nrule ).)*?\n    priority: ", text, re.S)
+    }
     assert all(of["mpi"].startswith("srun") for of in profile["set-resources"].values())
     local = re.search(r"localrules:\n(.*?)\n\n", (ROOT / "Snakefile").read_text(), re.S)[1]
     published = {name for name in rules if name.startswith("publish")}

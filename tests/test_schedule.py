@@ -113,7 +113,7 @@ def test_a_tilted_cell_keeps_its_angles_when_it_is_scaled(tmp_path):
 def test_a_melt_flows_and_its_quench_does_not(tmp_path):
     hot = {"name": "melt", "temperature": 3500, "steps": 3000, "state": "liquid"}
     melt, _ = run(tmp_path / "melt", hot, segment_steps=1000)
-    assert melt["moved_A"] > 2 and melt["Q6"] < 0.1
+    assert melt["moved_A"] > 2 and melt["Q6"] < 0.1 and abs(melt["energy_drift_eV"]) < 0.1
     # so far above its melting point the liquid is about as dense as the crystal, 2.33 g/cm³
     assert 2.1 < melt["density_g_cm3"] < 2.6
     cold = {"name": "glass", "temperature": 300, "steps": 4000, "ramp": True, "state": "glass"}
@@ -136,6 +136,14 @@ def test_a_melt_flows_and_its_quench_does_not(tmp_path):
         (
             {"temperature": 6000, "pressure": -3.0, "drift": 0.001, "steps": 600},
             r"the density changed by .* drift = 0\.001",
+        ),
+        (
+            {"temperature": 6000, "density": 2.0, "energy_drift": 1e-4, "steps": 600},
+            r"the potential energy of an atom changed by [-+]0\.\d+ eV .* energy_drift allows 0\.0001 eV",
+        ),
+        (
+            {"temperature": 9000, "pressure": -20.0, "state": "liquid", "steps": 1500},
+            r"the melt has boiled: its density fell to .* g/cm³, less than 50% of the crystal's 2\.33",
         ),
     ],
 )
@@ -201,9 +209,9 @@ def test_a_changed_step_runs_it_and_those_after_it():
     assert same(changed(schedule={"seeds": [1, 2, 3]})) == ["melt", "liquid", "glass"]
     assert same(changed(timestep=0.5)) == []
     # what a step has to be changes nothing that it is
-    assert same(changed(schedule={"steps": [*steps[:2], steps[2] | {"state": None, "drift": 0.1}]})) == list(
-        step["name"] for step in steps
-    )
+    assert same(
+        changed(schedule={"steps": [*steps[:2], steps[2] | {"state": None, "drift": 0.1, "energy_drift": 0.1}]})
+    ) == list(step["name"] for step in steps)
 
 
 def test_checks_ask_for_the_temperature_and_the_pressure_of_the_step():

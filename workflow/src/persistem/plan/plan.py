@@ -274,8 +274,7 @@ class Plan:
             step, begin = md_of.schedule.of(one.name, md_of.timestep)
             own = part(step, [key for key in type(step).model_fields if key != "rate"])
             settings = {**heating, "md": common, "step": own, "begin": begin}
-            # state and drift decide whether a step is accepted, not what it is
-            asked = {"step": {k: v for k, v in own.items() if k not in ("state", "drift")}, "begin": begin}
+            asked = {"step": {k: v for k, v in own.items() if k not in schedule.JUDGED}, "begin": begin}
             if before is None:
                 known = {**file, "md": {k: v for k, v in file["md"].items() if k not in left_out}, **asked}
                 before = self.add("specimens", schedule.VERSION, settings, **known)

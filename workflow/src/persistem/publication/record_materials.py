@@ -10,7 +10,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from persistem.errors import PersistemError
 from persistem.learning.intervals import change, interval, seed_means
@@ -19,6 +18,7 @@ from persistem.learning.rows import read_described, representative
 from persistem.learning.splits import Split
 from persistem.learning.validation import CropLabels
 from persistem.plan.plan import Plan
+from persistem.publication.material_states import beside, read_published, states_of_material, table
 from persistem.publication.record import bullets, fold, shrink
 from persistem.report.figures import materials as figure
 from persistem.report.figures.baselines import changed, listed
@@ -29,6 +29,7 @@ from persistem.study.load import load_study
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from persistem.learning.intervals import Change
     from persistem.learning.rows import Described
 
 #: The controls that are compared.
@@ -45,6 +46,8 @@ JUDGES = ("spectrum", "persistence")
 FOCI = {"in-focus": "in focus", "all": "all foci"}
 #: Published values of the states of materials, beside the page.
 PUBLISHED = "published.yaml"
+#: Half the width of an interval at equal density that is aimed at.
+NARROW = 0.05
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def record_materials(studies: list[Path], docs: Path) -> None:
     missing.
     """
     materials = [material_of(folder) for folder in studies]
-    published = yaml.safe_load((docs / PUBLISHED).read_text()) if (docs / PUBLISHED).is_file() else {}
+    published = read_published(docs / PUBLISHED)
+    states = {one.name: states_of_material(one.plan, one.settings, one.root) for one in materials}
+    known = [row for name, of in states.items() for row in beside(name, of, published.get(name, []))]
     panels = [
         {"size": size, "foci": foci, "title": f"{one.side(size):g} Å, {FOCI[foci]}"}
         for one in materials[:1]
@@ -108,11 +113,12 @@ def record_materials(studies: list[Path], docs: Path) -> None:
     crossed = [_judged(a, b, control) for control in (AS_IS, EQUAL) for a, b in permutations(materials, 2)]
     parts = [
         f"# What persistence knows beside density, in {listed([one.name for one in materials], len(materials))}",
-        bullets([_finding(one) for one in materials]),
+        bullets([_finding(one) for one in materials] + [_together(materials)]),
         "![Accuracy by material, as simulated and at equal density](figures/materials.png)",
         "Amorphous or liquid, on MD seeds that were not trained on; 95 % over seeds (Student's t). As simulated, the"
-        " states differ in density; at equal density they were made at one. *Contrast* is the standard deviation of a"
-        " crop; spectrum and persistence see crops whose contrast is removed; *all* is everything together.",
+        " states differ in density; at equal density they were made at one. Each defocus has a model of its own."
+        " *Contrast* is the standard deviation of a crop; spectrum and persistence see crops whose contrast is removed;"
+        f" *all* is everything together. {_widest(materials)}",
         _markdown(_table(materials, panels)),
         *(
             [
@@ -125,8 +131,11 @@ def record_materials(studies: list[Path], docs: Path) -> None:
             if crossed
             else []
         ),
-        "## The states, beside published values",
-        _markdown([row for one in materials for row in _states(one, published.get(one.name) or [])]),
+        "## The states",
+        "Means over seeds. Neighbours are counted up to where g(r) is lowest behind its first peak. *Quench* is the"
+        " rate at which a state was last cooled; without one it was cooled at once, or not.",
+        *(f"**{name}**\n\n{_markdown(table(of))}" for name, of in states.items()),
+        *(["### Beside published values", _markdown(known)] if known else []),
         fold(
             "How this page was made",
             "`snakemake controlled report --configfile config/STUDY.yaml` of each study, then `persistem"
@@ -155,20 +164,64 @@ def material_of(folder: Path) -> Material:
 
 
 def _finding(one: Material) -> str:
-    """What persistence keeps of its accuracy at equal density, in focus and on the smallest crops."""
-    size = one.settings["sizes"][0]
-    before, after = (one.accuracy(control, "persistence", size, "in-focus") for control in (AS_IS, EQUAL))
-    if before is None or after is None:
-        raise PersistemError(f"{one.name}: persistence was not evaluated in focus")
-    pairs = [after["by_seed"][seed] - value for seed, value in before["by_seed"].items() if seed in after["by_seed"]]
-    told = change(pairs)
-    low = after["ci_low"]
-    kept = "still tells the states apart" if low is not None and low > 0.5 else "is not told from chance"
+    """What persistence keeps at equal density, in focus and on the smallest crops, and has beside the others there."""
+    before, after = (_first(one, control, "persistence") for control in (AS_IS, EQUAL))
+    kept = "its interval lies above chance" if _above(after) else "its interval reaches chance"
     densities = " and ".join(f"{state} {value:.2f}" for state, value in one.controls[AS_IS]["densities"].items())
+    spectrum, contrast = (_cell(_first(one, EQUAL, row)) for row in ("spectrum", "contrast"))
     return (
-        f"{one.name} ({densities} g/cm³): persistence has {_cell(before)}, and at equal density {_cell(after)},"
-        f" {changed(told)}: it {kept}"
+        f"{one.name} ({densities} g/cm³), in focus, {one.side(one.settings['sizes'][0]):g} Å: persistence has"
+        f" {_cell(before)}, and at equal density {_cell(after)}, {changed(_paired(before, after))}: {kept}. There"
+        f" the spectrum has {spectrum} and the contrast {contrast}; persistence less the spectrum"
+        f" {changed(_beyond(one, 'persistence'))}, everything together less the spectrum"
+        f" {changed(_beyond(one, 'all'))}"
     )
+
+
+def _together(materials: list[Material]) -> str:
+    """What persistence knows that density does not, over all materials."""
+    above = [one.name for one in materials if _above(_first(one, EQUAL, "persistence"))]
+    more = [one.name for one in materials if _beyond(one, "persistence").above]
+    adds = [one.name for one in materials if _beyond(one, "all").above]
+    told, better, added = (f"in {listed(of, len(of))}" if of else "in none" for of in (above, more, adds))
+    return (
+        f"what persistence knows that density does not: at equal density its interval lies above chance {told}; it has"
+        f" more than the spectrum {better}, and everything together has more than the spectrum {added}"
+    )
+
+
+def _first(one: Material, control: str, row: str) -> dict[str, Any]:
+    """The line of a row in focus, of the smallest crops."""
+    line = one.accuracy(control, row, one.settings["sizes"][0], "in-focus")
+    if line is None:
+        raise PersistemError(f"{one.name}: {row} was not evaluated in focus")
+    return line
+
+
+def _above(line: dict[str, Any]) -> bool:
+    return line["ci_low"] is not None and line["ci_low"] > 0.5
+
+
+def _paired(before: dict[str, Any], after: dict[str, Any]) -> Change:
+    """The change between two lines, seed by seed."""
+    seeds = [seed for seed in before["by_seed"] if seed in after["by_seed"]]
+    return change([after["by_seed"][seed] - before["by_seed"][seed] for seed in seeds])
+
+
+def _beyond(one: Material, row: str) -> Change:
+    """What a row has more than the spectrum at equal density."""
+    return _paired(_first(one, EQUAL, "spectrum"), _first(one, EQUAL, row))
+
+
+def _widest(materials: list[Material]) -> str:
+    """The widest interval at equal density of each material, in focus and on the smallest crops."""
+    said = []
+    for one in materials:
+        lines = [line for row in ROWS if (line := _first(one, EQUAL, row))["ci_low"] is not None]
+        if lines:
+            half = max((line["ci_high"] - line["ci_low"]) / 2 for line in lines)
+            said.append(f"{one.name} ± {half:.2f}" + ("" if half <= NARROW else f", more than the {NARROW:g} aimed at"))
+    return f"Widest interval at equal density, in focus, smallest crops: {'; '.join(said)}." if said else ""
 
 
 def _table(materials: list[Material], panels: list[dict[str, Any]]) -> list[dict[str, str]]:
@@ -176,7 +229,7 @@ def _table(materials: list[Material], panels: list[dict[str, Any]]) -> list[dict
         {"material": one.name, "control": control, "crops": panel["title"]}
         | {row: _cell(one.accuracy(control, row, panel["size"], panel["foci"])) for row in ROWS}
         for one in materials
-        for control in (AS_IS, EQUAL)
+        for control in one.controls
         for panel in panels
         if one.accuracy(control, "persistence", panel["size"], panel["foci"])
     ]
@@ -240,54 +293,6 @@ def _described(one: Material, control: str) -> Described:
     y, seed, defocus, micrograph, states = found.crops
     crops = CropLabels(y[kept], seed[kept], defocus[kept], micrograph[kept], states)
     return found._replace(X={name: block[kept] for name, block in found.X.items()}, crops=crops)
-
-
-def _states(one: Material, published: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """What each state of a material is like, and what is published of it."""
-    ours = _measured(one)
-    rows = []
-    for (state, quantity), values in ours.items():
-        known: list[Any] = [p for p in published if (p["state"], p["quantity"]) == (state, quantity)]
-        for value in known or [None]:
-            line = {"material": one.name, "state": state, "quantity": quantity, "ours": f"{fmean(values):.3g}"}
-            if value is not None:
-                line |= {
-                    "published": f"{value['value']:g}",
-                    "deviation": f"{fmean(values) / value['value'] - 1:+.1%}",
-                    "source": value["source"],
-                }
-            rows.append({"published": "", "deviation": "", "source": ""} | line)
-    return [{key: row[key] for key in STATED} for row in rows]
-
-
-#: Columns of the table of states.
-STATED = ("material", "state", "quantity", "ours", "published", "deviation", "source")
-
-
-def _measured(one: Material) -> dict[tuple[str, str], list[float]]:
-    """Density (g/cm³), first peaks of g(r) (Å) and neighbours of each state, one value for each specimen."""
-    found: dict[tuple[str, str], list[float]] = {}
-    for path in one.plan.report.checks.values():
-        check = read_json(one.root / path)
-        if check["state"] not in one.settings["states"]:
-            continue
-        of = {"density, g/cm³": check["density_g_cm3"]}
-        for pair, values in check["rdf"]["pairs"].items():
-            of[f"first peak {pair}, Å"] = first_peak(np.array(check["rdf"]["r_A"]), np.array(values))
-        of |= {f"{pair} neighbours": value["mean"] for pair, value in check["coordination"].items()}
-        of |= {f"{pair} contacts": value["per_atom"] for pair, value in check["contacts"].items()}
-        for quantity, value in of.items():
-            found.setdefault((check["state"], quantity), []).append(value)
-    return found
-
-
-def first_peak(r: NDArray[Any], g: NDArray[Any]) -> float:
-    """Where g(r) has its first peak that is at least half as high as its highest, Å, between bins by a parabola."""
-    tall = np.flatnonzero((g[1:-1] >= g[:-2]) & (g[1:-1] > g[2:]) & (g[1:-1] >= 0.5 * g.max())) + 1
-    k = int(tall[0])
-    below, here, above = g[k - 1 : k + 2]
-    curve = below - 2 * here + above
-    return float(r[k] + (0.5 * (below - above) / curve if curve else 0.0) * (r[1] - r[0]))
 
 
 def _cell(line: dict[str, Any] | None) -> str:

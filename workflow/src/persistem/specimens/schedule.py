@@ -16,6 +16,7 @@ from persistem.specimens.md import check, create_crystal, velocity_seed, write_e
 from persistem.specimens.order import displacement, order
 from persistem.specimens.own_structures import density
 from persistem.specimens.simulation import ensemble, quoted, set_forces, velocities, world_of
+from persistem.specimens.structures import crystal_of
 from persistem.store import seals
 
 if TYPE_CHECKING:
@@ -30,8 +31,13 @@ VERSION = 1
 MOVED = 1.0
 #: Steinhardt's Q6 of all bonds: 0.35 to 0.63 in crystals, the inverse root of the number of bonds without order.
 ORDERED = 0.1
+#: Least density of a liquid, as a share of the crystal's that the specimen began as: up to their boiling points liquids
+#: keep more than half of it, and what expands freely soon has less.
+CONDENSED = 0.5
 #: The temperature is asked for over the last part in so many of a step.
 PART = 5
+#: What of a step decides whether it is accepted, not what it becomes.
+JUDGED = ("state", "drift", "energy_drift")
 
 
 def follow(
@@ -61,7 +67,8 @@ def follow(
     ------
     PersistemError
         as ``md.heat``; and if the end state is not what ``step.state`` says: a liquid whose atoms stay where they are,
-        a glass whose atoms move or that is a crystal, a crystal that has melted; or if its density drifts.
+        a glass whose atoms move or that is a crystal, a crystal that has melted, a melt that has boiled; or if its
+        density or energy drifts.
     """
     assert step.steps is not None
     # all as long as each other, since what atoms move in the last one is judged
@@ -96,7 +103,8 @@ def follow(
         last = series[-max(1, len(series) // PART) :]
         target = float(np.mean([at(round(row["step"] - series[0]["step"])) for row in last]))
         means = check(series, target, md.temperature_tolerance, PART)
-        write_end(chain, atoms, series, means | _judged(step, atoms, moved, series))
+        dense = density(crystal_of(material))
+        write_end(chain, atoms, series, means | _judged(step, atoms, moved, series, dense))
 
 
 def even(steps: int, most: int) -> tuple[int, ...]:
@@ -127,30 +135,52 @@ def _scale(lmp: Any, wanted: float) -> None:
     lmp.command(f"change_box all {ends}{tilts} remap units box")
 
 
-def _judged(step: Step, atoms: Atoms, moved: float | None, series: list[dict[str, float]]) -> dict[str, float]:
-    """What the end state is like: root mean square distance moved in the last segment (Å), Q6, drift of the density.
+def _judged(
+    step: Step, atoms: Atoms, moved: float | None, series: list[dict[str, float]], dense: float
+) -> dict[str, float]:
+    """What the end state is like.
 
-    Raises PersistemError if it is not what the step says.
+    Keys: root mean square distance moved in the last segment (Å), Q6, and what changed over the last quarter: the
+    density (relative), the potential energy of an atom (eV). ``dense`` is the density of the crystal, g/cm³. Raises
+    PersistemError if it is not what the step says.
     """
     q6 = order(atoms)
-    half = series[len(series) // 2 :]
-    middle = len(half) // 2
-    drift = 0.0
-    if middle:
-        earlier, later = (np.mean([row["density_g_cm3"] for row in part]) for part in (half[:middle], half[middle:]))
-        drift = float(later / earlier - 1)
-    found = {"Q6": round(q6, 4), "density_drift": round(drift, 6)}
+    earlier, later = _quarters(series, "density_g_cm3")
+    drift = later / earlier - 1
+    before, after = _quarters(series, "potential_energy_eV")
+    energy = (after - before) / len(atoms)
+    found = {"Q6": round(q6, 4), "density_drift": round(drift, 6), "energy_drift_eV": round(energy, 6)}
     if moved is not None:
         found["moved_A"] = round(moved, 4)
+    if step.state == "liquid" and step.density is None and density(atoms) < CONDENSED * dense:
+        raise PersistemError(
+            f"step {step.name}: the melt has boiled: its density fell to {density(atoms):.3g} g/cm³, less than"
+            f" {CONDENSED:.0%} of the crystal's {dense:.3g}; make the pressure higher, or the temperature lower"
+        )
     if step.drift is not None and abs(drift) > step.drift:
         changed = f"changed by {drift:+.2%} over its last quarter, to {density(atoms):.3g} g/cm³"
         raise PersistemError(
             f"step {step.name}: the density {changed}, but drift = {step.drift:g} allows {step.drift:.2%}; make it"
             " longer, or the pressure higher"
         )
+    if step.energy_drift is not None and abs(energy) > step.energy_drift:
+        raise PersistemError(
+            f"step {step.name}: the potential energy of an atom changed by {energy:+.3g} eV over its last quarter, but"
+            f" energy_drift allows {step.energy_drift:g} eV; make it longer"
+        )
     if step.state is not None:
         _check_state(step, q6, moved)
     return found
+
+
+def _quarters(series: list[dict[str, float]], name: str) -> tuple[float, float]:
+    """The means of a column over the third and the last quarter of a run; of a run that is too short, twice its end."""
+    half = series[len(series) // 2 :]
+    middle = len(half) // 2
+    if not middle:
+        return series[-1][name], series[-1][name]
+    earlier, later = (float(np.mean([row[name] for row in part])) for part in (half[:middle], half[middle:]))
+    return earlier, later
 
 
 def _check_state(step: Step, q6: float, moved: float | None) -> None:

@@ -245,6 +245,13 @@ class Step(Section):
     drift: Annotated[Real, Field(gt=0)] | None = given(
         None, "largest relative change of the density over its last quarter; null: not checked", source=OURS
     )
+    energy_drift: Annotated[Real, Field(gt=0)] | None = given(
+        None,
+        "largest change of the potential energy of an atom over its last quarter, also at a density that is held; null:"
+        " not checked",
+        unit="eV",
+        source=OURS,
+    )
 
     @model_validator(mode="after")
     def _length(self) -> Step:
@@ -255,7 +262,7 @@ class Step(Section):
         if self.density is not None and self.pressure is not None:
             raise ValueError(f"{self.name}: density and pressure: one is held; leave the other out")
         if self.density is not None and self.drift is not None:
-            raise ValueError(f"{self.name}: drift: a density that is held does not drift; leave it out")
+            raise ValueError(f"{self.name}: drift: a density that is held does not drift; ask for energy_drift instead")
         return self
 
 
