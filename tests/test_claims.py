@@ -13,7 +13,7 @@ from persistem.learning.accuracy import by_seed_text, read_by_seed
 from persistem.learning.intervals import told
 from persistem.report.claims import Case, checklist, depends_on, status_of
 from persistem.report.claims.cases import more, side
-from persistem.report.paper import ACCURACIES, CLAIMS, comparison, number, one_specimen
+from persistem.report.paper import ACCURACIES, CLAIMS, comparison, number
 
 SPLITS = ("random", "leave-seed-out")
 #: Made-up accuracies: degrees, and what SVC, focus, noise and the filter add.
@@ -619,17 +619,26 @@ def test_the_papers_accuracies_beside_ours() -> None:
     assert found == {"no interval"}
 
 
-@pytest.mark.parametrize(("seeds", "least"), [(3, 0.915), (8, 0.93)])
+@pytest.mark.parametrize(("seeds", "least"), [(3, 0.93), (8, 0.935)])
 def test_a_paper_of_one_specimen_and_one_split_like_ours_is_said_to_agree(seeds: int, least: float) -> None:
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(5)
+    wanted = {
+        "features": "paper",
+        "degrees": "0+1",
+        "model": "LR",
+        "split": "random",
+        "foci": "all",
+        "training": "pooled",
+    }
+    (ours,) = [row for row in accuracies() if wanted.items() <= row.items()]
     verdicts = []
-    for _ in range(600):
-        # seeds and splits scatter by 0.02 each; the paper's eight accuracies are of one pair under one split
-        values = 0.8 + 0.02 * rng.normal(size=(seeds, 1)) + 0.02 * rng.normal(size=(seeds, 10))
-        row = {"by_seed": by_seed_text(dict(enumerate(values.tolist(), 1)))}
-        low, high = one_specimen(row)
-        assert low is not None and high is not None
-        verdicts.append(low <= 0.8 + 0.02 * rng.normal() + 0.02 * rng.normal() <= high)
+    for _ in range(2000):
+        # seeds and splits scatter by 0.02 each; the paper's 0.773 is of one of such pairs under one split
+        mean = 0.773 - 0.02 * rng.normal() - 0.02 * rng.normal()
+        values = mean + 0.02 * rng.normal(size=(seeds, 1)) + 0.02 * rng.normal(size=(seeds, 10))
+        row = ours | {"by_seed": by_seed_text(dict(enumerate(values.tolist(), 1)))}
+        (verdict,) = [found["agreement"] for found in comparison([row], "paper") if found["ours"] is not None]
+        verdicts.append(verdict == "agrees")
     assert least <= np.mean(verdicts) <= 0.98
 
 

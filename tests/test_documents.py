@@ -218,6 +218,18 @@ def test_the_readme_quotes_the_record_of_what_persistence_adds():
     assert ("nothing beyond the scatter" in text_of("docs/README.md")) == (said == "not told apart from")
 
 
+def test_the_readme_quotes_the_record_of_what_is_left_at_one_density():
+    record, number = text_of("docs/density.md"), r"\d\.\d\d"
+    said = " ".join(prose("README.md").split())
+    for row, phrase in (
+        ("persistence", "in focus, persistence has {} where it had {}"),
+        ("spectrum", "and the spectrum {} where it had {}"),
+    ):
+        left = quoted(record, rf"{row} \(contrast removed\) with ({number} \({number} to {number}\))")
+        before = quoted(record, rf"{row} \(contrast removed\), ({number}) to {number}")
+        assert phrase.format(left, before) in said
+
+
 def test_the_readme_quotes_the_record_on_real_micrographs():
     record, number = text_of("docs/real-micrographs.md"), r"(\d\.\d+)"
     third = re.search(rf"two images → third, balanced [^|]*\| {number} [^|]*forest of pixels[^|]*: {number}", record)

@@ -353,6 +353,9 @@ def test_calibration_tells_over_from_under_confidence(tmp_path: Path) -> None:
     assert result.numbers["rows"][0]["over"] == pytest.approx(0.1)
     assert "persistence is over-confident by 0.10 on average" in result.numbers["finding"]
     assert "of its 10 judged bins the largest deviation is 0.19: where it states 0.9" in result.numbers["finding"]
+    # a page of the record makes a line of each clause
+    assert all(clause.count("(") == clause.count(")") for clause in result.numbers["finding"].split("; "))
+    assert "with a standard error of 0.02 if they were independent" in result.numbers["finding"]
     assert "0 are over-confident and 6 under-confident" in finding(calibration, tmp_path, evaluation=stretched(1.4))
     assert "neither over- nor under-confident" in finding(calibration, tmp_path, evaluation=stretched(1.01))
 
@@ -379,9 +382,16 @@ def test_controls_say_what_a_planted_effect_takes_and_how_much_could_have_been_s
     assert "(change −0.2" in said.split(";")[0] and "while 4 of 5 named rows are undecided" in said
     assert "No vibration (8 seeds) is not told to change any of 5 named rows" in said.replace("; n", "; N")
     assert "3.53 | 2.62 g/cm³" in words(result.figure) and "*" in words(result.figure)
+    assert "defoc" not in result.caption
+    found = some_controls()
+    for foci, text in (([0.0], "Micrographs at a defocus of 0 Å."), ([-50.0, 0.0, 50.0], "at 3 defoci, -50 to 50 Å.")):
+        told = found | {"controls": [control | {"defoci": foci} for control in found["controls"]]}
+        assert text in controls_of(tmp_path, told).caption
     # only where something fell is it asked what is left: 7/128 is no more than chance, 5/128 is
     (chance,) = (clause for clause in said.split("; ") if clause.startswith("with "))
-    assert chance.startswith("with equal densities persistence (contrast left in), spectrum (contrast removed), ")
+    lines = {(row["row"], row["task"]): row for row in some_controls()["controls"][1]["rows"]}
+    left = f"{lines['persistence', 'absolute']['accuracy']:.2f}"
+    assert chance.startswith(f"with equal densities persistence (contrast left in) with {left} (")
     assert (
         " told from chance (p at most 0.039, the least that so many arrangements allow), not standard deviation"
         in chance

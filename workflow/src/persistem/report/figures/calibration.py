@@ -23,7 +23,7 @@ ABOUT = (
     " lower is better, dotted is what even probabilities get."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 3
+VERSION = 4
 
 #: A mean deviation smaller than this counts as none; bins with less than this share of the crops are not judged.
 NONE, FEW = 0.02, 0.01
@@ -155,8 +155,8 @@ def _finding(rows: Sequence[dict[str, Any]]) -> str:
         clauses.append(
             f"of its {first['judged']} judged bins the largest deviation is"
             f" {abs(largest['probability'] - largest['share']):.2f}: where it states {largest['probability']:.2f},"
-            f" {largest['share']:.2f} is right ({largest['count']:g} crops; the standard error of as many independent"
-            f" crops is {_error(largest):.2f}, and the largest of several errors is larger)"
+            f" {largest['share']:.2f} is right ({largest['count']:g} crops, with a standard error of"
+            f" {_error(largest):.2f} if they were independent, and the largest of several errors is larger)"
         )
     others = [row for row in rows if row is not first]
     if others:

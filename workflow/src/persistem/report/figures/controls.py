@@ -23,6 +23,7 @@ from persistem.report.figures.baselines import (
     listed,
     look,
     lowest,
+    said,
     sentence,
 )
 from persistem.report.figures.drawing import PAGE, CannotDraw, Drawing, lettered
@@ -35,7 +36,7 @@ TITLE = "What remains when one difference is taken away"
 ABOUT = (
     "The same classification on specimens or images that lack one of the differences between the states: where the"
     " accuracy of a row falls, the row lived on that difference, or on what else the control changes. A model for each"
-    " defocus, all foci, on unseen seeds. Ticks: the first control of the same seeds, the states as they were"
+    " defocus, on unseen seeds. Ticks: the first control of the same seeds, the states as they were"
     " simulated. The rows named by the study (its main rows) are compared with it seed by seed (Student's paired t),"
     " and with chance by permuting the states of specimens; no other row is tested. Stars: changed, with p below 0.05"
     " after Holm's correction over all named rows of all controls; the tests against chance are corrected over the"
@@ -44,7 +45,7 @@ ABOUT = (
 #: The rows to draw, if there are any of them; the JSON has all.
 SHOWN = (*MAIN, "texture", "phase-randomised", "persistence image", "all together")
 #: Bump when the figure changes for the same study.
-VERSION = 5
+VERSION = 6
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -100,9 +101,20 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
         for control in everything
     ]
     plain = [{key: value for key, value in change.items() if key not in ("before", "after")} for change in changes]
-    caption = f"{finding} {described} {INTERVALS}. Dotted: chance."
+    caption = f"{finding} {described} {_foci(controls)}{INTERVALS}. Dotted: chance."
     numbers = {"finding": finding, "controls": shown, "changes": plain, "chance": chances}
     return Drawing(figure, caption, numbers)
+
+
+def _foci(controls: Sequence[Mapping[str, Any]]) -> str:
+    """The defoci of the controls; nothing where they differ or are not told."""
+    told = {tuple(control.get("defoci") or ()) for control in controls}
+    defoci = next(iter(told))
+    if len(told) > 1 or not defoci:
+        return ""
+    if len(defoci) == 1:
+        return f"Micrographs at a defocus of {defoci[0]:g} Å. "
+    return f"Micrographs at {len(defoci)} defoci, {min(defoci):g} to {max(defoci):g} Å. "
 
 
 def _panel(
@@ -210,7 +222,8 @@ def _finding(changes: Sequence[dict[str, Any]], chances: Sequence[dict[str, Any]
     for name in order:
         clauses.append(_effect(name, of[name]))
         if any(c["verdict"] == "below" for c in of[name]):
-            clauses.append(_left(name, [chance for chance in chances if chance["control"] == name]))
+            lines = {(c["row"], c["task"]): c["after"] for c in of[name]}
+            clauses.append(_left(name, [chance for chance in chances if chance["control"] == name], lines))
     return sentence(clauses)
 
 
@@ -235,8 +248,8 @@ def _effect(name: str, changes: Sequence[dict[str, Any]]) -> str:
     return f"{name} ({seeds}) {' and '.join(parts)}, while {rest}{enough}"
 
 
-def _left(name: str, chances: Sequence[dict[str, Any]]) -> str:
-    """Which named rows are told from chance with a control."""
+def _left(name: str, chances: Sequence[dict[str, Any]], lines: Mapping[tuple[str, str], Row]) -> str:
+    """Which named rows are told from chance with a control, and how accurate they are, by ``lines``."""
     if not chances:
         return ""
     if min(chance["least"] for chance in chances) >= ALPHA:
@@ -249,7 +262,8 @@ def _left(name: str, chances: Sequence[dict[str, Any]]) -> str:
     verb = "is" if len(above) == 1 else "are"
     # no other arrangement is as good
     floor = ", the least that so many arrangements allow" if round(most, 6) <= max(c["least"] for c in above) else ""
-    text = f"with {name} {listed([_row(c) for c in above], 8)} {verb} told from chance (p at most {most:.2g}{floor})"
+    told = listed([f"{_row(c)} with {said(lines[c['row'], c['task']])}" for c in above], 8)
+    text = f"with {name} {told} {verb} told from chance (p at most {most:.2g}{floor})"
     return text + (f", not {listed(others, 8)}" if others else "")
 
 
