@@ -225,8 +225,9 @@ def test_the_readme_quotes_the_record_of_what_is_left_at_one_density():
         ("persistence", "in focus, persistence has {} where it had {}"),
         ("spectrum", "and the spectrum {} where it had {}"),
     ):
-        left = quoted(record, rf"{row} \(contrast removed\) with ({number} \({number} to {number}\))")
-        before = quoted(record, rf"{row} \(contrast removed\), ({number}) to {number}")
+        of = rf"(?<!\+ ){row} \(contrast removed\)"  # not of persistence + spectrum
+        left = quoted(record, rf"{of} with ({number} \({number} to {number}\))")
+        before = quoted(record, rf"{of}, ({number}) to {number}")
         assert phrase.format(left, before) in said
 
 
