@@ -29,6 +29,7 @@ from measure import ROOT
 from real import rounded
 
 sys.path.insert(0, str(ROOT / "workflow/src"))
+from persistem.conditions.features import NAMES
 from persistem.imaging.exit_waves import exit_wave
 from persistem.imaging.varied import drawn, of_wave, varied_file
 from persistem.learning.classifiers import TREES, classifier
@@ -60,9 +61,11 @@ MODELS = {"generalist": SEEN, "conditioned": (*SEEN, "conditions"), "specialist"
 KEY, SEED = [1000], 1
 #: Windows whose most probable state has a probability in this range are those of which it is said nine times in ten.
 NINETY = (0.85, 0.95)
+#: What an image says of itself is right within these: the dose (relative), the defocus (Å, or relative).
+DOSE, DEFOCUS = 0.15, (15.0, 0.1)
 #: How conditions are told: before the value, and after it.
 WORDS = (
-    ("defocus", "", " Å"),
+    ("defocus", "defocus ", " Å"),
     ("thickness", "", " Å thick"),
     ("dose", "", " e/Å²"),
     ("mtf", "transfer ", ""),
@@ -122,6 +125,7 @@ def main() -> None:
             for k, c in enumerate(conditions)
         ],
         "drawn": {name: scores(answers[name][-1], general.crops) for name in MODELS if name != "specialist"},
+        "said": said(general),
         "claimed": {name: claimed(np.concatenate(of), labels[: sum(map(len, of))]) for name, of in answers.items()},
     }
     found = rounded(found)
@@ -215,6 +219,33 @@ def claimed(probability: Array, y: NDArray[np.int_]) -> dict[str, Any]:
     return {"windows": int(some.sum()), "claimed": float(most[some].mean()), "right": float(right.mean())}
 
 
+def said(trained: Training) -> dict[str, dict[str, float]]:
+    """Of micrographs under drawn conditions, how many say their dose and defocus, and how many of these are right.
+
+    ``micrographs`` are those that have it, as one without noise has no dose; ``says`` and ``right`` are shares, the
+    second of those that say it. ``off`` is the median deviation: of the dose relative, of the defocus in Å.
+    """
+    first = np.unique(trained.crops.micrograph, return_index=True)[1]
+    block = dict(zip(NAMES, trained.X["conditions"][first].T, strict=True))
+    found = {}
+    for name, flag, value in (("dose", "counted", 10 ** block["dose"]), ("defocus", "rings", block["defocus"])):
+        if name not in trained.conditions:
+            continue
+        true = np.abs(trained.conditions[name][first])
+        has, says = np.isfinite(true), block[flag] > 0
+        away = np.abs(value - true)
+        limit = DOSE * true if name == "dose" else np.maximum(DEFOCUS[0], DEFOCUS[1] * true)
+        told = has & says
+        off = away[told] / (true[told] if name == "dose" else 1)
+        found[name] = {
+            "micrographs": int(has.sum()),
+            "says": float(says[has].mean()),
+            "right": float((away <= limit)[told].mean()) if told.any() else float("nan"),
+            "off": float(np.median(off)) if told.any() else float("nan"),
+        }
+    return found
+
+
 def worded(condition: Mapping[str, Any]) -> str:
     """A condition in words."""
     said = []
@@ -255,6 +286,7 @@ def record(found: dict[str, Any]) -> str:
         " generalist is told no condition; the conditioned model sees what the micrograph says of itself (dose,"
         " transfer, information limit, contrast, rings); a specialist trains under the very condition that it is tested"
         " at.",
+        f"Drawn by a Sobol sequence: {'; '.join(ranged(found['ranges']))}. The specimens hold no thicker slab.",
         "![Accuracy by condition](figures/conditions.png)",
         "## By condition",
         "Accuracy of windows on unseen seeds, with 95 % over seeds; in brackets the micrograph's vote.",
@@ -268,9 +300,34 @@ def record(found: dict[str, Any]) -> str:
             f"| {name} | {of['windows']} | {of['claimed']:.3f} | {of['right']:.3f} |"
             for name, of in found["claimed"].items()
         ),
+        "## What a micrograph says of its dose and defocus",
+        f"Of the {found['micrographs']} under drawn conditions. Right: the dose within {100 * DOSE:g} %, the defocus,"
+        f" whose sign is not told, within {DEFOCUS[0]:g} Å or {100 * DEFOCUS[1]:g} %. Near focus there are no rings, and"
+        " the image does not say.",
+        "| | micrographs | say it | of these right | median deviation |\n| --- | ---: | ---: | ---: | ---: |\n"
+        + "\n".join(_told(name, of) for name, of in found["said"].items()),
         f"Made by `python benchmarks/conditions.py` on {found['date']}.",
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def _told(name: str, of: Mapping[str, float]) -> str:
+    off = f"{100 * of['off']:.1f} %" if name == "dose" else f"{of['off']:.1f} Å"
+    return f"| {name} | {of['micrographs']} | {of['says']:.2f} | {of['right']:.2f} | {off} |"
+
+
+def ranged(ranges: Mapping[str, Any]) -> list[str]:
+    """The ranges that conditions are drawn from, in words."""
+    units = {"tilt": " mrad", "dose": " e/Å²", "mtf": ""}
+    found = []
+    for name, ends in ranges.items():
+        unit = units.get(name, " Å")
+        if name == "tilt":
+            found.append(f"tilt up to {ends:g}{unit}")
+        elif isinstance(ends, list):
+            upper = "without noise" if ends[1] is None else f"{ends[1]:g}"
+            found.append(f"{name} {ends[0]:g} to {upper}{'' if ends[1] is None else unit}")
+    return found
 
 
 def _cell(of: dict[str, Any]) -> str:
