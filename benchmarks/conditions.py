@@ -302,8 +302,8 @@ def record(found: dict[str, Any]) -> str:
         ),
         "## What a micrograph says of its dose and defocus",
         f"Of the {found['micrographs']} under drawn conditions. Right: the dose within {100 * DOSE:g} %, the defocus,"
-        f" whose sign is not told, within {DEFOCUS[0]:g} Å or {100 * DEFOCUS[1]:g} %. Near focus there are no rings, and"
-        " the image does not say.",
+        f" whose sign is not told, within {DEFOCUS[0]:g} Å or {100 * DEFOCUS[1]:g} %. Near focus there are no rings,"
+        " and the image does not say.",
         "| | micrographs | say it | of these right | median deviation |\n| --- | ---: | ---: | ---: | ---: |\n"
         + "\n".join(_told(name, of) for name, of in found["said"].items()),
         f"Made by `python benchmarks/conditions.py` on {found['date']}.",
