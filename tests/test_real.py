@@ -150,3 +150,20 @@ def test_record_is_made_of_its_numbers_alone():
 def test_record_of_transfer_is_made_of_its_numbers_alone():
     measured = json.loads((ROOT / "docs" / "transfer.json").read_text())
     assert (ROOT / "docs" / "transfer.md").read_text() == transfer.record(measured)
+
+
+def test_simulations_are_worth_as_many_strokes_as_give_the_same_alone(tmp_path):
+    def scored(labels, both):
+        return [{"labels": {"balanced": labels}, "labels and simulations": {"balanced": both}}]
+
+    found = {
+        "carbon": {"the model": [{"balanced": 0.7}, {"balanced": 0.8}]},
+        "strokes": {"1": scored(0.8, 0.9), "3": scored(0.9, 0.95), "10": scored(0.95, 0.94)},
+    }
+    points = transfer.curves(found)
+    assert points["labels and simulations"][0] == (0, pytest.approx(0.75)) and len(points["labels alone"]) == 3
+    # 0.94 is four fifths of the way from 3 strokes to 10
+    worth = dict(transfer.worth(points))
+    assert worth == {1: pytest.approx(3), 3: pytest.approx(10), 10: pytest.approx(3 * (10 / 3) ** 0.8)}
+    transfer.curve(found, tmp_path / "strokes.png")
+    assert (tmp_path / "strokes.png").stat().st_size > 5_000
