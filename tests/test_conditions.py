@@ -55,6 +55,33 @@ def test_the_contrast_is_that_without_the_noise(dose, strength):
     assert found.low < 1.1 * clean.std() and found.high > 0.9 * clean.std()
 
 
+def test_the_information_limit_is_where_the_signal_falls_below_the_noise():
+    limits = []
+    for dose in (100.0, 1600.0, 25600.0):
+        found = counting(detected(grain(512, 0.2), 0.2, Detector(dose=dose)), 0.2).beyond
+        # its density, s² / (π d² / 2) exp(-2 (q/d)²) for a deviation s and detail d, against the noise's, 1 / D
+        crossed = DETAIL * np.sqrt(np.log(dose * 0.1**2 / (np.pi * DETAIL**2 / 2)) / 2) if dose > 100 else 0.0
+        assert crossed < found.value < crossed + 0.45
+        limits.append(found.value)
+    assert limits == sorted(limits) and limits[0] < limits[-1]
+
+
+@pytest.mark.parametrize("layers", [2, 4, 9])
+def test_the_contrast_of_layers_that_do_not_know_of_each_other_grows_as_their_root(layers):
+    one, several = (
+        counting(detected(1 + sum(grain(512, 0.2, k) - 1 for k in range(n)), 0.2, Detector(dose=3200.0)), 0.2).contrast
+        for n in (1, layers)
+    )
+    assert several.value / one.value == pytest.approx(np.sqrt(layers), rel=0.06)
+
+
+def test_an_image_without_any_structure_says_nothing():
+    for image in (np.full((512, 512), 3.0), np.zeros((512, 512))):
+        assert not numbers(image, 0.2, 200.0)[[NAMES.index("counted"), NAMES.index("rings")]].any()
+    found = counting(np.full((512, 512), 3.0), 0.2)
+    assert found.dose.value is None and "constant" in found.dose.reason
+
+
 def test_a_model_sees_what_the_image_says_and_nothing_where_it_does_not():
     noisy = dict(zip(NAMES, numbers(detected(grain(512, 0.2), 0.2, Detector(dose=800.0)), 0.2, 200.0), strict=True))
     assert noisy["counted"] == 1 and noisy["dose"] == pytest.approx(np.log10(800), abs=0.03)

@@ -64,6 +64,20 @@ def test_energies_are_those_of_the_potentials_authors(crystal, species, potentia
     assert found[0] == pytest.approx(energy, abs=0.005) and found[1] == pytest.approx(cutoff, abs=0.01)
 
 
+def test_a_table_gives_what_its_formula_does(tmp_path):
+    def lennard_jones(r):
+        return 4 * 0.0104 * ((3.4 / r) ** 12 - (3.4 / r) ** 6), 24 * 0.0104 / r * (2 * (3.4 / r) ** 12 - (3.4 / r) ** 6)
+
+    places = [2 + 7 * k / 1999 for k in range(2000)]
+    rows = "\n".join(" ".join(map(repr, (k, r, *lennard_jones(r)))) for k, r in enumerate(places, 1))
+    (tmp_path / "ar.table").write_text(f"# argon\n\nAR_AR\nN 2000\n\n{rows}\n")
+    argon = material({"formula": "Ar", "structure": "fcc", "a": 5.3, "cubic": True}, "Ar")
+    table = {"commands": ["pair_style table linear 2000", "pair_coeff 1 1 {table} AR_AR 9.0"]}
+    formula = {"commands": ["pair_style lj/cut 9.0", "pair_coeff 1 1 0.0104 3.4"]}
+    found = tried(argon, table | {"files": {"table": str(tmp_path / "ar.table")}})
+    assert found[0] == pytest.approx(tried(argon, formula)[0], abs=1e-3)
+
+
 def test_charges_have_the_constant_of_madelung():
     """Point charges in the lattice of rock salt: -1.747565 e² / (4 pi eps0 r) for each pair of ions."""
     commands = [
@@ -113,6 +127,7 @@ def test_what_the_build_lacks_is_refused_in_a_sentence(changes, message):
         ({"commands": ["pair_style sw", "pair_coeff * * /etc/passwd Si"]}, "'/etc/passwd' .*: is no number, element"),
         ({"commands": ["pair_style sw", "pair_coeff * * Si.sw Si"]}, "'Si.sw' .*: is no number, element"),
         ({"commands": ["pair_style reaxff control", "pair_coeff * *"]}, "'control' .*: is no number, element"),
+        ({"commands": ["pair_style table linear 9", "pair_coeff 1 1 {a} ../B"]}, r"'\.\./B' .*: is no number, element"),
         ({"commands": ["pair_style zero 5.0", "set type 1 type/fraction 2 0.1 123"]}, "allowed is set type N charge"),
         ({"commands": ["pair_style zero 5.0", "pair_coeff * * Ge"]}, "Ge is none of material.species"),
         ({"commands": ["pair_style zero {elements}"], "files": {"elements": "Si.sw"}}, "choose another name"),
@@ -160,6 +175,19 @@ def test_a_cell_in_a_file_is_repeated_too(tmp_path):
     bulk("Si", "diamond", a=5.431, cubic=True).write(tmp_path / "si.extxyz")
     cell = material(SILICON, "Si", repetitions=(12, 12, 12)) | {"file": str(tmp_path / "si.extxyz")}
     refuse_forces(make_study({"material": cell, "potential": STILLINGER}))
+
+
+def test_the_papers_potential_reaches_as_far_as_is_said_and_asks_for_twice_that():
+    from persistem.specimens.forces import PAPERS, refuse_forces
+
+    found = tried({"repetitions": [4, 4, 3]}, {})
+    assert found[1] == pytest.approx(PAPERS, abs=0.01)
+    imaging = {"field": 4.0, "pixels": 128, "thickness": 4.0, "margin": 0.0}
+    small = make_study(
+        {"material": {"repetitions": [2, 2, 1]}, "imaging": imaging, "crops": {"size": 64, "stride": 64}}
+    )
+    with pytest.raises(PersistemError, match=r"the cell is 5\.19 Å high, but forces reach 3\.1 Å"):
+        refuse_forces(small)
 
 
 def test_what_a_study_publishes_of_its_settings_can_be_loaded_again():

@@ -118,7 +118,7 @@ def planned(**conditions):
 
 
 def test_a_study_images_every_specimen_under_conditions_of_its_own():
-    plan = planned(number=6, waves=2, thickness=[6, 9], defocus=[-50, 50])
+    plan = planned(number=6, waves=2, thickness=[6, 10], defocus=[-50, 50])
     sources = plan.model.settings["sources"]
     assert len(sources) == 6 * 2 and sum(len(s["conditions"]) for s in sources) == 6 * 6
     assert len({s["thickness"] for s in sources}) == len(sources) == len(plan.steps["varied"])
@@ -145,6 +145,20 @@ def test_a_study_images_every_specimen_under_conditions_of_its_own():
 def test_conditions_that_cannot_be_are_refused(conditions, message):
     with pytest.raises(PersistemError, match=message):
         planned(**conditions)
+
+
+@pytest.mark.parametrize(
+    ("imaging", "conditions", "message"),
+    [
+        ({"astigmatism": 80.0}, {"astigmatism": [0, 50]}, r"imaging\.astigmatism = 80: outside .*, 0 to 50, so"),
+        ({"tilt": [12.0, 16.0]}, {"tilt": 16.0}, r"imaging\.tilt = 20: outside model\.conditions\.tilt, 0 to 16"),
+        ({"temporal_coherence": "none"}, {"energy_spread": [0.5, 1]}, "energy_spread: changes nothing with"),
+    ],
+)
+def test_conditions_that_contradict_the_imaging_are_refused(imaging, conditions, message):
+    study = TINY | {"imaging": TINY["imaging"] | imaging}
+    with pytest.raises(PersistemError, match=message):
+        make_study(study | {"model": {"windows": {"size": 6.0}, "conditions": conditions}})
 
 
 def test_ranges_do_not_stand_beside_lists():

