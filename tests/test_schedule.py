@@ -11,7 +11,7 @@ from ase.build import bulk
 from persistem.errors import PersistemError
 from persistem.plan import jobs
 from persistem.plan.plan import Plan
-from persistem.specimens.order import displacement, order
+from persistem.specimens.order import crystalline, displacement, order
 from persistem.specimens.schedule import even, follow
 from persistem.specimens.segments import read_thermo
 from persistem.specimens.structures import read_structure
@@ -48,7 +48,7 @@ def run(out, step, begin=None, start=None, seed=1, **md):
 def test_crystals_have_the_order_of_the_textbook(crystal, q6):
     cell = crystal.repeat((3, 3, 3))
     # of bcc the second shell, 15 % farther, counts too
-    assert order(cell) == pytest.approx(q6, abs=2e-3)
+    assert order(cell) == pytest.approx(q6, abs=2e-3) and crystalline(cell) == 1
     cell.rotate(33, (1, 2, 3), rotate_cell=True)
     assert order(cell) == pytest.approx(q6, abs=2e-3)
 
@@ -58,6 +58,24 @@ def test_without_order_there_is_none():
     cell = bulk("Si", "diamond", a=5.43, cubic=True).repeat((6, 6, 6))
     cell.positions[:] = rng.uniform(0, 1, (len(cell), 3)) @ cell.cell.array
     assert order(cell) < 0.05
+
+
+def test_grains_of_any_direction_are_seen_where_all_bonds_together_have_no_order():
+    from ase import Atoms
+
+    rng = np.random.default_rng(2)
+    lattice = bulk("Si", "diamond", a=5.43, cubic=True).repeat((8, 8, 8))
+    lattice.positions -= lattice.positions.mean(axis=0)
+    places = []
+    for corner in np.ndindex(3, 3, 3):
+        grain = lattice.copy()
+        grain.rotate(rng.uniform(0, 360), rng.normal(size=3))
+        inside = (np.abs(grain.positions) < 8).all(axis=1)
+        places.append(grain.positions[inside] + 16 * np.array(corner) + 8)
+    cell = Atoms(f"Si{sum(map(len, places))}", np.concatenate(places), cell=[48] * 3, pbc=True)
+    assert order(cell) < 0.15 and crystalline(cell) > 0.3
+    cell.positions[:] = rng.uniform(0, 48, cell.positions.shape)
+    assert crystalline(cell) < 0.02
 
 
 # steps
@@ -113,7 +131,7 @@ def test_a_tilted_cell_keeps_its_angles_when_it_is_scaled(tmp_path):
 def test_a_melt_flows_and_its_quench_does_not(tmp_path):
     hot = {"name": "melt", "temperature": 3500, "steps": 3000, "state": "liquid"}
     melt, _ = run(tmp_path / "melt", hot, segment_steps=1000)
-    assert melt["moved_A"] > 2 and melt["Q6"] < 0.1 and abs(melt["energy_drift_eV"]) < 0.1
+    assert melt["moved_A"] > 2 and melt["Q6"] < 0.1 and melt["crystalline"] == 0 and abs(melt["energy_drift_eV"]) < 0.1
     # so far above its melting point the liquid is about as dense as the crystal, 2.33 g/cm³
     assert 2.1 < melt["density_g_cm3"] < 2.6
     cold = {"name": "glass", "temperature": 300, "steps": 4000, "ramp": True, "state": "glass"}

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: A bond is shorter than this multiple of the distance of the nearest neighbours, the most frequent one.
 BOND = 1.25
+#: Atoms of a block that is judged by itself; and its Q6 from which on it is in order: blocks of glasses and liquids of
+#: GaN have 0.05 to 0.18, of crystals 0.4 to 0.6.
+BLOCK, ORDERED = 64, 0.2
 
 
 def displacement(before: Path, after: Path) -> float:
@@ -46,24 +49,46 @@ def order(atoms: Atoms) -> float:
     Q6² = 4π/13 Σ_m |<Y_6m>|², the mean over bonds (Steinhardt, Nelson & Ronchetti, Phys. Rev. B 28 (1983) 784). Of
     bonds in random directions it is the inverse root of their number.
     """
+    _, vectors = bonds(atoms)
+    return float(_steinhardt(vectors, np.zeros(len(vectors), int), 1)[0])
+
+
+def crystalline(atoms: Atoms) -> float:
+    """The share of a periodic cell that is in order, in blocks of BLOCK atoms or more, each judged by its own bonds.
+
+    Grains of different directions, whose bonds together have no order, are so many blocks with order.
+    """
+    sides = 1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)  # between opposite faces
+    count = np.maximum(1, (sides / (BLOCK * atoms.get_volume() / len(atoms)) ** (1 / 3)).astype(int))
+    place = np.minimum((atoms.get_scaled_positions(wrap=True) * count).astype(int), count - 1)
+    owner, vectors = bonds(atoms)
+    number = int(count.prod())
+    block = np.ravel_multi_index(tuple(place.T), tuple(count))[owner]
+    return float(np.mean(_steinhardt(vectors, block, number) >= ORDERED))
+
+
+def _steinhardt(vectors: Array, group: NDArray[np.int_], number: int) -> Array:
+    """Q6 of the bonds of each group, (number,); 0 of a group without any."""
     from scipy.special import sph_harm_y
 
-    vectors = bonds(atoms)
-    if not len(vectors):
-        return 0.0
-    theta = np.arccos(np.clip(vectors[:, 2] / np.linalg.norm(vectors, axis=1), -1, 1))
-    phi = np.arctan2(vectors[:, 1], vectors[:, 0])
-    means: list[Any] = [sph_harm_y(6, m, theta, phi).mean() for m in range(-6, 7)]
-    return float(np.sqrt(4 * np.pi / 13 * np.sum(np.abs(means) ** 2)))
+    length = np.linalg.norm(vectors, axis=1)
+    theta, phi = np.arccos(np.clip(vectors[:, 2] / length, -1, 1)), np.arctan2(vectors[:, 1], vectors[:, 0])
+    count = np.maximum(np.bincount(group, minlength=number), 1)
+    squares = np.zeros(number)
+    for m in range(-6, 7):
+        harmonic: Any = sph_harm_y(6, m, theta, phi)
+        for part in (harmonic.real, harmonic.imag):
+            squares += (np.bincount(group, part, minlength=number) / count) ** 2
+    return np.asarray(np.sqrt(4 * np.pi / 13 * squares))
 
 
-def bonds(atoms: Atoms) -> Array:
-    """Vectors (bonds, 3) from every atom to its nearest neighbours, Å; both ways."""
+def bonds(atoms: Atoms) -> tuple[NDArray[np.int_], Array]:
+    """The atom (bonds,) of every bond, and the vector (bonds, 3) to its nearest neighbour, Å; both ways."""
     from ase.neighborlist import neighbor_list
 
     # each atom has a neighbour within twice the distance of atoms that fill the cell evenly
     i, distance = neighbor_list("id", atoms, 2 * (atoms.get_volume() / len(atoms)) ** (1 / 3))
     nearest = np.full(len(atoms), np.inf)
     np.minimum.at(nearest, i, distance)
-    found: Array = neighbor_list("D", atoms, BOND * float(np.median(nearest)))
-    return found
+    owner, vectors = neighbor_list("iD", atoms, BOND * float(np.median(nearest)))
+    return owner, vectors

@@ -13,7 +13,7 @@ import numpy as np
 from persistem.errors import PersistemError
 from persistem.specimens import segments
 from persistem.specimens.md import check, create_crystal, velocity_seed, write_end
-from persistem.specimens.order import displacement, order
+from persistem.specimens.order import crystalline, displacement, order
 from persistem.specimens.own_structures import density
 from persistem.specimens.simulation import ensemble, quoted, set_forces, velocities, world_of
 from persistem.specimens.structures import crystal_of
@@ -31,6 +31,8 @@ VERSION = 1
 MOVED = 1.0
 #: Steinhardt's Q6 of all bonds: 0.35 to 0.63 in crystals, the inverse root of the number of bonds without order.
 ORDERED = 0.1
+#: The share of a glass or a liquid that may be in order.
+CRYSTALLINE = 0.05
 #: Least density of a liquid, as a share of the crystal's that the specimen began as: up to their boiling points liquids
 #: keep more than half of it, and what expands freely soon has less.
 CONDENSED = 0.5
@@ -140,16 +142,21 @@ def _judged(
 ) -> dict[str, float]:
     """What the end state is like.
 
-    Keys: root mean square distance moved in the last segment (Å), Q6, and what changed over the last quarter: the
-    density (relative), the potential energy of an atom (eV). ``dense`` is the density of the crystal, g/cm³. Raises
-    PersistemError if it is not what the step says.
+    Keys: root mean square distance moved in the last segment (Å), Q6, the share in order, and what changed over the
+    last quarter: the density (relative), the potential energy of an atom (eV). ``dense`` is the density of the crystal,
+    g/cm³. Raises PersistemError if it is not what the step says.
     """
-    q6 = order(atoms)
+    q6, ordered = order(atoms), crystalline(atoms)
     earlier, later = _quarters(series, "density_g_cm3")
     drift = later / earlier - 1
     before, after = _quarters(series, "potential_energy_eV")
     energy = (after - before) / len(atoms)
-    found = {"Q6": round(q6, 4), "density_drift": round(drift, 6), "energy_drift_eV": round(energy, 6)}
+    found = {
+        "Q6": round(q6, 4),
+        "crystalline": round(ordered, 4),
+        "density_drift": round(drift, 6),
+        "energy_drift_eV": round(energy, 6),
+    }
     if moved is not None:
         found["moved_A"] = round(moved, 4)
     if step.state == "liquid" and step.density is None and density(atoms) < CONDENSED * dense:
@@ -169,7 +176,7 @@ def _judged(
             f" energy_drift allows {step.energy_drift:g} eV; make it longer"
         )
     if step.state is not None:
-        _check_state(step, q6, moved)
+        _check_state(step, q6, ordered, moved)
     return found
 
 
@@ -183,12 +190,14 @@ def _quarters(series: list[dict[str, float]], name: str) -> tuple[float, float]:
     return earlier, later
 
 
-def _check_state(step: Step, q6: float, moved: float | None) -> None:
+def _check_state(step: Step, q6: float, ordered: float, moved: float | None) -> None:
     said = f"step {step.name}: is to end as a {step.state}, but"
     if step.state == "crystal" and q6 < ORDERED:
         raise PersistemError(f"{said} has no long-range order: Q6 = {q6:.3f}, a crystal has {ORDERED} or more")
     if step.state != "crystal" and q6 >= ORDERED:
         raise PersistemError(f"{said} is ordered: Q6 = {q6:.3f}, without a crystal in it it is below {ORDERED}")
+    if step.state != "crystal" and ordered > CRYSTALLINE:
+        raise PersistemError(f"{said} {ordered:.0%} of it is crystalline, in grains that differ in direction")
     if step.state == "crystal" and moved is None:
         return
     if moved is None:
