@@ -902,9 +902,9 @@ def test_the_card_tabulates_other_contrasts_and_says_what_they_do(tmp_path):
     assert "at 400 e/Å²" in table and "| 0.5 (not trained) | 0.400 | 0.350 to 0.450 | 0.400 | 0.400 | 0.600 |" in table
     assert contrasts.sentence(rows, SimpleNamespace(contrast=(0.67, 1.5))) == (
         "Trained at contrasts of 0.67 to 1.5 times the simulated; there 0.80 to 0.90 of the windows of unseen seeds are"
-        " right, tried on one micrograph of every state and seed at the lowest dose, 400 e/Å²."
-        " Beyond, it abstains on 60% of them; where the contrast is 0.5 times the simulated, 25% get a wrong"
-        " state."
+        " right, fewest of amorphous, 0.80 at 0.67 times; tried on one micrograph of every state and seed at the lowest"
+        " dose, 400 e/Å². Beyond, it abstains on 60% of them, as one window does not tell another contrast from another"
+        " state; where the contrast is 0.5 times the simulated, 25% get a wrong state."
     )
     inside = contrasts.sentence(rows[1:], SimpleNamespace(contrast=(1.0, 1.0)))
     assert inside.startswith("Trained at the simulated contrast;") and "Beyond" not in inside

@@ -11,7 +11,7 @@ import numpy as np
 
 from persistem.evaluation.curves import calibration
 from persistem.learning.classifiers import LEAVES, ROUNDS
-from persistem.learning.intervals import seed_means, summary
+from persistem.learning.intervals import DEPENDENT, seed_means, summary
 from persistem.learning.validation import tabulate
 from persistem.model import contrasts
 from persistem.model.unlike import STATISTICS, Distribution
@@ -219,6 +219,7 @@ def text(card: dict[str, Any]) -> str:
             f" | {_interval(row, 'vote')} |"
             for row in card["accuracy"]
         ]
+        lines += ["", f"95 % over seeds (Student's t); {DEPENDENT}."]
         lines += ["", "Two states alone (chance 0.500):", "", "| states | windows | 95 % |", "| --- " * 3 + "|"]
         lines += [
             f"| {' and '.join(pair['states'])} | {pair['accuracy']:.3f} | {_interval(pair, 'ci')} |"

@@ -79,20 +79,23 @@ def sentence(rows: list[dict[str, Any]], asked: ModelSettings) -> str:
     """How right a model is at the contrasts that it was trained at, what it does beyond, and on what it was tried."""
     low, high = asked.contrast
     known = "the simulated contrast" if low == high == 1 else f"contrasts of {span(asked.contrast)} times the simulated"
-    within = [row["accuracy"] for row in rows if row["trained"]]
     beyond = [row for row in rows if not row["trained"]]
     dose = rows[0]["dose_e_A2"]
     at = "without noise" if dose is None else f"at the lowest dose, {dose:g} e/Å²"
+    trained = [row for row in rows if row["trained"]]
+    right = span([row["accuracy"] for row in trained], ".2f")
+    least, state, factor = min((of, name, row["factor"]) for row in trained for name, of in row["states"].items())
     said = (
-        f"Trained at {known}; there {span(within, '.2f')} of the windows of unseen seeds are right, tried on one"
-        f" micrograph of every state and seed {at}."
+        f"Trained at {known}; there {right} of the windows of unseen seeds are right, fewest of {state}, {least:.2f} at"
+        f" {factor:g} times; tried on one micrograph of every state and seed {at}."
     )
     if beyond:
         worst = max(beyond, key=lambda row: row["wrong"])
         abstained = span([row["abstained"] for row in beyond], ".0%")
         said += (
-            f" Beyond, it abstains on {abstained} of them; where the contrast is {worst['factor']:g} times the"
-            f" simulated, {worst['wrong']:.0%} get a wrong state."
+            f" Beyond, it abstains on {abstained} of them, as one window does not tell another contrast from another"
+            f" state; where the contrast is {worst['factor']:g} times the simulated, {worst['wrong']:.0%} get a wrong"
+            " state."
         )
     return said
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     Shot = tuple[float | None, float]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 4
+VERSION = 5
 
 #: The blocks that say whether a window is like the training, whichever blocks tell the states apart. Persistence is not
 #: among them: the tails of its block, where a level holds a pair in one window of a hundred, would drown all else. With
