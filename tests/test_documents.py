@@ -290,7 +290,7 @@ def test_the_readme_quotes_the_record_of_transfer():
     measured = {what: f"{float(value):.2f}" for what, value in re.findall(r"^\| ([^|]+) \| ([0-9.]+) \|", record, re.M)}
     none = measured["vacuum, carbon, particle on PtCo3 and pt_on_carbon, no label: balanced accuracy"]
     stroke = measured["vacuum, carbon, particle on both with one stroke a state: balanced accuracy"]
-    blind = measured["particle or film, blind to brightness: AUC of the best row"]
+    blind = measured["particle or film, blind to brightness: AUC of the row that is best on simulated films"]
     assert f"a balanced accuracy of {none} for vacuum, carbon and particle" in said
     assert f"it abstains on {re.search(r'([0-9]+)% of PtCo3', record)[1]} % of the harder image" in said
     assert f"With one stroke a state it is {stroke}." in said
