@@ -9,7 +9,7 @@ from persistem.errors import PersistemError
 from persistem.imaging.detector import detected
 from persistem.imaging.micrographs import intensity
 from persistem.imaging.optics import abtem_settings
-from persistem.imaging.varied import blurred, drawn, read_varied, recorded, varied_file
+from persistem.imaging.varied import _micrograph, blurred, drawn, read_varied, recorded, varied_file
 from persistem.model.card import binned
 from persistem.plan.plan import Plan
 from persistem.specimens.slabs import grid
@@ -164,6 +164,14 @@ def test_conditions_that_contradict_the_imaging_are_refused(imaging, conditions,
 def test_ranges_do_not_stand_beside_lists():
     with pytest.raises(PersistemError, match=r"model\.doses: given together with model\.conditions"):
         make_study(TINY | {"model": {"windows": {"size": 6.0}, "doses": [400.0], "conditions": {"defocus": [0, 9]}}})
+
+
+def test_a_dose_that_no_detector_counts_is_none():
+    asked = Conditions(dose=(400.0, None))
+    for u in (0.0, 1e-9, 1e-6, 1e-5, 1e-4, 6e-4, 1e-3, 1.0):
+        dose = _micrograph(asked, np.full(11, u))["dose"]
+        assert dose is None if u < 6.3e-4 else dose == pytest.approx(400 / u**2)
+        assert detected(np.ones((64, 64)), 0.2, Detector(dose=dose)).mean() == pytest.approx(1, abs=0.1)
 
 
 def test_doses_of_a_range_are_those_of_even_noise():

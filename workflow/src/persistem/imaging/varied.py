@@ -30,6 +30,8 @@ VERSION = 1
 LENS = ("astigmatism", "astigmatism_angle", "coma", "coma_angle", "energy_spread")
 #: Digits to which conditions are drawn.
 DIGITS = 6
+#: The largest dose that a detector counts, e/Å²; one that is larger is as good as no noise.
+MOST = 1e9
 
 
 def drawn(asked: Conditions, key: Sequence[int]) -> list[dict[str, Any]]:
@@ -145,7 +147,7 @@ def _micrograph(asked: Conditions, u: NDArray[np.float64]) -> dict[str, Any]:
     if asked.dose is not None:
         low, high = asked.dose
         noise = _between((0.0 if high is None else high**-0.5, low**-0.5), u[9], 12)
-        found["dose"] = None if noise < 1e-6 else round(noise**-2, 3)
+        found["dose"] = None if noise**2 * MOST < 1 else round(noise**-2, 3)
     if asked.contrast is not None:
         low, high = asked.contrast
         found["contrast"] = round(float(low * (high / low) ** u[10]), DIGITS)
