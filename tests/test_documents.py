@@ -231,6 +231,15 @@ def test_the_readme_quotes_the_record_of_what_is_left_at_one_density():
         assert phrase.format(left, before) in said
 
 
+def test_the_readme_quotes_the_record_of_one_model_for_unknown_conditions():
+    record, said = text_of("docs/conditions.md"), " ".join(prose("README.md").split())
+    plain, special = re.search(r"the generalist has (\d\.\d+) and specialists (\d\.\d+)", record).groups()
+    assert (
+        f"gets {float(plain):.2f} of the windows right where models of the very condition get {float(special):.2f}"
+        in said
+    )
+
+
 def test_the_readme_quotes_the_record_on_real_micrographs():
     record, number = text_of("docs/real-micrographs.md"), r"(\d\.\d+)"
     third = re.search(rf"two images → third, balanced [^|]*\| {number} [^|]*forest of pixels[^|]*: {number}", record)
