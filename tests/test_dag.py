@@ -136,7 +136,7 @@ VALUES = {
     "model.outside": 0.05,
     "model.thicknesses": [6.0],
     "model.spread": [{"state": "amorphous", "settings": {"imaging.tilt": [20.0, 0.0]}}],
-    "model.conditions": {"number": 4, "waves": 1, "thickness": [6.0, 9.0], "defocus": [-50.0, 50.0]},
+    "model.conditions": {"number": 4, "waves": 1, "thickness": [6.0, 10.0], "defocus": [-50.0, 50.0]},
     "model.step": 2.0,
     "map_with": "bundle",
     "truth.field": 120.0,
