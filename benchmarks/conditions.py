@@ -35,7 +35,7 @@ from persistem.imaging.exit_waves import exit_wave
 from persistem.imaging.varied import drawn, of_wave, varied_file
 from persistem.learning.classifiers import TREES, classifier
 from persistem.learning.intervals import interval, seed_means
-from persistem.learning.validation import Candidate, CropLabels
+from persistem.learning.validation import Candidate
 from persistem.model import training
 from persistem.model.classifier import Classifier, calibrator
 from persistem.model.trees import trees_of
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from persistem.learning.validation import CropLabels
     from persistem.model.training import Training
 
     Array = NDArray[np.float64]
@@ -162,8 +163,8 @@ def knowing(trained: Training) -> Training:
 def fewer(trained: Training, number: int, share: float) -> Training:
     """The windows of the first of ``number`` conditions of every specimen."""
     kept = trained.crops.micrograph % number < round(number * share)
-    crops = CropLabels(*(np.asarray(values)[kept] for values in trained.crops[:4]), trained.crops.states)
-    return trained._replace(X={name: block[kept] for name, block in trained.X.items()}, crops=crops)
+    X = {name: block[kept] for name, block in trained.X.items()}
+    return trained._replace(X=X, crops=trained.crops.of(kept))
 
 
 def mean_of(answers: list[Array], tests: list[Training]) -> float:
@@ -220,8 +221,7 @@ def answered(trained: Training, tests: list[Training], seen: tuple[str, ...], C:
 
 def _judged(trained: Training, tests: list[Training], seen: tuple[str, ...], C: float, seed: int) -> list[Array]:
     rest = trained.crops.seed != seed
-    kept = CropLabels(*(np.asarray(values)[rest] for values in trained.crops[:4]), trained.crops.states)
-    fitted = learned({name: trained.X[name][rest] for name in seen}, kept, seen, C)
+    fitted = learned({name: trained.X[name][rest] for name in seen}, trained.crops.of(rest), seen, C)
     return [fitted.probability({name: test.X[name][test.crops.seed == seed] for name in seen}) for test in tests]
 
 
@@ -292,14 +292,14 @@ def said(trained: Training) -> dict[str, dict[str, float]]:
 
 def worded(condition: Mapping[str, Any]) -> str:
     """A condition in words."""
-    said = []
+    words = []
     for name, before, unit in WORDS:
         if name in condition:
             value = condition[name]
-            said.append("no noise" if value is None else f"{before}{float(f'{value:.3g}'):,g}{unit}")
+            words.append("no noise" if value is None else f"{before}{float(f'{value:.3g}'):,g}{unit}")
     if "tilt" in condition:
-        said.append(f"tilt {np.hypot(*condition['tilt']):.0f} mrad")
-    return ", ".join(said)
+        words.append(f"tilt {np.hypot(*condition['tilt']):.0f} mrad")
+    return ", ".join(words)
 
 
 def record(found: dict[str, Any]) -> str:

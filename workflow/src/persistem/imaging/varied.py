@@ -17,6 +17,7 @@ from persistem.imaging.detector import detected
 from persistem.imaging.micrographs import intensities
 from persistem.store.files import atomic
 from persistem.study import Detector
+from persistem.study.features import MOST_DOSE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,8 +31,6 @@ VERSION = 1
 LENS = ("astigmatism", "astigmatism_angle", "coma", "coma_angle", "energy_spread")
 #: Digits to which conditions are drawn.
 DIGITS = 6
-#: The largest dose that a detector counts, e/Å²; one that is larger is as good as no noise.
-MOST = 1e9
 
 
 def drawn(asked: Conditions, key: Sequence[int]) -> list[dict[str, Any]]:
@@ -147,7 +146,8 @@ def _micrograph(asked: Conditions, u: NDArray[np.float64]) -> dict[str, Any]:
     if asked.dose is not None:
         low, high = asked.dose
         noise = _between((0.0 if high is None else high**-0.5, low**-0.5), u[9], 12)
-        found["dose"] = None if noise**2 * MOST < 1 else round(noise**-2, 3)
+        # a dose that is larger than a detector counts is as good as no noise
+        found["dose"] = None if noise**2 * MOST_DOSE < 1 else round(noise**-2, 3)
     if asked.contrast is not None:
         low, high = asked.contrast
         found["contrast"] = round(float(low * (high / low) ** u[10]), DIGITS)

@@ -63,6 +63,11 @@ class CropLabels(NamedTuple):
         """The state that a label stands for."""
         return self.states[label] if self.states else str(label)
 
+    def of(self, rows: NDArray[Any]) -> CropLabels:
+        """The labels of some crops, by their numbers or a mask."""
+        y, seed, defocus, micrograph = (column[rows] for column in self[:4])
+        return CropLabels(y, seed, defocus, micrograph, self.states)
+
 
 class Outcome(NamedTuple):
     """The models' answers for crops of seeds that they have not seen.

@@ -21,7 +21,7 @@ from persistem.plan.plan import Plan
 from persistem.publication.material_states import beside, read_published, states_of_material, table
 from persistem.publication.record import bullets, fold, shrink
 from persistem.report.figures import materials as figure
-from persistem.report.figures.baselines import changed, listed
+from persistem.report.figures.baselines import changed, listed, said, spread
 from persistem.report.tables import markdown
 from persistem.store.files import atomic, read_json
 from persistem.study.load import load_study
@@ -215,13 +215,15 @@ def _beyond(one: Material, row: str) -> Change:
 
 def _widest(materials: list[Material]) -> str:
     """The widest interval at equal density of each material, in focus and on the smallest crops."""
-    said = []
+    clauses = []
     for one in materials:
         lines = [line for row in ROWS if (line := _first(one, EQUAL, row))["ci_low"] is not None]
         if lines:
             half = max((line["ci_high"] - line["ci_low"]) / 2 for line in lines)
-            said.append(f"{one.name} ± {half:.2f}" + ("" if half <= NARROW else f", more than the {NARROW:g} aimed at"))
-    return f"Widest interval at equal density, in focus, smallest crops: {'; '.join(said)}." if said else ""
+            clauses.append(
+                f"{one.name} ± {half:.2f}" + ("" if half <= NARROW else f", more than the {NARROW:g} aimed at")
+            )
+    return f"Widest interval at equal density, in focus, smallest crops: {'; '.join(clauses)}." if clauses else ""
 
 
 def _table(materials: list[Material], panels: list[dict[str, Any]]) -> list[dict[str, str]]:
@@ -250,7 +252,7 @@ def _judged(a: Material, b: Material, control: str) -> list[dict[str, str]]:
         for title, own in (("as trained", False), ("own scale", True)):
             means = judged(known, new, features, own)
             low, high = interval(list(means.values()), 0, 1)
-            line[title] = _cell({"accuracy": fmean(means.values()), "ci_low": low, "ci_high": high})
+            line[title] = spread(fmean(means.values()), low, high)
         rows.append(line)
     return rows
 
@@ -290,16 +292,12 @@ def _described(one: Material, control: str) -> Described:
     (asked,) = [of for of in one.settings["controls"] if of["name"] == control]
     found = read_described(asked["sources"], one.settings["states"], one.root, one.settings["sizes"][0])
     kept = np.abs(found.crops.defocus) <= one.settings["in_focus"]
-    y, seed, defocus, micrograph, states = found.crops
-    crops = CropLabels(y[kept], seed[kept], defocus[kept], micrograph[kept], states)
-    return found._replace(X={name: block[kept] for name, block in found.X.items()}, crops=crops)
+    X = {name: block[kept] for name, block in found.X.items()}
+    return found._replace(X=X, crops=found.crops.of(kept))
 
 
 def _cell(line: dict[str, Any] | None) -> str:
-    if line is None:
-        return ""
-    ends = "" if line["ci_low"] is None else f" ({line['ci_low']:.2f} to {line['ci_high']:.2f})"
-    return f"{line['accuracy']:.2f}{ends}"
+    return "" if line is None else said(line)
 
 
 def _markdown(rows: list[dict[str, str]]) -> str:

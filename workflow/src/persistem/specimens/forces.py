@@ -14,7 +14,7 @@ import numpy as np
 from persistem.errors import PersistemError
 from persistem.specimens.parallel import world
 from persistem.specimens.simulation import quoted, set_forces, start_lammps
-from persistem.specimens.structures import initial_cell, unit_cell
+from persistem.specimens.structures import heights, initial_cell, unit_cell
 from persistem.store.temporary import scratch
 from persistem.study import Material, MolecularDynamics, Potential
 from persistem.study.fields import part
@@ -122,12 +122,10 @@ def _check_accelerator(accelerator: str) -> None:
 
 def _check_cell(material: Material, cutoff: float) -> None:
     """Refuse a cell narrower than twice the cutoff: an atom would feel another and its image at once."""
-    cell = initial_cell(material)
-    volume = abs(np.linalg.det(cell))
-    heights = [volume / float(np.linalg.norm(np.cross(cell[k - 2], cell[k - 1]))) for k in range(3)]
-    if min(heights) < 2 * cutoff:
+    least = float(heights(initial_cell(material)).min())
+    if least < 2 * cutoff:
         raise PersistemError(
-            f"material.repetitions = {list(material.repetitions)}: the cell is {min(heights):.3g} Å high, but forces"
+            f"material.repetitions = {list(material.repetitions)}: the cell is {least:.3g} Å high, but forces"
             f" reach {cutoff:.3g} Å, so it has to be {2 * cutoff:.3g} Å or more"
         )
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.specimens.simulation import positions_of, quoted, start_lammps
+from persistem.specimens.structures import heights
 
 if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Bonds = tuple[NDArray[np.int_], Array]
 
 #: A bond is shorter than this multiple of the distance of the nearest neighbours, the most frequent one.
 BOND = 1.25
@@ -43,25 +45,27 @@ def _unwrapped(restart: Path) -> tuple[Array, Array]:
     return positions @ np.linalg.inv(cell) + image, cell
 
 
-def order(atoms: Atoms) -> float:
+def order(atoms: Atoms, known: Bonds | None = None) -> float:
     """Steinhardt's Q6 of all bonds of a periodic cell: how alike their directions are, whatever the crystal.
 
     Q6² = 4π/13 Σ_m |<Y_6m>|², the mean over bonds (Steinhardt, Nelson & Ronchetti, Phys. Rev. B 28 (1983) 784). Of
-    bonds in random directions it is the inverse root of their number.
+    bonds in random directions it is the inverse root of their number. ``known`` are the bonds, if they are.
     """
-    _, vectors = bonds(atoms)
+    _, vectors = known or bonds(atoms)
     return float(_steinhardt(vectors, np.zeros(len(vectors), int), 1)[0])
 
 
-def crystalline(atoms: Atoms) -> float:
+def crystalline(atoms: Atoms, known: Bonds | None = None) -> float:
     """The share of a periodic cell that is in order, in blocks of BLOCK atoms or more, each judged by its own bonds.
 
-    Grains of different directions, whose bonds together have no order, are so many blocks with order.
+    Grains of different directions, whose bonds together have no order, are so many blocks with order. ``known``
+    are the bonds, if they are.
     """
-    sides = 1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)  # between opposite faces
-    count = np.maximum(1, (sides / (BLOCK * atoms.get_volume() / len(atoms)) ** (1 / 3)).astype(int))
+    count = np.maximum(
+        1, (heights(atoms.cell.array) / (BLOCK * atoms.get_volume() / len(atoms)) ** (1 / 3)).astype(int)
+    )
     place = np.minimum((atoms.get_scaled_positions(wrap=True) * count).astype(int), count - 1)
-    owner, vectors = bonds(atoms)
+    owner, vectors = known or bonds(atoms)
     number = int(count.prod())
     block = np.ravel_multi_index(tuple(place.T), tuple(count))[owner]
     return float(np.mean(_steinhardt(vectors, block, number) >= ORDERED))
@@ -82,7 +86,7 @@ def _steinhardt(vectors: Array, group: NDArray[np.int_], number: int) -> Array:
     return np.asarray(np.sqrt(4 * np.pi / 13 * squares))
 
 
-def bonds(atoms: Atoms) -> tuple[NDArray[np.int_], Array]:
+def bonds(atoms: Atoms) -> Bonds:
     """The atom (bonds,) of every bond, and the vector (bonds, 3) to its nearest neighbour, Å; both ways."""
     from ase.neighborlist import neighbor_list
 

@@ -13,7 +13,7 @@ import numpy as np
 from persistem.errors import PersistemError
 from persistem.specimens import segments
 from persistem.specimens.md import check, create_crystal, velocity_seed, write_end
-from persistem.specimens.order import crystalline, displacement, order
+from persistem.specimens.order import bonds, crystalline, displacement, order
 from persistem.specimens.own_structures import density
 from persistem.specimens.simulation import ensemble, quoted, set_forces, velocities, world_of
 from persistem.specimens.structures import crystal_of
@@ -146,7 +146,8 @@ def _judged(
     last quarter: the density (relative), the potential energy of an atom (eV). ``dense`` is the density of the crystal,
     g/cm³. Raises PersistemError if it is not what the step says.
     """
-    q6, ordered = order(atoms), crystalline(atoms)
+    known = bonds(atoms)
+    q6, ordered = order(atoms, known), crystalline(atoms, known)
     earlier, later = _quarters(series, "density_g_cm3")
     drift = later / earlier - 1
     before, after = _quarters(series, "potential_energy_eV")

@@ -15,7 +15,7 @@ from persistem.errors import PersistemError
 from persistem.specimens.own_structures import density
 from persistem.specimens.segments import read_thermo
 from persistem.specimens.simulation import BAR_PER_GPA
-from persistem.specimens.structures import crystal_of, read_structure
+from persistem.specimens.structures import crystal_of, heights, read_structure
 from persistem.store.files import atomic
 
 if TYPE_CHECKING:
@@ -181,8 +181,7 @@ def fills_cell(atoms: Atoms) -> bool:
     """Whether atoms fill their periodic cell: between no faces is a layer twice CAVITY thick empty."""
     scaled = np.sort(atoms.get_scaled_positions(wrap=True), axis=0)
     gaps = np.diff(scaled, axis=0, append=scaled[:1] + 1).max(axis=0)
-    faces = 1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
-    return bool((gaps * faces < 2 * CAVITY).all())
+    return bool((gaps * heights(atoms.cell.array) < 2 * CAVITY).all())
 
 
 def cavities(atoms: Atoms, beyond: float = CAVITY, probes: int = PROBES) -> float:

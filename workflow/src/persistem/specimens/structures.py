@@ -46,6 +46,11 @@ def initial_cell(material: Material) -> np.ndarray:
     return cell
 
 
+def heights(cell: np.ndarray) -> np.ndarray:
+    """The distances (3,) between opposite faces of a cell whose vectors are rows, in their unit."""
+    return np.asarray(1 / np.linalg.norm(np.linalg.inv(cell), axis=0))
+
+
 def crystal_cell(c: Crystal) -> Atoms:
     """The unit cell of a crystal, as ``ase.build.bulk`` makes it."""
     from ase.build import bulk

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from persistem.study.fields import OURS, Flag, Real, Section, Whole, assumed, given, once
 
+#: The largest dose that is counted, e/Å².
+MOST_DOSE = 1e9
+
 
 class Clahe(Section):
     """Contrast limited adaptive histogram equalisation (OpenCV)."""
@@ -91,7 +94,12 @@ class Detector(Section):
         le=64,
     )
     dose: Real | None = given(
-        None, "electrons that hit the specimen, for counting noise; null: none", unit="e/Å²", source=OURS, gt=0, le=1e9
+        None,
+        "electrons that hit the specimen, for counting noise; null: none",
+        unit="e/Å²",
+        source=OURS,
+        gt=0,
+        le=MOST_DOSE,
     )
     mtf: Real | None = given(
         None,
