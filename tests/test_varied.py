@@ -117,11 +117,16 @@ def planned(**conditions):
     return Plan(make_study(study | {"model": {"windows": {"size": 6.0}, "conditions": conditions}}))
 
 
-def test_a_study_images_every_specimen_under_conditions_of_its_own():
+def test_a_study_images_all_states_of_a_seed_under_the_same_conditions_and_no_two_seeds():
     plan = planned(number=6, waves=2, thickness=[6, 10], defocus=[-50, 50])
     sources = plan.model.settings["sources"]
     assert len(sources) == 6 * 2 and sum(len(s["conditions"]) for s in sources) == 6 * 6
-    assert len({s["thickness"] for s in sources}) == len(sources) == len(plan.steps["varied"])
+    assert len(plan.steps["varied"]) == len(sources)
+    by_state = {}
+    for source in sources:
+        by_state.setdefault(source["state"], {}).setdefault(tuple(source["seeds"]), []).append(source["conditions"])
+    hot, cold = by_state.values()
+    assert hot == cold and len({s["thickness"] for s in sources}) == 3 * 2
     for source in sources:
         digest = Path(source["path"]).parts[2]
         wave = plan.input_digest("varied", digest)

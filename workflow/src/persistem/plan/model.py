@@ -141,19 +141,19 @@ def _sources(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
 def _varied(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
     """A file of micrographs for each exit wave of a classified specimen, and the conditions they are taken under.
 
-    Exit waves differ in thickness and tilt, so each has settings of its own. States share nothing: a specimen's
-    conditions are drawn by its state and seed.
+    Exit waves differ in thickness and tilt, so each has settings of its own. The conditions are drawn for each seed,
+    the same for all its states: where each state has its own, they tell a model which specimen it sees.
     """
     study = plan.study
     assert study.model is not None and study.model.conditions is not None
-    asked, names = study.model.conditions, states_of(study)
+    asked = study.model.conditions
     if asked.thickness is not None:  # refused here and not after its molecular dynamics
         variant(study, FURTHER | {"imaging.thickness": asked.thickness[1]}, "model.conditions.thickness")
     sources = []
     for record in plan.records():
         if not kept.isdisjoint(record["seeds"]):
             continue
-        conditions = varied.drawn(asked, [names.index(record["state"]), *record["seeds"]])
+        conditions = varied.drawn(asked, record["seeds"])
         for wave in range(asked.waves):
             own = [condition for condition in conditions if condition["wave"] == wave]
             imaging = varied.of_wave(study.imaging, own[0])

@@ -14,7 +14,7 @@ Length = Annotated[Real, Field(ge=0)]
 
 
 class Conditions(Section):
-    """Conditions of micrographs that train, drawn anew for every specimen; what is null is the study's own.
+    """Conditions of micrographs that train, drawn for each seed, the same for all its states; what is null is the study's own.
 
     They are drawn by a scrambled Sobol sequence, which fills the space of all ranges evenly (Owen, J. Complexity 14
     (1998) 466; ``scipy.stats.qmc``).
