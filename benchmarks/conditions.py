@@ -1,7 +1,8 @@
 """One model for conditions that nobody told it, beside models of one condition each: docs/conditions.md.
 
-The study (config/conditions.yaml) draws conditions for each seed, the same for all its states. Some more are drawn that no training has,
-and every specimen is imaged under each. Seeds are left out in turn, and judged under these by four models:
+The study (config/conditions.yaml) draws conditions for each seed, the same for all its states. Some more are drawn that
+no training has, and every specimen is imaged under each. Seeds are left out in turn, and judged under these by four
+models:
 
 - generalist: trained on the drawn conditions of the other seeds;
 - conditioned: the same, and sees what a micrograph says of its own conditions;
@@ -329,7 +330,8 @@ def record(found: dict[str, Any]) -> str:
         " generalist is told no condition; the conditioned model sees what the micrograph says of itself (dose,"
         " transfer, information limit, contrast, rings), *told* the true conditions; a specialist trains under the very"
         " condition that it is tested at.",
-        f"Drawn by a Sobol sequence for each seed, the same for all its states: {'; '.join(ranged(found['ranges']))}. The specimens hold no thicker slab.",
+        f"Drawn by a Sobol sequence for each seed, the same for all its states: {'; '.join(ranged(found['ranges']))}."
+        " The specimens hold no thicker slab.",
         "![Accuracy by condition](figures/conditions.png)",
         "## By condition",
         "Accuracy of windows on unseen seeds, with 95 % over seeds; in brackets the micrograph's vote.",

@@ -10,7 +10,7 @@ from persistem.imaging.detector import detected
 from persistem.imaging.micrographs import intensity
 from persistem.imaging.optics import abtem_settings
 from persistem.imaging.varied import _micrograph, blurred, drawn, read_varied, recorded, varied_file
-from persistem.model.card import binned
+from persistem.model.card import _drawn, _ranges, binned
 from persistem.plan.plan import Plan
 from persistem.specimens.slabs import grid
 from persistem.study import Conditions, Detector, Imaging
@@ -169,6 +169,54 @@ def test_conditions_that_contradict_the_imaging_are_refused(imaging, conditions,
 def test_ranges_do_not_stand_beside_lists():
     with pytest.raises(PersistemError, match=r"model\.doses: given together with model\.conditions"):
         make_study(TINY | {"model": {"windows": {"size": 6.0}, "doses": [400.0], "conditions": {"defocus": [0, 9]}}})
+
+
+LISTED = {"dose": [400.0, 1600.0, None], "defocus": [-50.0, 0.0, 50.0], "thickness": [6.0, 10.0]}
+
+
+def test_what_is_listed_is_each_as_often():
+    asked = Conditions(number=48, waves=2, contrast=(0.5, 1.0), listed=LISTED)
+    found = drawn(asked, [3])
+    for name, values in LISTED.items():
+        counts = [sum(c[name] == value for c in found) for value in values]
+        # 64 places, of which the first 48 are taken
+        assert sum(counts) == 48 and min(counts) >= 48 / len(values) - 2, (name, counts)
+    assert asked.ranges() == {
+        "thickness": [6.0, 10.0], "defocus": [-50.0, 50.0], "dose": [400.0, None], "contrast": [0.5, 1.0]
+    }  # fmt: skip
+
+
+def test_a_study_may_list_conditions_and_the_rest_of_it_knows():
+    plan = planned(number=6, waves=2, listed=LISTED)
+    assert {s["thickness"] for s in plan.model.settings["sources"]} == {6.0, 10.0}
+    assert plan.study.model.trained_doses == (400.0, 1600.0, None) and plan.study.model.trained_contrast == (1.0, 1.0)
+    assert _ranges(plan.study.model.conditions)["defocus"] == [-50.0, 50.0]
+    assert "defocus -50, 0, 50 Å; dose 400, 1600, ∞ e/Å²: 6" in _drawn(_ranges(plan.study.model.conditions))
+    # without a list nothing of it is in the digest
+    assert "listed" not in plan_settings(planned(number=6, defocus=[0, 5]))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ({"listed": {"defocus": []}}, "needs one value or more, each once"),
+        ({"listed": {"defocus": [5, 5]}}, "needs one value or more, each once"),
+        ({"listed": {"defocus": [5, None]}}, "null is allowed for a dose alone"),
+        ({"listed": {"mtf": [0.0, 0.5]}}, "greater than 0"),
+        ({"listed": {"mtf": [0.5]}, "mtf": [0.3, 1]}, "mtf: has a range and a list; give one of them"),
+        ({"listed": {"tilt": [3.0]}}, "tilt"),
+        ({"listed": {"dose": [0.5]}}, "electrons hit a window, too few"),
+        ({"listed": {"pixel_size": [0.01, 0.2]}}, "of the simulated pixels"),
+        ({"listed": {"thickness": [6, 60]}}, "thick"),
+    ],
+)
+def test_lists_that_cannot_be_are_refused(conditions, message):
+    with pytest.raises(PersistemError, match=message):
+        planned(**conditions)
+
+
+def plan_settings(plan):
+    return plan.model.settings["model"]["conditions"]
 
 
 def test_a_dose_that_no_detector_counts_is_none():

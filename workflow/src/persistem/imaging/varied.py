@@ -124,8 +124,8 @@ def read_varied(path: Path) -> list[tuple[NDArray[np.float32], float]]:
 
 def _specimen(asked: Conditions, u: NDArray[np.float64]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if asked.thickness is not None:
-        found["thickness"] = _between(asked.thickness, u[0], 2)
+    if asked.span("thickness") is not None:
+        found["thickness"] = _value(asked, "thickness", u[0], 2)
     if asked.tilt is not None:
         # evenly over the disc of directions
         size, angle = asked.tilt * np.sqrt(u[1]), 2 * np.pi * u[2]
@@ -136,22 +136,36 @@ def _specimen(asked: Conditions, u: NDArray[np.float64]) -> dict[str, Any]:
 def _micrograph(asked: Conditions, u: NDArray[np.float64]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for k, name in enumerate(("defocus", "astigmatism", "coma", "energy_spread", "mtf", "pixel_size", "drift")):
-        if (ends := getattr(asked, name)) is not None:
-            found[name] = _between(ends, u[k])
+        if asked.span(name) is not None:
+            found[name] = _value(asked, name, u[k])
     for k, name in ((7, "astigmatism"), (8, "coma"), (8, "drift")):
         if name in found:
             # a direction of astigmatism and of drift returns after half a turn
             turns = 360.0 if name == "coma" else 180.0
             found[f"{name}_angle"] = round(float(turns * (u[k] if name != "drift" else (u[7] + u[8]) % 1)), 3)
-    if asked.dose is not None:
+    if "dose" in asked.listed:
+        found["dose"] = _one_of(asked.listed["dose"], u[9])
+    elif asked.dose is not None:
         low, high = asked.dose
         noise = _between((0.0 if high is None else high**-0.5, low**-0.5), u[9], 12)
         # a dose that is larger than a detector counts is as good as no noise
         found["dose"] = None if noise**2 * MOST_DOSE < 1 else round(noise**-2, 3)
-    if asked.contrast is not None:
+    if "contrast" in asked.listed:
+        found["contrast"] = _one_of(asked.listed["contrast"], u[10])
+    elif asked.contrast is not None:
         low, high = asked.contrast
         found["contrast"] = round(float(low * (high / low) ** u[10]), DIGITS)
     return found
+
+
+def _value(asked: Conditions, name: str, u: float, digits: int = DIGITS) -> float | None:
+    if name in asked.listed:
+        return _one_of(asked.listed[name], u)
+    return _between(getattr(asked, name), u, digits)
+
+
+def _one_of(values: Sequence[float | None], u: float) -> float | None:
+    return values[int(u * len(values))]
 
 
 def _between(ends: tuple[float, float], u: float, digits: int = DIGITS) -> float:

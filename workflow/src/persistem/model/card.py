@@ -309,20 +309,27 @@ def _listed(trained: dict[str, Any], name: str) -> str:
 
 
 def _ranges(conditions: Conditions) -> dict[str, Any]:
-    """The ranges that conditions are drawn from, and how many of a specimen; without those that are not varied."""
-    return {name: value for name, value in conditions.model_dump(mode="json").items() if value is not None}
+    """The ranges and lists that conditions are drawn from, and how many of a specimen."""
+    listed = {"listed": conditions.model_dump(mode="json")["listed"]} if conditions.listed else {}
+    return {name: getattr(conditions, name) for name in ("number", "waves", "seed")} | conditions.ranges() | listed
 
 
 def _drawn(ranges: dict[str, Any]) -> str:
-    """The ranges in words."""
+    """The ranges and lists in words."""
     said = []
     for name, value in ranges.items():
-        if name in ("number", "waves", "seed"):
+        if name in ("number", "waves", "seed", "listed"):
             continue
-        ends = value if isinstance(value, list) else [0.0, value]
-        low, high = (f"{end:g}" if end is not None else "∞" for end in ends)
-        said.append(f"{name.replace('_', ' ')} {low} to {high} {UNITS.get(name, '')}".rstrip())
+        if values := ranges.get("listed", {}).get(name):
+            told = ", ".join(_end(one) for one in values)
+        else:
+            told = " to ".join(_end(end) for end in (value if isinstance(value, list) else [0.0, value]))
+        said.append(f"{name.replace('_', ' ')} {told} {UNITS.get(name, '')}".rstrip())
     return f"{'; '.join(said)}: {ranges['number']} micrographs of each specimen, {ranges['waves']} exit waves"
+
+
+def _end(value: float | None) -> str:
+    return "∞" if value is None else f"{value:g}"
 
 
 def _pairs(outcome: Any, training: Training, states: list[str]) -> list[dict[str, Any]]:

@@ -147,8 +147,8 @@ def _varied(plan: Plan, kept: set[int]) -> list[dict[str, Any]]:
     study = plan.study
     assert study.model is not None and study.model.conditions is not None
     asked = study.model.conditions
-    if asked.thickness is not None:  # refused here and not after its molecular dynamics
-        variant(study, FURTHER | {"imaging.thickness": asked.thickness[1]}, "model.conditions.thickness")
+    if (thickness := asked.span("thickness")) is not None:  # refused here and not after its molecular dynamics
+        variant(study, FURTHER | {"imaging.thickness": thickness[1]}, "model.conditions.thickness")
     sources = []
     for record in plan.records():
         if not kept.isdisjoint(record["seeds"]):

@@ -79,11 +79,10 @@ def imaged(asked: Particles, imaging: Imaging) -> list[Imaging]:
 
 def _about(asked: Particles, microscopes: list[Imaging], conditions: Conditions) -> dict[str, Any]:
     """What was simulated, for the model's card."""
-    ranges = {name: value for name, value in part(conditions).items() if isinstance(value, list)}
     return {
         "particles": list(dict.fromkeys(crystal.formula for crystal in asked.crystals)),
         "diameter_A": list(asked.diameter),
         "film_A": list(asked.film),
         "voltages_kV": sorted({imaging.voltage for imaging in microscopes}),
-        "conditions": ranges,
+        "conditions": conditions.ranges(),
     }

@@ -77,7 +77,7 @@ def _check_particles(study: Study) -> None:
     if any("conditions" in blocks for blocks in model.candidates):
         raise ValueError("model.candidates: conditions are of micrographs of one state; leave them out with particles")
     for key in ("thickness", "tilt"):
-        if getattr(model.conditions, key) is not None:
+        if key in model.conditions.ranges():
             raise ValueError(f"model.conditions.{key}: is of whole specimens; particles.film says how thick a film is")
     if model.conditions.waves != 1:
         raise ValueError(f"model.conditions.waves = {model.conditions.waves}: a composite has one exit wave; give 1")
@@ -112,29 +112,28 @@ def _check_conditions(study: Study) -> None:
     if stated := sorted(set(LISTED) & model.model_fields_set):
         raise ValueError(f"model.{stated[0]}: given together with model.conditions, which have ranges; leave one out")
     for key in DRAWN:
-        ends, stated = getattr(asked, key), getattr(study.imaging, key)
-        if ends is None or key not in study.imaging.model_fields_set:
+        stated = getattr(study.imaging, key)
+        low, high = ((0.0, asked.tilt) if key == "tilt" else asked.span(key)) or (0.0, None)
+        if high is None or key not in study.imaging.model_fields_set:
             continue
         value = math.hypot(*stated) if key == "tilt" else stated
-        low, high = (0.0, ends) if key == "tilt" else ends
         if not low <= value <= high:
             raise ValueError(
                 f"imaging.{key} = {value:g}: outside model.conditions.{key}, {low:g} to {high:g}, so the study's own"
                 " micrographs would be of no condition that its model trains under"
             )
-    if asked.energy_spread is not None and study.imaging.temporal_coherence == "none":
+    if asked.span("energy_spread") is not None and study.imaging.temporal_coherence == "none":
         raise ValueError("model.conditions.energy_spread: changes nothing with imaging.temporal_coherence = none")
     pixel_size, sampling = study.imaging.field / study.imaging.pixels, model.windows.sampling
-    if asked.pixel_size is not None and not (
-        pixel_size <= asked.pixel_size[0] and asked.pixel_size[1] <= 1.25 * sampling
-    ):
+    sizes, doses = asked.span("pixel_size"), asked.span("dose")
+    if sizes is not None and not pixel_size <= sizes[0] <= (sizes[1] or 0.0) <= 1.25 * sampling:
         raise ValueError(
-            f"model.conditions.pixel_size = {list(asked.pixel_size)}: allowed are {pixel_size:.4g} Å, of the simulated"
+            f"model.conditions.pixel_size = {list(sizes)}: allowed are {pixel_size:.4g} Å, of the simulated"
             f" pixels, to {1.25 * sampling:g} Å, for windows.sampling = {sampling:g} Å"
         )
-    if asked.dose is not None and asked.dose[0] * model.windows.size**2 < FEWEST:
+    if doses is not None and doses[0] * model.windows.size**2 < FEWEST:
         raise ValueError(
-            f"model.conditions.dose = {list(asked.dose)}: {asked.dose[0] * model.windows.size**2:.3g} electrons hit a"
+            f"model.conditions.dose = {list(doses)}: {doses[0] * model.windows.size**2:.3g} electrons hit a"
             f" window, too few for an image; needs {FEWEST} or more"
         )
 

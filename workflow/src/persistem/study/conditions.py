@@ -1,8 +1,9 @@
-"""Settings of the conditions that training micrographs are taken under, as ranges."""
+"""Settings of the conditions that training micrographs are taken under, as ranges and lists."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -11,14 +12,19 @@ from persistem.study.fields import OURS, Real, Section, Whole, assumed, given
 Range = tuple[Real, Real]
 Positive = Annotated[Real, Field(gt=0)]
 Length = Annotated[Real, Field(ge=0)]
+Varied = Literal[
+    "thickness", "defocus", "astigmatism", "coma", "energy_spread", "dose", "mtf", "pixel_size", "drift", "contrast"
+]
 
 
 class Conditions(Section):
-    """Conditions of micrographs that train, drawn for each seed, the same for all its states; what is null is the study's own.
+    """Conditions of micrographs that train; what is neither ranged nor listed is the study's own.
 
-    They are drawn by a scrambled Sobol sequence, which fills the space of all ranges evenly (Owen, J. Complexity 14
-    (1998) 466; ``scipy.stats.qmc``).
+    They are drawn for each seed, the same for all its states, by a scrambled Sobol sequence, which fills the space of
+    all ranges evenly (Owen, J. Complexity 14 (1998) 466; ``scipy.stats.qmc``).
     """
+
+    later: ClassVar[tuple[str, ...]] = ("listed",)
 
     number: Whole = assumed(
         32, "micrographs of every specimen", reason="every range is then seen in 32 places", ge=1, le=4096
@@ -62,6 +68,47 @@ class Conditions(Section):
         " drawn evenly in its logarithm",
         source=OURS,
     )
+    listed: dict[Varied, tuple[Real | None, ...]] = given(
+        {},
+        "conditions that are one of some values, each as often, instead of a range: their names and values, in the"
+        " same units; a dose of null: no noise",
+        source=OURS,
+    )
+
+    def span(self, name: str) -> tuple[float, float | None] | None:
+        """The smallest and the largest value of a condition, of its range or its list; none if it is not varied.
+
+        A dose without noise is None, and larger than all others.
+        """
+        if name not in self.listed:
+            ends: tuple[float, float | None] | None = getattr(self, name)
+            return ends
+        values = [math.inf if value is None else value for value in self.listed[name]]
+        low, high = min(values), max(values)
+        return low, None if high == math.inf else high
+
+    def ranges(self) -> dict[str, Any]:
+        """What is varied, by name in this order: its smallest and largest value, of ``tilt`` the largest alone."""
+        found = {name: self.tilt if name == "tilt" else self.span(name) for name in (*get_args(Varied), "tilt")}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name in type(self).model_fields
+            if (value := found.get(name)) is not None
+        }
+
+    @model_validator(mode="after")
+    def _values(self) -> Conditions:
+        for name, values in self.listed.items():
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name}: has a range and a list; give one of them")
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"listed.{name} = {list(values)}: needs one value or more, each once")
+            for value in values:
+                if value is None and name != "dose":
+                    raise ValueError(f"listed.{name} = {list(values)}: null is allowed for a dose alone: no noise")
+                if value is not None:
+                    type(self)(**{name: (value, value)})
+        return self
 
     @model_validator(mode="after")
     def _ordered(self) -> Conditions:

@@ -181,6 +181,8 @@ class ModelSettings(Section):
         """The doses trained at, e/Å²; of a range of ``conditions`` some, evenly in 1/√dose."""
         if self.conditions is None:
             return self.doses
+        if "dose" in self.conditions.listed:
+            return self.conditions.listed["dose"]
         if self.conditions.dose is None:
             return (None,)
         low, high = self.conditions.dose
@@ -193,7 +195,8 @@ class ModelSettings(Section):
         """The range of the factor of the contrast that is trained at."""
         if self.conditions is None:
             return self.contrast
-        return self.conditions.contrast or (1.0, 1.0)
+        low, high = self.conditions.span("contrast") or (1.0, 1.0)
+        return low, high or low
 
     @model_validator(mode="after")
     def _steps(self) -> ModelSettings:
