@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from persistem.commands.cli import main
-from persistem.conditions.counting import counting
+from persistem.conditions.counting import counting, counting_in
 from persistem.conditions.features import NAMES, numbers
 from persistem.conditions.rings import rings
 from persistem.conditions.spectrum import parts_of, rings_of
@@ -92,6 +92,12 @@ def test_a_model_sees_what_the_image_says_and_nothing_where_it_does_not():
     ringed = dict(zip(NAMES, numbers(thon(1024, 0.5, 200, 800), 0.5, 200.0), strict=True))
     assert ringed["rings"] == 1 and ringed["defocus"] == pytest.approx(800, rel=0.02)
     assert not numbers(grain(100, 0.2), 0.2, 200.0).any()  # too small to say anything
+
+
+def test_without_intervals_the_values_are_the_same():
+    parts = parts_of(detected(grain(512, 0.2), 0.2, Detector(dose=800.0, mtf=0.6)), 0.2)
+    told, quick = counting_in(parts), counting_in(parts, interval=False)
+    assert [one.value for one in quick] == [one.value for one in told] and all(one.low is None for one in quick)
 
 
 def test_intervals_of_the_dose_hold_it_as_often_as_they_say():

@@ -58,8 +58,8 @@ def counting(pixels: NDArray[Any], pixel_size: float) -> Counting:
     return counting_in(parts_of(pixels, pixel_size))
 
 
-def counting_in(parts: Parts) -> Counting:
-    """The counting noise of a micrograph whose parts have these spectra."""
+def counting_in(parts: Parts, interval: bool = True) -> Counting:
+    """The counting noise of a micrograph whose parts have these spectra; an ``interval`` takes most of the time."""
     q, density = rings_of(parts, RINGS)
     squared = (q / parts.nyquist) ** 2
     if not (density > 0).all():
@@ -81,9 +81,11 @@ def counting_in(parts: Parts) -> Counting:
         return _none(f"there is no noise as of counting: it would be of {dose:.2g} e/Å²")
     if mtf < LEAST:
         return _none("the spectrum falls to the highest frequencies as the specimen's signal does")
+    own = contrast(density, height, slope)
+    if not interval:
+        return Counting(*(Estimate(value) for value in (dose, mtf, float(q[start]), own)))
     chosen = [density[rows] for rows in resampled(len(density), DRAWS)]
     drawn = [fit(of) for of in chosen]
-    own = contrast(density, height, slope)
     contrasts = ninety_five([contrast(of, *by) for of, by in zip(chosen, drawn, strict=True)], own, len(density))
     doses = np.exp(ninety_five([-h for h, _ in drawn], -height, len(density)))
     mtfs = np.minimum(np.exp(ninety_five([s / 2 for _, s in drawn], slope / 2, len(density))), 1)
@@ -135,6 +137,7 @@ def _lowest(squared: Array, density: Array, start: int) -> int:
 def _fit(squared: Array, density: Array, start: int) -> tuple[float, float]:
     """Height and slope of the noise, beside a signal that falls more steeply; from ``start`` on there is hardly any."""
     from scipy.optimize import least_squares
+    from scipy.special import expit
 
     mean = density.mean(axis=0)
     height, slope = _straight(squared[start:], mean[start:])
@@ -149,9 +152,15 @@ def _fit(squared: Array, density: Array, start: int) -> tuple[float, float]:
         signal = c + (b - d) * squared - e * squared**2
         return np.asarray((np.logaddexp(a + b * squared, signal) - np.log(mean)) * weight)
 
+    def slopes(of: Array) -> Array:
+        a, b, c, d, e = of
+        share = expit(c - a - d * squared - e * squared**2)  # of the signal in the sum
+        columns = (1 - share, squared, share, -share * squared, -share * squared**2)
+        return np.asarray(np.stack(columns, axis=1) * weight[:, None])
+
     begin = [height, min(slope, -1e-6), tall, max(slope - steep, 1.0), 1.0]
     least, most = [-np.inf, -np.inf, -np.inf, 0.5, 0.0], [np.inf, 0.0, np.inf, np.inf, np.inf]
-    found = least_squares(away, begin, bounds=(least, most), x_scale=[0.1, 0.1, 1, 1, 10])
+    found = least_squares(away, begin, slopes, bounds=(least, most), x_scale=[0.1, 0.1, 1, 1, 10])
     return float(found.x[0]), float(found.x[1])
 
 

@@ -31,7 +31,7 @@ def numbers(pixels: NDArray[Any], pixel_size: float, voltage: float) -> NDArray[
         parts = parts_of(pixels, pixel_size)
     except PersistemError:
         return found
-    dose, transfer, beyond, contrast = counting_in(parts)
+    dose, transfer, beyond, contrast = counting_in(parts, interval=False)
     if dose.value is not None:
         found[:4] = 1, np.log10(dose.value), transfer.value, beyond.value
     found[4] = np.log10(max(_whole(parts) if contrast.value is None else contrast.value, 1e-6))
