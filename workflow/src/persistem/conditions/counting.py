@@ -153,7 +153,7 @@ def _fit(squared: Array, density: Array, start: int) -> tuple[float, float]:
         return np.asarray((np.logaddexp(a + b * squared, signal) - np.log(mean)) * weight)
 
     def slopes(of: Array) -> Array:
-        a, b, c, d, e = of
+        a, _, c, d, e = of
         share = expit(c - a - d * squared - e * squared**2)  # of the signal in the sum
         columns = (1 - share, squared, share, -share * squared, -share * squared**2)
         return np.asarray(np.stack(columns, axis=1) * weight[:, None])
