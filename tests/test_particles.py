@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from ase import Atoms
 from persistem import api
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
+from persistem.labelled.card import by_condition
 from persistem.labelled.simulated import regions
 from persistem.plan.particles import imaged
 from persistem.plan.plan import Plan
@@ -224,6 +226,23 @@ def test_the_study_that_comes_with_the_package_can_be_planned():
     assert len(plan.model.settings["composites"]) == 24
 
 
+def test_a_card_says_under_which_conditions_the_model_is_right_and_where_it_gives_up():
+    """Two specimens: right at one dose, half right without noise, where it abstains on a quarter."""
+    y, micrograph = np.tile([0, 1], 8), np.repeat([0, 1, 2, 3], 4)
+    noisy = np.isin(micrograph, (0, 2))
+    said = np.where(noisy, y, 0)
+    crops = SimpleNamespace(y=y, micrograph=micrograph, seed=micrograph // 2, states=["film", "particle"])
+    assessment = SimpleNamespace(
+        probability=np.eye(2)[said], tested=np.ones(16, bool), beyond=~noisy & (np.arange(16) % 4 == 0)
+    )
+    trained = SimpleNamespace(rows=SimpleNamespace(crops=crops), assessment=assessment)
+    conditions = [{"wave": 0, "dose": dose, "mtf": 0.5} for dose in (400.0, None) * 2]
+    assert by_condition(trained, conditions) == [
+        {"by": "dose", "value": 400.0, "recall": 1.0, "abstained": 0.0, "windows": 8},
+        {"by": "dose", "value": None, "recall": 0.5, "abstained": 0.25, "windows": 8},
+    ]
+
+
 @pytest.mark.slow
 def test_a_model_of_composites_finds_particles_on_a_film_it_has_not_seen(tmp_path):
     from persistem.imaging.exit_waves import exit_wave
@@ -256,6 +275,11 @@ def test_a_model_of_composites_finds_particles_on_a_film_it_has_not_seen(tmp_pat
     recall = {row["state"]: row["recall"] for row in about["assessed"]["states"]}
     # three composites train, under conditions of their own; chance is a third
     assert min(recall.values()) > 0.5 and np.mean(list(recall.values())) > 0.7
+    # and at each part of each range
+    rows = about["by_condition"]
+    assert [row["by"] for row in rows] == ["defocus"] * 5 + ["pixel_size"] * 5 + ["dose"] * 5
+    assert sum(row["windows"] for row in rows) == 3 * sum(row["windows"] for row in about["assessed"]["states"])
+    assert f"| defocus | {rows[0]['value']:g} Å | {rows[0]['recall']:.3f} |" in card
     # a map of one of its micrographs: no voltage, defocus or dose is asked for
     pixels, size = read_varied(tmp_path / settings["composites"][0]["path"])[0]
     found = api.map_image(Image(tmp_path / "a.tif", None, "", pixels, size, None, None, {}), bundle.load(out))

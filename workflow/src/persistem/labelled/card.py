@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.learning.intervals import seed_means, summary
+from persistem.model.card import UNITS, binned
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from persistem.labelled.rows import Labelled
     from persistem.labelled.training import Trained
     from persistem.study import ModelSettings
@@ -81,6 +84,38 @@ def scores(trained: Trained) -> list[dict[str, Any]]:
         few = len(means) < 2 or rows.of_parts
         low, high = (None, None) if few else (said["recall_low"], said["recall_high"])
         found.append({"state": state, "recall": said["recall"], "low": low, "high": high, "windows": int(shown.sum())})
+    return found
+
+
+def by_condition(trained: Trained, conditions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How the model does at each part of the range of each condition that the micrographs, in their order, differ in.
+
+    Rows with the name of the condition and its ``value``, the median of the part (None: no noise); on what was left
+    out, the ``recall``, mean over states whose specimens weigh equally, and the share ``abstained`` on.
+    """
+    rows, assessment = trained.rows, trained.assessment
+    right = np.equal(np.nan_to_num(assessment.probability).argmax(axis=1), rows.crops.y)
+    found = []
+    for name in (key for key in UNITS if all(key in one for one in conditions)):
+        told = np.array([np.inf if one[name] is None else one[name] for one in conditions], float)
+        if len(np.unique(told)) < 2:
+            continue
+        at = binned(told)[rows.crops.micrograph]
+        for value in np.unique(at[assessment.tested]).tolist():
+            here = assessment.tested & (at == value)
+            recalls = [
+                np.mean(list(seed_means(right, rows.crops.seed, here & (rows.crops.y == label)).values()))
+                for label in np.unique(rows.crops.y[here]).tolist()
+            ]
+            found.append(
+                {
+                    "by": name,
+                    "value": None if np.isinf(value) else value,
+                    "recall": round(float(np.mean(recalls)), 4),
+                    "abstained": round(float(assessment.beyond[here].mean()), 4),
+                    "windows": int(here.sum()),
+                }
+            )
     return found
 
 
@@ -169,6 +204,14 @@ def _worth(card: dict[str, Any]) -> list[str]:
         f" a little too good{better}.",
         "",
     ]
+    if conditions := card.get("by_condition"):
+        lines += ["| condition | about | recall, mean of states | abstained |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| {row['by'].replace('_', ' ')} | {_end(row['value'])} {UNITS[row['by']]} | {row['recall']:.3f}"
+            f" | {row['abstained']:.1%} |".replace("  |", " |")
+            for row in conditions
+        ]
+        lines.append("")
     if assessed["skipped"]:
         lines += [f"Not left out: {_skipped(assessed)}.", ""]
     return lines

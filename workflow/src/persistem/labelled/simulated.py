@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from persistem.specimens.layout import Discs
 
 #: Bump when this stage's results change for the same study.
-VERSION = 1
+VERSION = 2
 
 
 def fit(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
@@ -69,7 +69,10 @@ def fit(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
         for c, several in zip(settings["composites"], done, strict=True)
         for k, one in enumerate(several)
     ]
-    about = card.facts(trained, micrographs, files, asked) | {"simulated": settings["about"]}
+    about = card.facts(trained, micrographs, files, asked) | {
+        "simulated": settings["about"],
+        "by_condition": card.by_condition(trained, [one for c in settings["composites"] for one in c["conditions"]]),
+    }
     known = {"study": digest_of("fitted", VERSION, settings, []), "doses_e_A2": [], "thicknesses_A": []}
     bundle.write(out, replace(trained.model, card=about), card.text(about), known)
 

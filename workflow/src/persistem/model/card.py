@@ -35,7 +35,7 @@ PREPARED = {
 #: Units of what the accuracy is told by.
 UNITS = {
     "defocus": "Å", "thickness": "Å", "astigmatism": "Å", "coma": "Å", "drift": "Å", "pixel_size": "Å",
-    "energy_spread": "eV", "dose": "e/Å²", "tilt": "mrad",
+    "energy_spread": "eV", "dose": "e/Å²", "tilt": "mrad", "mtf": "", "contrast": "",
 }  # fmt: skip
 #: Groups in which the accuracy under drawn conditions is told.
 BINS = 5
