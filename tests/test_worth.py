@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from persistem.learning.intervals import interval
@@ -29,6 +31,7 @@ def test_composites_that_share_a_seed_count_as_one():
     rows = [row(name, own, 0.8) for name, own in seeds.items()]
     values = {"a": 0.8, "b": 0.9, "c": 0.7, "d": 0.95, "e": 0.9}
     (kind,) = worth.worth([one | {"overlap": {"mean": values[one["name"]]}} for one in rows])
+    assert json.loads(json.dumps(kind)) == kind  # as it is kept
     assert (kind["composites"], kind["groups"]) == (5, 3)
     found = kind["features"][CHOSEN]["overlap"]
     assert (found["low"], found["high"]) == pytest.approx(interval([0.8, 0.9, 0.95], 0, 1))
@@ -51,16 +54,17 @@ def test_conditions_of_a_composite_are_averaged_before_the_interval_is_taken():
     assert means == {(0.0, 400.0): 0.72, (0.0, 1600.0): 0.72, (25.0, 400.0): 0.92, (25.0, 1600.0): 0.92}
 
 
-def compared(ours, theirs):
+def compared(ours, theirs, apart=0.004):
     """Sentences of five composites that scatter by far more than the model and the measure differ."""
     scatter = np.linspace(-0.1, 0.1, 5)
-    noise = 0.004 * np.array([1, -1, 0, -1, 1])
+    noise = apart * np.array([1, -1, 0, -1, 1])
     rows = [row(f"c{k}", [k], ours + x, CHOSEN) for k, x in enumerate(scatter)]
     rows += [
         row(f"c{k}", [k], theirs + x + e, "plain measures") for k, (x, e) in enumerate(zip(scatter, noise, strict=True))
     ]
     rows += [row(f"c{k}", [k], 0.3, "local SD") for k in range(5)]
-    return worth_text.sentences(worth.worth(rows), [], 12.5, None, CARD)
+    kinds = json.loads(json.dumps(worth.worth(rows)))  # as they are kept
+    return worth_text.sentences(kinds, [], 12.5, None, CARD)
 
 
 def test_a_simpler_measure_that_does_better_is_said_first():
@@ -73,6 +77,9 @@ def test_a_simpler_measure_that_does_better_is_said_first():
     assert kind.endswith(f"ours behind by 0.05 (0.05 to 0.05) {best}.")
     first, *_ = compared(0.80, 0.802)
     assert first.endswith(f"ahead {best}, which may be chance.")
+    # 0.05 (0.005 to 0.095), but of the better of two measures
+    first, *_ = compared(0.80, 0.85, 0.0361)
+    assert "0.05 (0.01 to 0.09) ahead" in first and first.endswith(f"{best}, which may be chance.")
     first, kind, *_ = compared(0.85, 0.80)
     assert first.startswith("Windows of 12.5 Å, persistence; mean over defoci of 0 Å and doses of 400 e/Å².")
     assert "5 composites: overlap 0.85 (" in kind and "plain measures 0.80 (" in kind and "ours ahead by 0.05 (" in kind

@@ -33,9 +33,9 @@ DEPENDENT = "the models of two seeds share most of their training, so these inte
 
 
 def interval(
-    values: Sequence[float] | Array, least: float = -np.inf, most: float = np.inf
+    values: Sequence[float] | Array, least: float = -np.inf, most: float = np.inf, level: float = LEVEL
 ) -> tuple[float | None, float | None]:
-    """95 % interval of the mean of one value per seed, by Student's t, cut at ``least`` and ``most``.
+    """95 % (``level``) interval of the mean of one value per seed, by Student's t, cut at ``least`` and ``most``.
 
     None below three seeds, and where all seeds agree, since nothing then says how seeds scatter. Only if all lie at an
     end of the range is there a bound: a mean of values in [0, 1] that is below 0.05^(1/n) shows n ones in at most one
@@ -49,9 +49,9 @@ def interval(
     if n < MINIMUM_GROUPS:
         return None, None
     mean, spread = float(values.mean()), float(values.std(ddof=1))
-    half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * spread / np.sqrt(n)
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * spread / np.sqrt(n)
     low, high = max(mean - half, least), min(mean + half, most)
-    bound = 1 - (1 - LEVEL) ** (1 / n)  # of the range
+    bound = 1 - (1 - level) ** (1 / n)  # of the range
     if np.sum(values == most) > n / 2:
         return min(low, most - bound * (most - least)), high
     if np.sum(values == least) > n / 2:

@@ -32,7 +32,7 @@ ABOUT = (
     " how often windows are right that are so sure. Low-passed SD is told defocus and dose: it has a model for each."
 )
 #: Bump when the figure changes for the same study.
-VERSION = 4
+VERSION = 5
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:
@@ -116,7 +116,7 @@ def _map(axis: Axes, composite: Found, model: Found, root: Path, letter: str) ->
     regions.boundary(axis, composite, shown, root)
     score = regions.score(model, composite["name"])
     condition = f"{score['defocus']:g} Å, {score['dose']:g} e/Å²"
-    lettered(axis, letter, f"{label(composite)}: {score['overlap']['mean']:.2f}\n{condition}")
+    lettered(axis, letter, f"{label(composite)}\n{condition}: {score['overlap']['mean']:.2f}")
 
 
 def _called(axis: Axes, strangers: list[Found], states: list[str], letter: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from persistem.learning.intervals import interval
+from persistem.learning.intervals import LEVEL, interval
 from persistem.report.figures.baselines import spread
 
 Row = dict[str, Any]
@@ -54,7 +54,8 @@ def worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
     Each has ``composites`` and ``groups`` that share no seed (numbers), and ``features``: of each, ``overlap`` (mean,
     low, high), ``by_condition``, the same for each defocus and dose, ``boundary_A`` and ``abstained`` (means), and of
-    all but ours ``ahead``, ours less it in pairs.
+    all but ours ``ahead``, ours less it in pairs, with whether its sign is ``sure``: the interval is without 0 also if
+    widened for as many measures as there are (Bonferroni), since the best of them is picked by these composites.
     """
     kinds = {(row["kind"], *row["states"]): row["states"] for row in rows}
     found = []
@@ -62,6 +63,7 @@ def worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
         own = [row for row in rows if (row["kind"], *row["states"]) == kind]
         groups = grouped({row["name"]: row["seeds"] for row in own})
         by_features: dict[str, dict[str, Any]] = {}
+        others = max(len({row["features"] for row in own} - {CHOSEN}), 1)
         ours = _means([row for row in own if row["features"] == CHOSEN], _overlap)
         for features in dict.fromkeys(row["features"] for row in own):
             these = [row for row in own if row["features"] == features]
@@ -79,7 +81,10 @@ def worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "abstained": _mean([row["abstained"] for row in these]),
             }
             if features != CHOSEN:
-                by_features[features]["ahead"] = over(groups, {name: ours[name] - theirs[name] for name in theirs}, -1)
+                apart = {name: ours[name] - theirs[name] for name in theirs}
+                low, high = interval(_by_group(groups, apart), level=1 - (1 - LEVEL) / others)
+                sure = bool(low is not None and high is not None and (low > 0 or high < 0))
+                by_features[features]["ahead"] = over(groups, apart, -1) | {"sure": sure}
         count = len({row["name"] for row in own})
         found.append(
             {"kind": kind[0], "states": states, "composites": count, "groups": len(groups), "features": by_features}
@@ -89,9 +94,13 @@ def worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def over(groups: Sequence[Sequence[str]], values: Mapping[str, float], least: float = 0.0) -> dict[str, float | None]:
     """Mean over groups of composites with its 95 % interval (None below three groups); values from ``least`` to 1."""
-    means = [sum(values[name] for name in names) / len(names) for names in groups]
+    means = _by_group(groups, values)
     low, high = interval(means, least, 1.0)
     return {"mean": sum(means) / len(means), "low": low, "high": high}
+
+
+def _by_group(groups: Sequence[Sequence[str]], values: Mapping[str, float]) -> list[float]:
+    return [sum(values[name] for name in names) / len(names) for names in groups]
 
 
 def strangers(model: dict[str, Any]) -> list[dict[str, Any]]:

@@ -49,11 +49,10 @@ def _beaten(kind: Found) -> str:
     if other is None or kind["features"][other]["ahead"]["mean"] >= 0:
         return ""
     ahead = kind["features"][other]["ahead"]
-    sure = ahead["high"] is not None and ahead["high"] < 0
     return (
         f"A simpler measure does better on {label(kind)}: {other} overlaps by"
         f" {kind['features'][other]['overlap']['mean']:.2f}, ours by {kind['features'][CHOSEN]['overlap']['mean']:.2f};"
-        f" {said(_turned(ahead))} ahead{_picked(kind)}{'' if sure else ', which may be chance'}."
+        f" {said(_turned(ahead))} ahead{_picked(kind)}{'' if ahead['sure'] else ', which may be chance'}."
     )
 
 
