@@ -240,6 +240,34 @@ def test_the_readme_quotes_the_record_of_one_model_for_unknown_conditions():
     )
 
 
+def test_the_readme_quotes_the_records_of_maps():
+    said = " ".join(prose("README.md").split())
+    shipped = text_of("docs/shipped.md")
+    by_kind = {}
+    for title, rows in re.findall(r"^## (.+?): \d+ composites.*?\n\n(.*?)\n\n", shipped, re.M | re.S):
+        cells = re.findall(r"^\| (-?\d+) \| (\d+) \| (\d\.\d+) \| ([^|]*) \|", rows, re.M)
+        by_kind[title] = {(int(focus), int(dose)): (mean, ends) for focus, dose, mean, ends in cells}
+    (low, high), (fine, finer) = (
+        [
+            pick(mean for (_, dose), (mean, _) in by_kind["Amorphous | liquid"].items() if dose == at)
+            for pick in (min, max)
+        ]
+        for at in (400, 1600)
+    )
+    mean, ends = by_kind["Amorphous | liquid"][0, 400]
+    assert f"by {low} to {high} at 400 e/Å², by focus (in focus {mean}, 95 %: {ends})" in said
+    melted = [mean for mean, _ in by_kind["Crystal | amorphous"].values()]
+    assert f"by {fine} to {finer} at 1,600 e/Å²; of crystal | amorphous by {min(melted)} to {max(melted)}" in said
+    silicon = float(re.search(r"^\| amorphous-silicon \| \S+ \| (\S+) \|", shipped, re.M)[1])
+    assert f"calls {silicon:.0%}".replace("%", " %") + " of the windows of amorphous silicon liquid" in said
+    beside = re.findall(
+        r"plain measures overlaps by (\d\.\d+), ours by (\d\.\d+);.*?(?:, which may be chance)?\.\n",
+        text_of("docs/maps.md"),
+    )
+    (a, b), (c, d) = beside
+    assert f"Plain measures without persistence do no worse: {a} beside {b}, and {c} beside {d}" in said
+
+
 def test_the_readme_quotes_the_record_on_real_micrographs():
     record, number = text_of("docs/real-micrographs.md"), r"(\d\.\d+)"
     third = re.search(rf"two images → third, balanced [^|]*\| {number} [^|]*forest of pixels[^|]*: {number}", record)
