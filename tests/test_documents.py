@@ -265,7 +265,10 @@ def test_the_readme_quotes_the_records_of_maps():
         text_of("docs/maps.md"),
     )
     (a, b), (c, d) = beside
-    assert f"Plain measures without persistence do no worse: {a} beside {b}, and {c} beside {d}" in said
+    assert (
+        f"Plain measures without persistence do no worse: {a} beside {b} for amorphous | liquid, and {c} beside {d} "
+        in said
+    )
 
 
 def test_the_readme_quotes_the_record_on_real_micrographs():

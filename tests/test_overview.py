@@ -93,7 +93,8 @@ def test_states_that_are_hardly_told_apart_count_as_one_on_the_map(study):
     assert says[-1] == "Open results/mine/overview.html"
     text = " ".join(says)
     assert "tells crystal from amorphous and liquid, hardly amorphous from liquid (full" in text
-    assert f"{found['full']['accuracy']:.2f} of {found['full']['size_A']:g} Å windows" in text
+    (reached,) = (p["accuracy"] for p in found["full"]["pairs"] if set(p["states"]) == {"amorphous", "liquid"})
+    assert f"{reached:.2f} of {found['full']['size_A']:g} Å windows)" in text
     assert "crystal 6.00, amorphous 5.00, liquid 4.00 at 4.7 GPa" in text
     assert numbers(says)["map: crystal | amorphous"] == [1.0, 0.5, 1.0, 1.0]
 
@@ -121,8 +122,12 @@ def test_a_composite_of_two_states_that_count_as_one_is_not_joined(study):
 @pytest.mark.parametrize(("right", "says"), [(0.95, "tells a from b."), (0.94, "mostly tells"), (0.74, "hardly tells")])
 def test_the_verdict_follows_the_accuracy(right, says):
     pair = {"states": ["a", "b"], "told": overview.told(right)}
-    sentence = overview.verdict({"pairs": [pair], "full": {"states": []}})
+    sentence = overview.verdict({"pairs": [pair], "full": {"pairs": []}})
     assert sentence.startswith(f"A study of this size {says}")
+    # what a full study reached is of the same two states
+    full = {"page": "docs/maps.md", "size_A": 18.75, "pairs": [{"states": ["b", "a"], "accuracy": 0.716}]}
+    sentence = overview.verdict({"pairs": [pair], "full": full})
+    assert ("tells a from b (full study, docs/maps.md: 0.72 of 18.75 Å windows)." in sentence) == ("hardly" in says)
 
 
 def test_what_a_full_study_reached_is_what_its_record_says():
@@ -131,6 +136,9 @@ def test_what_a_full_study_reached_is_what_its_record_says():
     assert f"the study `{full['study']}`, {full['date']}" in text
     assert f"| all |  | {full['accuracy']:.3f} |" in text and f"| Window (Å) | {full['size_A']:g} |" in text
     assert f"model of {', '.join(full['states'])}" in text
+    assert len(full["pairs"]) == 3
+    for pair in full["pairs"]:
+        assert f"| {' and '.join(pair['states'])} | {pair['accuracy']:.3f} |" in text
 
 
 def test_readme_says_what_the_maps_of_the_full_study_are_worth():

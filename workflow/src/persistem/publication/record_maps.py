@@ -87,6 +87,7 @@ def _reached(study: Path) -> dict[str, Any]:
         "states": card["states"],
         "size_A": card["trained_on"]["window_A"],
         "accuracy": round(right, 3),
+        "pairs": [{"states": pair["states"], "accuracy": round(pair["accuracy"], 3)} for pair in card["pairs"]],
     }
 
 

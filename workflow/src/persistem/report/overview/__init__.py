@@ -13,7 +13,7 @@ from persistem.store import paths
 from persistem.store.files import atomic
 
 #: Bump when this stage's results change for the same study.
-VERSION = 2
+VERSION = 3
 
 
 def write_overview(settings: dict[str, Any], root: Path, out: Path) -> None:

@@ -117,11 +117,11 @@ def verdict(found: dict[str, Any]) -> str:
     (how, first), *others = parts
     sentence = f"A study of this size {how}tells {first}" + "".join(f", {how}{pairs}" for how, pairs in others)
     full = found["full"]
-    if by_verdict["hardly"] and {state for pair in by_verdict["hardly"] for state in pair} <= set(full["states"]):
-        sentence += (
-            f" (full study, {full['page']}: {full['accuracy']:.2f} of {full['size_A']:g} Å windows,"
-            f" {len(full['states'])} states)"
-        )
+    reached = {frozenset(pair["states"]): pair["accuracy"] for pair in full["pairs"]}
+    known = [reached.get(frozenset(pair)) for pair in by_verdict["hardly"]]
+    if known and None not in known:
+        values = listed([f"{value:.2f}" for value in known])
+        sentence += f" (full study, {full['page']}: {values} of {full['size_A']:g} Å windows)"
     return f"{sentence}."
 
 
