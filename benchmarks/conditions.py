@@ -133,7 +133,7 @@ def main() -> None:
         "states": list(known["states"]),
         "window_A": asked.windows.size,
         "micrographs": int(general.crops.micrograph.max() + 1),
-        "ranges": {k: v for k, v in asked.conditions.model_dump(mode="json").items() if v is not None},
+        "ranges": asked.conditions.ranges(),
         "tried": [
             {"condition": worded(c)} | {name: scores(answers[name][k], special[k].crops) for name in MODELS}
             for k, c in enumerate(conditions)

@@ -22,11 +22,10 @@ import yaml
 from measure import ROOT, SNAKEMAKE, run
 
 sys.path.insert(0, str(ROOT / "workflow/src"))
-from persistem.learning.intervals import interval
 from persistem.model import bundle
 from persistem.model.shipped import SHIPPED
 from persistem.plan.plan import Plan
-from persistem.report.figures.worth import CHOSEN
+from persistem.report.figures.worth import CHOSEN, grouped, over
 from persistem.store import paths
 from persistem.study.load import load_study
 from persistem.trial.trial import trial_file
@@ -77,21 +76,22 @@ def page(found: dict[str, Any], date: str) -> str:
     kinds = list(dict.fromkeys((score["kind"], tuple(score["states"])) for score in composites))
     lines = [
         f"# What `{NAME}` is worth where the truth is known",
-        f"The model that comes with the package, on simulated composites of GaN of MD seeds that it was not trained on:"
+        "The model that comes with the package, on simulated composites of GaN of MD seeds that it was not trained on:"
         f" windows of {found['size_A']:g} Å. Overlap: intersection over union of map and truth, the mean of the two"
         " states, and each; 95 % over composites (Student's t).",
     ]
     for kind, states in kinds:
         here = [score for score in composites if (score["kind"], tuple(score["states"])) == (kind, states)]
-        count = len({score["name"] for score in here})
-        lines.append(f"## {' | '.join(states).capitalize()}: {count} composites, {MADE[kind]}")
+        seeds = {score["name"]: score["seeds"] for score in here}
+        groups = grouped(seeds)
+        lines.append(f"## {' | '.join(states).capitalize()}: {len(seeds)} composites, {MADE[kind]}")
         rows = [f"| focus, Å | dose, e/Å² | overlap | 95 % | {' | '.join(states)} | abstained |"]
         rows.append("|" + " ---: |" * (len(states) + 5))
         for dose, defocus in sorted({(score["dose"], score["defocus"]) for score in here}):
             at = [score for score in here if (score["dose"], score["defocus"]) == (dose, defocus)]
             means = [f"{fmean(one['overlap'][key] for one in at):.2f}" for key in ("mean", *states)]
-            low, high = interval([one["overlap"]["mean"] for one in at], 0, 1)
-            ends = "" if low is None else f"{low:.2f} to {high:.2f}"
+            mean = over(groups, {one["name"]: one["overlap"]["mean"] for one in at})
+            ends = "" if mean["low"] is None else f"{mean['low']:.2f} to {mean['high']:.2f}"
             gave_up = fmean(fmean(one["abstained"].values()) for one in at)
             rows.append(f"| {defocus:g} | {dose:g} | {means[0]} | {ends} | {' | '.join(means[1:])} | {gave_up:.2f} |")
         lines.append("\n".join(rows))

@@ -205,6 +205,7 @@ def test_a_study_may_list_conditions_and_the_rest_of_it_knows():
         ({"listed": {"mtf": [0.0, 0.5]}}, "greater than 0"),
         ({"listed": {"mtf": [0.5]}, "mtf": [0.3, 1]}, "mtf: has a range and a list; give one of them"),
         ({"listed": {"tilt": [3.0]}}, "tilt"),
+        ({"listed": {"dose": [400, 2e9]}}, r"at most 1e\+09 is counted; null is no noise"),
         ({"listed": {"dose": [0.5]}}, "electrons hit a window, too few"),
         ({"listed": {"pixel_size": [0.01, 0.2]}}, "of the simulated pixels"),
         ({"listed": {"thickness": [6, 60]}}, "thick"),

@@ -29,6 +29,11 @@ VERSION = 1
 
 #: Conditions of the lens, by their names in ``imaging``; the defocus beside them.
 LENS = ("astigmatism", "astigmatism_angle", "coma", "coma_angle", "energy_spread")
+#: Where the conditions of a micrograph lie in a point of the sequence; directions have 7 and 8.
+PLACES = {
+    "defocus": 0, "astigmatism": 1, "coma": 2, "energy_spread": 3, "mtf": 4, "pixel_size": 5, "drift": 6, "dose": 9,
+    "contrast": 10,
+}  # fmt: skip
 #: Digits to which conditions are drawn.
 DIGITS = 6
 
@@ -125,7 +130,7 @@ def read_varied(path: Path) -> list[tuple[NDArray[np.float32], float]]:
 def _specimen(asked: Conditions, u: NDArray[np.float64]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if asked.span("thickness") is not None:
-        found["thickness"] = _value(asked, "thickness", u[0], 2)
+        found["thickness"] = _value(asked, "thickness", u[0])
     if asked.tilt is not None:
         # evenly over the disc of directions
         size, angle = asked.tilt * np.sqrt(u[1]), 2 * np.pi * u[2]
@@ -134,39 +139,26 @@ def _specimen(asked: Conditions, u: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _micrograph(asked: Conditions, u: NDArray[np.float64]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for k, name in enumerate(("defocus", "astigmatism", "coma", "energy_spread", "mtf", "pixel_size", "drift")):
-        if asked.span(name) is not None:
-            found[name] = _value(asked, name, u[k])
+    found = {name: _value(asked, name, u[k]) for name, k in PLACES.items() if asked.span(name) is not None}
     for k, name in ((7, "astigmatism"), (8, "coma"), (8, "drift")):
         if name in found:
             # a direction of astigmatism and of drift returns after half a turn
             turns = 360.0 if name == "coma" else 180.0
             found[f"{name}_angle"] = round(float(turns * (u[k] if name != "drift" else (u[7] + u[8]) % 1)), 3)
-    if "dose" in asked.listed:
-        found["dose"] = _one_of(asked.listed["dose"], u[9])
-    elif asked.dose is not None:
-        low, high = asked.dose
-        noise = _between((0.0 if high is None else high**-0.5, low**-0.5), u[9], 12)
-        # a dose that is larger than a detector counts is as good as no noise
-        found["dose"] = None if noise**2 * MOST_DOSE < 1 else round(noise**-2, 3)
-    if "contrast" in asked.listed:
-        found["contrast"] = _one_of(asked.listed["contrast"], u[10])
-    elif asked.contrast is not None:
-        low, high = asked.contrast
-        found["contrast"] = round(float(low * (high / low) ** u[10]), DIGITS)
     return found
 
 
-def _value(asked: Conditions, name: str, u: float, digits: int = DIGITS) -> float | None:
+def _value(asked: Conditions, name: str, u: float) -> float | None:
+    """The value of a condition at a place in [0, 1) of its range or its list; None: no noise."""
     if name in asked.listed:
-        return _one_of(asked.listed[name], u)
-    return _between(getattr(asked, name), u, digits)
-
-
-def _one_of(values: Sequence[float | None], u: float) -> float | None:
-    return values[int(u * len(values))]
-
-
-def _between(ends: tuple[float, float], u: float, digits: int = DIGITS) -> float:
-    return round(float(ends[0] + (ends[1] - ends[0]) * u), digits)
+        values = asked.listed[name]
+        return values[int(u * len(values))]
+    low, high = getattr(asked, name)
+    if name == "dose":
+        least, most = 0.0 if high is None else high**-0.5, low**-0.5
+        noise = round(float(least + (most - least) * u), 12)
+        # a dose that is larger than a detector counts is as good as no noise
+        return None if noise**2 * MOST_DOSE < 1 else round(noise**-2, 3)
+    if name == "contrast":
+        return round(float(low * (high / low) ** u), DIGITS)
+    return round(float(low + (high - low) * u), 2 if name == "thickness" else DIGITS)

@@ -77,7 +77,7 @@ def _check_particles(study: Study) -> None:
     if any("conditions" in blocks for blocks in model.candidates):
         raise ValueError("model.candidates: conditions are of micrographs of one state; leave them out with particles")
     for key in ("thickness", "tilt"):
-        if key in model.conditions.ranges():
+        if model.conditions.span(key) is not None:
             raise ValueError(f"model.conditions.{key}: is of whole specimens; particles.film says how thick a film is")
     if model.conditions.waves != 1:
         raise ValueError(f"model.conditions.waves = {model.conditions.waves}: a composite has one exit wave; give 1")
@@ -112,11 +112,11 @@ def _check_conditions(study: Study) -> None:
     if stated := sorted(set(LISTED) & model.model_fields_set):
         raise ValueError(f"model.{stated[0]}: given together with model.conditions, which have ranges; leave one out")
     for key in DRAWN:
-        stated = getattr(study.imaging, key)
-        low, high = ((0.0, asked.tilt) if key == "tilt" else asked.span(key)) or (0.0, None)
-        if high is None or key not in study.imaging.model_fields_set:
+        ends, stated = asked.span(key), getattr(study.imaging, key)
+        if ends is None or key not in study.imaging.model_fields_set:
             continue
         value = math.hypot(*stated) if key == "tilt" else stated
+        low, high = ends
         if not low <= value <= high:
             raise ValueError(
                 f"imaging.{key} = {value:g}: outside model.conditions.{key}, {low:g} to {high:g}, so the study's own"
@@ -126,14 +126,14 @@ def _check_conditions(study: Study) -> None:
         raise ValueError("model.conditions.energy_spread: changes nothing with imaging.temporal_coherence = none")
     pixel_size, sampling = study.imaging.field / study.imaging.pixels, model.windows.sampling
     sizes, doses = asked.span("pixel_size"), asked.span("dose")
-    if sizes is not None and not pixel_size <= sizes[0] <= (sizes[1] or 0.0) <= 1.25 * sampling:
+    if sizes is not None and not pixel_size <= sizes[0] <= sizes[1] <= 1.25 * sampling:
         raise ValueError(
             f"model.conditions.pixel_size = {list(sizes)}: allowed are {pixel_size:.4g} Å, of the simulated"
             f" pixels, to {1.25 * sampling:g} Å, for windows.sampling = {sampling:g} Å"
         )
     if doses is not None and doses[0] * model.windows.size**2 < FEWEST:
         raise ValueError(
-            f"model.conditions.dose = {list(doses)}: {doses[0] * model.windows.size**2:.3g} electrons hit a"
+            f"model.conditions.dose = {asked.ranges()['dose']}: {doses[0] * model.windows.size**2:.3g} electrons hit a"
             f" window, too few for an image; needs {FEWEST} or more"
         )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from persistem.study.features import MOST_DOSE
 from persistem.study.fields import OURS, Real, Section, Whole, assumed, given
 
 Range = tuple[Real, Real]
@@ -75,26 +76,24 @@ class Conditions(Section):
         source=OURS,
     )
 
-    def span(self, name: str) -> tuple[float, float | None] | None:
+    def span(self, name: str) -> tuple[float, float] | None:
         """The smallest and the largest value of a condition, of its range or its list; none if it is not varied.
 
-        A dose without noise is None, and larger than all others.
+        A dose without noise is infinite, and a tilt is 0 or more.
         """
-        if name not in self.listed:
-            ends: tuple[float, float | None] | None = getattr(self, name)
-            return ends
-        values = [math.inf if value is None else value for value in self.listed[name]]
-        low, high = min(values), max(values)
-        return low, None if high == math.inf else high
+        ends: Any = self.listed[name] if name in self.listed else getattr(self, name)
+        if ends is None or name == "tilt":
+            return None if ends is None else (0.0, ends)
+        values = [math.inf if value is None else value for value in ends]
+        return min(values), max(values)
 
     def ranges(self) -> dict[str, Any]:
-        """What is varied, by name in this order: its smallest and largest value, of ``tilt`` the largest alone."""
-        found = {name: self.tilt if name == "tilt" else self.span(name) for name in (*get_args(Varied), "tilt")}
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name in type(self).model_fields
-            if (value := found.get(name)) is not None
-        }
+        """What is varied, by name: its smallest and largest value (None: no noise), of ``tilt`` the largest alone."""
+        found: dict[str, Any] = {}
+        for name in (key for key in type(self).model_fields if key in (*get_args(Varied), "tilt")):
+            if (ends := self.span(name)) is not None:
+                found[name] = self.tilt if name == "tilt" else [None if end == math.inf else end for end in ends]
+        return found
 
     @model_validator(mode="after")
     def _values(self) -> Conditions:
@@ -106,6 +105,10 @@ class Conditions(Section):
             for value in values:
                 if value is None and name != "dose":
                     raise ValueError(f"listed.{name} = {list(values)}: null is allowed for a dose alone: no noise")
+                if value is not None and value > MOST_DOSE and name == "dose":
+                    raise ValueError(
+                        f"listed.dose = {list(values)}: at most {MOST_DOSE:g} is counted; null is no noise"
+                    )
                 if value is not None:
                     type(self)(**{name: (value, value)})
         return self

@@ -195,8 +195,7 @@ class ModelSettings(Section):
         """The range of the factor of the contrast that is trained at."""
         if self.conditions is None:
             return self.contrast
-        low, high = self.conditions.span("contrast") or (1.0, 1.0)
-        return low, high or low
+        return self.conditions.span("contrast") or (1.0, 1.0)
 
     @model_validator(mode="after")
     def _steps(self) -> ModelSettings:

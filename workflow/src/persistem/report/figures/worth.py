@@ -82,8 +82,8 @@ def worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
             }
             if features != CHOSEN:
                 apart = {name: ours[name] - theirs[name] for name in theirs}
-                low, high = interval(_by_group(groups, apart), level=1 - (1 - LEVEL) / others)
-                sure = bool(low is not None and high is not None and (low > 0 or high < 0))
+                wide = over(groups, apart, -1, 1 - (1 - LEVEL) / others)
+                sure = bool(wide["low"] is not None and wide["high"] is not None and wide["low"] * wide["high"] > 0)
                 by_features[features]["ahead"] = over(groups, apart, -1) | {"sure": sure}
         count = len({row["name"] for row in own})
         found.append(
@@ -92,15 +92,13 @@ def worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return found
 
 
-def over(groups: Sequence[Sequence[str]], values: Mapping[str, float], least: float = 0.0) -> dict[str, float | None]:
-    """Mean over groups of composites with its 95 % interval (None below three groups); values from ``least`` to 1."""
-    means = _by_group(groups, values)
-    low, high = interval(means, least, 1.0)
+def over(
+    groups: Sequence[Sequence[str]], values: Mapping[str, float], least: float = 0.0, level: float = LEVEL
+) -> dict[str, float | None]:
+    """Mean over groups of composites with its interval (None below three groups); values from ``least`` to 1."""
+    means = [sum(values[name] for name in names) / len(names) for names in groups]
+    low, high = interval(means, least, 1.0, level)
     return {"mean": sum(means) / len(means), "low": low, "high": high}
-
-
-def _by_group(groups: Sequence[Sequence[str]], values: Mapping[str, float]) -> list[float]:
-    return [sum(values[name] for name in names) / len(names) for names in groups]
 
 
 def strangers(model: dict[str, Any]) -> list[dict[str, Any]]:
