@@ -53,6 +53,7 @@ class Model:
     labelled = False
     defoci = (-100.0, 100.0)
     card: dict = {}  # noqa: RUF012
+    gauge = None
     digest = "0" * 12
     # one tree, of a root and two leaves
     classifier = SimpleNamespace(

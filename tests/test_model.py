@@ -31,6 +31,7 @@ from persistem.learning.models import block_scaled, probabilities
 from persistem.learning.validation import CropLabels
 from persistem.model import bundle, card, contrasts, skops_files, unlike
 from persistem.model.classifier import Model, calibrated, calibrator, tempered
+from persistem.model.contrast_factor import Factored
 from persistem.model.training import Probes, Training, _probed, described, fit, noise_alone, train
 from persistem.model.trees import Trees, trees_of
 from persistem.model.unlike import Distribution
@@ -81,7 +82,17 @@ def windows_of(states: int, seeds: int, apart: float, rng_seed: int = 0, told_by
     crops = CropLabels(y, seed, defocus, micrograph, tuple(STATES[:states]))
     # noise looks like nothing that trains, but in the spectrum only
     noise = {"contrast": rng.normal(size=(200, 1)), "spectrum": rng.normal(size=(200, LENGTHS["spectrum"])) - 6}
-    return Training(X, crops, dose, np.full(len(y), 30.0), noise)
+    training = Training(X, crops, dose, np.full(len(y), 30.0), noise)
+    return training._replace(factored=factored(training)) if seeds >= MINIMUM_SEEDS else training
+
+
+def factored(training: Training) -> Factored:
+    """The windows of a training as they are, and with twice and half the contrast, of which they hold the logarithm."""
+    crops, factors = training.crops, np.repeat([1.0, 0.5, 2.0], len(training.crops.y))
+    X = {name: np.concatenate([training.X[name]] * 3) for name in ("contrast", "spectrum")}
+    X["contrast"] = X["contrast"] + np.log(factors)[:, None].astype(np.float32)
+    image = crops.micrograph + (np.arange(3) * (crops.micrograph.max() + 1))[:, None]
+    return Factored(X, image.ravel(), np.tile(crops.seed, 3), np.tile(crops.defocus, 3), factors, factors == 1)
 
 
 def settings_of(states: int, seeds: int, root: Path) -> dict:
@@ -113,7 +124,8 @@ def trained(root: Path, states: int = 3, seeds: int = 4, apart: float = 4.0, **a
     classifier, distribution, assessment = fitted(training, wanted)
     settings = settings_of(states, seeds, root)
     facts = card.facts(settings, wanted, training, classifier, distribution, assessment, root)
-    return Model(tuple(STATES[:states]), wanted.windows, 200.0, (-50.0, 0.0), facts, classifier, distribution)
+    of = tuple(STATES[:states]), wanted.windows, 200.0, (-50.0, 0.0), facts, classifier, distribution
+    return Model(*of, gauge=assessment.get("gauge"))
 
 
 ABOUT = {"study": "0" * 12, "doses_e_A2": [None, 400.0], "thicknesses_A": [30.0]}
@@ -489,7 +501,7 @@ def indexed(folder: Path, **changes) -> None:
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"format": 1}, "format 1, but this version of PersisTEM reads 2"),
+        ({"format": 2}, "format 2, but this version of PersisTEM reads 4"),
         ({"format": None}, "format None"),
         ({"windows_version": 7}, "windows are described as in version 7, but this version of PersisTEM .* in 2"),
         ({"kind": "a wardrobe"}, "describes no PersisTEM model but 'a wardrobe'"),
@@ -788,7 +800,8 @@ def contrast_study(root: Path, of: tuple[float, float], **asked) -> tuple[dict, 
             record = {"state": state, "seeds": [seed], "thickness": 30.0, "defocus": 0.0}
             sources.append(record | {"specimen": path, "path": path})
     wanted = {"windows": {"size": 6.4}, "stride": 3.2, "doses": [2000.0], "candidates": [["spectrum"]]}
-    settings = {"states": STATES[:2], "sources": sources, "imaging": {"voltage": 200.0}}
+    imaging = {"voltage": 200.0, "defocus_sign": "underfocus-positive"}
+    settings = {"states": STATES[:2], "sources": sources, "imaging": imaging}
     return settings, study.ModelSettings(**(wanted | asked))
 
 
@@ -826,9 +839,12 @@ def test_every_image_has_a_contrast_of_its_own_in_the_range_and_the_states_have_
     assert len(training.crops.y) == 6 * 2 * 49  # as many windows as without a range
     by_state = {state: [] for state in STATES[:2]}
     for k in range(6):
-        shots, probes = seen[9 * k : 9 * k + 2], seen[9 * k + 2 : 9 * k + 9]
+        each = seen[13 * k : 13 * (k + 1)]
+        shots, probes, wider = each[:2], each[2:9], each[9:]
         by_state[STATES[k % 2]] += [factor for _, factor in shots]
         assert [dose for dose, _ in shots] == [1600.0, 400.0]
+        assert [dose for dose, _ in wider] == [1600.0, 1600.0, 400.0, 400.0]
+        assert all(0.25 <= factor <= 4 for _, factor in wider)
         assert probes == [(400.0, factor) for factor in (0.5, 0.67, 0.85, 1.0, 1.18, 1.5, 2.0)]
     assert by_state["amorphous"] == by_state["liquid"]
     factors = np.sort(np.log2(by_state["liquid"]))
@@ -883,7 +899,8 @@ def test_windows_that_only_probe_change_nothing_of_the_model():
     known = training._replace(X=X, crops=crops, dose=training.dose[half], thickness=training.thickness[half])
     asked = study.ModelSettings(candidates=[["persistence"]])
     other = CropLabels(*(of[~half] for of in training.crops[:4]), training.crops.states)
-    probes = Probes({name: block[~half] for name, block in training.X.items()}, other, np.ones((~half).sum()), 400.0)
+    ones = np.ones((~half).sum())
+    probes = Probes({name: block[~half] for name, block in training.X.items()}, other, ones, 0 * ones, 400.0)
     _, near, alone = fitted(known, asked)
     _, both_near, both = fitted(known._replace(probes=probes), asked)
     assert np.array_equal(alone["nested"].probability, both["nested"].probability)

@@ -68,6 +68,7 @@ def with_labels(
     """The windows of a training, and after them those of labelled micrographs, at most ``MOST`` of each.
 
     ``labels`` are the labels of the training that their states have. Specimens have the numbers after the largest seed.
+    Simulations alone would say how strong the contrast of such an image should be, so nothing says it any more.
     """
     X = {name: [block] for name, block in training.X.items()}
     parts: dict[str, list[Any]] = {"y": [], "seed": [], "micrograph": []}
@@ -97,6 +98,7 @@ def with_labels(
         crops=joined,
         dose=np.concatenate([training.dose, unknown]),
         thickness=np.concatenate([training.thickness, unknown]),
+        factored=None,
     )
 
 

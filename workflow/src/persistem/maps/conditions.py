@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from persistem.conditions.counting import Counting, counting_in
@@ -12,6 +13,10 @@ from persistem.reading.asked import obstacles, refusal
 
 if TYPE_CHECKING:
     from persistem.reading import Image
+
+
+#: Standard deviations from the mean to the ends of 95 % of a normal distribution.
+NORMAL = 1.96
 
 
 class Conditions(NamedTuple):
@@ -75,6 +80,18 @@ def facts(found: Conditions) -> dict[str, Any]:
         values |= {"defocus_A": _plain(found.rings.defocus), "astigmatism_A": _plain(found.rings.astigmatism)}
         values |= {"direction_deg": found.rings.direction}
     return values
+
+
+def with_contrast(said: dict[str, Any], factor: float, error: float) -> dict[str, Any]:
+    """What an image says, ``facts``, and how strong its contrast is by a model's ``Gauge``, times the simulated.
+
+    ``factor`` is NaN if too few windows say so; ``error`` is the standard deviation of its logarithm.
+    """
+    told = Estimate(None, reason="too few windows are like the model's training")
+    if math.isfinite(factor):
+        told = Estimate(factor, factor * math.exp(-NORMAL * error), factor * math.exp(NORMAL * error))
+    line = _line("contrast, times the simulated", told, "", "if the defocus is as stated")
+    return said | {"contrast_factor": _plain(told), "says": [*said["says"], line]}
 
 
 def _plain(estimate: Estimate) -> dict[str, Any]:

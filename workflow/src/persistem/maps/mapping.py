@@ -19,12 +19,21 @@ from persistem.conditions.features import numbers
 from persistem.descriptors import windows
 from persistem.errors import PersistemError, Setting, printable
 from persistem.labelled.mapping import verdict_of
-from persistem.maps.conditions import conditions_of, facts
+from persistem.maps.conditions import conditions_of, facts, with_contrast
 from persistem.maps.detail import Collector, Detail
 from persistem.maps.signals import signal
-from persistem.maps.suitability import another_dose, beyond_the_ranges, cautions, far_defocus, objections, shape_at
+from persistem.maps.suitability import (
+    another_contrast,
+    another_dose,
+    beyond_the_ranges,
+    cautions,
+    far_defocus,
+    objections,
+    shape_at,
+)
 from persistem.model.bundle import versions
-from persistem.model.classifier import CONDITIONS, FAR_DEFOCUS, REASONS, VACUUM, Model
+from persistem.model.classifier import CONDITIONS, FAR_DEFOCUS, REASONS, VACUUM, WHOLE_CONTRAST, Model
+from persistem.model.contrast_factor import of_image
 from persistem.model.summary import table
 from persistem.reading import Image
 from persistem.reading.asked import QUANTITIES, differences, refusal
@@ -36,9 +45,9 @@ if TYPE_CHECKING:
 
 
 #: Bump when this stage's results change for the same study.
-VERSION = 2
+VERSION = 3
 #: Bump when the page of a map, or what ``map.json`` says beside the map, changes for the same map.
-PAGE = 2
+PAGE = 3
 
 #: Default distance of the windows, Å.
 STEP = 3.0
@@ -167,7 +176,7 @@ def map_image(
         collected = Collector((shape[0], shape[1]))
         dark = (1 - DARKER) * brightest(pixels, side)
         strips = windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress, pairs=collected.add_pairs)
-        told = _told(image, model)
+        told, read = _told(image, model), [np.empty(0)]
         for first, part in strips:
             windows.forget(pixels)
             part.blocks.update({name: np.tile(of, (*part.valid.shape, 1)) for name, of in told.items()})
@@ -175,14 +184,23 @@ def map_image(
             verdict = model.classify(part.blocks, part.valid, part.mean >= dark)
             here = slice(first, first + len(part.valid))
             probability[here], reason[here], vacuum[here] = verdict.probability, verdict.reason, verdict.vacuum
+            if model.gauge is not None:
+                assert image.defocus is not None
+                like = verdict.reason == 0
+                judged = {name: part.blocks[name][like] for name in model.distribution.scaling}
+                read.append(model.gauge.logarithms(judged, image.defocus))
     if (reason == 1).all():
         raise PersistemError(f"{name}: no part of it shows anything: constant, saturated or not finite throughout")
     probability, reason = together(probability, reason, vacuum, side // 2 // stride)
     said = says_itself(image)
+    if model.gauge is not None:
+        said = with_contrast(said, of_image(np.concatenate(read)), model.gauge.error)
     if far_defocus(image, model):
         reason[reason != 1] = FAR_DEFOCUS
     elif beyond_the_ranges(image, model, said):
         reason[reason != 1] = CONDITIONS
+    elif another_contrast(image, model, said):
+        reason[reason == 0] = WHOLE_CONTRAST
     assert image.pixel_size is not None
     # the first pixels of the resampled image and of the micrograph have the same centre
     centre = ((side - 1) * sampling + image.pixel_size) / 2
@@ -218,7 +236,10 @@ def _map(
     """A map whose places are ``stride`` pixels apart, from ``first`` Å on; ``said`` as of ``says_itself``."""
     sampling = model.windows.sampling
     window = windows.side(model.windows) * sampling
-    unlike = beyond_the_ranges(image, model, said) or another_dose(image, model, said)
+    unlike = beyond_the_ranges(image, model, said) or [
+        *another_dose(image, model, said),
+        *another_contrast(image, model, said),
+    ]
     return Map(
         probability=probability,
         confidence=probability.max(axis=-1),

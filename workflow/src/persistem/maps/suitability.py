@@ -9,6 +9,7 @@ from persistem.descriptors import windows
 from persistem.errors import PersistemError, Setting
 from persistem.imaging.optics import wavelength
 from persistem.maps.verdict import worth
+from persistem.model import contrasts
 from persistem.reading.asked import QUANTITIES, Clause, differences, obstacles
 
 if TYPE_CHECKING:
@@ -120,6 +121,22 @@ def another_dose(image: Image, model: Model, conditions: dict[str, Any]) -> list
     return [
         f"{image.path}: by its noise, the dose is {dose['value']:.3g} e/Å² ({dose['low']:.3g} to {dose['high']:.3g}),"
         f" if grey levels are proportional to counts; but the model was trained {trained}"
+    ]
+
+
+def another_contrast(image: Image, model: Model, conditions: dict[str, Any]) -> list[str]:
+    """A sentence if the contrast of an image is one that a model was not trained at, else none.
+
+    ``conditions`` as of ``maps.conditions.with_contrast``.
+    """
+    read = conditions.get("contrast_factor") or {}
+    if model.gauge is None or "value" not in read or not model.gauge.beyond(read["value"]):
+        return []
+    trained = contrasts.span(model.card["trained_on"]["contrast"])
+    return [
+        f"{image.path}: its contrast is {read['value']:.2g} times the simulated ({read['low']:.2g} to"
+        f" {read['high']:.2g}), if its defocus is {image.defocus:g} Å as stated; but the model was trained at"
+        f" {trained}: it abstains wherever it would name a state"
     ]
 
 

@@ -16,6 +16,7 @@ from persistem.conditions import features
 from persistem.descriptors import windows as described
 from persistem.errors import PersistemError
 from persistem.model.classifier import Classifier, Model
+from persistem.model.contrast_factor import Gauge
 from persistem.model.linear import Linear
 from persistem.model.skops_files import MOST_BYTES, dumped, loaded, one_line
 from persistem.model.trees import Trees
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 #: The kind that model.json states, and the version of the folder's format: of a model of simulations, and of one of
 #: labelled micrographs, which is linear and knows neither voltage nor defocus.
 KIND = "PersisTEM model"
-FORMAT, LABELLED = 2, 3
+FORMAT, LABELLED = 4, 3
 #: Version of the windows of a bundle whose index does not state one; of the descriptions of micrographs
 #: (``labelled.describing``), to be bumped when they change; and that of a bundle whose index does not state one.
 FIRST_WINDOWS = 1
@@ -60,7 +61,7 @@ def write(out: Path, model: Model, card: str, about: Mapping[str, Any]) -> None:
     ``card`` is the model card in Markdown; ``about`` has ``study``, ``doses_e_A2`` and ``thicknesses_A``. The same
     model gives the same bytes.
     """
-    classifier, distribution = model.classifier, model.distribution
+    classifier, distribution, gauge = model.classifier, model.distribution, model.gauge
     contents = {
         "classifier.skops": dumped(
             {
@@ -70,7 +71,9 @@ def write(out: Path, model: Model, card: str, about: Mapping[str, Any]) -> None:
             }
         ),
         "distribution.skops": dumped(
-            {"scaling": _arrays(distribution.scaling)} | {name: getattr(distribution, name) for name in JUDGE}
+            {"scaling": _arrays(distribution.scaling)}
+            | {name: getattr(distribution, name) for name in JUDGE}
+            | ({"gauge": {key: np.asarray(of) for key, of in gauge._asdict().items()}} if gauge is not None else {})
         ),
         "card.md": card.encode(),
         "card.json": _json(model.card),
@@ -245,7 +248,8 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
         np.linalg.cholesky(covariance)  # raises an error unless it is positive definite
     windows = Windows.model_validate(index["windows"])
     digest = _checksum(index)[:12]
-    model = Model(states, windows, voltage, defoci, card, classifier, distribution, digest, relief, typical)
+    gauge = _gauge(distances["gauge"], 1 + structure + 1) if "gauge" in distances else None
+    model = Model(states, windows, voltage, defoci, card, classifier, distribution, digest, relief, typical, gauge)
     _fit("blocks", model.blocks, blocks)
     _check_lengths(model)
     _fit("blocks", {*classifier.lengths, *distribution.scaling} <= set(blocks), True)
@@ -289,6 +293,17 @@ def _check_lengths(model: Model) -> None:
 def _fit(what: str, found: object, wanted: object) -> None:
     if found != wanted:
         raise ValueError(f"{what}: {found} instead of {wanted}")
+
+
+def _gauge(parts: dict[str, Any], n: int) -> Gauge:
+    """What reads the contrast of an image, of windows of ``n`` numbers."""
+    arrays = {name: np.asarray(parts[name], float) for name in Gauge._fields}
+    shapes = dict(zip(Gauge._fields, ((n,), (n,), (), (n,), (n, n), (), (), ()), strict=True))
+    _fit("gauge", {name: array.shape for name, array in arrays.items()}, shapes)
+    _fit("finite gauge", all(bool(np.isfinite(array).all()) for array in arrays.values()), True)
+    intercept, low, high, error = (float(arrays[name]) for name in ("intercept", "low", "high", "error"))
+    _fit("gauge that can read", bool((arrays["scale"] > 0).all()) and 0 < low <= high and error >= 0, True)
+    return Gauge(arrays["mean"], arrays["scale"], intercept, arrays["linear"], arrays["quadratic"], low, high, error)
 
 
 def _scaling(arrays: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

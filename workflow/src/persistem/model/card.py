@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persistem.model.classifier import Classifier
+    from persistem.model.contrast_factor import Gauge
     from persistem.model.training import Training
     from persistem.study import Conditions, ModelSettings
 
@@ -112,9 +113,10 @@ def facts(
             "thresholds": dict(zip(STATISTICS, map(float, distribution.thresholds), strict=True)),
             "components": len(distribution.variances),
             "blocks": list(distribution.scaling),
+            **({"contrast_of_images": contrasts.limits(gauge)} if (gauge := assessment.get("gauge")) else {}),
         },
         "abstained": _abstained(assessment),
-        "limits": limits(settings, asked, classifier, densities, seeds, contrast),
+        "limits": limits(settings, asked, classifier, densities, seeds, contrast, assessment.get("gauge")),
         **({"labelled": settings["labelled"]} if "labelled" in settings else {}),
     }
 
@@ -126,6 +128,7 @@ def limits(
     densities: dict[str, float],
     seeds: int,
     contrast: list[dict[str, Any]],
+    gauge: Gauge | None = None,
 ) -> list[str]:
     """What the model cannot do, in sentences."""
     listed = ", ".join(f"{state} {value:.2f}" for state, value in densities.items())
@@ -157,7 +160,7 @@ def limits(
         " Ultramicroscopy 53 (1994) 191), much of it by the detector's modulation transfer (Thust, Phys. Rev. Lett. 102"
         f" (2009) 220801). This classifier {contrasts.use(asked, classifier)}; whether a window is unlike the training"
         " is judged by its contrast too. On real images distrust both.",
-        *([contrasts.sentence(contrast, asked)] if contrast else []),
+        *([contrasts.sentence(contrast, asked, gauge)] if contrast else []),
         f"Every specimen was seen {_seen(settings['imaging'], asked)}: a crystal in another orientation is"
         " another pattern.",
         f"Trained on {settings['material']} alone. Windows of another material or state are put to one of"

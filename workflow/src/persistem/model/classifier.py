@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from persistem.model.contrast_factor import Gauge
     from persistem.model.linear import Linear
     from persistem.model.trees import Trees
     from persistem.model.typical import Typical
@@ -35,12 +36,13 @@ REASONS = (
     "defocus far from the training",
     "brightness changes more, or less, than in the training",
     "conditions that the image shows itself are outside the training",
+    "contrast of the image as a whole unlike the training",
 )
 #: Natural logarithm of the least and the largest factor of scores, over their standard deviation.
 STEEPEST = (-5.0, 5.0)
-#: Where another spectrum, vacuum, a far defocus, another relief and other conditions are among them; the last three
-#: hold for a whole micrograph, and the first may.
-SPECTRUM, VACUUM, FAR_DEFOCUS, RELIEF, CONDITIONS = 3, 4, 5, 6, 7
+#: Where another spectrum, vacuum, a far defocus, another relief, other conditions and another contrast of the image are
+#: among them; the last four hold for a whole micrograph, and the first may.
+SPECTRUM, VACUUM, FAR_DEFOCUS, RELIEF, CONDITIONS, WHOLE_CONTRAST = 3, 4, 5, 6, 7, 8
 
 
 class Verdict(NamedTuple):
@@ -85,9 +87,10 @@ class Model:
 
     ``states`` are in the order of the probabilities; ``windows`` is how windows are described; ``card`` says what the
     model was trained on and how good it is. A model of simulations knows its ``voltage``, kV, and ``defoci``, the
-    smallest and largest in training, Å, underfocus positive. One of labelled micrographs knows neither but their
-    ``relief``, the least and the largest that an image may have (``labelled.describing``), and the ``typical`` spectra
-    of their states.
+    smallest and largest in training, Å, underfocus positive, and by its ``gauge`` how strong the contrast of an image
+    should be, if it was trained at three seeds or more and not under drawn conditions. One of labelled micrographs
+    knows none of these but their ``relief``, the least and the largest that an image may have
+    (``labelled.describing``), and the ``typical`` spectra of their states.
     """
 
     states: tuple[str, ...]
@@ -100,6 +103,7 @@ class Model:
     digest: str = ""  # checksum of the bundle it was loaded from
     relief: tuple[float, float] | None = None
     typical: Typical | None = None
+    gauge: Gauge | None = None
 
     def __repr__(self) -> str:
         from persistem.model.summary import line

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from persistem.model.classifier import Classifier
+    from persistem.model.contrast_factor import Gauge
     from persistem.model.training import Training
     from persistem.study import ModelSettings
 
@@ -75,7 +76,12 @@ def use(asked: ModelSettings, classifier: Classifier) -> str:
     return "does not use the contrast"
 
 
-def sentence(rows: list[dict[str, Any]], asked: ModelSettings) -> str:
+def limits(gauge: Gauge) -> dict[str, float]:
+    """Below and above which factor an image is unlike the training, and how far images are misread."""
+    return {"low": round(gauge.low, 4), "high": round(gauge.high, 4), "error": round(gauge.error, 4)}
+
+
+def sentence(rows: list[dict[str, Any]], asked: ModelSettings, gauge: Gauge | None = None) -> str:
     """How right a model is at the contrasts that it was trained at, what it does beyond, and on what it was tried."""
     low, high = asked.contrast
     known = "the simulated contrast" if low == high == 1 else f"contrasts of {span(asked.contrast)} times the simulated"
@@ -92,10 +98,16 @@ def sentence(rows: list[dict[str, Any]], asked: ModelSettings) -> str:
     if beyond:
         worst = max(beyond, key=lambda row: row["wrong"])
         abstained = span([row["abstained"] for row in beyond], ".0%")
+        why = "as one window does not tell another contrast from another state"
+        if gauge is not None:
+            why = (
+                f"as all windows of an image say how strong its contrast is, to within {gauge.error:.0%} where the"
+                f" defocus is known: below {gauge.low:.2f} and above {gauge.high:.2f} times the simulated the image is"
+                " unlike the training"
+            )
         said += (
-            f" Beyond, it abstains on {abstained} of them, as one window does not tell another contrast from another"
-            f" state; where the contrast is {worst['factor']:g} times the simulated, {worst['wrong']:.0%} get a wrong"
-            " state."
+            f" Beyond, it abstains on {abstained} of them, {why}; where the contrast is {worst['factor']:g} times the"
+            f" simulated, {worst['wrong']:.0%} get a wrong state."
         )
     return said
 

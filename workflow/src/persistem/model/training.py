@@ -29,8 +29,9 @@ from persistem.learning.intervals import seed_means
 from persistem.learning.models import decisions
 from persistem.learning.rows import stack
 from persistem.learning.validation import Candidate, CropLabels, checked, nested, without
-from persistem.model import bundle, card, unlike
+from persistem.model import bundle, card, contrast_factor, unlike
 from persistem.model.classifier import Classifier, Model, calibrator
+from persistem.model.contrast_factor import Factored, Gauge
 from persistem.model.trees import trees_of
 from persistem.store.digests import digest_of
 from persistem.study import Detector, ModelSettings
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     Shot = tuple[float | None, float]
 
 #: Bump when this stage's results change for the same study.
-VERSION = 5
+VERSION = 6
 
 #: The blocks that say whether a window is like the training, whichever blocks tell the states apart. Persistence is not
 #: among them: the tails of its block, where a level holds a pair in one window of a hundred, would drown all else. With
@@ -73,12 +74,14 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 class Probes(NamedTuple):
     """Windows that do not train: the same micrographs with their contrast times each of several factors.
 
-    Blocks (windows, length), what the windows show, the ``factor`` of each, and the ``dose`` (e/Å²) of all.
+    Blocks (windows, length), what the windows show, the ``factor`` and ``underfocus`` (Å) of each, and the ``dose``
+    (e/Å²) of all.
     """
 
     X: Blocks
     crops: CropLabels
     factor: NDArray[np.float64]
+    underfocus: NDArray[np.float64]
     dose: float | None
 
 
@@ -96,6 +99,8 @@ class Training(NamedTuple):
     thickness: NDArray[np.float64]
     noise: Blocks
     probes: Probes | None = None
+    #: Windows that say how strong the contrast of an image is; they need three seeds too.
+    factored: Factored | None = None
     #: Of micrographs under drawn conditions: the value of each condition of every window, by name.
     conditions: dict[str, NDArray[np.float64]] = {}  # noqa: RUF012 (never changed)
 
@@ -146,6 +151,7 @@ def trained(
         facts,
         classifier,
         distribution,
+        gauge=assessment.get("gauge"),
     )
     about = {
         "study": digest_of("models", VERSION, settings, []),
@@ -171,24 +177,42 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
     ordered = sorted(
         settings["sources"], key=lambda s: (s["seeds"], states.index(s["state"]), s["thickness"], s["defocus"])
     )
-    shots, probed = _shots(ordered, asked), _probed(ordered, asked)
-    voltage = settings["imaging"]["voltage"]
+    taken = _shots(ordered, asked.doses, asked.contrast), _probed(ordered, asked), _factored(ordered, asked)
+    voltage, sign = settings["imaging"]["voltage"], settings["imaging"]["defocus_sign"]
     done = Parallel(n_jobs=jobs)(
-        delayed(_described)(root / s["path"], asked, blocks, trained + probed[k], voltage)
-        for k, (s, trained) in enumerate(zip(ordered, shots, strict=True))
+        delayed(_described)(root / s["path"], asked, list(zip(shots, (blocks, blocks, JUDGED), strict=True)), voltage)
+        for s, *shots in zip(ordered, *taken, strict=True)
     )
-    known, probes = (
-        [(s, shot, of) for s, shots_of in zip(ordered, done, strict=True) for shot, of in shots_of[part]]
-        for part in (slice(len(asked.doses)), slice(len(asked.doses), None))
+    known, probes, factored = (
+        [(s, shot, of) for s, parts in zip(ordered, done, strict=True) for shot, of in parts[k]] for k in range(3)
     )
     X, crops, shot_of = _stacked(known, states)
     thickness = np.array([s["thickness"] for s, *_ in known], float)[crops.micrograph]
     doses = np.array([np.inf if dose is None else dose for dose, _ in shot_of], float)
     training = Training(X, crops, doses, thickness, noise_alone(asked))
-    if not probes:
-        return training
-    X, crops, shot_of = _stacked(probes, states)
-    return training._replace(probes=Probes(X, crops, np.array([factor for _, factor in shot_of]), _lowest(asked)))
+    if probes:
+        X, crops, shot_of = _stacked(probes, states)
+        factors = np.array([factor for _, factor in shot_of])
+        training = training._replace(
+            probes=Probes(X, crops, factors, crops.defocus * underfocus(1.0, sign), _lowest(asked))
+        )
+    if factored:
+        training = training._replace(factored=_joined_factors(known, factored, states, sign))
+    return training
+
+
+def _joined_factors(
+    known: list[tuple[dict[str, Any], Shot, Blocks]],
+    wider: list[tuple[dict[str, Any], Shot, Blocks]],
+    states: list[str],
+    sign: str,
+) -> Factored:
+    """The windows of the images that train, and of the same at factors of a wider range."""
+    judged = [(s, shot, {name: of[name] for name in JUDGED}) for s, shot, of in [*known, *wider]]
+    X, crops, shot_of = _stacked(judged, states)
+    factors = np.array([factor for _, factor in shot_of])
+    trained = crops.micrograph < len(known)
+    return Factored(X, crops.micrograph, crops.seed, crops.defocus * underfocus(1.0, sign), factors, trained)
 
 
 def _under_conditions(
@@ -231,15 +255,34 @@ def _stacked(
     return stacked.X, stacked.crops, [images[k][1] for k in stacked.crops.micrograph]
 
 
-def _shots(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[Shot]]:
-    """For each source, the doses at which it trains, each with the factor of its contrast."""
-    low, high = asked.contrast
+def _shots(
+    sources: list[dict[str, Any]], doses: Sequence[float | None], contrast: tuple[float, float]
+) -> list[list[Shot]]:
+    """For each source, the doses, each with a factor of its contrast from a range."""
+    low, high = contrast
     conditions = [(s["seeds"][0], s["thickness"], s["defocus"]) for s in sources]
-    first = {condition: k * len(asked.doses) for k, condition in enumerate(sorted(set(conditions)))}
+    first = {condition: k * len(doses) for k, condition in enumerate(sorted(set(conditions)))}
     return [
-        [(dose, low * (high / low) ** ((first[of] + k + 0.5) * GOLDEN % 1)) for k, dose in enumerate(asked.doses)]
+        [(dose, low * (high / low) ** ((first[of] + k + 0.5) * GOLDEN % 1)) for k, dose in enumerate(doses)]
         for of in conditions
     ]
+
+
+def _factored(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[Shot]]:
+    """For each source, what says how strong the contrast of an image is: each dose at factors of a wider range."""
+    if _fewest_seeds(sources) < MINIMUM_SEEDS:
+        return [[] for _ in sources]
+    low, high = asked.contrast
+    doses = [dose for dose in asked.doses for _ in range(contrast_factor.EACH)]
+    return _shots(sources, doses, (low / contrast_factor.WIDER, high * contrast_factor.WIDER))
+
+
+def _fewest_seeds(sources: list[dict[str, Any]]) -> int:
+    """The smallest number of seeds that a state has."""
+    by_state: dict[str, set[int]] = {}
+    for source in sources:
+        by_state.setdefault(source["state"], set()).add(source["seeds"][0])
+    return min(map(len, by_state.values()))
 
 
 def _probed(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[Shot]]:
@@ -249,14 +292,15 @@ def _probed(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[Sh
     seeds are spread evenly over the thicknesses and defoci that all states have.
     """
     conditions: dict[str, set[tuple[float, float]]] = {s["state"]: set() for s in sources}
-    by_state: dict[str, set[int]] = {s["state"]: set() for s in sources}
     own = [not s.get("spread") for s in sources]
     for source in compress(sources, own):
         conditions[source["state"]].add((source["thickness"], source["defocus"]))
-        by_state[source["state"]].add(source["seeds"][0])
-    if min(map(len, by_state.values())) < MINIMUM_SEEDS:
+    if _fewest_seeds(list(compress(sources, own))) < MINIMUM_SEEDS:
         return [[] for _ in sources]
-    keys, seeds = sorted(set.intersection(*conditions.values())), sorted(set.union(*by_state.values()))
+    keys, seeds = (
+        sorted(set.intersection(*conditions.values())),
+        sorted({s["seeds"][0] for s in compress(sources, own)}),
+    )
     at = {seed: keys[k * len(keys) // len(seeds)] for k, seed in enumerate(seeds)}
     every = [(_lowest(asked), factor) for factor in sorted({*FACTORS, *asked.contrast})]
     return [
@@ -297,8 +341,9 @@ def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classi
     """The classifier, the distribution of the training, and how good both are on unseen seeds.
 
     The assessment has ``seeds``, the smallest number that a state has; ``chosen``, the candidate; and with three seeds
-    or more ``nested`` (outcome of nested cross-validation), ``abstained`` (share of unseen windows, by seed), and for
-    the probes ``predicted`` and ``probes_abstained`` (windows,). With fewer, the first candidate is taken, and
+    or more ``nested`` (outcome of nested cross-validation), ``abstained`` (share of unseen windows, by seed), ``gauge``
+    (what reads the contrast of images, if the training has ``factored`` windows), and for the probes ``predicted`` and
+    ``probes_abstained`` (windows,). With fewer, the first candidate is taken, and
     probabilities and thresholds come from the training windows. Raises PersistemError if windows do not fit together or
     a state has none.
     """
@@ -337,10 +382,26 @@ def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classi
             beyond = unlike.abstained(left_out, labels.seed, asked.outside, trains)
             assessment["abstained"] = seed_means(beyond, labels.seed, trains)
             assessment["probes_abstained"] = beyond[count:]
+            if training.factored is not None:
+                gauge, without = contrast_factor.assessed(training.factored, asked.contrast, asked.outside)
+                assessment["gauge"] = gauge
+                if probes is not None:
+                    assessment["probes_abstained"] |= _of_other_contrast(probes, without, beyond[count:])
         else:
             distances = distribution.distances(judged)
     thresholds = unlike.thresholds(distances, asked.outside)
     return fitted, replace(distribution, thresholds=thresholds), assessment
+
+
+def _of_other_contrast(probes: Probes, without: dict[int, Gauge], abstained: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which windows belong to an image whose contrast, by those that are not abstained on, is unlike the training."""
+    found = np.zeros(len(abstained), bool)
+    for image in np.unique(probes.crops.micrograph):
+        own = probes.crops.micrograph == image
+        seen, gauge = own & ~abstained, without[int(probes.crops.seed[own][0])]
+        read = gauge.logarithms({name: probes.X[name][seen] for name in JUDGED}, probes.underfocus[seen])
+        found[own] = gauge.beyond(contrast_factor.of_image(read))
+    return found
 
 
 def _joined(X: Blocks, crops: CropLabels, probes: Probes) -> tuple[Blocks, CropLabels]:
@@ -402,7 +463,7 @@ def _described_varied(path: Path, asked: ModelSettings, blocks: list[str], volta
 
 
 def _valid(
-    image: NDArray[Any], pixel_size: float, asked: ModelSettings, blocks: list[str], voltage: float, name: str
+    image: NDArray[Any], pixel_size: float, asked: ModelSettings, blocks: Sequence[str], voltage: float, name: str
 ) -> Blocks:
     """Blocks (windows, length) of the valid windows of an image with pixels of ``pixel_size`` Å."""
     wanted = asked.windows
@@ -420,15 +481,17 @@ def _valid(
 
 
 def _described(
-    path: Path, asked: ModelSettings, blocks: list[str], shots: list[Shot], voltage: float
-) -> list[tuple[Shot, Blocks]]:
-    """Blocks (windows, length) of the valid windows of one micrograph at each dose and factor of the contrast."""
+    path: Path, asked: ModelSettings, parts: list[tuple[list[Shot], Sequence[str]]], voltage: float
+) -> list[list[tuple[Shot, Blocks]]]:
+    """Blocks (windows, length) of the valid windows of one micrograph, for each part its blocks at its shots."""
     intensity, about = read_micrograph(path)
-    done: list[tuple[Shot, Blocks]] = []
-    for dose, factor in shots:
-        try:
-            image, pixel_size = as_trained(intensity, about["pixel_size_A"], asked, dose, factor)
-        except PersistemError as error:
-            raise PersistemError(f"{path}: {error}") from error
-        done.append(((dose, factor), _valid(image, pixel_size, asked, blocks, voltage, str(path))))
+    done: list[list[tuple[Shot, Blocks]]] = []
+    for shots, blocks in parts:
+        done.append([])
+        for dose, factor in shots:
+            try:
+                image, pixel_size = as_trained(intensity, about["pixel_size_A"], asked, dose, factor)
+            except PersistemError as error:
+                raise PersistemError(f"{path}: {error}") from error
+            done[-1].append(((dose, factor), _valid(image, pixel_size, asked, blocks, voltage, str(path))))
     return done

@@ -1,0 +1,148 @@
+"""How many times the simulated contrast an image has, read from all its windows together.
+
+One window does not tell another contrast from another state. The windows of an image do together, where its defocus is
+known: simulations say how strong the contrast of every state is there, and the spectrum says about which state it is. A
+ridge regression of second degree, in what windows are judged by and the defocus, gives the logarithm of the factor for
+each window, and the image has their median. Its inverse is known as the Stobbs factor (Hÿtch & Stobbs, Ultramicroscopy
+53 (1994) 191).
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Blocks = Mapping[str, NDArray[Any]]
+
+#: The contrast of simulated images is multiplied by up to so many times more and less than a model is trained for.
+WIDER = 2.0
+#: How many factors every micrograph gets, at each dose.
+EACH = 2
+#: Weight of the ridge's penalty; the terms are standardised.
+PENALTY = 10.0
+#: An image with fewer windows that are like the training has no factor.
+FEW = 10
+
+
+class Factored(NamedTuple):
+    """Windows of images whose contrast was multiplied.
+
+    Blocks (windows, length), and of each window the number of its image, its seed, underfocus (Å) and factor, and
+    whether the image trains the model too.
+    """
+
+    X: dict[str, NDArray[Any]]
+    image: NDArray[np.int_]
+    seed: NDArray[np.int_]
+    underfocus: Array
+    factor: Array
+    trained: NDArray[np.bool_]
+
+    def where(self, chosen: NDArray[np.bool_]) -> Factored:
+        """The windows that are chosen (windows,)."""
+        arrays: Any = (of[chosen] for of in self[1:])
+        return Factored({name: of[chosen] for name, of in self.X.items()}, *arrays)
+
+
+class Gauge(NamedTuple):
+    """Reads the factor of an image; one below ``low`` or above ``high`` is unlike the training.
+
+    Windows are vectors of n numbers, blocks side by side and the defocus, that ``mean`` and ``scale`` (n,) standardise.
+    ``error`` is the root mean square of the logarithm of read over true, of trained images of seeds left out.
+    """
+
+    mean: Array
+    scale: Array
+    intercept: float
+    linear: Array  # (n,)
+    quadratic: Array  # (n, n), upper triangle
+    low: float = 0.0
+    high: float = np.inf
+    error: float = np.inf
+
+    def logarithms(self, blocks: Blocks, underfocus: float | Array) -> Array:
+        """Logarithm of the factor (windows,) by each window, of blocks (windows, length) and the underfocus, Å."""
+        z = (_vectors(blocks, underfocus) - self.mean) / self.scale
+        return np.asarray(self.intercept + z @ self.linear + ((z @ self.quadratic) * z).sum(axis=1))
+
+    def beyond(self, factor: float) -> bool:
+        """Whether an image of this factor is unlike the training; not if it is NaN."""
+        return factor < self.low or factor > self.high
+
+
+def of_image(logarithms: Array) -> float:
+    """The factor of an image by the logarithms of its windows (windows,); NaN if there are fewer than ``FEW``."""
+    return float(np.exp(np.median(logarithms))) if len(logarithms) >= FEW else float("nan")
+
+
+def fitted(windows: Factored) -> Gauge:
+    """The regression of windows, without limits."""
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    vectors = _vectors(windows.X, windows.underfocus)
+    n, spread = vectors.shape[1], vectors.std(axis=0)
+    mean, scale = vectors.mean(axis=0), np.where(spread > 0, spread, 1.0)
+    z, (i, j) = (vectors - mean) / scale, np.triu_indices(n)
+    scaler, ridge = make_pipeline(StandardScaler(), Ridge(PENALTY)).fit(
+        np.hstack([z, z[:, i] * z[:, j]]), np.log(windows.factor)
+    )
+    coefficients = ridge.coef_ / scaler.scale_
+    quadratic = np.zeros((n, n))
+    quadratic[i, j] = coefficients[n:]
+    return Gauge(mean, scale, float(ridge.intercept_ - coefficients @ scaler.mean_), coefficients[:n], quadratic)
+
+
+def assessed(windows: Factored, trained: tuple[float, float], outside: float) -> tuple[Gauge, dict[int, Gauge]]:
+    """The regression with its limits; and that without each seed, whose limits the seed had no part in either.
+
+    An image is unlike the training if its factor lies farther outside the range ``trained`` than trained images of
+    seeds left out are misread, all but a share ``outside`` in either direction. Needs three seeds or more.
+    """
+    seeds = np.unique(windows.seed).tolist()
+    without = {
+        left: fitted(windows.where(~np.isin(windows.seed, left)))
+        for left in [*((seed,) for seed in seeds), *combinations(seeds, 2)]
+    }
+    own = {seed: windows.where((windows.seed == seed) & windows.trained) for seed in seeds}
+    read = {(left, seed): _read(gauge, own[seed]) for left, gauge in without.items() for seed in left}
+    by_seed = {}
+    for seed in seeds:
+        pairs = [(min(seed, other), max(seed, other)) for other in seeds if other != seed]
+        others = np.concatenate([read[pair, sum(pair) - seed] for pair in pairs])
+        by_seed[seed] = _limited(without[seed,], others, trained, outside)
+    alone = np.concatenate([read[(seed,), seed] for seed in seeds])
+    return _limited(fitted(windows), alone, trained, outside), by_seed
+
+
+def _limited(gauge: Gauge, read: Array, trained: tuple[float, float], outside: float) -> Gauge:
+    """A regression with limits, by the factors that were read of images and the true ones (images, 2)."""
+    ratio = read[:, 0] / read[:, 1]
+    under, over = np.quantile(ratio, [outside, 1 - outside])
+    low, high = trained[0] * min(under, 1.0), trained[1] * max(over, 1.0)
+    error = np.sqrt(np.mean(np.log(ratio) ** 2))
+    return gauge._replace(low=float(low), high=float(high), error=float(error))
+
+
+def _read(gauge: Gauge, windows: Factored) -> Array:
+    """The factor of each image as it is read, and as it is (images, 2); of those that have enough windows."""
+    logarithms = gauge.logarithms(windows.X, windows.underfocus)
+    images = [windows.image == image for image in np.unique(windows.image)]
+    found = np.array([(of_image(logarithms[own]), windows.factor[own][0]) for own in images]).reshape(-1, 2)
+    known: Array = found[np.isfinite(found[:, 0])]
+    return known
+
+
+def _vectors(blocks: Blocks, underfocus: float | Array) -> Array:
+    """Blocks side by side, in the order of their names, and the underfocus (windows, n)."""
+    ordered = [np.asarray(blocks[name], float) for name in sorted(blocks)]
+    return np.hstack([*ordered, np.broadcast_to(np.reshape(underfocus, (-1, 1)), (len(ordered[0]), 1))])
