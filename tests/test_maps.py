@@ -28,7 +28,7 @@ from persistem.maps.inspecting import described
 from persistem.maps.overlay import STRONGEST, blend, draw
 from persistem.maps.regions import regions
 from persistem.maps.suitability import objections
-from persistem.model.classifier import CONDITIONS, REASONS, Verdict
+from persistem.model.classifier import CONDITIONS, REASONS, WHOLE_CONTRAST, Verdict
 from persistem.reading import Image
 from persistem.reading.asked import Stated
 from persistem.reading.pixels import in_file
@@ -716,6 +716,45 @@ def test_a_condition_that_the_image_shows_outside_the_ranges_of_the_training_abs
     else:
         assert re.search(said, warnings[0]) and len(warnings) == 1
         assert mapped.abstain.all() and (mapped.reason[mapped.reason != 1] == number).all()
+
+
+@pytest.mark.parametrize(
+    ("factor", "windows", "said"),
+    [(1.0, 10, None), (1.3, 10, None), (0.62, 10, "its contrast is 0.62 times the simulated (0.56 to 0.68)"),
+     (2.0, 10, "if its defocus is 12 Å as stated; but the model was trained at 0.85 to 1.18: it abstains wherever"),
+     (2.0, 10**6, None)],
+)  # fmt: skip
+def test_an_image_of_another_contrast_than_trained_is_given_no_state(image, found, monkeypatch, factor, windows, said):
+    monkeypatch.setattr("persistem.model.contrast_factor.FEW", windows)
+    asked = []
+
+    class Read(Model):
+        card: ClassVar = {"trained_on": {"contrast": [0.85, 1.18]}}
+        distribution = SimpleNamespace(scaling={"contrast": None})
+        gauge = SimpleNamespace(error=0.05, beyond=lambda read: not 0.75 < read < 1.35)
+
+    def logarithms(blocks, underfocus):
+        asked.append((len(blocks["contrast"]), underfocus))
+        return np.full(len(blocks["contrast"]), np.log(factor))
+
+    Read.gauge.logarithms = logarithms
+    mapped = map_image(replace(image, defocus=12.0), Read(), STEP)
+    # only windows that are like the training say it, each once
+    assert {underfocus for _, underfocus in asked} == {12.0}
+    assert 0 < sum(count for count, _ in asked) < mapped.reason.size
+    told = mapped.facts["conditions"]
+    if said is None:
+        np.testing.assert_array_equal(mapped.reason, found.reason)
+        assert mapped.facts["warnings"] == []
+    else:
+        assert mapped.abstain.all() and (mapped.reason[found.reason == 0] == WHOLE_CONTRAST).all()
+        np.testing.assert_array_equal(mapped.reason[found.reason > 0], found.reason[found.reason > 0])
+        assert said in mapped.facts["warnings"][0] and len(mapped.facts["warnings"]) == 1
+    if windows == 10:
+        assert told["contrast_factor"]["value"] == pytest.approx(factor)
+        assert told["says"][-1].startswith(f"contrast, times the simulated: {factor:.3g} (")
+    else:
+        assert "too few windows" in told["contrast_factor"]["reason"] and "too few windows" in told["says"][-1]
 
 
 def test_a_map_tells_what_its_image_says_of_its_conditions(image, tmp_path):

@@ -438,6 +438,8 @@ def test_a_loaded_model_says_the_same_to_the_bit(states, model, tmp_path):
         assert one.dtype == other.dtype and np.array_equal(one, other)
     for name, of in vars(model.classifier.scorer).items():
         assert np.array_equal(of, getattr(loaded.classifier.scorer, name))
+    for one, other in zip(model.gauge, loaded.gauge, strict=True):
+        np.testing.assert_array_equal(one, other)
     assert len(loaded.digest) == 12
     assert (loaded.states, loaded.windows, loaded.blocks) == (model.states, model.windows, model.blocks)
     assert (loaded.voltage, loaded.defoci, loaded.card) == (model.voltage, model.defoci, model.card)
@@ -695,6 +697,18 @@ def test_numbers_that_no_training_gives_are_refused(folder):
     (folder / "distribution.skops").write_bytes(skops_files.dumped(honest | {"thresholds": np.ones(4)}))
     indexed(folder)
     refused(folder, "odds of vacuum")
+    gauge = honest["gauge"]
+    for match, change in (
+        ("finite gauge", {"mean": gauge["mean"] * np.nan}),
+        ("finite gauge", {"high": np.asarray(np.inf)}),
+        ("gauge that can read", {"scale": -gauge["scale"]}),
+        ("gauge that can read", {"low": np.asarray(9.0)}),
+        ("gauge: .* instead of", {"linear": gauge["linear"][1:]}),
+        ("gauge: .* instead of", {"quadratic": gauge["linear"]}),
+    ):
+        (folder / "distribution.skops").write_bytes(skops_files.dumped(honest | {"gauge": gauge | change}))
+        indexed(folder)
+        refused(folder, match)
     for name in ("covariance", "noise_covariance"):
         for value, match in ((-honest[name], "positive definite"), (honest[name][1:], "covariance")):
             (folder / "distribution.skops").write_bytes(skops_files.dumped(honest | {name: value}))
@@ -828,6 +842,38 @@ def test_a_model_that_only_knows_contrast_through_noise_takes_a_stronger_image_f
     wide = by_contrast(tmp_path, (0.06, 0.12), (0.25, 4.0))
     assert {0.25, 4.0} < wide.keys() and all(row["trained"] for row in wide.values())
     assert wide[1.0]["accuracy"] < 0.8
+
+
+def test_an_image_beyond_the_contrasts_that_were_trained_is_abstained_on(tmp_path):
+    """States of unlike patterns, one of them twice as strong: the weaker at 1.5 times is no stronger than the other."""
+    sources = []
+    for seed in (1, 2, 3, 4):
+        for k, (state, width) in enumerate(zip(STATES[:2], (1.2, 2.6), strict=True)):
+            path = f"{state}{seed}.tif"
+            image = 1 + (1 + k) * (blobs(width, np.random.default_rng([seed, k])) - 1)
+            write_micrograph(tmp_path / path, image, {"pixel_size_A": 0.2})
+            record = {"state": state, "seeds": [seed], "thickness": 30.0, "defocus": 0.0}
+            sources.append(record | {"specimen": path, "path": path})
+    imaging = {"voltage": 200.0, "defocus_sign": "underfocus-positive"}
+    settings = {"states": STATES[:2], "sources": sources, "imaging": imaging}
+    wanted = {"windows": {"size": 6.4}, "stride": 3.2, "doses": [4000.0], "candidates": [["spectrum"]]}
+    asked = study.ModelSettings(**wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("persistem.descriptors.windows.lengths", windows.description.lengths)
+        training = described(settings, asked, tmp_path)
+        _, _, assessment = fitted(training, asked)
+        _, _, alone = fitted(training._replace(factored=None), asked)
+    table, without = (
+        {row["factor"]: row for row in contrasts.assessed(of, training, asked, settings["states"])}
+        for of in (assessment, alone)
+    )
+    for factor in (0.5, 1.5):
+        assert table[factor]["abstained"] > 0.9 and table[factor]["wrong"] < 0.02
+        assert without[factor]["abstained"] < 0.9
+    assert table[1.0]["abstained"] == without[1.0]["abstained"] < 0.1
+    assert "gauge" not in alone and assessment["gauge"].error < 0.15
+    said = contrasts.sentence(list(table.values()), asked, assessment["gauge"])
+    assert "all windows of an image say how strong its contrast is, to within" in said
 
 
 def test_every_image_has_a_contrast_of_its_own_in_the_range_and_the_states_have_the_same(tmp_path, monkeypatch):

@@ -84,7 +84,11 @@ def of_image(logarithms: Array) -> float:
 
 
 def fitted(windows: Factored) -> Gauge:
-    """The regression of windows, without limits."""
+    """The regression of windows, without limits.
+
+    As windows scatter, it reads each nearer to the mean than it is, and so their median. What it reads of the images
+    that it was made from, in a line with their factors, says by how much.
+    """
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -99,7 +103,11 @@ def fitted(windows: Factored) -> Gauge:
     coefficients = ridge.coef_ / scaler.scale_
     quadratic = np.zeros((n, n))
     quadratic[i, j] = coefficients[n:]
-    return Gauge(mean, scale, float(ridge.intercept_ - coefficients @ scaler.mean_), coefficients[:n], quadratic)
+    found = Gauge(mean, scale, float(ridge.intercept_ - coefficients @ scaler.mean_), coefficients[:n], quadratic)
+    slope, shift = np.polyfit(*np.log(_read(found, windows)).T, 1)
+    return found._replace(
+        intercept=float(slope * found.intercept + shift), linear=slope * found.linear, quadratic=slope * quadratic
+    )
 
 
 def assessed(windows: Factored, trained: tuple[float, float], outside: float) -> tuple[Gauge, dict[int, Gauge]]:
