@@ -104,7 +104,8 @@ def fitted(windows: Factored) -> Gauge:
     quadratic = np.zeros((n, n))
     quadratic[i, j] = coefficients[n:]
     found = Gauge(mean, scale, float(ridge.intercept_ - coefficients @ scaler.mean_), coefficients[:n], quadratic)
-    slope, shift = np.polyfit(*np.log(_read(found, windows)).T, 1)
+    read, true = np.log(_read(found, windows)).T
+    slope, shift = np.polyfit(read, true, 1)
     return found._replace(
         intercept=float(slope * found.intercept + shift), linear=slope * found.linear, quadratic=slope * quadratic
     )
