@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,15 +23,20 @@ import yaml
 from measure import ROOT, SNAKEMAKE, run
 
 sys.path.insert(0, str(ROOT / "workflow/src"))
+from persistem.maps import map_image
 from persistem.model import bundle
 from persistem.model.shipped import SHIPPED
 from persistem.plan.plan import Plan
 from persistem.report.figures.worth import CHOSEN, grouped, over
 from persistem.store import paths
+from persistem.study import Imaging, ModelSettings
 from persistem.study.load import load_study
-from persistem.trial.trial import trial_file
+from persistem.study.settings import section
+from persistem.trial.trial import ABSTAINED, image_of, trial_file
 
 NAME = "gan-200kV"
+#: Factors of the contrast of the composites.
+CONTRASTS = (0.5, 0.67, 0.85, 1.0, 1.18, 1.5)
 #: How composites of each kind are made.
 MADE = {"splice": "end states spliced together", "melt": "crystals half melted and quenched"}
 
@@ -55,7 +61,8 @@ def main() -> None:
     out = options.root / paths.RESULTS / "shipped.json"
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
         trial_file(settings, options.root, out, 2)
-    (options.docs / "shipped.md").write_text(page(json.loads(out.read_text()), time.strftime("%Y-%m-%d")))
+    found = json.loads(out.read_text()) | {"contrasts": other_contrasts(settings, options.root)}
+    (options.docs / "shipped.md").write_text(page(found, time.strftime("%Y-%m-%d")))
     print(f"written: {options.docs / 'shipped.md'}")
 
 
@@ -67,6 +74,20 @@ def trial_of(seeds: list[int]) -> dict[str, Any]:
     truth["splices"] = [{key: value for key, value in splice.items() if key != "chooses"} for splice in splices]
     truth["sizes"] = []
     return trial
+
+
+def other_contrasts(settings: dict[str, Any], root: Path) -> list[dict[str, Any]]:
+    """What becomes of every composite at other contrasts: how strong it is read to be, and the share abstained on."""
+    model = bundle.load(Path(settings["model"]).parent)
+    asked, imaging = section(ModelSettings, settings["asked"]), section(Imaging, settings["imaging"])
+    rows = []
+    for composite in (one for one in settings["composites"] if one["states"]):
+        for view, dose, factor in product(composite["micrographs"], settings["doses"], CONTRASTS):
+            image = image_of(composite, view, imaging, asked, root, dose, factor)
+            mapped = map_image(image, model, settings["step"], 2)
+            read = mapped.facts["conditions"]["contrast_factor"]
+            rows.append({"factor": factor, "read": read.get("value"), "abstained": mapped.shares[ABSTAINED]})
+    return rows
 
 
 def page(found: dict[str, Any], date: str) -> str:
@@ -95,6 +116,18 @@ def page(found: dict[str, Any], date: str) -> str:
             gave_up = fmean(fmean(one["abstained"].values()) for one in at)
             rows.append(f"| {defocus:g} | {dose:g} | {means[0]} | {ends} | {' | '.join(means[1:])} | {gave_up:.2f} |")
         lines.append("\n".join(rows))
+    rows = ["| contrast, times the simulated | read, least to most | images given no state | abstained |"]
+    rows.append("| ---: " * 4 + "|")
+    for factor in CONTRASTS:
+        at = [one for one in found["contrasts"] if one["factor"] == factor]
+        read = [one["read"] for one in at if one["read"] is not None]
+        none, gave_up = fmean(one["abstained"] == 1 for one in at), fmean(one["abstained"] for one in at)
+        rows.append(f"| {factor:g} | {min(read):.2f} to {max(read):.2f} | {none:.2f} | {gave_up:.2f} |")
+    lines += [
+        "## Other contrasts",
+        f"The same {len(at)} micrographs of composites with their contrast multiplied before electrons are counted.",
+        "\n".join(rows),
+    ]
     names = dict.fromkeys(score["name"] for score in scores if "overlap" not in score)
     taken = list(scores[0]["shares"])
     rows = [f"| | {' | '.join(taken)} |", "| --- |" + " ---: |" * len(taken)]

@@ -143,12 +143,10 @@ def _limited(gauge: Gauge, read: Array, trained: tuple[float, float], outside: f
 
 
 def _read(gauge: Gauge, windows: Factored) -> Array:
-    """The factor of each image as it is read, and as it is (images, 2); of those that have enough windows."""
+    """The factor of each image as it is read, however few its windows, and as it is (images, 2)."""
     logarithms = gauge.logarithms(windows.X, windows.underfocus)
     images = [windows.image == image for image in np.unique(windows.image)]
-    found = np.array([(of_image(logarithms[own]), windows.factor[own][0]) for own in images]).reshape(-1, 2)
-    known: Array = found[np.isfinite(found[:, 0])]
-    return known
+    return np.array([(np.exp(np.median(logarithms[own])), windows.factor[own][0]) for own in images]).reshape(-1, 2)
 
 
 def _vectors(blocks: Blocks, underfocus: float | Array) -> Array:

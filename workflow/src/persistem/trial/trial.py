@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from persistem.study import Imaging, ModelSettings
+
     Array = NDArray[Any]
 
 #: Bump when this stage's results change for the same study.
@@ -68,25 +70,11 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
             f"{settings['model']}: a model of {', '.join(model.states)}, in another order than the study's"
         )
     imaging = section(study.Imaging, settings["imaging"])
-    pixel_size = imaging.field / imaging.pixels
     scores: list[dict[str, Any]] = []
     states_of_windows: dict[str, Any] = {}
     for composite, view in _views(settings["composites"]):
-        intensity: Array = np.ones((imaging.pixels, imaging.pixels))
-        if composite["kind"] != EMPTY:
-            intensity, _ = read_micrograph(root / view["path"])
         for dose in settings["doses"]:
-            pixels, size = as_trained(intensity, pixel_size, asked, dose)
-            image = Image(
-                path=Path(composite["name"]),
-                frame=None,
-                title=composite["name"],
-                pixels=pixels,
-                pixel_size=size,
-                voltage=imaging.voltage,
-                defocus=view["underfocus"],
-                facts={},
-            )
+            image = image_of(composite, view, imaging, asked, root, dose)
             found = map_image(image, model, settings["step"], jobs)
             name = f"{composite['name']} {view['defocus']:g} {dose:g}"
             record = {key: composite.get(key) for key in ("name", "kind", "states", "seeds", "state")}
@@ -102,7 +90,7 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
                 # the study's labels of the layout's 0, 1 and vacuum
                 labels = np.array([*(settings["states"].index(state) for state in composite["states"]), -1], np.int8)
                 mask = labels[read_layout(root / composite["structure"]).mask(imaging)]
-                record |= score(found, mask, pixel_size)
+                record |= score(found, mask, imaging.field / imaging.pixels)
             states_of_windows[name] = found.state.astype(np.int8)
             scores.append(record)
             print(f"{name}: {record.get('overlap', found.shares)}", flush=True)
@@ -117,6 +105,24 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
         np.savez_compressed(file, **states_of_windows)
     with atomic(out) as part:
         part.write_text(json.dumps(result | {"card": card}, indent=1) + "\n")
+
+
+def image_of(
+    composite: dict[str, Any],
+    view: dict[str, Any],
+    imaging: Imaging,
+    asked: ModelSettings,
+    root: Path,
+    dose: float | None,
+    factor: float = 1.0,
+) -> Image:
+    """One micrograph of a composite, or vacuum, as the detector of a model records it, its contrast times a factor."""
+    intensity: Array = np.ones((imaging.pixels, imaging.pixels))
+    if composite["kind"] != EMPTY:
+        intensity, _ = read_micrograph(root / view["path"])
+    pixels, size = as_trained(intensity, imaging.field / imaging.pixels, asked, dose, factor)
+    name = composite["name"]
+    return Image(Path(name), None, name, pixels, size, imaging.voltage, view["underfocus"], facts={})
 
 
 def _views(composites: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
