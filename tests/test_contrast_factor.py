@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from persistem.model.contrast_factor import FEW, Factored, assessed, fitted, of_image
+from persistem.model.contrast_factor import LEAST_AREA, Factored, assessed, beyond, fitted, of_image
 
 RINGS, WINDOWS = 6, 36
 RANGE = (0.85, 1.18)
@@ -41,12 +41,12 @@ def gauge():
     return assessed(training(), RANGE, 0.01)[0]
 
 
-@pytest.mark.parametrize("factor", [0.5, 0.67, 1.0, 1.5])
+@pytest.mark.parametrize("factor", [0.5, 0.6, 1.0, 1.5])
 @pytest.mark.parametrize("states", [[0], [1], [0, 1], [0, 0, 0, 1]])
 def test_the_factor_of_an_image_is_read_whichever_states_it_shows(gauge, factor, states):
     for seed, defocus in ((11, 0.0), (12, 25.0), (13, -13.0)):
         blocks = image(np.random.default_rng(seed), states, seed, defocus, factor)
-        read = of_image(gauge.logarithms(blocks, defocus))
+        read = of_image(gauge.logarithms(blocks, defocus), 1.0)
         assert np.log(read / factor) == pytest.approx(0, abs=0.15)
         assert gauge.beyond(read) == (factor != 1.0)
 
@@ -55,14 +55,14 @@ def test_one_window_does_not_tell_what_all_together_do(gauge):
     blocks = image(np.random.default_rng(3), [1], 11, 0.0, 0.67)
     each = np.exp(gauge.logarithms(blocks, 0.0))
     assert 0.2 < np.mean([gauge.beyond(read) for read in each]) < 0.95
-    assert gauge.beyond(of_image(np.log(each)))
+    assert gauge.beyond(of_image(np.log(each), 1.0))
 
 
 def test_a_defocus_that_is_not_the_images_reads_as_another_contrast(gauge):
     """The contrast changes by 28 % over 25 Å, so this is what a wrong defocus must do: it is no independent check."""
     blocks = image(np.random.default_rng(4), [0], 11, 25.0, 1.0)
-    assert of_image(gauge.logarithms(blocks, 25.0)) == pytest.approx(1, rel=0.1)
-    assert of_image(gauge.logarithms(blocks, 0.0)) == pytest.approx(np.exp(0.25), rel=0.1)
+    assert of_image(gauge.logarithms(blocks, 25.0), 1.0) == pytest.approx(1, rel=0.1)
+    assert of_image(gauge.logarithms(blocks, 0.0), 1.0) == pytest.approx(np.exp(0.25), rel=0.1)
 
 
 def test_limits_lie_as_far_outside_the_range_as_unseen_seeds_are_misread(gauge):
@@ -85,19 +85,31 @@ def test_a_seed_has_no_part_in_the_limits_that_it_is_judged_by():
 
 
 def test_an_image_of_few_windows_is_not_judged(gauge):
-    blocks = image(np.random.default_rng(5), [0], 11, 0.0, 0.2, windows=FEW - 1)
-    read = of_image(gauge.logarithms(blocks, 0.0))
-    assert np.isnan(read) and not gauge.beyond(read)
-    assert gauge.beyond(of_image(gauge.logarithms(image(np.random.default_rng(5), [0], 11, 0.0, 0.2, FEW), 0.0)))
+    """However many windows there are, they must not all lie one over the other."""
+    read = gauge.logarithms(image(np.random.default_rng(5), [0], 11, 0.0, 0.2), 0.0)
+    assert gauge.beyond(of_image(read, 1.01 * LEAST_AREA / WINDOWS))
+    few = of_image(read, 0.99 * LEAST_AREA / WINDOWS)
+    assert np.isnan(few) and not gauge.beyond(few)
+    assert np.isnan(of_image(np.empty(0), 1.0))
+
+
+def test_images_are_judged_without_their_seed():
+    known = training()
+    _, without = assessed(known, RANGE, 0.01)
+    found = beyond(without, known, 0.11)
+    by_factor = np.abs(np.log(known.factor)) / np.log(RANGE[1])
+    assert found[by_factor < 0.9].mean() < 0.03 and found[by_factor > 3].all()
+    assert not beyond(without, known, 0.05).any()  # too few windows
 
 
 def test_what_never_changes_does_not_matter():
-    """One defocus for all, and a ring without power."""
+    """One defocus for all, whose standard deviation is no more than rounding, and a ring without power."""
     known = training()
-    same = known.underfocus == 0
-    known = known.where(same)
-    known.X["spectrum"][:, -1] = -20.0
+    known = known.where(known.underfocus == 0)
+    known = known._replace(underfocus=known.underfocus + 33.3)
+    known.X["spectrum"][:, -1] = -20.1
     gauge = fitted(known)
     blocks = image(np.random.default_rng(6), [0, 1], 11, 0.0, 0.67)
-    blocks["spectrum"][:, -1] = -20.0
-    assert of_image(gauge.logarithms(blocks, 0.0)) == pytest.approx(0.67, rel=0.15)
+    blocks["spectrum"][:, -1] = -20.1
+    for defocus in (33.3, 35.0):
+        assert of_image(gauge.logarithms(blocks, defocus), 1.0) == pytest.approx(0.67, rel=0.15)

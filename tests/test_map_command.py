@@ -148,7 +148,7 @@ def test_a_bundle_that_was_tampered_with_maps_nothing(written, good, mapped_here
     import shutil
 
     for name, change, said in (
-        ("model.json", lambda text: text.replace('"format": 2', '"format": 99'), "format 99"),
+        ("model.json", lambda text: text.replace('"format": 4', '"format": 99'), "format 99"),
         ("model.json", lambda text: text.replace("liquid", "gas"), "was changed"),
         ("card.json", lambda text: text + " ", "truncated or changed"),
     ):
@@ -158,4 +158,4 @@ def test_a_bundle_that_was_tampered_with_maps_nothing(written, good, mapped_here
         (line,) = sentences(mapped_here([good], bundle, tmp_path / "maps", *OPTIONS))
         assert said in line
     assert not (tmp_path / "maps").exists()
-    assert json.loads((written / "model.json").read_text())["format"] == 2
+    assert json.loads((written / "model.json").read_text())["format"] == 4

@@ -719,42 +719,47 @@ def test_a_condition_that_the_image_shows_outside_the_ranges_of_the_training_abs
 
 
 @pytest.mark.parametrize(
-    ("factor", "windows", "said"),
-    [(1.0, 10, None), (1.3, 10, None), (0.62, 10, "its contrast is 0.62 times the simulated (0.56 to 0.68)"),
-     (2.0, 10, "if its defocus is 12 Å as stated; but the model was trained at 0.85 to 1.18: it abstains wherever"),
-     (2.0, 10**6, None)],
+    ("factor", "defocus", "least", "said"),
+    [(1.0, 12.0, 2, None), (1.3, 12.0, 2, None),
+     (0.62, 12.0, 2, "its contrast is 0.62 times the simulated (0.56 to 0.68)"),
+     (2.0, 12.0, 2, "its defocus is 12 Å as stated; but images like the training have 0.75 to 1.35: it abstains where"),
+     (2.0, 12.0, 10**6, None), (2.0, 108.0, 2, "its defocus is 108 Å as stated"), (2.0, 111.0, 2, None)],
 )  # fmt: skip
-def test_an_image_of_another_contrast_than_trained_is_given_no_state(image, found, monkeypatch, factor, windows, said):
-    monkeypatch.setattr("persistem.model.contrast_factor.FEW", windows)
+def test_an_image_of_another_contrast_than_trained_is_given_no_state(
+    image, found, monkeypatch, factor, defocus, least, said
+):
+    monkeypatch.setattr("persistem.model.contrast_factor.LEAST_AREA", least)
     asked = []
 
     class Read(Model):
-        card: ClassVar = {"trained_on": {"contrast": [0.85, 1.18]}}
         distribution = SimpleNamespace(scaling={"contrast": None})
-        gauge = SimpleNamespace(error=0.05, beyond=lambda read: not 0.75 < read < 1.35)
+        gauge = SimpleNamespace(error=0.05, low=0.75, high=1.35, beyond=lambda read: not 0.75 < read < 1.35)
 
     def logarithms(blocks, underfocus):
         asked.append((len(blocks["contrast"]), underfocus))
         return np.full(len(blocks["contrast"]), np.log(factor))
 
     Read.gauge.logarithms = logarithms
-    mapped = map_image(replace(image, defocus=12.0), Read(), STEP)
-    # only windows that are like the training say it, each once
-    assert {underfocus for _, underfocus in asked} == {12.0}
-    assert 0 < sum(count for count, _ in asked) < mapped.reason.size
-    told = mapped.facts["conditions"]
+    mapped = map_image(replace(image, defocus=defocus), Read(), STEP)
+    told, warnings = mapped.facts["conditions"], [w for w in mapped.facts["warnings"] if "a defocus of" not in w]
+    if defocus > 110:  # farther from the training than a defocus is known
+        assert not asked and told["contrast_factor"] == {"reason": "its defocus was not trained"}
+    else:  # where the image shows anything, also a contrast that was not trained
+        assert {underfocus for _, underfocus in asked} == {min(defocus, 100.0)}
+        assert (found.reason == 0).sum() < sum(count for count, _ in asked) < mapped.reason.size
     if said is None:
         np.testing.assert_array_equal(mapped.reason, found.reason)
-        assert mapped.facts["warnings"] == []
+        assert warnings == []
     else:
         assert mapped.abstain.all() and (mapped.reason[found.reason == 0] == WHOLE_CONTRAST).all()
         np.testing.assert_array_equal(mapped.reason[found.reason > 0], found.reason[found.reason > 0])
-        assert said in mapped.facts["warnings"][0] and len(mapped.facts["warnings"]) == 1
-    if windows == 10:
+        assert said in warnings[0] and len(warnings) == 1
+    if least == 2 and defocus < 110:
         assert told["contrast_factor"]["value"] == pytest.approx(factor)
         assert told["says"][-1].startswith(f"contrast, times the simulated: {factor:.3g} (")
+        assert told["says"][-1].endswith("); if the defocus is as stated")
     else:
-        assert "too few windows" in told["contrast_factor"]["reason"] and "too few windows" in told["says"][-1]
+        assert told["contrast_factor"]["reason"] in told["says"][-1]
 
 
 def test_a_map_tells_what_its_image_says_of_its_conditions(image, tmp_path):

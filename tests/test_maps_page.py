@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from persistem.descriptors.windows import describe_windows, pair_table, pairs, side
 from persistem.descriptors.windows.sums import entries, length
-from persistem.maps import detail, map_image, page, write
+from persistem.maps import detail, map_image, mapping, page, write
 from persistem.maps.detail import FINE, quantised
 from persistem.model.classifier import REASONS, Classifier, Verdict
 from persistem.model.trees import trees_of
@@ -56,6 +56,7 @@ class Model:
     defoci: tuple = (-100.0, 100.0)
     digest: str = "0" * 12
     labelled: bool = False
+    gauge: None = None
     card: dict = field(default_factory=lambda: CARD)
 
     def classify(self, blocks, valid, bright=None):
@@ -603,6 +604,13 @@ def test_windows_are_reached_and_asked_by_keyboard(shown, made):
 
 
 @pytest.mark.slow
+def test_every_reason_has_a_colour_of_its_own():
+    script = (Path(mapping.__file__).parent / "map.js").read_text()
+    (listed,) = re.findall(r"^const REASONS = \[(.*)\];", script, re.MULTILINE)
+    colours = re.findall("#[0-9a-f]{6}", listed)
+    assert len(set(colours)) == len(colours) == len(REASONS)
+
+
 def test_colours_follow_what_is_shown_and_how_opaque(shown, made):
     found = made["two"][0]
     i, j = np.argwhere((found.state == 1) & (found.confidence > 0.9))[0].tolist()

@@ -872,8 +872,20 @@ def test_an_image_beyond_the_contrasts_that_were_trained_is_abstained_on(tmp_pat
         assert without[factor]["abstained"] < 0.9
     assert table[1.0]["abstained"] == without[1.0]["abstained"] < 0.1
     assert "gauge" not in alone and assessment["gauge"].error < 0.15
+    assert assessment["abstained"].keys() == alone["abstained"].keys()
     said = contrasts.sentence(list(table.values()), asked, assessment["gauge"])
-    assert "all windows of an image say how strong its contrast is, to within" in said
+    assert "one window does not tell" not in said and "one window does not tell" in contrasts.sentence(
+        list(table.values()), asked
+    )
+    assert f"typically to within {assessment['gauge'].error:.0%}. Below" in contrasts.reading(assessment["gauge"])
+    # counted the other way, the same images have the other defocus
+    over = settings | {"imaging": imaging | {"defocus_sign": "overfocus-positive"}}
+    over["sources"] = [source | {"defocus": 20.0} for source in sources]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("persistem.descriptors.windows.lengths", windows.description.lengths)
+        turned = described(over, asked, tmp_path)
+        assert described(over, asked, tmp_path, gauged=False).factored is None
+    assert (turned.factored.underfocus == -20).all() and (turned.probes.underfocus == -20).all()
 
 
 def test_every_image_has_a_contrast_of_its_own_in_the_range_and_the_states_have_the_same(tmp_path, monkeypatch):
@@ -943,6 +955,7 @@ def test_windows_that_only_probe_change_nothing_of_the_model():
     X = {name: block[half] for name, block in training.X.items()}
     crops = CropLabels(*(of[half] for of in training.crops[:4]), training.crops.states)
     known = training._replace(X=X, crops=crops, dose=training.dose[half], thickness=training.thickness[half])
+    known = known._replace(factored=factored(known))
     asked = study.ModelSettings(candidates=[["persistence"]])
     other = CropLabels(*(of[~half] for of in training.crops[:4]), training.crops.states)
     ones = np.ones((~half).sum())

@@ -45,7 +45,8 @@ def fit(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -> None:
     for name in known.states:
         if name not in states:
             raise PersistemError(f"labelled: state {name} is none of the simulated ones, which are {', '.join(states)}")
-    training = simulations.described(simulated, asked, root, jobs)
+    # simulations alone cannot say how strong the contrast of a labelled micrograph should be
+    training = simulations.described(simulated, asked, root, jobs, gauged=False)
     print(f"{time.monotonic() - started:6.0f} s  {len(training.crops.y)} simulated windows described", flush=True)
     joined = with_labels(training, known.micrographs, [states.index(name) for name in known.states])
     print(f"{time.monotonic() - started:6.0f} s  {len(joined.crops.y)} windows with the labelled ones", flush=True)
@@ -68,7 +69,6 @@ def with_labels(
     """The windows of a training, and after them those of labelled micrographs, at most ``MOST`` of each.
 
     ``labels`` are the labels of the training that their states have. Specimens have the numbers after the largest seed.
-    Simulations alone would say how strong the contrast of such an image should be, so nothing says it any more.
     """
     X = {name: [block] for name, block in training.X.items()}
     parts: dict[str, list[Any]] = {"y": [], "seed": [], "micrograph": []}
@@ -98,7 +98,6 @@ def with_labels(
         crops=joined,
         dose=np.concatenate([training.dose, unknown]),
         thickness=np.concatenate([training.thickness, unknown]),
-        factored=None,
     )
 
 

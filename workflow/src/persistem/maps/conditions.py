@@ -82,12 +82,14 @@ def facts(found: Conditions) -> dict[str, Any]:
     return values
 
 
-def with_contrast(said: dict[str, Any], factor: float, error: float) -> dict[str, Any]:
+def with_contrast(said: dict[str, Any], factor: float, error: float, defocus_trained: bool) -> dict[str, Any]:
     """What an image says, ``facts``, and how strong its contrast is by a model's ``Gauge``, times the simulated.
 
-    ``factor`` is NaN if too few windows say so; ``error`` is the standard deviation of its logarithm.
+    ``factor`` is NaN if too few windows say so, or the model was not trained at the defocus; ``error`` is the standard
+    deviation of its logarithm.
     """
-    told = Estimate(None, reason="too few windows are like the model's training")
+    why = "too few windows show anything that was trained" if defocus_trained else "its defocus was not trained"
+    told = Estimate(None, reason=why)
     if math.isfinite(factor):
         told = Estimate(factor, factor * math.exp(-NORMAL * error), factor * math.exp(NORMAL * error))
     line = _line("contrast, times the simulated", told, "", "if the defocus is as stated")
@@ -108,7 +110,7 @@ def _line(name: str, estimate: Estimate, unit: str, note: str = "") -> str:
         if estimate.low is None or estimate.high is None
         else f" ({_number(estimate.low)} to {_number(estimate.high)})"
     )
-    return f"{name}: {_number(estimate.value)}{ends} {unit}" + (f"; {note}" if note else "")
+    return f"{name}: {_number(estimate.value)}{ends} {unit}".rstrip() + (f"; {note}" if note else "")
 
 
 def _number(value: float) -> str:

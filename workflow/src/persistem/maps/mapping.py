@@ -28,11 +28,20 @@ from persistem.maps.suitability import (
     beyond_the_ranges,
     cautions,
     far_defocus,
+    nearest_defocus,
     objections,
     shape_at,
 )
 from persistem.model.bundle import versions
-from persistem.model.classifier import CONDITIONS, FAR_DEFOCUS, REASONS, VACUUM, WHOLE_CONTRAST, Model
+from persistem.model.classifier import (
+    CONDITIONS,
+    FAR_DEFOCUS,
+    REASONS,
+    VACUUM,
+    WHOLE_CONTRAST,
+    WINDOW_CONTRAST,
+    Model,
+)
 from persistem.model.contrast_factor import of_image
 from persistem.model.summary import table
 from persistem.reading import Image
@@ -144,8 +153,8 @@ def map_image(
     Returns
     -------
     Map
-        all abstained if the defocus is far from the training; ``facts["warnings"]`` says in sentences what the
-        training did not cover and what contradicts the file
+        all abstained if the defocus is far from the training, or the contrast of the whole image was not trained;
+        ``facts["warnings"]`` says in sentences what the training did not cover and what contradicts the file
 
     Raises
     ------
@@ -176,7 +185,7 @@ def map_image(
         collected = Collector((shape[0], shape[1]))
         dark = (1 - DARKER) * brightest(pixels, side)
         strips = windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress, pairs=collected.add_pairs)
-        told, read = _told(image, model), [np.empty(0)]
+        told, read, trained_defocus = _told(image, model), [np.empty(0)], nearest_defocus(image, model)
         for first, part in strips:
             windows.forget(pixels)
             part.blocks.update({name: np.tile(of, (*part.valid.shape, 1)) for name, of in told.items()})
@@ -184,17 +193,18 @@ def map_image(
             verdict = model.classify(part.blocks, part.valid, part.mean >= dark)
             here = slice(first, first + len(part.valid))
             probability[here], reason[here], vacuum[here] = verdict.probability, verdict.reason, verdict.vacuum
-            if model.gauge is not None:
-                assert image.defocus is not None
-                like = verdict.reason == 0
-                judged = {name: part.blocks[name][like] for name in model.distribution.scaling}
-                read.append(model.gauge.logarithms(judged, image.defocus))
+            if model.gauge is not None and trained_defocus is not None:
+                # one whose contrast is unlike the training is just what is asked for
+                shows = (verdict.reason == 0) | (verdict.reason == WINDOW_CONTRAST)
+                judged = {name: part.blocks[name][shows] for name in model.distribution.scaling}
+                read.append(model.gauge.logarithms(judged, trained_defocus))
     if (reason == 1).all():
         raise PersistemError(f"{name}: no part of it shows anything: constant, saturated or not finite throughout")
     probability, reason = together(probability, reason, vacuum, side // 2 // stride)
     said = says_itself(image)
     if model.gauge is not None:
-        said = with_contrast(said, of_image(np.concatenate(read)), model.gauge.error)
+        factor = of_image(np.concatenate(read), (stride / side) ** 2)
+        said = with_contrast(said, factor, model.gauge.error, trained_defocus is not None)
     if far_defocus(image, model):
         reason[reason != 1] = FAR_DEFOCUS
     elif beyond_the_ranges(image, model, said):

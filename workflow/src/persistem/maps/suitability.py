@@ -9,7 +9,7 @@ from persistem.descriptors import windows
 from persistem.errors import PersistemError, Setting
 from persistem.imaging.optics import wavelength
 from persistem.maps.verdict import worth
-from persistem.model import contrasts
+from persistem.model.contrast_factor import NEAR
 from persistem.reading.asked import QUANTITIES, Clause, differences, obstacles
 
 if TYPE_CHECKING:
@@ -132,11 +132,10 @@ def another_contrast(image: Image, model: Model, conditions: dict[str, Any]) -> 
     read = conditions.get("contrast_factor") or {}
     if model.gauge is None or "value" not in read or not model.gauge.beyond(read["value"]):
         return []
-    trained = contrasts.span(model.card["trained_on"]["contrast"])
     return [
         f"{image.path}: its contrast is {read['value']:.2g} times the simulated ({read['low']:.2g} to"
-        f" {read['high']:.2g}), if its defocus is {image.defocus:g} Å as stated; but the model was trained at"
-        f" {trained}: it abstains wherever it would name a state"
+        f" {read['high']:.2g}), if its defocus is {image.defocus:g} Å as stated; but images like the training have"
+        f" {model.gauge.low:.3g} to {model.gauge.high:.3g}: it abstains wherever it would name a state"
     ]
 
 
@@ -186,6 +185,13 @@ def far_defocus(image: Image, model: Model) -> bool:
     return model.voltage is not None and _beyond(image, model) > (DETAIL * model.windows.sampling) ** 2 / wavelength(
         model.voltage
     )
+
+
+def nearest_defocus(image: Image, model: Model) -> float | None:
+    """The trained defocus (Å) nearest to an image's; None if it is farther than ``NEAR``."""
+    if image.defocus is None or model.defoci is None or _beyond(image, model) > NEAR:
+        return None
+    return min(max(image.defocus, model.defoci[0]), model.defoci[1])
 
 
 def _beyond(image: Image, model: Model) -> float:

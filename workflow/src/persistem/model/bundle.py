@@ -248,6 +248,7 @@ def _model(path: Path, index: dict[str, Any], contents: dict[str, bytes]) -> Mod
         np.linalg.cholesky(covariance)  # raises an error unless it is positive definite
     windows = Windows.model_validate(index["windows"])
     digest = _checksum(index)[:12]
+    _fit("gauge of labelled micrographs", labelled and "gauge" in distances, False)
     gauge = _gauge(distances["gauge"], 1 + structure + 1) if "gauge" in distances else None
     model = Model(states, windows, voltage, defoci, card, classifier, distribution, digest, relief, typical, gauge)
     _fit("blocks", model.blocks, blocks)

@@ -161,6 +161,7 @@ def limits(
         f" (2009) 220801). This classifier {contrasts.use(asked, classifier)}; whether a window is unlike the training"
         " is judged by its contrast too. On real images distrust both.",
         *([contrasts.sentence(contrast, asked, gauge)] if contrast else []),
+        *([contrasts.reading(gauge)] if gauge is not None else []),
         f"Every specimen was seen {_seen(settings['imaging'], asked)}: a crystal in another orientation is"
         " another pattern.",
         f"Trained on {settings['material']} alone. Windows of another material or state are put to one of"

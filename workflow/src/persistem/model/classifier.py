@@ -40,9 +40,9 @@ REASONS = (
 )
 #: Natural logarithm of the least and the largest factor of scores, over their standard deviation.
 STEEPEST = (-5.0, 5.0)
-#: Where another spectrum, vacuum, a far defocus, another relief, other conditions and another contrast of the image are
-#: among them; the last four hold for a whole micrograph, and the first may.
-SPECTRUM, VACUUM, FAR_DEFOCUS, RELIEF, CONDITIONS, WHOLE_CONTRAST = 3, 4, 5, 6, 7, 8
+#: Where another contrast of the window, another spectrum, vacuum, a far defocus, another relief, other conditions and
+#: another contrast of the image are among them; the last four hold for a whole micrograph, and the spectrum may.
+WINDOW_CONTRAST, SPECTRUM, VACUUM, FAR_DEFOCUS, RELIEF, CONDITIONS, WHOLE_CONTRAST = 2, 3, 4, 5, 6, 7, 8
 
 
 class Verdict(NamedTuple):
@@ -88,8 +88,8 @@ class Model:
     ``states`` are in the order of the probabilities; ``windows`` is how windows are described; ``card`` says what the
     model was trained on and how good it is. A model of simulations knows its ``voltage``, kV, and ``defoci``, the
     smallest and largest in training, Å, underfocus positive, and by its ``gauge`` how strong the contrast of an image
-    should be, if it was trained at three seeds or more and not under drawn conditions. One of labelled micrographs
-    knows none of these but their ``relief``, the least and the largest that an image may have
+    should be, if it was trained at three seeds or more, not under drawn conditions, and without labelled micrographs.
+    One of these alone knows none of these but their ``relief``, the least and the largest that an image may have
     (``labelled.describing``), and the ``typical`` spectra of their states.
     """
 
@@ -159,7 +159,7 @@ class Model:
         with np.errstate(over="ignore"):  # farther away than float32 reaches
             outside = ratio.max(axis=1).astype(np.float32)
         # structure is missing where noise is not vacuum
-        strongest = np.where(ratio.argmax(axis=1) == STATISTICS.index(CONTRAST), 2, 3)
+        strongest = np.where(ratio.argmax(axis=1) == STATISTICS.index(CONTRAST), WINDOW_CONTRAST, SPECTRUM)
         reason = np.select([~usable, outside <= 1, empty], [1, 0, VACUUM], strongest)
         limit = self.distribution.thresholds[odds]
         evidence = np.log(np.clip(ratio[:, odds] * limit, 1 / limit, limit)) / np.log(limit)

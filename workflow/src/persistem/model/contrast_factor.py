@@ -28,8 +28,10 @@ WIDER = 2.0
 EACH = 2
 #: Weight of the ridge's penalty; the terms are standardised.
 PENALTY = 10.0
-#: An image with fewer windows that are like the training has no factor.
-FEW = 10
+#: An image has a factor if its windows, which overlap, have together at least so many times the area of one.
+LEAST_AREA = 2.0
+#: A defocus may lie so far outside the trained ones, Å; then it counts as the nearest of them.
+NEAR = 10.0
 
 
 class Factored(NamedTuple):
@@ -78,9 +80,23 @@ class Gauge(NamedTuple):
         return factor < self.low or factor > self.high
 
 
-def of_image(logarithms: Array) -> float:
-    """The factor of an image by the logarithms of its windows (windows,); NaN if there are fewer than ``FEW``."""
-    return float(np.exp(np.median(logarithms))) if len(logarithms) >= FEW else float("nan")
+def of_image(logarithms: Array, area: float) -> float:
+    """The factor of an image by the logarithms of its windows (windows,); NaN if they are too few.
+
+    ``area`` is what a window adds to an image, in those of a window: the square of their distance over their side.
+    """
+    return float(np.exp(np.median(logarithms))) if len(logarithms) * area >= LEAST_AREA else float("nan")
+
+
+def beyond(without: dict[int, Gauge], windows: Factored, area: float) -> NDArray[np.bool_]:
+    """Whether the image of each window (windows,) is unlike the training, by the regression without its seed."""
+    found = np.zeros(len(windows.image), bool)
+    for image in np.unique(windows.image):
+        own = windows.image == image
+        gauge = without[int(windows.seed[own][0])]
+        read = gauge.logarithms({name: of[own] for name, of in windows.X.items()}, windows.underfocus[own])
+        found[own] = gauge.beyond(of_image(read, area))
+    return found
 
 
 def fitted(windows: Factored) -> Gauge:
@@ -94,8 +110,10 @@ def fitted(windows: Factored) -> Gauge:
     from sklearn.preprocessing import StandardScaler
 
     vectors = _vectors(windows.X, windows.underfocus)
-    n, spread = vectors.shape[1], vectors.std(axis=0)
-    mean, scale = vectors.mean(axis=0), np.where(spread > 0, spread, 1.0)
+    n, varies = vectors.shape[1], vectors.max(axis=0) > vectors.min(axis=0)
+    # the mean and deviation of a constant are rounding
+    mean = np.where(varies, vectors.mean(axis=0), vectors[0])
+    scale = np.where(varies, vectors.std(axis=0), 1.0)
     z, (i, j) = (vectors - mean) / scale, np.triu_indices(n)
     scaler, ridge = make_pipeline(StandardScaler(), Ridge(PENALTY)).fit(
         np.hstack([z, z[:, i] * z[:, j]]), np.log(windows.factor)
@@ -114,8 +132,8 @@ def fitted(windows: Factored) -> Gauge:
 def assessed(windows: Factored, trained: tuple[float, float], outside: float) -> tuple[Gauge, dict[int, Gauge]]:
     """The regression with its limits; and that without each seed, whose limits the seed had no part in either.
 
-    An image is unlike the training if its factor lies farther outside the range ``trained`` than trained images of
-    seeds left out are misread, all but a share ``outside`` in either direction. Needs three seeds or more.
+    An image is unlike the training if its factor lies farther outside the range ``trained`` than an image of another
+    seed is misread but by a chance of ``outside``. Needs three seeds or more.
     """
     seeds = np.unique(windows.seed).tolist()
     without = {
@@ -135,11 +153,12 @@ def assessed(windows: Factored, trained: tuple[float, float], outside: float) ->
 
 def _limited(gauge: Gauge, read: Array, trained: tuple[float, float], outside: float) -> Gauge:
     """A regression with limits, by the factors that were read of images and the true ones (images, 2)."""
-    ratio = read[:, 0] / read[:, 1]
-    under, over = np.quantile(ratio, [outside, 1 - outside])
-    low, high = trained[0] * min(under, 1.0), trained[1] * max(over, 1.0)
-    error = np.sqrt(np.mean(np.log(ratio) ** 2))
-    return gauge._replace(low=float(low), high=float(high), error=float(error))
+    from scipy.stats import t
+
+    error = float(np.sqrt(np.mean(np.log(read[:, 0] / read[:, 1]) ** 2)))
+    # a prediction of one more image (Student's t), which few images allow too
+    reach = float(np.exp(t.ppf(1 - outside, len(read)) * error * np.sqrt(1 + 1 / len(read))))
+    return gauge._replace(low=trained[0] / reach, high=trained[1] * reach, error=error)
 
 
 def _read(gauge: Gauge, windows: Factored) -> Array:

@@ -81,6 +81,15 @@ def limits(gauge: Gauge) -> dict[str, float]:
     return {"low": round(gauge.low, 4), "high": round(gauge.high, 4), "error": round(gauge.error, 4)}
 
 
+def reading(gauge: Gauge) -> str:
+    """What a model reads of the contrast of an image."""
+    return (
+        "All windows of an image together say how strong its contrast is, times the simulated, if its defocus is as"
+        f" stated: of images of unseen seeds typically to within {gauge.error:.0%}. Below {gauge.low:.2f} and above"
+        f" {gauge.high:.2f} the model names no state."
+    )
+
+
 def sentence(rows: list[dict[str, Any]], asked: ModelSettings, gauge: Gauge | None = None) -> str:
     """How right a model is at the contrasts that it was trained at, what it does beyond, and on what it was tried."""
     low, high = asked.contrast
@@ -98,15 +107,9 @@ def sentence(rows: list[dict[str, Any]], asked: ModelSettings, gauge: Gauge | No
     if beyond:
         worst = max(beyond, key=lambda row: row["wrong"])
         abstained = span([row["abstained"] for row in beyond], ".0%")
-        why = "as one window does not tell another contrast from another state"
-        if gauge is not None:
-            why = (
-                f"as all windows of an image say how strong its contrast is, to within {gauge.error:.0%} where the"
-                f" defocus is known: below {gauge.low:.2f} and above {gauge.high:.2f} times the simulated the image is"
-                " unlike the training"
-            )
+        alone = ", as one window does not tell another contrast from another state" if gauge is None else ""
         said += (
-            f" Beyond, it abstains on {abstained} of them, {why}; where the contrast is {worst['factor']:g} times the"
+            f" Beyond, it abstains on {abstained} of them{alone}; where the contrast is {worst['factor']:g} times the"
             f" simulated, {worst['wrong']:.0%} get a wrong state."
         )
     return said

@@ -31,7 +31,7 @@ from persistem.learning.rows import stack
 from persistem.learning.validation import Candidate, CropLabels, checked, nested, without
 from persistem.model import bundle, card, contrast_factor, unlike
 from persistem.model.classifier import Classifier, Model, calibrator
-from persistem.model.contrast_factor import Factored, Gauge
+from persistem.model.contrast_factor import Factored
 from persistem.model.trees import trees_of
 from persistem.store.digests import digest_of
 from persistem.study import Detector, ModelSettings
@@ -83,6 +83,11 @@ class Probes(NamedTuple):
     factor: NDArray[np.float64]
     underfocus: NDArray[np.float64]
     dose: float | None
+
+    def factored(self) -> Factored:
+        """The same as windows whose contrast can be read."""
+        X, crops = {name: self.X[name] for name in JUDGED}, self.crops
+        return Factored(X, crops.micrograph, crops.seed, self.underfocus, self.factor, np.zeros(len(crops.y), bool))
 
 
 class Training(NamedTuple):
@@ -161,8 +166,10 @@ def trained(
     return model, about
 
 
-def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: int = 1) -> Training:
-    """The valid windows of every micrograph at every dose, in a fixed order.
+def described(
+    settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: int = 1, gauged: bool = True
+) -> Training:
+    """The valid windows of every micrograph at every dose, in a fixed order; with those ``factored`` if ``gauged``.
 
     The contrast of an image of a real specimen is known less well than its shape. So the noise-free intensities of each
     image that trains are scaled about their mean before they are counted, by a factor of its own in the range of
@@ -177,7 +184,8 @@ def described(settings: dict[str, Any], asked: ModelSettings, root: Path, jobs: 
     ordered = sorted(
         settings["sources"], key=lambda s: (s["seeds"], states.index(s["state"]), s["thickness"], s["defocus"])
     )
-    taken = _shots(ordered, asked.doses, asked.contrast), _probed(ordered, asked), _factored(ordered, asked)
+    taken = [_shots(ordered, asked.doses, asked.contrast), _probed(ordered, asked)]
+    taken += [_factored(ordered, asked) if gauged else [[] for _ in ordered]]
     voltage, sign = settings["imaging"]["voltage"], settings["imaging"]["defocus_sign"]
     done = Parallel(n_jobs=jobs)(
         delayed(_described)(root / s["path"], asked, list(zip(shots, (blocks, blocks, JUDGED), strict=True)), voltage)
@@ -277,7 +285,7 @@ def _factored(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[
     return _shots(sources, doses, (low / contrast_factor.WIDER, high * contrast_factor.WIDER))
 
 
-def _fewest_seeds(sources: list[dict[str, Any]]) -> int:
+def _fewest_seeds(sources: Iterable[dict[str, Any]]) -> int:
     """The smallest number of seeds that a state has."""
     by_state: dict[str, set[int]] = {}
     for source in sources:
@@ -295,12 +303,10 @@ def _probed(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[Sh
     own = [not s.get("spread") for s in sources]
     for source in compress(sources, own):
         conditions[source["state"]].add((source["thickness"], source["defocus"]))
-    if _fewest_seeds(list(compress(sources, own))) < MINIMUM_SEEDS:
+    keys = sorted(set.intersection(*conditions.values()))
+    if not keys or _fewest_seeds(compress(sources, own)) < MINIMUM_SEEDS:
         return [[] for _ in sources]
-    keys, seeds = (
-        sorted(set.intersection(*conditions.values())),
-        sorted({s["seeds"][0] for s in compress(sources, own)}),
-    )
+    seeds = sorted({source["seeds"][0] for source in compress(sources, own)})
     at = {seed: keys[k * len(keys) // len(seeds)] for k, seed in enumerate(seeds)}
     every = [(_lowest(asked), factor) for factor in sorted({*FACTORS, *asked.contrast})]
     return [
@@ -380,28 +386,19 @@ def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classi
             alone = [of for left, of in left_out.items() if len(left) == 1]
             distances = np.concatenate([unseen[trains[rows]] for rows, unseen in alone])
             beyond = unlike.abstained(left_out, labels.seed, asked.outside, trains)
-            assessment["abstained"] = seed_means(beyond, labels.seed, trains)
-            assessment["probes_abstained"] = beyond[count:]
             if training.factored is not None:
                 gauge, without = contrast_factor.assessed(training.factored, asked.contrast, asked.outside)
                 assessment["gauge"] = gauge
-                if probes is not None:
-                    assessment["probes_abstained"] |= _of_other_contrast(probes, without, beyond[count:])
+                area = (windows.step(asked.windows, asked.stride) / windows.side(asked.windows)) ** 2
+                of_image = [training.factored.where(training.factored.trained)]
+                of_image += [] if probes is None else [probes.factored()]
+                beyond |= np.concatenate([contrast_factor.beyond(without, of, area) for of in of_image])
+            assessment["abstained"] = seed_means(beyond, labels.seed, trains)
+            assessment["probes_abstained"] = beyond[count:]
         else:
             distances = distribution.distances(judged)
     thresholds = unlike.thresholds(distances, asked.outside)
     return fitted, replace(distribution, thresholds=thresholds), assessment
-
-
-def _of_other_contrast(probes: Probes, without: dict[int, Gauge], abstained: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which windows belong to an image whose contrast, by those that are not abstained on, is unlike the training."""
-    found = np.zeros(len(abstained), bool)
-    for image in np.unique(probes.crops.micrograph):
-        own = probes.crops.micrograph == image
-        seen, gauge = own & ~abstained, without[int(probes.crops.seed[own][0])]
-        read = gauge.logarithms({name: probes.X[name][seen] for name in JUDGED}, probes.underfocus[seen])
-        found[own] = gauge.beyond(contrast_factor.of_image(read))
-    return found
 
 
 def _joined(X: Blocks, crops: CropLabels, probes: Probes) -> tuple[Blocks, CropLabels]:
