@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from persistem.commands.cli import main
 from persistem.errors import PersistemError
 from persistem.imaging.micrographs import _write as write_micrograph
+from persistem.model import bundle
+from persistem.model.contrast_factor import Gauge
 from persistem.plan.plan import Plan
 from persistem.plan.trial import STANDS_ON
 from persistem.publication.record_maps import record_maps
@@ -30,6 +33,7 @@ JUDGED = {
     "imaging": {"field": FIELD, "pixels": SIDE, "voltage": 200.0},
     "doses": [5000.0],
     "step": 1.6,
+    "whole_images": True,
 }
 #: Where the boundary lies, Å.
 BOUNDARY = 25.6
@@ -86,6 +90,26 @@ def test_what_the_training_does_not_cover_is_kept(trial):
     assert main(["trial", str(out), "--root", str(root), "--protocol", json.dumps(settings)]) == 0
     *_, (warning,) = (score["warnings"] for score in json.loads(out.read_text())["scores"])
     assert "vacuum: a defocus of 500 Å, but the model was trained at" in warning
+
+
+@pytest.mark.slow
+def test_the_model_abstains_on_a_whole_image_and_simpler_measures_do_not(trial):
+    """A model that reads every image as three times too strong."""
+    root, found, shown = trial
+    model, index = bundle.load(root / "bundle"), json.loads((root / "bundle/model.json").read_text())
+    n = 1 + sum(len(mean) for mean, _ in model.distribution.scaling.values())
+    strict = Gauge(np.zeros(n), np.ones(n), np.log(3), np.zeros(n), np.zeros((n, n)), 0.8, 1.2, 0.05)
+    bundle.write(root / "strict", replace(model, gauge=strict), "", index)
+    kept = {key: value for key, value in shown["composites"][0].items() if key != "chooses"}
+    for whole in (True, False):
+        settings = JUDGED | {"model": "strict/model.json", "composites": [kept], "whole_images": whole}
+        out = root / "strict.json"
+        assert main(["trial", str(out), "--root", str(root), "--protocol", json.dumps(settings)]) == 0
+        score, before = json.loads(out.read_text())["scores"][0], found["scores"][0]
+        if whole:
+            assert score["shares"]["abstained"] == 1 and "its contrast is 3 times the simulated" in score["warnings"][0]
+        else:
+            assert score["shares"] == before["shares"] and score["warnings"] == []
 
 
 @pytest.mark.slow

@@ -141,6 +141,7 @@ class _Planning:
             "imaging": part(self.imaging, ("field", "pixels", "voltage")),
             "doses": list(doses),
             "step": model.step,
+            "whole_images": features == CHOSEN,
         }
         digest = self.plan.add("truth", trial.VERSION, settings, maps=mapping.VERSION)
         return {"size": model.windows.size, "features": features, "path": paths.path("truth", digest)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,8 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
         ``composites``, each with name, kind, states (left and right; of a stranger none), ``seeds`` of the composites,
         ``state`` of a stranger that is one, structure, and ``micrographs``, one for each defocus (``defocus`` as the
         study counts it and ``underfocus``, Å; ``path``); ``imaging`` of their field; ``doses`` (e/Å²), each of which
-        every micrograph gets, and ``step`` (Å) of the maps
+        every micrograph gets, and ``step`` (Å) of the maps; ``whole_images``, whether the model also abstains on images
+        whose contrast as a whole is unlike the training
     root
         folder that paths are relative to
     out
@@ -69,6 +71,8 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
         raise PersistemError(
             f"{settings['model']}: a model of {', '.join(model.states)}, in another order than the study's"
         )
+    if not settings["whole_images"]:
+        model = replace(model, gauge=None)
     imaging = section(study.Imaging, settings["imaging"])
     scores: list[dict[str, Any]] = []
     states_of_windows: dict[str, Any] = {}
