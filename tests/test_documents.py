@@ -258,6 +258,9 @@ def test_the_readme_quotes_the_records_of_maps():
     assert f"by {low} to {high} at 400 e/Å², by focus (in focus {mean}, 95 %: {ends})" in said
     melted = [mean for mean, _ in by_kind["Crystal | amorphous"].values()]
     assert f"by {fine} to {finer} at 1,600 e/Å²; of crystal | amorphous by {min(melted)} to {max(melted)}" in said
+    contrasts = re.findall(r"^\| (\d[.\d]*) \| \d\.\d+ to \d\.\d+ \| \S+ \| (\d\.\d+) \|$", shipped, re.M)
+    beyond = [float(share) for factor, share in contrasts if not 0.85 <= float(factor) <= 1.18]
+    assert len(beyond) == 3 and f"it abstains on {100 * min(beyond):.0f} to {100 * max(beyond):.0f} %" in said
     silicon = float(re.search(r"^\| amorphous-silicon \| \S+ \| (\S+) \|", shipped, re.M)[1])
     assert f"calls {silicon:.0%}".replace("%", " %") + " of the windows of amorphous silicon liquid" in said
     beside = re.findall(
