@@ -32,7 +32,7 @@ from persistem.store import paths
 from persistem.study import Imaging, ModelSettings
 from persistem.study.load import load_study
 from persistem.study.settings import section
-from persistem.trial.trial import ABSTAINED, image_of, trial_file
+from persistem.trial.trial import ABSTAINED, image_of, intensity_of, trial_file
 
 NAME = "gan-200kV"
 #: Factors of the contrast of the composites.
@@ -81,9 +81,11 @@ def other_contrasts(settings: dict[str, Any], root: Path) -> list[dict[str, Any]
     model = bundle.load(Path(settings["model"]).parent)
     asked, imaging = section(ModelSettings, settings["asked"]), section(Imaging, settings["imaging"])
     rows = []
-    for composite in (one for one in settings["composites"] if one["states"]):
-        for view, dose, factor in product(composite["micrographs"], settings["doses"], CONTRASTS):
-            image = image_of(composite, view, imaging, asked, root, dose, factor)
+    shown = [(one, view) for one in settings["composites"] if one["states"] for view in one["micrographs"]]
+    for composite, view in shown:
+        intensity = intensity_of(composite, view, imaging, root)
+        for dose, factor in product(settings["doses"], CONTRASTS):
+            image = image_of(composite, view, intensity, imaging, asked, dose, factor)
             mapped = map_image(image, model, settings["step"], 2)
             read = mapped.facts["conditions"]["contrast_factor"]
             rows.append({"factor": factor, "read": read.get("value"), "abstained": mapped.shares[ABSTAINED]})

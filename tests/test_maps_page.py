@@ -603,7 +603,6 @@ def test_windows_are_reached_and_asked_by_keyboard(shown, made):
     assert state in role(shown, "asked").inner_text() and role(shown, "answer").is_visible()
 
 
-@pytest.mark.slow
 def test_every_reason_has_a_colour_of_its_own():
     script = (Path(mapping.__file__).parent / "map.js").read_text()
     (listed,) = re.findall(r"^const REASONS = \[(.*)\];", script, re.MULTILINE)
@@ -611,6 +610,7 @@ def test_every_reason_has_a_colour_of_its_own():
     assert len(set(colours)) == len(colours) == len(REASONS)
 
 
+@pytest.mark.slow
 def test_colours_follow_what_is_shown_and_how_opaque(shown, made):
     found = made["two"][0]
     i, j = np.argwhere((found.state == 1) & (found.confidence > 0.9))[0].tolist()

@@ -803,13 +803,15 @@ def test_a_card_says_whether_the_classifier_knows_the_contrast(doses, blocks, sa
 # other contrasts
 
 
-def contrast_study(root: Path, of: tuple[float, float], **asked) -> tuple[dict, study.ModelSettings]:
-    """Micrographs of three seeds whose states have the same patterns, as far as seeds do, and another contrast."""
+def contrast_study(
+    root: Path, of: tuple[float, float], widths: tuple[float, float] = (2.2, 2.2), seeds: int = 3, **asked
+) -> tuple[dict, study.ModelSettings]:
+    """Micrographs whose states have patterns of some widths, the same as far as seeds do, and another contrast."""
     sources = []
-    for seed in (1, 2, 3):
+    for seed in range(1, seeds + 1):
         for k, state in enumerate(STATES[:2]):
             path = f"{state}{seed}.tif"
-            image = 1 + 10 * of[k] * (blobs(2.2, np.random.default_rng([seed, k])) - 1)
+            image = 1 + 10 * of[k] * (blobs(widths[k], np.random.default_rng([seed, k])) - 1)
             write_micrograph(root / path, image, {"pixel_size_A": 0.2})
             record = {"state": state, "seeds": [seed], "thickness": 30.0, "defocus": 0.0}
             sources.append(record | {"specimen": path, "path": path})
@@ -844,25 +846,13 @@ def test_a_model_that_only_knows_contrast_through_noise_takes_a_stronger_image_f
     assert wide[1.0]["accuracy"] < 0.8
 
 
-def test_an_image_beyond_the_contrasts_that_were_trained_is_abstained_on(tmp_path):
+def test_an_image_beyond_the_contrasts_that_were_trained_is_abstained_on(tmp_path, monkeypatch):
     """States of unlike patterns, one of them twice as strong: the weaker at 1.5 times is no stronger than the other."""
-    sources = []
-    for seed in (1, 2, 3, 4):
-        for k, (state, width) in enumerate(zip(STATES[:2], (1.2, 2.6), strict=True)):
-            path = f"{state}{seed}.tif"
-            image = 1 + (1 + k) * (blobs(width, np.random.default_rng([seed, k])) - 1)
-            write_micrograph(tmp_path / path, image, {"pixel_size_A": 0.2})
-            record = {"state": state, "seeds": [seed], "thickness": 30.0, "defocus": 0.0}
-            sources.append(record | {"specimen": path, "path": path})
-    imaging = {"voltage": 200.0, "defocus_sign": "underfocus-positive"}
-    settings = {"states": STATES[:2], "sources": sources, "imaging": imaging}
-    wanted = {"windows": {"size": 6.4}, "stride": 3.2, "doses": [4000.0], "candidates": [["spectrum"]]}
-    asked = study.ModelSettings(**wanted)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("persistem.descriptors.windows.lengths", windows.description.lengths)
-        training = described(settings, asked, tmp_path)
-        _, _, assessment = fitted(training, asked)
-        _, _, alone = fitted(training._replace(factored=None), asked)
+    monkeypatch.setattr("persistem.descriptors.windows.lengths", windows.description.lengths)
+    settings, asked = contrast_study(tmp_path, (0.1, 0.2), (1.2, 2.6), seeds=4, doses=[4000.0])
+    training = described(settings, asked, tmp_path)
+    _, _, assessment = fitted(training, asked)
+    _, _, alone = fitted(training._replace(factored=None), asked)
     table, without = (
         {row["factor"]: row for row in contrasts.assessed(of, training, asked, settings["states"])}
         for of in (assessment, alone)
@@ -879,12 +869,10 @@ def test_an_image_beyond_the_contrasts_that_were_trained_is_abstained_on(tmp_pat
     )
     assert f"typically to within {assessment['gauge'].error:.0%}. Below" in contrasts.reading(assessment["gauge"])
     # counted the other way, the same images have the other defocus
-    over = settings | {"imaging": imaging | {"defocus_sign": "overfocus-positive"}}
-    over["sources"] = [source | {"defocus": 20.0} for source in sources]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("persistem.descriptors.windows.lengths", windows.description.lengths)
-        turned = described(over, asked, tmp_path)
-        assert described(over, asked, tmp_path, gauged=False).factored is None
+    over = settings | {"imaging": settings["imaging"] | {"defocus_sign": "overfocus-positive"}}
+    over["sources"] = [source | {"defocus": 20.0} for source in settings["sources"]]
+    turned = described(over, asked, tmp_path)
+    assert described(over, asked, tmp_path, gauged=False).factored is None
     assert (turned.factored.underfocus == -20).all() and (turned.probes.underfocus == -20).all()
 
 

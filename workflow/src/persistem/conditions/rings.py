@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from persistem.conditions.spectrum import Estimate, Parts, ninety_five, parts_of, resampled, rings_of
+from persistem.conditions.spectrum import NORMAL, Estimate, Parts, ninety_five, parts_of, resampled, rings_of
 from persistem.imaging.optics import ANGSTROM_PER_MM, wavelength
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _astigmatism(
     wave = np.column_stack([np.ones(SECTORS), np.cos(2 * towards), np.sin(2 * towards)])
     (mean_defocus, c, s), *_ = np.linalg.lstsq(wave, np.array(found), rcond=None)
     residual = float(np.std(found - wave @ (mean_defocus, c, s), ddof=3))
-    error = float(1.96 * residual * np.sqrt(2 / SECTORS))
+    error = float(NORMAL * residual * np.sqrt(2 / SECTORS))
     # a direction is an average over its sector, which damps what changes with the direction
     size = float(np.hypot(c, s) / np.sinc(1 / SECTORS))
     direction = float(np.degrees(np.arctan2(s, c) / 2) % 180) if size > error else None

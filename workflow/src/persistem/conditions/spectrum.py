@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 SMALLEST, LARGEST, PARTS, MOST = 64, 512, 3, 12
 
 
+#: Standard deviations from the mean to the ends of 95 % of a normal distribution.
+NORMAL = 1.96
+
+
 class Estimate(NamedTuple):
     """A value and the ends of its 95 % interval; None with a ``reason`` where the image does not say."""
 
@@ -96,5 +100,5 @@ def ninety_five(values: list[float], value: float, number: int) -> tuple[float, 
 
     Parts overlap by half, so that about every second counts.
     """
-    spread = 1.96 * float(np.std(values)) * float(np.sqrt(2 * number / max(number - 1, 1)))
+    spread = NORMAL * float(np.std(values)) * float(np.sqrt(2 * number / max(number - 1, 1)))
     return value - spread, value + spread

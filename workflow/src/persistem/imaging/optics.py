@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from persistem.errors import PersistemError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from persistem.study import Imaging
 
+#: One defocus, or an array of them.
+Defocus = TypeVar("Defocus", float, "NDArray[Any]")
 REST_ENERGY = 510_998.95  # electron, eV (CODATA 2018)
 HC = 12_398.41984  # eV Å
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
@@ -50,7 +54,7 @@ def defocus_at_exit(imaging: Imaging, defocus: float) -> float:
     return underfocus(defocus, imaging.defocus_sign) + origin
 
 
-def underfocus(defocus: float, sign: str | None) -> float:
+def underfocus(defocus: Defocus, sign: str | None) -> Defocus:
     """A study's defocus as underfocus positive, by its ``defocus_sign``; unchanged if the sign is unknown."""
     return -defocus if sign == "overfocus-positive" else defocus
 

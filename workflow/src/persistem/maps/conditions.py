@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from persistem.conditions.counting import Counting, counting_in
 from persistem.conditions.rings import Rings, rings_in
-from persistem.conditions.spectrum import Estimate, parts_of
+from persistem.conditions.spectrum import NORMAL, Estimate, parts_of
 from persistem.errors import PersistemError
 from persistem.reading.asked import obstacles, refusal
 
 if TYPE_CHECKING:
     from persistem.reading import Image
-
-
-#: Standard deviations from the mean to the ends of 95 % of a normal distribution.
-NORMAL = 1.96
 
 
 class Conditions(NamedTuple):

@@ -185,7 +185,8 @@ def map_image(
         collected = Collector((shape[0], shape[1]))
         dark = (1 - DARKER) * brightest(pixels, side)
         strips = windows.strips(pixels, model.windows, stride, model.blocks, jobs, progress, pairs=collected.add_pairs)
-        told, read, trained_defocus = _told(image, model), [np.empty(0)], nearest_defocus(image, model)
+        told, trained_defocus = _told(image, model), nearest_defocus(image, model)
+        read = [np.empty(0)]  # logarithms of the contrast by every window that shows anything
         for first, part in strips:
             windows.forget(pixels)
             part.blocks.update({name: np.tile(of, (*part.valid.shape, 1)) for name, of in told.items()})

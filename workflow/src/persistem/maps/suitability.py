@@ -9,7 +9,6 @@ from persistem.descriptors import windows
 from persistem.errors import PersistemError, Setting
 from persistem.imaging.optics import wavelength
 from persistem.maps.verdict import worth
-from persistem.model.contrast_factor import NEAR
 from persistem.reading.asked import QUANTITIES, Clause, differences, obstacles
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ VOLTAGE_TOLERANCE = 0.01
 ALIKE = 1.25
 #: Pixels of the model's sampling in the finest detail that its windows resolve.
 DETAIL = 5
+#: A defocus may lie so far outside the trained ones, Å; the contrast of an image is then that at the nearest of them.
+NEAR = 10.0
 #: Most pixels at the model's sampling. A million take 3.1 to 3.6 s of the processor (benchmarks/map.py), so these take
 #: two cores about 7 minutes; 20000 x 20000 would take over 10.
 MOST_PIXELS = 16_000**2

@@ -89,8 +89,8 @@ class Model:
     model was trained on and how good it is. A model of simulations knows its ``voltage``, kV, and ``defoci``, the
     smallest and largest in training, Å, underfocus positive, and by its ``gauge`` how strong the contrast of an image
     should be, if it was trained at three seeds or more, not under drawn conditions, and without labelled micrographs.
-    One of these alone knows none of these but their ``relief``, the least and the largest that an image may have
-    (``labelled.describing``), and the ``typical`` spectra of their states.
+    One of labelled micrographs alone knows none of this but their ``relief``, the least and the largest that an image
+    may have (``labelled.describing``), and the ``typical`` spectra of their states.
     """
 
     states: tuple[str, ...]

@@ -9,10 +9,11 @@ each window, and the image has their median. Its inverse is known as the Stobbs 
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from persistem.model.unlike import ones_and_pairs, scaled, scaling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +31,6 @@ EACH = 2
 PENALTY = 10.0
 #: An image has a factor if its windows, which overlap, have together at least so many times the area of one.
 LEAST_AREA = 2.0
-#: A defocus may lie so far outside the trained ones, Å; then it counts as the nearest of them.
-NEAR = 10.0
 
 
 class Factored(NamedTuple):
@@ -57,7 +56,7 @@ class Factored(NamedTuple):
 class Gauge(NamedTuple):
     """Reads the factor of an image; one below ``low`` or above ``high`` is unlike the training.
 
-    Windows are vectors of n numbers, blocks side by side and the defocus, that ``mean`` and ``scale`` (n,) standardise.
+    Windows are vectors of n numbers, blocks side by side and the defocus, scaled by ``mean`` and ``scale`` (n,).
     ``error`` is the root mean square of the logarithm of read over true, of trained images of seeds left out.
     """
 
@@ -72,7 +71,7 @@ class Gauge(NamedTuple):
 
     def logarithms(self, blocks: Blocks, underfocus: float | Array) -> Array:
         """Logarithm of the factor (windows,) by each window, of blocks (windows, length) and the underfocus, Å."""
-        z = (_vectors(blocks, underfocus) - self.mean) / self.scale
+        z = scaled(_vectors(blocks, underfocus), (self.mean, self.scale))
         return np.asarray(self.intercept + z @ self.linear + ((z @ self.quadratic) * z).sum(axis=1))
 
     def beyond(self, factor: float) -> bool:
@@ -110,11 +109,9 @@ def fitted(windows: Factored) -> Gauge:
     from sklearn.preprocessing import StandardScaler
 
     vectors = _vectors(windows.X, windows.underfocus)
-    n, varies = vectors.shape[1], vectors.max(axis=0) > vectors.min(axis=0)
-    # the mean and deviation of a constant are rounding
-    mean = np.where(varies, vectors.mean(axis=0), vectors[0])
-    scale = np.where(varies, vectors.std(axis=0), 1.0)
-    z, (i, j) = (vectors - mean) / scale, np.triu_indices(n)
+    mean, scale = scaling(vectors)
+    z, n = scaled(vectors, (mean, scale)), vectors.shape[1]
+    i, j = np.triu_indices(n)
     scaler, ridge = make_pipeline(StandardScaler(), Ridge(PENALTY)).fit(
         np.hstack([z, z[:, i] * z[:, j]]), np.log(windows.factor)
     )
@@ -136,16 +133,12 @@ def assessed(windows: Factored, trained: tuple[float, float], outside: float) ->
     seed is misread but by a chance of ``outside``. Needs three seeds or more.
     """
     seeds = np.unique(windows.seed).tolist()
-    without = {
-        left: fitted(windows.where(~np.isin(windows.seed, left)))
-        for left in [*((seed,) for seed in seeds), *combinations(seeds, 2)]
-    }
+    without = {left: fitted(windows.where(~np.isin(windows.seed, left))) for left in ones_and_pairs(seeds)}
     own = {seed: windows.where((windows.seed == seed) & windows.trained) for seed in seeds}
     read = {(left, seed): _read(gauge, own[seed]) for left, gauge in without.items() for seed in left}
     by_seed = {}
     for seed in seeds:
-        pairs = [(min(seed, other), max(seed, other)) for other in seeds if other != seed]
-        others = np.concatenate([read[pair, sum(pair) - seed] for pair in pairs])
+        others = np.concatenate([read[(min(seed, other), max(seed, other)), other] for other in seeds if other != seed])
         by_seed[seed] = _limited(without[seed,], others, trained, outside)
     alone = np.concatenate([read[(seed,), seed] for seed in seeds])
     return _limited(fitted(windows), alone, trained, outside), by_seed

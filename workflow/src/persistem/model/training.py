@@ -10,7 +10,7 @@ import math
 import time
 from dataclasses import replace
 from functools import lru_cache
-from itertools import compress, product
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,7 +31,7 @@ from persistem.learning.rows import stack
 from persistem.learning.validation import Candidate, CropLabels, checked, nested, without
 from persistem.model import bundle, card, contrast_factor, unlike
 from persistem.model.classifier import Classifier, Model, calibrator
-from persistem.model.contrast_factor import Factored
+from persistem.model.contrast_factor import Factored, Gauge
 from persistem.model.trees import trees_of
 from persistem.store.digests import digest_of
 from persistem.study import Detector, ModelSettings
@@ -201,9 +201,7 @@ def described(
     if probes:
         X, crops, shot_of = _stacked(probes, states)
         factors = np.array([factor for _, factor in shot_of])
-        training = training._replace(
-            probes=Probes(X, crops, factors, crops.defocus * underfocus(1.0, sign), _lowest(asked))
-        )
+        training = training._replace(probes=Probes(X, crops, factors, underfocus(crops.defocus, sign), _lowest(asked)))
     if factored:
         training = training._replace(factored=_joined_factors(known, factored, states, sign))
     return training
@@ -220,7 +218,7 @@ def _joined_factors(
     X, crops, shot_of = _stacked(judged, states)
     factors = np.array([factor for _, factor in shot_of])
     trained = crops.micrograph < len(known)
-    return Factored(X, crops.micrograph, crops.seed, crops.defocus * underfocus(1.0, sign), factors, trained)
+    return Factored(X, crops.micrograph, crops.seed, underfocus(crops.defocus, sign), factors, trained)
 
 
 def _under_conditions(
@@ -285,7 +283,7 @@ def _factored(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[
     return _shots(sources, doses, (low / contrast_factor.WIDER, high * contrast_factor.WIDER))
 
 
-def _fewest_seeds(sources: Iterable[dict[str, Any]]) -> int:
+def _fewest_seeds(sources: list[dict[str, Any]]) -> int:
     """The smallest number of seeds that a state has."""
     by_state: dict[str, set[int]] = {}
     for source in sources:
@@ -300,18 +298,17 @@ def _probed(sources: list[dict[str, Any]], asked: ModelSettings) -> list[list[Sh
     seeds are spread evenly over the thicknesses and defoci that all states have.
     """
     conditions: dict[str, set[tuple[float, float]]] = {s["state"]: set() for s in sources}
-    own = [not s.get("spread") for s in sources]
-    for source in compress(sources, own):
+    own = [source for source in sources if not source.get("spread")]
+    for source in own:
         conditions[source["state"]].add((source["thickness"], source["defocus"]))
     keys = sorted(set.intersection(*conditions.values()))
-    if not keys or _fewest_seeds(compress(sources, own)) < MINIMUM_SEEDS:
+    if not keys or _fewest_seeds(own) < MINIMUM_SEEDS:
         return [[] for _ in sources]
-    seeds = sorted({source["seeds"][0] for source in compress(sources, own)})
+    seeds = sorted({source["seeds"][0] for source in own})
     at = {seed: keys[k * len(keys) // len(seeds)] for k, seed in enumerate(seeds)}
     every = [(_lowest(asked), factor) for factor in sorted({*FACTORS, *asked.contrast})]
     return [
-        every if is_own and at[s["seeds"][0]] == (s["thickness"], s["defocus"]) else []
-        for s, is_own in zip(sources, own, strict=True)
+        every if not s.get("spread") and at[s["seeds"][0]] == (s["thickness"], s["defocus"]) else [] for s in sources
     ]
 
 
@@ -349,9 +346,8 @@ def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classi
     The assessment has ``seeds``, the smallest number that a state has; ``chosen``, the candidate; and with three seeds
     or more ``nested`` (outcome of nested cross-validation), ``abstained`` (share of unseen windows, by seed), ``gauge``
     (what reads the contrast of images, if the training has ``factored`` windows), and for the probes ``predicted`` and
-    ``probes_abstained`` (windows,). With fewer, the first candidate is taken, and
-    probabilities and thresholds come from the training windows. Raises PersistemError if windows do not fit together or
-    a state has none.
+    ``probes_abstained`` (windows,). With fewer, the first candidate is taken, and probabilities and thresholds come
+    from the training windows. Raises PersistemError if windows do not fit together or a state has none.
     """
     from threadpoolctl import threadpool_limits
 
@@ -387,18 +383,25 @@ def fit(training: Training, asked: ModelSettings, jobs: int = 1) -> tuple[Classi
             distances = np.concatenate([unseen[trains[rows]] for rows, unseen in alone])
             beyond = unlike.abstained(left_out, labels.seed, asked.outside, trains)
             if training.factored is not None:
-                gauge, without = contrast_factor.assessed(training.factored, asked.contrast, asked.outside)
-                assessment["gauge"] = gauge
-                area = (windows.step(asked.windows, asked.stride) / windows.side(asked.windows)) ** 2
-                of_image = [training.factored.where(training.factored.trained)]
-                of_image += [] if probes is None else [probes.factored()]
-                beyond |= np.concatenate([contrast_factor.beyond(without, of, area) for of in of_image])
+                assessment["gauge"], without = contrast_factor.assessed(
+                    training.factored, asked.contrast, asked.outside
+                )
+                beyond |= _of_other_contrast(training.factored, probes, without, asked)
             assessment["abstained"] = seed_means(beyond, labels.seed, trains)
             assessment["probes_abstained"] = beyond[count:]
         else:
             distances = distribution.distances(judged)
     thresholds = unlike.thresholds(distances, asked.outside)
     return fitted, replace(distribution, thresholds=thresholds), assessment
+
+
+def _of_other_contrast(
+    factored: Factored, probes: Probes | None, without: dict[int, Gauge], asked: ModelSettings
+) -> NDArray[np.bool_]:
+    """Whether the image of each window that trains, and after them of each that probes, is of another contrast."""
+    area = (windows.step(asked.windows, asked.stride) / windows.side(asked.windows)) ** 2
+    judged = [factored.where(factored.trained), *([] if probes is None else [probes.factored()])]
+    return np.concatenate([contrast_factor.beyond(without, of, area) for of in judged])
 
 
 def _joined(X: Blocks, crops: CropLabels, probes: Probes) -> tuple[Blocks, CropLabels]:

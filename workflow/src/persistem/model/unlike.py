@@ -104,7 +104,8 @@ def scaling(block: NDArray[Any]) -> tuple[Array, Array]:
     exact = np.asarray(block, float)
     varies = exact.max(axis=0) > exact.min(axis=0)
     root = np.sqrt(max(int(np.count_nonzero(varies)), 1))
-    return exact.mean(axis=0), np.where(varies, exact.std(axis=0), 1.0) * root
+    # the mean of a constant is rounded
+    return np.where(varies, exact.mean(axis=0), exact[0]), np.where(varies, exact.std(axis=0), 1.0) * root
 
 
 def scaled(block: NDArray[Any], by: tuple[Array, Array]) -> Array:
@@ -172,6 +173,11 @@ def thresholds(distances: Array, outside: float) -> Array:
     return np.asarray(each * together)
 
 
+def ones_and_pairs(seeds: list[int]) -> list[tuple[int, ...]]:
+    """What is left out: every seed, so that it is unseen, and every pair, so that one sets limits for the other."""
+    return [*((seed,) for seed in seeds), *combinations(seeds, 2)]
+
+
 def left_out(
     blocks: Blocks, noise: Blocks, seed: NDArray[Any], rank: int, train: NDArray[np.bool_]
 ) -> dict[tuple[int, ...], tuple[NDArray[np.intp], Array]]:
@@ -179,9 +185,8 @@ def left_out(
 
     ``train`` (windows,) marks those that the others may be. Needs three seeds or more.
     """
-    seeds = np.unique(seed).tolist()
     distances = {}
-    for left in [*((s,) for s in seeds), *combinations(seeds, 2)]:
+    for left in ones_and_pairs(np.unique(seed).tolist()):
         test = np.isin(seed, left)
         others = distribution({name: block[~test & train] for name, block in blocks.items()}, noise, rank)
         distances[left] = np.flatnonzero(test), others.distances({name: block[test] for name, block in blocks.items()})

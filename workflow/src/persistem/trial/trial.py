@@ -77,8 +77,9 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
     scores: list[dict[str, Any]] = []
     states_of_windows: dict[str, Any] = {}
     for composite, view in _views(settings["composites"]):
+        intensity = intensity_of(composite, view, imaging, root)
         for dose in settings["doses"]:
-            image = image_of(composite, view, imaging, asked, root, dose)
+            image = image_of(composite, view, intensity, imaging, asked, dose)
             found = map_image(image, model, settings["step"], jobs)
             name = f"{composite['name']} {view['defocus']:g} {dose:g}"
             record = {key: composite.get(key) for key in ("name", "kind", "states", "seeds", "state")}
@@ -111,19 +112,23 @@ def trial_file(settings: dict[str, Any], root: Path, out: Path, jobs: int = 1) -
         part.write_text(json.dumps(result | {"card": card}, indent=1) + "\n")
 
 
+def intensity_of(composite: dict[str, Any], view: dict[str, Any], imaging: Imaging, root: Path) -> Array:
+    """The noise-free intensity (rows, columns) of a composite, or of vacuum."""
+    if composite["kind"] == EMPTY:
+        return np.ones((imaging.pixels, imaging.pixels))
+    return read_micrograph(root / view["path"])[0]
+
+
 def image_of(
     composite: dict[str, Any],
     view: dict[str, Any],
+    intensity: Array,
     imaging: Imaging,
     asked: ModelSettings,
-    root: Path,
     dose: float | None,
     factor: float = 1.0,
 ) -> Image:
-    """One micrograph of a composite, or vacuum, as the detector of a model records it, its contrast times a factor."""
-    intensity: Array = np.ones((imaging.pixels, imaging.pixels))
-    if composite["kind"] != EMPTY:
-        intensity, _ = read_micrograph(root / view["path"])
+    """What a model's detector records of an intensity (rows, columns) whose contrast is multiplied by ``factor``."""
     pixels, size = as_trained(intensity, imaging.field / imaging.pixels, asked, dose, factor)
     name = composite["name"]
     return Image(Path(name), None, name, pixels, size, imaging.voltage, view["underfocus"], facts={})
