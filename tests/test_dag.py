@@ -112,7 +112,7 @@ VALUES = {
     "learning.split_unit": "place",
     "learning.judged": "all",
     "learning.split_seed": 1,
-    "learning.in_focus": 50.0,
+    "learning.in_focus": [-50.0, 13.0],
     "diagrams_3d.periodic": True,
     "figures.temperatures": [6000],
     "figures.cube": 8.0,

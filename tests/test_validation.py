@@ -274,6 +274,14 @@ def test_seeds_count_alike_however_many_crops_they_have() -> None:
     }
 
 
+def test_a_lens_with_spherical_aberration_is_in_focus_where_its_study_says() -> None:
+    crops = design(seeds=3, crops=4)  # at -100 and 0 Å
+    predicted = np.where(crops.defocus == 0, 1 - crops.y, crops.y)
+    rows = {row["foci"]: row for row in tabulate(predicted, crops, [-120.0, -100.0])}
+    assert rows["in-focus"]["accuracy"] == rows["-100"]["accuracy"] == 1.0
+    assert rows["in-focus"]["n_test"] == rows["-100"]["n_test"] == 24
+
+
 def test_a_micrograph_is_what_most_of_its_crops_are() -> None:
     crops = design(seeds=1, defoci=(0.0,), crops=4)  # two micrographs, amorphous and liquid
 

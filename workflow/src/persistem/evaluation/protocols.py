@@ -25,6 +25,7 @@ import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.evaluation.designs import Protocol, fractional, full, neighbours
+from persistem.imaging.optics import focused
 from persistem.learning.classifiers import classifier, factored, projected, scaled
 from persistem.learning.splits import Split, random_splits
 from persistem.store import seals
@@ -206,11 +207,13 @@ def crops_of(settings: dict[str, Any], root: Path, protocol: Protocol, seed: int
 
 
 def numbers_of(
-    settings: dict[str, Any], right: dict[tuple[str, str], NDArray[np.bool_]], defocus: Array, in_focus: float
+    settings: dict[str, Any],
+    right: dict[tuple[str, str], NDArray[np.bool_]],
+    defocus: Array,
+    in_focus: float | Sequence[float],
 ) -> list[float]:
     """Each of the paper's numbers, of whether crops are classified rightly by degrees and model."""
-    focused = np.abs(defocus) <= in_focus
-    rows = {"all": np.ones(len(defocus), bool), "in-focus": focused}
+    rows = {"all": np.ones(len(defocus), bool), "in-focus": focused(defocus, in_focus)}
     return [
         round(float(right[n["degrees"], n["model"]][rows[n["foci"]]].mean()), 6) if rows[n["foci"]].any() else np.nan
         for n in settings["numbers"]

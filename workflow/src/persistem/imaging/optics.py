@@ -7,9 +7,11 @@ a plane inside the slab, f before its exit face, is in focus.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from persistem.errors import PersistemError
 
@@ -57,6 +59,18 @@ def defocus_at_exit(imaging: Imaging, defocus: float) -> float:
 def underfocus(defocus: Defocus, sign: str | None) -> Defocus:
     """A study's defocus as underfocus positive, by its ``defocus_sign``; unchanged if the sign is unknown."""
     return -defocus if sign == "overfocus-positive" else defocus
+
+
+def focal_range(in_focus: float | Sequence[float]) -> tuple[float, float]:
+    """The lowest and the highest defocus (Å) that count as in focus, of ``learning.in_focus``."""
+    low, high = (-in_focus, in_focus) if isinstance(in_focus, int | float) else in_focus
+    return low, high
+
+
+def focused(defocus: NDArray[Any] | Sequence[float], in_focus: float | Sequence[float]) -> NDArray[np.bool_]:
+    """Which of some defoci (Å) count as in focus, of ``learning.in_focus``."""
+    low, high = focal_range(in_focus)
+    return (np.asarray(defocus) >= low) & (np.asarray(defocus) <= high)
 
 
 def check_device(device: str) -> None:

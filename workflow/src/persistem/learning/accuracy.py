@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from persistem.errors import PersistemError
+from persistem.imaging.optics import focused
 from persistem.learning.classifiers import asked, reduced, scaled
 from persistem.learning.intervals import MINIMUM_GROUPS, interval
 from persistem.learning.splits import Split, leave_seed_out, percentiles, random_splits
@@ -168,7 +169,7 @@ def accuracy_table(
         delayed(outcome)(features[degrees], y, defocus, split, degrees.count("+") + 1, learning)
         for degrees, _, split in tasks
     )
-    selections = {"all": np.ones(len(y), bool), "in-focus": np.abs(defocus) <= learning.in_focus}
+    selections = {"all": np.ones(len(y), bool), "in-focus": focused(defocus, learning.in_focus)}
     selections |= {f"{d + 0.0:g}": defocus == d for d in np.unique(defocus)}  # + 0.0: no "-0"
     rows = []
     for degrees in features:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from persistem.errors import PersistemError
+from persistem.imaging.optics import focused
 from persistem.learning.accuracy import TRAININGS
 from persistem.learning.intervals import seed_means, summary
 from persistem.learning.models import MODELS, decisions, probabilities
@@ -147,8 +148,8 @@ def fixed(
     return predicted
 
 
-def tabulate(outcome: Outcome | Labels, crops: CropLabels, in_focus: float) -> list[dict[str, Any]]:
-    """Accuracy at all defoci, in focus (|defocus| <= ``in_focus`` Å) and at each, averaged over seeds of equal weight.
+def tabulate(outcome: Outcome | Labels, crops: CropLabels, in_focus: float | Sequence[float]) -> list[dict[str, Any]]:
+    """Accuracy at all defoci, in focus (``learning.in_focus``) and at each, averaged over seeds of equal weight.
 
     ``vote`` is the accuracy on micrographs, each classified as most of its crops are; the sum of their probabilities
     decides a tie, which without probabilities counts as half right. Intervals are those of ``intervals.interval``.
@@ -157,7 +158,7 @@ def tabulate(outcome: Outcome | Labels, crops: CropLabels, in_focus: float) -> l
         predicted, probability = outcome.predicted, outcome.probability
     else:
         predicted, probability = outcome, None
-    selections = {"all": np.ones(len(crops.y), bool), "in-focus": np.abs(crops.defocus) <= in_focus}
+    selections = {"all": np.ones(len(crops.y), bool), "in-focus": focused(crops.defocus, in_focus)}
     selections |= {f"{d + 0.0:g}": crops.defocus == d for d in np.unique(crops.defocus)}  # + 0.0: no "-0"
     first, votes = _votes(predicted, probability, crops)
     rows = []

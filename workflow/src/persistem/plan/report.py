@@ -7,9 +7,11 @@ carries the digest of what made the file, so the settings alone determine a figu
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from persistem.imaging.crops import positions
+from persistem.imaging.optics import focused
 from persistem.learning import accuracy as learning_stage
 from persistem.learning import weights
 from persistem.plan.evaluation import evaluation_figures
@@ -52,7 +54,7 @@ class _Drawing:
         self.recipe_name = self.shown.recipe or next(iter(self.study.features))
         self.recipe = self.study.features[self.recipe_name]
         self.defocus = min(plan.defoci, key=lambda name: abs(plan.defoci[name] - self.shown.defocus))
-        self.in_focus = [name for name, d in plan.defoci.items() if abs(d) <= self.study.learning.in_focus]
+        self.in_focus = list(compress(plan.defoci, focused([*plan.defoci.values()], self.study.learning.in_focus)))
         self.crop = self._crop()
         self.examples = self._examples()
         # of one specimen, not of its stack

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from persistem.errors import PersistemError
 from persistem.imaging import exit_waves
-from persistem.imaging.optics import underfocus
+from persistem.imaging.optics import focal_range, underfocus
 from persistem.maps import mapping
 from persistem.plan.model import TRAINED
 from persistem.report import overview as overview_stage
@@ -191,7 +192,8 @@ class _Planning:
     def _sample(self, state: str) -> dict[str, Any]:
         """The first specimen of a state, its micrograph nearest to focus, and the summaries of all its specimens."""
         specimens = [s for s in self.plan.classified if s.state == state]
-        first, defocus = specimens[0].name, min(self.plan.defoci, key=lambda name: abs(self.plan.defoci[name]))
+        first, focus = specimens[0].name, fmean(focal_range(self.plan.study.learning.in_focus))
+        defocus = min(self.plan.defoci, key=lambda name: abs(self.plan.defoci[name] - focus))
         return {
             "state": state,
             "specimen": first,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persistem.errors import PersistemError
+from persistem.imaging.optics import focused
 from persistem.learning.intervals import change, interval, seed_means
 from persistem.learning.models import decisions
 from persistem.learning.rows import read_described, representative
@@ -63,7 +64,7 @@ class Material:
     def accuracy(self, control: str, row: str, size: int, foci: str) -> dict[str, Any] | None:
         """The line of a row for crops of a size (px), at foci ``all`` or ``in-focus``; None if there is none."""
         of = self.controls[control]
-        narrow = max(abs(d) for d in of["defoci"]) <= self.settings["in_focus"]
+        narrow = focused(of["defoci"], self.settings["in_focus"]).all()
         if narrow and foci == "all":
             return None
         name, task = ROWS[row]
@@ -291,7 +292,7 @@ def _described(one: Material, control: str) -> Described:
     """The crops in focus of a control, of the first size."""
     (asked,) = [of for of in one.settings["controls"] if of["name"] == control]
     found = read_described(asked["sources"], one.settings["states"], one.root, one.settings["sizes"][0])
-    kept = np.abs(found.crops.defocus) <= one.settings["in_focus"]
+    kept = focused(found.crops.defocus, one.settings["in_focus"])
     X = {name: block[kept] for name, block in found.X.items()}
     return found._replace(X=X, crops=found.crops.of(kept))
 

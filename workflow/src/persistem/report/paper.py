@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from persistem.imaging.optics import focused
 from persistem.learning.accuracy import read_by_seed
 from persistem.learning.intervals import prediction
 
@@ -239,13 +240,13 @@ def judged_per_micrograph(foci: int, in_focus: int, most: int = 1000) -> list[in
     ]
 
 
-def decimals(defoci: Sequence[float], in_focus: float, test_fraction: float, crops: int) -> str:
+def decimals(defoci: Sequence[float], in_focus: float | Sequence[float], test_fraction: float, crops: int) -> str:
     """What the decimals of the paper's accuracies say of how many crops it judged, in sentences.
 
     ``defoci`` and ``in_focus`` in Å, ``test_fraction`` of the random split, and the ``crops`` of a micrograph where
     they do not overlap.
     """
-    near = sum(abs(defocus) <= in_focus for defocus in defoci)
+    near = int(focused(defoci, in_focus).sum())
     least = min(judged_per_micrograph(len(defoci), near))
     quarter = next(n for n in range(1, 100 * least) if int(n * test_fraction + 0.5) >= least)
     tested = int(crops * test_fraction + 0.5)

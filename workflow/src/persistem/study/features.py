@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from persistem.study.fields import OURS, Flag, Real, Section, Whole, assumed, given, once
 
@@ -210,6 +210,22 @@ class Learning(Section):
         "test", "crops of the random split whose accuracy is taken", reason="anything else is no accuracy of a model"
     )
     split_seed: Whole = assumed(0, "seed of the random splits", reason="arbitrary", ge=0)
-    in_focus: Real = given(25.0, "largest |defocus| that counts as in focus", unit="Å", ge=0)
+    in_focus: Annotated[Real, Field(ge=0)] | tuple[Real, Real] = given(
+        25.0,
+        "largest |defocus| that counts as in focus; or the lowest and the highest, for a lens with spherical aberration"
+        " about Scherzer's",
+        unit="Å",
+    )
 
     _once = field_validator("models", "penalised_intercept")(once("model"))
+
+    @field_validator("in_focus", mode="wrap")
+    @classmethod
+    def _ordered(cls, value: Any, checked: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            found = checked(value)
+        except ValidationError:  # which would say what is wrong with it as the one and as the other
+            found = ()
+        if found == () or (isinstance(found, tuple) and found[0] > found[1]):
+            raise ValueError("needs a number of 0 or more, or the lowest and the highest defocus in a list")
+        return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 from textwrap import fill
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from persistem.descriptors.spectra import (
 )
 from persistem.errors import PersistemError
 from persistem.imaging.micrographs import read_micrograph
-from persistem.imaging.optics import defocus_at_exit, wavelength
+from persistem.imaging.optics import defocus_at_exit, focal_range, wavelength
 from persistem.learning.accuracy import accuracy_table
 from persistem.report.figures.drawing import (
     COLOURS,
@@ -80,7 +81,14 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     parts: Any = figure.subfigures(2, 1, height_ratios=[3.1, 1.35 * rows + 0.1])
     top, bottom = parts
     together, bars = top.subplots(1, 2, width_ratios=[1.75, 1])
-    _together(together, k, curves, states, _farthest(defoci), settings["voltage"])
+    _together(
+        together,
+        k,
+        curves,
+        states,
+        _farthest(defoci, fmean(focal_range(settings["learning"]["in_focus"]))),
+        settings["voltage"],
+    )
     _bars(bars, accuracy, len(states), reason)
     _apart(bottom, k, curves, states, defoci, rows, settings["voltage"])
     for axes, letter in ((together, "a"), (bars, "b")):
@@ -212,9 +220,9 @@ def _line(states: list[str], state: str) -> Any:
     return "-" if state == states[-1] else DASHES[states.index(state) % len(DASHES)]
 
 
-def _farthest(defoci: list[float]) -> list[float]:
+def _farthest(defoci: list[float], focus: float) -> list[float]:
     """The defocus nearest to focus, and those farthest from it on either side."""
-    return sorted({defoci[0], min(defoci, key=abs), defoci[-1]})
+    return sorted({defoci[0], min(defoci, key=lambda defocus: abs(defocus - focus)), defoci[-1]})
 
 
 def _together(axes: Axes, k: Any, curves: Any, states: list[str], defoci: list[float], voltage: float) -> None:

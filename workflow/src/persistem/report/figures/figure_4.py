@@ -46,7 +46,7 @@ SHARES = (0.05, 0.15, 0.3, 0.5, 0.7, 0.9)
 #: Grey levels of an 8-bit image.
 GREY = 256
 #: Why (c) may be empty.
-UNFOCUSED = "no defocus of the study is within learning.in_focus of 0 Å, so no crops are in focus"
+UNFOCUSED = "no defocus of the study is within learning.in_focus, so no crops are in focus"
 
 
 def draw(settings: dict[str, Any], root: Path) -> Drawing:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persistem.imaging.optics import focal_range
 from persistem.report.figures.drawing import ERROR_BARS, PAGE, SPLITS, CannotDraw, Drawing, lettered
 from persistem.report.paper import ACCURACIES, STATES
 
@@ -74,9 +76,10 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     keys = ("model", "degrees", "split", "foci", "accuracy", "ci_low", "ci_high")
     shown = [{key: row[key] for key in keys} for row in rows if row["foci"] in FOCI]
     named = " and ".join(SPLITS[split][0] for split in splits)
+    low_focus, high_focus = focal_range(settings["in_focus"])
     caption = (
         f"Recipe {settings['recipe']!r}, one model for all defoci, {named}. {ERROR_BARS}; bars that"
-        f" meet a panel's edge go on. Shaded: in focus, within ±{settings['in_focus']:g} Å. Dotted: chance."
+        f" meet a panel's edge go on. Shaded: in focus, {low_focus:g} to {high_focus:g} Å. Dotted: chance."
     )
     if paper:
         caption += " Black lines: the paper's averages over all foci."
@@ -115,12 +118,14 @@ def _spread(row: dict[str, Any]) -> list[list[float]]:
     return [[max(row["accuracy"] - low, 0.0)], [max(high - row["accuracy"], 0.0)]]
 
 
-def _against_defocus(axes: Axes, rows: list[dict[str, Any]], split: str, models: list[str], in_focus: float) -> None:
+def _against_defocus(
+    axes: Axes, rows: list[dict[str, Any]], split: str, models: list[str], in_focus: float | Sequence[float]
+) -> None:
     """A line for each model, of one split."""
     defoci = sorted({float(row["foci"]) for row in rows if row["foci"] not in FOCI})
     gap = (defoci[-1] - defoci[0]) / 50 if len(defoci) > 1 else 1.0
     colour = SPLITS[split][1]
-    axes.axvspan(-in_focus, in_focus, color="0.93", lw=0, zorder=0)
+    axes.axvspan(*focal_range(in_focus), color="0.93", lw=0, zorder=0)
     for n, model in enumerate(models):
         curve = [row for row in rows if row["foci"] not in FOCI and row["model"] == model]
         curve.sort(key=lambda row: float(row["foci"]))
