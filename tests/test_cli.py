@@ -435,8 +435,8 @@ def test_values_of_a_wave_that_are_not_finite_do_not_become_a_micrograph(mine, c
 
 @pytest.mark.parametrize("verb", ["state-checks", "optimal-volumes", "weights", "inverse", "report", "figure"])
 def test_settings_that_a_figure_needs_are_named(verb, tmp_path, capsys):
-    name = ["figure-1"] if verb == "figure" else []
-    said = refused(capsys, verb, *name, tmp_path / "out", "--protocol", "{figure: figure-1}")
+    out = tmp_path / ("figure-1.json" if verb == "figure" else "out")
+    said = refused(capsys, verb, out, "--protocol", "{figure: figure-1}")
     assert "must be given" in said
     assert not files(tmp_path)
 

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from persistem.commands import forks
+from persistem.commands.parser import name_of, parsed
 from persistem.imaging.micrographs import _write, facts
 from persistem.store import paths
+from persistem.store.stages import STAGES
 from persistem.study import Imaging
+from support.studies import ROOT
 from support.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere libraries do not outlive a fork")
@@ -114,6 +118,26 @@ def test_a_job_whose_server_is_gone_runs_by_itself(micrograph):
 def test_one_job_is_not_worth_a_server():
     environment = {}
     assert forks.start(["crops", "micrograph", "heat", "heat"], environment) == [] and environment == {}
+
+
+def test_every_kind_of_job_that_forks_writes_what_it_took_and_snakemake_does_not():
+    """Snakemake would measure the process that waits, and its table would replace the job's own."""
+    rules = {rule: stage for stage in STAGES for rule in stage.rules if stage.verbs[0] in forks.KIND}
+    text = "\n".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
+    blocks = dict(re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", text, re.M | re.S))
+    assert rules.keys() <= blocks.keys()
+    assert [rule for rule in rules if "benchmark:" in blocks[rule]] == []
+    declared = [stage.verbs[0] for stage in STAGES if stage.function and stage.verbs[0] in forks.KIND]
+    assert [name_of(parsed([verb, "out", "--protocol", "{}"])["verb"]) for verb in declared] == declared != []
+
+
+def test_a_server_passes_by_settings_of_matplotlib_where_snakemake_runs(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "matplotlibrc")  # who reads it waits
+    monkeypatch.chdir(tmp_path)
+    arguments = ("figure", "figure-1.json", "--protocol", "{figure: figure-1}")
+    with served("figure", "figure") as environment:
+        said = job(*arguments, environment=environment, folder=tmp_path)
+    assert said.returncode == 1 and "must be given" in said.stderr
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ rule state_checks:
         paths.pattern("state_checks"),
     log:
         paths.log(paths.pattern("state_checks")),
-    benchmark:
-        paths.benchmark(paths.pattern("state_checks"))
     conda:
         "../../envs/specimens.yaml"
     resources:
@@ -97,8 +95,6 @@ rule inverse:
         paths.pattern("inverse"),
     log:
         paths.log(paths.pattern("inverse")),
-    benchmark:
-        paths.benchmark(paths.pattern("inverse"))
     conda:
         "../../envs/topology.yaml"
     resources:
@@ -116,11 +112,12 @@ rule figure:
     input:
         partial(sources, "figures"),
     output:
-        multiext(paths.pattern("figures").removesuffix(".json"), *paths.FIGURE_SUFFIXES),
+        multiext(
+            paths.pattern("figures").removesuffix(".json"),
+            **{suffix[1:]: suffix for suffix in paths.FIGURE_SUFFIXES},
+        ),
     log:
         paths.log(paths.pattern("figures")),
-    benchmark:
-        paths.benchmark(paths.pattern("figures"))
     conda:
         "../../envs/figures.yaml"
     resources:
@@ -128,9 +125,8 @@ rule figure:
     params:
         protocol=partial(settings_file, "figures"),
         root=root,
-        folder=folder,
     shell:
-        "python -m persistem figure {wildcards.figure} {params.folder:q} --root {params.root:q}"
+        "python -m persistem figure {output.json:q} --root {params.root:q}"
         " --protocol {params.protocol:q} > {log:q} 2>&1"
 
 

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import chdir, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -33,12 +33,26 @@ VARIABLE = "PERSISTEM_FORKS"
 VERBS = {
     "imaging": ("exit-wave", "micrograph", "varied", "composite"),
     "topology": ("crops", "diagrams", "join-diagrams", "persistence-images", "specimen-diagrams", "descriptors"),
+    "figures": ("figure", "state-checks", "inverse"),
 }
 MODULES = {
     "imaging": ("persistem.imaging.exit_waves", "persistem.study", "abtem", "distributed", "tifffile", "zarr"),
     "topology": (
         *("persistem.imaging.crops", "persistem.study", "persistem.topology.persistence_images", "cv2", "tifffile"),
         *("homcloud.bitmap", "homcloud.histogram", "homcloud.pdgm", "pandas", "pyarrow.parquet"),
+    ),
+    "figures": (
+        *("persistem.report.figures.drawing", "persistem.specimens.state_checks", "persistem.topology.inverse"),
+        *(
+            "persistem.learning.accuracy",
+            "persistem.study",
+            "homcloud.pdgm",
+            "homcloud.histogram",
+            "pandas",
+            "tifffile",
+        ),
+        *("matplotlib.pyplot", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "scipy.spatial"),
+        *("sklearn.linear_model", "sklearn.pipeline", "sklearn.svm"),
     ),
 }
 KIND = {verb: kind for kind, verbs in VERBS.items() for verb in verbs}
@@ -132,9 +146,10 @@ def serve(kind: str, path: Path) -> None:
 @cache
 def _import(kind: str) -> None:
     """Import what jobs of a kind import, when the first asks."""
-    for module in ("persistem.commands.cli", "yaml", *MODULES[kind]):
-        with suppress(ImportError):  # the job says what is missing
-            import_module(module)
+    with chdir(Path(__file__).parent):  # Matplotlib would read settings in the folder where Snakemake runs
+        for module in ("persistem.commands.cli", "yaml", *MODULES[kind]):
+            with suppress(ImportError):  # the job says what is missing
+                import_module(module)
 
 
 def _begin(listener: socket.socket, selector: selectors.BaseSelector, running: Running) -> None:

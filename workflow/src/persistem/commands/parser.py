@@ -75,7 +75,7 @@ OF_JOBS: dict[Verb, str] = {
     stages.descriptors: "persistem descriptors image.tif --out descriptors.parquet --protocol stage.yaml",
     stages.melt: "mpiexec -n 2 persistem melt melted --seed 1 --protocol stage.yaml",
     stages.diagram_3d: "persistem diagram-3d structure.extxyz diagram.pdgm --protocol stage.yaml",
-    stages.figure: "persistem figure figure-1 figure-1.json --protocol stage.yaml",
+    stages.figure: "persistem figure figure-1.json --protocol stage.yaml",
     stages.description: "persistem description a.dm4 a.npz --protocol stage.yaml",
     maps.map_micrograph: "persistem map-micrograph a.dm4 map --model results/demo/model",
     studies.publish: "persistem publish mine.yaml",
@@ -190,13 +190,11 @@ def _parser() -> argparse.ArgumentParser:
     examples = {verb: some for verbs in TASKS.values() for verb, some in verbs.items()}
     examples |= {verb: (one,) for verb, one in OF_JOBS.items()} | {list_stages: ("persistem stages",)}
 
-    def add(
-        verb: Verb, *positional: str, protocol: bool = True, required: bool = False, name: str = "", does: str = ""
-    ) -> argparse.ArgumentParser:
-        name = name or name_of(verb)
+    def add(verb: Verb, *positional: str, protocol: bool = True, required: bool = False) -> argparse.ArgumentParser:
+        name = name_of(verb)
         command = commands.add_parser(
             name,
-            description=textwrap.fill(does or _does(verb), WIDTH),
+            description=textwrap.fill(_does(verb), WIDTH),
             epilog=_examples(examples.get(verb, (f"persistem {name} out --protocol stage.yaml",))),
             formatter_class=plain,
         )
@@ -365,11 +363,10 @@ def _of_jobs(add: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument("--seed", type=int, required=True)
     add(stages.diagram_3d, "structure", "out", required=True)
     command = _root(add(stages.figure, required=True))
-    command.add_argument("name", choices=(*FIGURES, *EVALUATION_FIGURES, *JOINT_FIGURES, *TRIAL_FIGURES))
-    command.add_argument("out", type=Path)
+    command.add_argument("out", type=_figure_file, help="the figure's name, with .json")
     for stage in STAGES:
         if stage.function:
-            command = _root(add(_declared(stage), "out", required=True, name=stage.verbs[0], does=stage.does))
+            command = _root(add(_declared(stage), "out", required=True))
             if stage.jobs:
                 _jobs(command)
     _jobs(add(stages.description, "micrograph", "out"))
@@ -377,6 +374,13 @@ def _of_jobs(add: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument("--model", type=Path, required=True, help="bundle folder")
     _jobs(command)
     add(maps.publish_map, "source", "out", protocol=False)
+
+
+def _figure_file(text: str) -> Path:
+    names = [f"{name}.json" for name in (*FIGURES, *EVALUATION_FIGURES, *JOINT_FIGURES, *TRIAL_FIGURES)]
+    if (path := Path(text)).name not in names:
+        raise argparse.ArgumentTypeError(f"no figure is called so; there are {', '.join(names)}")
+    return path
 
 
 def _declared(stage: Stage) -> Verb:
@@ -388,4 +392,5 @@ def _declared(stage: Stage) -> Verb:
         compute = getattr(import_module(f"persistem.{stage.module}"), stage.function)
         compute(given(protocol), root, out, *jobs.values())
 
+    verb.__name__, verb.__doc__ = stage.verbs[0].replace("-", "_"), stage.does
     return verb

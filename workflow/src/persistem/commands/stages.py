@@ -192,12 +192,12 @@ def diagram_3d(protocol: dict[str, Any], structure: Path, out: Path) -> None:
     diagram_3d_file(structure, protocol["radii"], tuple(protocol["side"]), protocol["periodic"], out)
 
 
-def figure(name: str, protocol: dict[str, Any], out: Path, root: Path) -> None:
+def figure(protocol: dict[str, Any], out: Path, root: Path) -> None:
     """draw a figure of the paper: PNG, PDF, and its caption and numbers as JSON"""
     from persistem.report.figures.drawing import write
     from persistem.study.settings import given
 
-    write(name, given(protocol), root, out)
+    write(out.stem, given(protocol), root, out.parent)
 
 
 def description(protocol: dict[str, Any], micrograph: Path, out: Path, jobs: int) -> None:
