@@ -117,6 +117,7 @@ def test_polarity_decides_whether_islands_are_larger_and_change_more_gradually(t
         assert status(claim, inverted) == "not reproduced"
 
 
+@pytest.mark.thorough
 def test_polarity_decides_which_degree_tells_more(tmp_path):
     """States that differ in their pits: rings around them from bright to dark, islands from dark to bright."""
     own, inverted = (accuracies(stacks(tmp_path, PITS, inverted=inverted)) for inverted in (False, True))
@@ -125,6 +126,7 @@ def test_polarity_decides_which_degree_tells_more(tmp_path):
         assert (inverted["1", model] - inverted["0", model]).mean() < -0.03
 
 
+@pytest.mark.thorough
 def test_crops_that_overlap_decide_which_model_is_better(tmp_path):
     """Of crops that overlap, one that trains shows what one that is tested does, and the closer fit is right."""
     apart, overlapping = (
@@ -170,6 +172,7 @@ def test_the_radii_of_atoms_decide_whether_the_3d_diagram_has_peaks_of_the_surfa
     assert found({"Ga": 1.5625, "N": 0.49}) == "not reproduced"
 
 
+@pytest.mark.thorough
 def test_the_dose_decides_whether_a_low_pass_filter_suffices(tmp_path):
     def rows(name, detector):
         crops = stacks(tmp_path, FAR, Crops(size=72, stride=36), pixel_size=0.3, detector=detector)

@@ -133,10 +133,10 @@ def thon(side, pixel_size, voltage, defocus, astigmatism=0.0, direction=0.0, dos
     [
         (1.0, 200, 3000, 0, 0, 0.0),
         (1.0, 200, 3000, 300, 30, 0.0),
-        (0.5, 200, 800, 50, 120, 0.0),
+        pytest.param(0.5, 200, 800, 50, 120, 0.0, marks=pytest.mark.thorough),
         (0.2, 200, 100, 0, 0, 0.0),
         (1.5, 300, 12000, 500, 170, 2.7),
-        (1.0, 80, 1500, 100, 60, 0.0),
+        pytest.param(1.0, 80, 1500, 100, 60, 0.0, marks=pytest.mark.thorough),
     ],
 )
 def test_defocus_and_astigmatism_are_read_off_the_rings(pixel_size, voltage, defocus, astigmatism, direction, Cs):

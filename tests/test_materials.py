@@ -160,8 +160,8 @@ def test_the_page_says_what_is_left_at_equal_density(tmp_path, monkeypatch):
     record_materials.record_materials([tmp_path / "one", tmp_path / "other"], tmp_path)
     page = (tmp_path / "materials.md").read_text()
     assert "# What persistence knows beside density, in one and other" in page
-    assert "at equal density 0.80 (0.79 to 0.81), −0.10: its interval lies above chance" in page
-    assert "at equal density 0.50 (0.49 to 0.51), −0.40: its interval reaches chance" in page
+    assert "at equal density 0.80 (0.79 to 0.81) (change −0.10): its interval lies above chance" in page
+    assert "at equal density 0.50 (0.49 to 0.51) (change −0.40): its interval reaches chance" in page
     assert "at equal density its interval lies above chance in one; it has more than the spectrum in none" in page
     assert "one ± 0.01; other ± 0.01" in page
     assert "| one | equal density | 12.5 Å, in focus | 0.80 (0.79 to 0.81) |" in page

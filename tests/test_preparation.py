@@ -205,7 +205,7 @@ def stacked(folder, count, thickness=16.0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.thorough)])
 def test_a_stack_is_slabs_one_behind_the_other(count, tmp_path):
     from ase.neighborlist import neighbor_list
 

@@ -205,7 +205,7 @@ def scattered(rng, n, splits, shift=0.0):
     return values[:n], values[n, 0] + shift * np.array([1, -1] * 4)
 
 
-@pytest.mark.parametrize(("n", "splits"), [(8, 2), (5, 1), (3, 2)])
+@pytest.mark.parametrize(("n", "splits"), [(8, 2), pytest.param(5, 1, marks=pytest.mark.thorough), (3, 2)])
 def test_a_further_specimen_is_called_compatible_as_often_as_it_should(n, splits, monkeypatch):
     monkeypatch.setattr(compatibility, "DRAWS", 79)
     rng = np.random.default_rng(n)

@@ -67,7 +67,7 @@ def accuracy(predicted: np.ndarray, crops: CropLabels) -> float:
 
 
 @pytest.mark.parametrize("training", ["pooled", pytest.param("per-defocus", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("states", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("states", [2, pytest.param(3, marks=pytest.mark.thorough)])
 def test_sharing_pairs_of_seeds_equals_the_plain_nested_loop(training: str, states: int) -> None:
     crops = design(seeds=4, states=states)
     X = {"a": shifted(crops, 1.3, seed=1), "b": shifted(crops, 1.5, 30, seed=2), "c": noise(crops, 1)}
