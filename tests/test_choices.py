@@ -6,6 +6,7 @@ Each is tested on matter or images for which its effect is known; ``record_proto
 from itertools import product
 
 import numpy as np
+import pytest
 from ase import Atoms
 from ase.build import bulk
 from persistem.imaging.crops import crops_of

@@ -57,6 +57,8 @@ def work(plan: Plan, stage: str, digest: str) -> Work:
     settings = plan.settings(stage, digest)
     if stage in BY_SETTINGS:
         return BY_SETTINGS[stage](settings)
+    if stage in BY_SOURCES:
+        return BY_SOURCES[stage](plan, settings)
     if stage in BY_INPUT:
         return BY_INPUT[stage](plan, settings, plan.input_digest(stage, digest))
     cost = BY_NAME[stage].cost
@@ -143,6 +145,29 @@ def _descriptors(settings: dict[str, Any]) -> Work:
     return Work(1.5 + 1.5 * described, 300, 1)
 
 
+def _evaluation(plan: Plan, settings: dict[str, Any]) -> Work:
+    return _tested(plan, settings, settings["sources"], 0.1)
+
+
+def _controls(plan: Plan, settings: dict[str, Any]) -> Work:
+    """One control after the other."""
+    of = [_tested(plan, settings, control["sources"], 0.03) for control in settings["controls"]]
+    return Work(sum(one.seconds for one in of), max(one.memory for one in of))
+
+
+def _tested(plan: Plan, settings: dict[str, Any], sources: list[dict[str, Any]], row: float) -> Work:
+    """On 2 cores; ``row`` is what a row takes for each seed, defocus and size of crops (s).
+
+    Most is the permutation tests: each main row learns from each arrangement of the labels at each defocus.
+    """
+    seeds = len({tuple(source["seeds"]) for source in sources})
+    foci = len(plan.settings("descriptors", Path(sources[0]["path"]).parts[2])["defoci"])
+    arrangements = min(settings["permutations"], math.factorial(len(settings["states"])) ** (seeds - 1))
+    mains = sum(of["main"] for of in settings["rows"])
+    fits = row * len(settings["rows"]) * len(settings["sizes"]) + 0.0105 * mains * arrangements
+    return Work(10 + fits * seeds * foci, 600 + 10 * len(sources) * foci, 0.5)
+
+
 def _sweep(settings: dict[str, Any]) -> Work:
     """A specimen is imaged and described under each condition, on one core."""
     images = sum(len(condition["waves"]) for condition in settings["conditions"])
@@ -226,7 +251,7 @@ def _nodes(settings: dict[str, Any]) -> int:
     return len(foci(Imaging(**settings)))
 
 
-#: Work by a stage's own settings, and by the settings of the stages before it too; other stages declare a cost.
+#: Work by a stage's own settings, by its sources, and by the settings of the stages before it; others declare a cost.
 BY_SETTINGS = {
     "specimens": _specimen,
     "prepared": _prepared,
@@ -240,6 +265,7 @@ BY_SETTINGS = {
     "fitted": _fitted,
     "truth": _truth,
 }
+BY_SOURCES = {"evaluation": _evaluation, "controls": _controls}
 BY_INPUT = {
     "exit_waves": _exit_wave,
     "micrographs": _micrograph,

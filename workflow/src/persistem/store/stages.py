@@ -140,7 +140,6 @@ STAGES = (
         " (scikit-learn)",
         function="evaluation_file",
         jobs=True,
-        cost=Cost(10, 500, 0.5, 16, 100),
     ),
     Stage(
         "controls",
@@ -152,7 +151,6 @@ STAGES = (
         does="tabulate the accuracy where a difference between the states is taken away (scikit-learn)",
         function="controls_file",
         jobs=True,
-        cost=Cost(30, 900, 0.5, 30, 100),
     ),
     Stage(
         "sweeps",
