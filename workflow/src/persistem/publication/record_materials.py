@@ -53,7 +53,7 @@ NARROW = 0.05
 
 @dataclass(frozen=True)
 class Material:
-    """A finished study: its name, its controls with their results and sources, and where its files are."""
+    """A finished study: its matter with its name, its controls with results and sources, and where its files are."""
 
     name: str
     plan: Plan
@@ -87,7 +87,9 @@ def record_materials(studies: list[Path], docs: Path) -> None:
     materials = [material_of(folder) for folder in studies]
     published = read_published(docs / PUBLISHED)
     states = {one.name: states_of_material(one.plan, one.settings, one.root) for one in materials}
-    known = [row for name, of in states.items() for row in beside(name, of, published.get(name, []))]
+    known = [
+        row for one in materials for row in beside(one.name, states[one.name], published.get(one.plan.study.name, []))
+    ]
     panels = [
         {"size": size, "foci": foci, "title": f"{one.side(size):g} Å, {FOCI[foci]}"}
         for one in materials[:1]
@@ -161,7 +163,9 @@ def material_of(folder: Path) -> Material:
     controls = {control["name"]: control for control in read_json(root / path)["controls"]}
     if absent := [name for name in (AS_IS, EQUAL) if name not in controls]:
         raise PersistemError(f"{folder}: has no control {absent[0]!r}; needs {AS_IS!r} and {EQUAL!r}")
-    return Material(plan.study.name, plan, root, settings, controls)
+    matter = plan.study.material
+    formula = matter.crystal.formula if matter.file is None else "".join(matter.species)
+    return Material(f"{formula} ({plan.study.name})", plan, root, settings, controls)
 
 
 def _finding(one: Material) -> str:
@@ -171,9 +175,9 @@ def _finding(one: Material) -> str:
     densities = " and ".join(f"{state} {value:.2f}" for state, value in one.controls[AS_IS]["densities"].items())
     spectrum, contrast = (_cell(_first(one, EQUAL, row)) for row in ("spectrum", "contrast"))
     return (
-        f"{one.name} ({densities} g/cm³), in focus, {one.side(one.settings['sizes'][0]):g} Å: persistence has"
-        f" {_cell(before)}, and at equal density {_cell(after)}, {changed(_paired(before, after))}: {kept}. There"
-        f" the spectrum has {spectrum} and the contrast {contrast}; persistence less the spectrum"
+        f"{one.name}, {densities} g/cm³, in focus, {one.side(one.settings['sizes'][0]):g} Å: persistence has"
+        f" {_cell(before)}, and at equal density {_cell(after)} (change {changed(_paired(before, after))}): {kept}."
+        f" There the spectrum has {spectrum} and the contrast {contrast}; persistence less the spectrum is"
         f" {changed(_beyond(one, 'persistence'))}, everything together less the spectrum"
         f" {changed(_beyond(one, 'all'))}"
     )
