@@ -5,6 +5,7 @@ This module imports little on purpose: Linux counts the memory of the process th
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import statistics
@@ -18,10 +19,12 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+#: Of Linux' prctl: be the parent of what outlives its own.
+SUBREAPER = 36
 
 
 class Child(NamedTuple):
-    """A finished process and all it waited for: seconds, the largest resident set of one (GiB), and what they said."""
+    """A finished process and all it started: seconds, the largest resident set of one (GiB), and what they said."""
 
     wall: float
     cpu: float
@@ -30,7 +33,13 @@ class Child(NamedTuple):
 
 
 def run(command: Sequence[str | Path], folder: Path, log: Path, threads: int | None = None) -> Child:
-    """Run a command in a folder with its output in a file; end the benchmark with that output where it fails."""
+    """Run a command in a folder with its output in a file; end the benchmark with that output where it fails.
+
+    The seconds of the processor are those of all that the command started, also of what outlives it, as the servers do
+    of which a workflow's jobs are forks: such processes become children of this one.
+    """
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+    before = _children()
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
@@ -40,11 +49,20 @@ def run(command: Sequence[str | Path], folder: Path, log: Path, threads: int | N
         child = subprocess.Popen(list(map(str, command)), cwd=folder, env=environment, stdout=out, stderr=out)
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - start
+    used = [usage]
+    while left := _children() - before:
+        used += [os.wait4(pid, 0)[2] for pid in left]
     child.returncode = os.waitstatus_to_exitcode(status)
     text = log.read_text(errors="replace")
     if child.returncode:
         sys.exit(f"{text[-3000:]}\nfailed with exit status {child.returncode}: {' '.join(map(str, command))[:500]}")
-    return Child(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20, text)
+    cpu = sum(each.ru_utime + each.ru_stime for each in used)
+    return Child(wall, cpu, max(each.ru_maxrss for each in used) / 2**20, text)
+
+
+def _children() -> set[int]:
+    """The processes whose parent is this one."""
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
 
 
 def median(values: Iterable[float]) -> float:

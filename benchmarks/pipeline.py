@@ -84,8 +84,8 @@ def report(folder: Path, cores: int, a: list[Child], b: list[Child]) -> None:
         rows.append([name, count, *(median(getattr(c, key) for c in of) for key in ("wall", "cpu"))])
         rows[-1].append(max(c.peak for c in of))
     table(rows)
-    print(f"wall, target at most 3:              {ratio([c.wall for c in a], [c.wall for c in b])}")
-    print(f"CPU:                                 {ratio([c.cpu for c in a], [c.cpu for c in b])}")
+    print(f"wall, target at most 1.3:            {ratio([c.wall for c in a], [c.wall for c in b])}")
+    print(f"CPU, target at most 1.5:             {ratio([c.cpu for c in a], [c.cpu for c in b])}")
     print(f"memory of a job, target below 4 GiB: {max(c.peak for c in a):.2f} GiB\n")
     last = {stage: float(s) for stage, s in re.findall(r"^stage (\w+) ([\d.]+)$", b[-1].text, re.M)}
     rows = [["stage (last run)", "jobs", "s a job", "s in all", "CPU, s", "peak, GiB", "by hand, s"]]

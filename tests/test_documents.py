@@ -222,13 +222,22 @@ def test_the_readme_quotes_the_record_of_what_is_left_at_one_density():
     record, number = text_of("docs/density.md"), r"\d\.\d\d"
     said = " ".join(prose("README.md").split())
     for row, phrase in (
-        ("persistence", "in focus, persistence has {} where it had {}"),
+        ("persistence", "persistence has {} where it had {}"),
         ("spectrum", "and the spectrum {} where it had {}"),
     ):
         of = rf"(?<!\+ ){row} \(contrast removed\)"  # not of persistence + spectrum
         left = quoted(record, rf"{of} with ({number} \({number} to {number}\))")
         before = quoted(record, rf"{of}, ({number}) to {number}")
         assert phrase.format(left, before) in said
+
+
+def test_the_readme_quotes_the_record_of_other_matter():
+    said = " ".join(prose("README.md").split())
+    row = re.search(
+        r"^\| Si \(silicon\) \| as simulated \| 12.5 Å, all foci \| (.*) \|$", text_of("docs/materials.md"), re.M
+    )
+    _, spectrum, persistence, _ = row[1].split(" | ")
+    assert f"persistence has {persistence} and the spectrum {spectrum}" in said
 
 
 def test_the_readme_quotes_the_record_of_one_model_for_unknown_conditions():

@@ -11,7 +11,7 @@ from persistem.learning.rows import Described
 from persistem.learning.validation import Candidate, CropLabels
 from persistem.plan.plan import Plan
 from persistem.publication import record_materials
-from persistem.publication.material_states import beside, crystals, of_structure, quench, read_published
+from persistem.publication.material_states import beside, crystals, first_minimum, of_structure, quench, read_published
 from persistem.publication.record_materials import Material, judged
 from persistem.specimens.structures import crystal_of
 from persistem.study.load import load_study, make_study
@@ -116,6 +116,14 @@ def test_a_published_value_that_stands_beside_nothing_is_refused(value, message,
         beside("one", {("as simulated", "glass"): {"density": 2.0}}, read_published(file)["one"])
 
 
+def test_the_first_shell_of_a_liquid_ends_at_the_first_minimum_and_not_at_the_lowest_bin_of_a_flat_curve():
+    r = np.arange(0.025, 6.5, 0.05)
+    flat = 1 + 1.2 * np.exp(-(((r - 2.5) / 0.25) ** 2)) - 0.1 * np.exp(-(((r - 3.1) / 0.2) ** 2))
+    for seed in range(20):
+        g = flat + np.random.default_rng(seed).normal(0, 0.02, len(r)) * (r > 2)
+        assert first_minimum(r, g, 2.5) == pytest.approx(3.1, abs=0.15)
+
+
 def material(name, equal):
     """A study with planted accuracies: 0.9 as simulated and ``equal`` at equal density, scattered by 0.01."""
 
@@ -163,7 +171,7 @@ def test_the_page_says_what_is_left_at_equal_density(tmp_path, monkeypatch):
     assert "at equal density 0.80 (0.79 to 0.81) (change −0.10): its interval lies above chance" in page
     assert "at equal density 0.50 (0.49 to 0.51) (change −0.40): its interval reaches chance" in page
     assert "at equal density its interval lies above chance in one; it has more than the spectrum in none" in page
-    assert "one ± 0.01; other ± 0.01" in page
+    assert "one ± 0.010; other ± 0.010" in page
     assert "| one | equal density | 12.5 Å, in focus | 0.80 (0.79 to 0.81) |" in page
     assert "| one | amorphous | density, g/cm³ | 2.3 | 2.29 | +0.4% | yes | somebody, 1999 |" in page
     assert "| as simulated | liquid |  | 50 |" in page

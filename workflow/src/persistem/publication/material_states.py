@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from persistem.plan.plan import Plan
 
-#: How far g(r) is asked for, Å, and where the first shell ends at most, as a multiple of its peak.
-FAR, SHELL = 6.5, 1.6
+#: How far g(r) is asked for, Å; where the first shell ends at most, as a multiple of its peak; bins smoothed over.
+FAR, SHELL, SMOOTH = 6.5, 1.6, 5
 #: What a published value has to say; a ``reason`` for what deviates, and a ``control`` that is not the first, it may.
 SAYS, MAY_SAY = {"state", "quantity", "value", "source"}, {"reason", "control"}
 #: A deviation from a published value that is none.
@@ -76,7 +76,7 @@ def quench(plan: Plan, specimen: str, digest: str) -> float | None:
 
 
 def of_structure(atoms: Atoms) -> dict[str, float]:
-    """Density (g/cm³), first peaks of g(r) (Å), and neighbours up to the minimum behind them.
+    """Density (g/cm³), first peaks of g(r) (Å), and neighbours up to the first minimum behind them.
 
     Neighbours are ``B around A``; of a pair of elements so far apart that g(r) has no peak, nothing is there.
     """
@@ -108,9 +108,14 @@ def first_peak(r: NDArray[Any], g: NDArray[Any]) -> float:
 
 
 def first_minimum(r: NDArray[Any], g: NDArray[Any], peak: float) -> float:
-    """Where g(r) is lowest behind its first ``peak``, up to SHELL times as far, Å."""
-    behind = np.flatnonzero((r > peak) & (r <= SHELL * peak))
-    return float(r[behind[int(g[behind].argmin())]])
+    """Where g(r) has its first minimum behind its first ``peak``, Å, or else is lowest, up to SHELL times as far.
+
+    It is sought in the mean over SMOOTH bins: behind the shell of a liquid g(r) is flat, and its lowest bin anywhere.
+    """
+    smooth = np.convolve(np.pad(g, SMOOTH // 2, mode="edge"), np.full(SMOOTH, 1 / SMOOTH), mode="valid")
+    behind = np.flatnonzero((r > peak) & (r <= SHELL * peak))[:-1]
+    turns = behind[(smooth[behind] <= smooth[behind - 1]) & (smooth[behind] < smooth[behind + 1])]
+    return float(r[turns[0] if len(turns) else behind[int(smooth[behind].argmin())]])
 
 
 def table(states: States) -> list[dict[str, str]]:

@@ -44,6 +44,8 @@ ROWS = {
 }
 #: What of these judges the states of another material: what has the contrast removed.
 JUDGES = ("spectrum", "persistence")
+#: Whether features are standardised within each material, by how it is called on the page.
+SCALES = {"as trained": False, "own scale": True}
 FOCI = {"in-focus": "in focus", "all": "all foci"}
 #: Published values of the states of materials, beside the page.
 PUBLISHED = "published.yaml"
@@ -113,36 +115,41 @@ def record_materials(studies: list[Path], docs: Path) -> None:
     (docs / "figures").mkdir(parents=True, exist_ok=True)
     drawn.savefig(docs / "figures/materials.png")
     shrink(docs / "figures/materials.png", docs / "figures/materials.png")
-    crossed = [_judged(a, b, control) for control in (AS_IS, EQUAL) for a, b in permutations(materials, 2)]
+    crossed = [
+        row for control in (AS_IS, EQUAL) for a, b in permutations(materials, 2) for row in _judged(a, b, control)
+    ]
+    names = [one.plan.study.name for one in materials]
     parts = [
         f"# What persistence knows beside density, in {listed([one.name for one in materials], len(materials))}",
-        bullets([_finding(one) for one in materials] + [_together(materials)]),
+        bullets([_finding(one) for one in materials] + [_together(materials)] + _across(crossed)),
         "![Accuracy by material, as simulated and at equal density](figures/materials.png)",
         "Amorphous or liquid, on MD seeds that were not trained on; 95 % over seeds (Student's t). As simulated, the"
         " states differ in density; at equal density they were made at one. Each defocus has a model of its own."
         " *Contrast* is the standard deviation of a crop; spectrum and persistence see crops whose contrast is removed;"
-        f" *all* is everything together. {_widest(materials)}",
+        " *all* is everything together.",
         _markdown(_table(materials, panels)),
+        *_widest(materials),
         *(
             [
                 "## Whether a model of one material judges another",
                 "Trained on all seeds of one material, in focus, and tested on those of another: accuracy with 95 %"
                 " over seeds of the other. *Own scale*: the features of each material less their mean, over their"
-                " deviation, which takes no label but knows that both states are there alike. Chance is 0.5.",
-                _markdown([row for rows in crossed for row in rows]),
+                " deviation, which takes no label but knows that both states are there alike. Each material has the"
+                " microscope of its study. Chance is 0.5.",
+                _markdown([_judgement(row) for row in crossed]),
             ]
             if crossed
             else []
         ),
         "## The states",
-        "Means over seeds. Neighbours are counted up to where g(r) is lowest behind its first peak. *Quench* is the"
-        " rate at which a state was last cooled; without one it was cooled at once, or not.",
+        "Means over seeds. Neighbours are counted up to the first minimum of g(r) behind its first peak. *Quench* is"
+        " the rate at which a state was last cooled; without one it was cooled at once, or not.",
         *(f"**{name}**\n\n{_markdown(table(of))}" for name, of in states.items()),
         *(["### Beside published values", _markdown(known)] if known else []),
         fold(
             "How this page was made",
-            "`snakemake controlled report --configfile config/STUDY.yaml` of each study, then `persistem"
-            f" record-materials {' '.join(f'results/{one.plan.study.name}' for one in materials)} --docs docs`"
+            f"{', '.join(f'`snakemake controlled report --configfile config/{name}.yaml`' for name in names)}, then"
+            f" `persistem record-materials {' '.join(f'results/{name}' for name in names)} --docs docs`"
             f" on {datetime.now(UTC):%Y-%m-%d}. No number is typed but those of published.yaml.",
         ),
     ]
@@ -218,17 +225,17 @@ def _beyond(one: Material, row: str) -> Change:
     return _paired(_first(one, EQUAL, "spectrum"), _first(one, EQUAL, row))
 
 
-def _widest(materials: list[Material]) -> str:
+def _widest(materials: list[Material]) -> list[str]:
     """The widest interval at equal density of each material, in focus and on the smallest crops."""
     clauses = []
     for one in materials:
         lines = [line for row in ROWS if (line := _first(one, EQUAL, row))["ci_low"] is not None]
         if lines:
-            half = max((line["ci_high"] - line["ci_low"]) / 2 for line in lines)
+            half = round(max((line["ci_high"] - line["ci_low"]) / 2 for line in lines), 3)
             clauses.append(
-                f"{one.name} ± {half:.2f}" + ("" if half <= NARROW else f", more than the {NARROW:g} aimed at")
+                f"{one.name} ± {half:.3f}" + ("" if half <= NARROW else f", more than the {NARROW:g} aimed at")
             )
-    return f"Widest interval at equal density, in focus, smallest crops: {'; '.join(clauses)}." if clauses else ""
+    return [f"Widest interval at equal density, in focus, smallest crops: {'; '.join(clauses)}."] if clauses else []
 
 
 def _table(materials: list[Material], panels: list[dict[str, Any]]) -> list[dict[str, str]]:
@@ -242,8 +249,8 @@ def _table(materials: list[Material], panels: list[dict[str, Any]]) -> list[dict
     ]
 
 
-def _judged(a: Material, b: Material, control: str) -> list[dict[str, str]]:
-    """How a model of one material judges the states of another, row by row."""
+def _judged(a: Material, b: Material, control: str) -> list[dict[str, Any]]:
+    """How a model of one material judges the states of another, row by row: mean and interval, on either scale."""
     if a.settings["states"] != b.settings["states"]:
         listed = " and ".join(", ".join(one.settings["states"]) for one in (a, b))
         raise PersistemError(f"{a.name} and {b.name}: have other states, {listed}")
@@ -253,13 +260,31 @@ def _judged(a: Material, b: Material, control: str) -> list[dict[str, str]]:
         name, task = ROWS[row]
         (asked,) = [one for one in a.settings["rows"] if (one["name"], one["task"]) == (name, task)]
         features = representative(asked, a.settings["C"], a.settings["models"])
-        line = {"trained on": a.name, "tested on": b.name, "control": control, "row": row}
-        for title, own in (("as trained", False), ("own scale", True)):
+        line: dict[str, Any] = {"trained on": a.name, "tested on": b.name, "control": control, "row": row}
+        for title, own in SCALES.items():
             means = judged(known, new, features, own)
-            low, high = interval(list(means.values()), 0, 1)
-            line[title] = spread(fmean(means.values()), low, high)
+            line[title] = (fmean(means.values()), *interval(list(means.values()), 0, 1))
         rows.append(line)
     return rows
+
+
+def _judgement(line: dict[str, Any]) -> dict[str, str]:
+    return {key: spread(*value) if key in SCALES else value for key, value in line.items()}
+
+
+def _across(crossed: list[dict[str, Any]]) -> list[str]:
+    """Whether models of one material judge another, over all rows and both scales."""
+    if not crossed:
+        return []
+    found = [line[scale] for line in crossed for scale in SCALES]
+    better = sum(low is not None and low > 0.5 for _, low, _ in found)
+    worse = sum(high is not None and high < 0.5 for _, _, high in found)
+    means = [mean for mean, _, _ in found]
+    return [
+        f"a model of one material judges another with {min(means):.2f} to {max(means):.2f}: of {len(found)} accuracies"
+        f" {better} lie above chance and {worse} below, where what tells the states of one means the reverse in"
+        " the other"
+    ]
 
 
 def judged(known: Described, new: Described, candidate: Any, own: bool) -> dict[int, float]:
