@@ -123,10 +123,9 @@ def record_materials(studies: list[Path], docs: Path) -> None:
         f"# What persistence knows beside density, in {listed([one.name for one in materials], len(materials))}",
         bullets([_finding(one) for one in materials] + [_together(materials)] + _across(crossed)),
         "![Accuracy by material, as simulated and at equal density](figures/materials.png)",
-        "Amorphous or liquid, on MD seeds that were not trained on; 95 % over seeds (Student's t). As simulated, the"
-        " states differ in density; at equal density they were made at one. Each defocus has a model of its own."
-        " *Contrast* is the standard deviation of a crop; spectrum and persistence see crops whose contrast is removed;"
-        " *all* is everything together.",
+        "Amorphous or liquid, on MD seeds that were not trained on; 95 % over seeds (Student's t). Each defocus has a"
+        " model of its own. *Contrast* is the standard deviation of a crop; spectrum and persistence see crops whose"
+        " contrast is removed; *all* is everything together.",
         _markdown(_table(materials, panels)),
         *_widest(materials),
         *(
