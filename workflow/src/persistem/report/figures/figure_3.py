@@ -81,14 +81,8 @@ def draw(settings: dict[str, Any], root: Path) -> Drawing:
     parts: Any = figure.subfigures(2, 1, height_ratios=[3.1, 1.35 * rows + 0.1])
     top, bottom = parts
     together, bars = top.subplots(1, 2, width_ratios=[1.75, 1])
-    _together(
-        together,
-        k,
-        curves,
-        states,
-        _farthest(defoci, fmean(focal_range(settings["learning"]["in_focus"]))),
-        settings["voltage"],
-    )
+    farthest = _farthest(defoci, fmean(focal_range(settings["learning"]["in_focus"])))
+    _together(together, k, curves, states, farthest, settings["voltage"])
     _bars(bars, accuracy, len(states), reason)
     _apart(bottom, k, curves, states, defoci, rows, settings["voltage"])
     for axes, letter in ((together, "a"), (bars, "b")):
