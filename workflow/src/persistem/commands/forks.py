@@ -43,16 +43,9 @@ MODULES = {
     ),
     "figures": (
         *("persistem.report.figures.drawing", "persistem.specimens.state_checks", "persistem.topology.inverse"),
-        *(
-            "persistem.learning.accuracy",
-            "persistem.study",
-            "homcloud.pdgm",
-            "homcloud.histogram",
-            "pandas",
-            "tifffile",
-        ),
+        *("persistem.learning.accuracy", "persistem.study", "homcloud.histogram", "homcloud.pdgm", "pandas"),
         *("matplotlib.pyplot", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "scipy.spatial"),
-        *("sklearn.linear_model", "sklearn.pipeline", "sklearn.svm"),
+        *("sklearn.linear_model", "sklearn.pipeline", "sklearn.svm", "tifffile"),
     ),
 }
 KIND = {verb: kind for kind, verbs in VERBS.items() for verb in verbs}

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from persistem.errors import PersistemError
 from persistem.imaging.optics import focused
-from persistem.learning.intervals import change, interval, seed_means
+from persistem.learning.intervals import change, seed_means, summary
 from persistem.learning.models import decisions
 from persistem.learning.rows import read_described, representative
 from persistem.learning.splits import Split
@@ -22,7 +21,7 @@ from persistem.plan.plan import Plan
 from persistem.publication.material_states import beside, read_published, states_of_material, table
 from persistem.publication.record import bullets, fold, shrink
 from persistem.report.figures import materials as figure
-from persistem.report.figures.baselines import changed, listed, said, spread
+from persistem.report.figures.baselines import changed, listed, said
 from persistem.report.tables import markdown
 from persistem.store.files import atomic, read_json
 from persistem.study.load import load_study
@@ -135,7 +134,7 @@ def record_materials(studies: list[Path], docs: Path) -> None:
                 " over seeds of the other. *Own scale*: the features of each material less their mean, over their"
                 " deviation, which takes no label but knows that both states are there alike. Each material has the"
                 " microscope of its study. Chance is 0.5.",
-                _markdown([_judgement(row) for row in crossed]),
+                _markdown([line | {scale: said(line[scale]) for scale in SCALES} for line in crossed]),
             ]
             if crossed
             else []
@@ -249,7 +248,7 @@ def _table(materials: list[Material], panels: list[dict[str, Any]]) -> list[dict
 
 
 def _judged(a: Material, b: Material, control: str) -> list[dict[str, Any]]:
-    """How a model of one material judges the states of another, row by row: mean and interval, on either scale."""
+    """How a model of one material judges the states of another, row by row, on either scale."""
     if a.settings["states"] != b.settings["states"]:
         listed = " and ".join(", ".join(one.settings["states"]) for one in (a, b))
         raise PersistemError(f"{a.name} and {b.name}: have other states, {listed}")
@@ -261,14 +260,9 @@ def _judged(a: Material, b: Material, control: str) -> list[dict[str, Any]]:
         features = representative(asked, a.settings["C"], a.settings["models"])
         line: dict[str, Any] = {"trained on": a.name, "tested on": b.name, "control": control, "row": row}
         for title, own in SCALES.items():
-            means = judged(known, new, features, own)
-            line[title] = (fmean(means.values()), *interval(list(means.values()), 0, 1))
+            line[title] = summary("accuracy", "ci", judged(known, new, features, own))
         rows.append(line)
     return rows
-
-
-def _judgement(line: dict[str, Any]) -> dict[str, str]:
-    return {key: spread(*value) if key in SCALES else value for key, value in line.items()}
 
 
 def _across(crossed: list[dict[str, Any]]) -> list[str]:
@@ -276,9 +270,9 @@ def _across(crossed: list[dict[str, Any]]) -> list[str]:
     if not crossed:
         return []
     found = [line[scale] for line in crossed for scale in SCALES]
-    better = sum(low is not None and low > 0.5 for _, low, _ in found)
-    worse = sum(high is not None and high < 0.5 for _, _, high in found)
-    means = [mean for mean, _, _ in found]
+    better = sum(map(_above, found))
+    worse = sum(one["ci_high"] is not None and one["ci_high"] < 0.5 for one in found)
+    means = [one["accuracy"] for one in found]
     return [
         f"a model of one material judges another with {min(means):.2f} to {max(means):.2f}: of {len(found)} accuracies"
         f" {better} lie above chance and {worse} below, where what tells the states of one means the reverse in"
